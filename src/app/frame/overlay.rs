@@ -1,0 +1,149 @@
+//! What lies over the window: the palette, a question, leaving during a run, the shortcuts, a file held over it.
+
+use super::{keys, palette};
+use crate::app::action::{FrameAction, Leaving, Question, UiAction};
+use crate::app::state::{AppState, Overlay};
+use crate::app::theme::{self, space};
+use crate::app::widgets;
+use eframe::egui::{
+    self, Align, Align2, Area, Button, FontId, Id, Layout, Modal, Order, RichText, ScrollArea, TextEdit, vec2,
+};
+
+pub fn ui(ctx: &egui::Context, state: &AppState, out: &mut Vec<UiAction>) {
+    match &state.overlay {
+        Overlay::None => {}
+        Overlay::Palette { text, chosen } => palette_ui(ctx, state, text, *chosen, out),
+        Overlay::Ask(question) => ask(ctx, question, out),
+        Overlay::Leave => leave(ctx, out),
+        Overlay::Shortcuts => shortcuts(ctx, out),
+    }
+}
+
+fn palette_ui(ctx: &egui::Context, state: &AppState, text: &str, chosen: usize, out: &mut Vec<UiAction>) {
+    let modal = Modal::new(Id::unique("palette")).show(ctx, |ui| {
+        let t = theme::of(ui);
+        ui.set_width(520.0);
+        let mut typed = text.to_string();
+        let field = TextEdit::singleline(&mut typed)
+            .hint_text("What do you want to do?")
+            .desired_width(f32::INFINITY)
+            .margin(vec2(8.0, 8.0));
+        let field = widgets::named_field(ui.add(field), "Find an action", &typed);
+        field.request_focus();
+        if field.changed() {
+            out.push(UiAction::Frame(FrameAction::SetPaletteText(typed)));
+        }
+        ui.add_space(space::S);
+        let found = palette::found(state);
+        if found.is_empty() {
+            ui.label(RichText::new("No action has these letters. Try fewer.").color(t.weak));
+        }
+        ScrollArea::vertical().max_height(340.0).auto_shrink([false, true]).show(ui, |ui| {
+            for (i, item) in found.iter().enumerate() {
+                let button = Button::selectable(i == chosen, &item.label)
+                    .right_text(RichText::new(item.keys).small().color(t.weak))
+                    .min_size(vec2(ui.available_width(), 28.0));
+                let response = widgets::named(ui.add(button), &item.label);
+                if i == chosen {
+                    response.scroll_to_me(None);
+                }
+                if response.clicked() {
+                    out.push(UiAction::Frame(FrameAction::RunPaletteItem(i)));
+                }
+            }
+        });
+    });
+    if modal.backdrop_response.clicked() {
+        out.push(UiAction::Frame(FrameAction::Escape));
+    }
+}
+
+fn ask(ctx: &egui::Context, question: &Question, out: &mut Vec<UiAction>) {
+    Modal::new(Id::unique("question")).show(ctx, |ui| {
+        ui.set_width(420.0);
+        ui.heading(&question.title);
+        ui.add_space(space::S);
+        ui.label(&question.text);
+        ui.add_space(space::M);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let keep = ui.button("Cancel");
+            if ui.memory(|m| m.focused().is_none()) {
+                keep.request_focus(); // Enter keeps
+            }
+            if keep.clicked() {
+                out.push(UiAction::Frame(FrameAction::Answer(false)));
+            }
+            if widgets::danger_button(ui, &question.yes).clicked() {
+                out.push(UiAction::Frame(FrameAction::Answer(true)));
+            }
+        });
+    });
+}
+
+fn leave(ctx: &egui::Context, out: &mut Vec<UiAction>) {
+    Modal::new(Id::unique("leave")).show(ctx, |ui| {
+        ui.set_width(460.0);
+        ui.heading("A run is in progress");
+        ui.add_space(space::S);
+        ui.label(
+            "Stop and save keeps what it has learnt; you can resume it later in Runs. Discard throws the run away.",
+        );
+        ui.add_space(space::M);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let mut choice = |ui: &mut egui::Ui, clicked: bool, how| {
+                if clicked {
+                    out.push(UiAction::Frame(FrameAction::Quit(how)));
+                }
+                ui.add_space(space::XS);
+            };
+            let stay = ui.button("Stay").clicked();
+            choice(ui, stay, Leaving::Stay);
+            let save = widgets::primary_button(ui, "Stop and save", None).clicked();
+            choice(ui, save, Leaving::StopAndSave);
+            let discard = widgets::danger_button(ui, "Discard the run").clicked();
+            choice(ui, discard, Leaving::Discard);
+        });
+    });
+}
+
+fn shortcuts(ctx: &egui::Context, out: &mut Vec<UiAction>) {
+    let modal = Modal::new(Id::unique("shortcuts")).show(ctx, |ui| {
+        ui.set_width(520.0);
+        ui.heading("Keyboard");
+        ui.add_space(space::S);
+        egui::Grid::new("keys").num_columns(2).spacing(vec2(space::L, space::S)).show(ui, |ui| {
+            for (key, what) in keys::LIST {
+                ui.label(RichText::new(key).monospace());
+                ui.add(egui::Label::new(what).wrap());
+                ui.end_row();
+            }
+        });
+        ui.add_space(space::M);
+        if ui.button("Close").clicked() {
+            out.push(UiAction::Frame(FrameAction::ShowShortcuts(false)));
+        }
+    });
+    if modal.backdrop_response.clicked() {
+        out.push(UiAction::Frame(FrameAction::ShowShortcuts(false)));
+    }
+}
+
+/// Shown while a file is held over the window.
+pub fn drop_hint(ctx: &egui::Context) {
+    if ctx.input(|i| i.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let screen = ctx.content_rect();
+    Area::new(Id::unique("drop")).order(Order::Foreground).fixed_pos(screen.min).show(ctx, |ui| {
+        let t = theme::of(ui);
+        let painter = ui.painter();
+        painter.rect_filled(screen, 0.0, t.ground.gamma_multiply(0.9));
+        painter.text(
+            screen.center(),
+            Align2::CENTER_CENTER,
+            "Drop the file to open it",
+            FontId::proportional(20.0),
+            t.accent,
+        );
+    });
+}

@@ -1,0 +1,175 @@
+//! "Try it with the fruit example": one click does the whole job, each step as the user would do it.
+
+use crate::app::action::{Effect, Place, UiAction};
+use crate::app::panels::{data, model, playground, train};
+use crate::app::shared::Shared;
+use crate::engine::event::{Event, EventKind};
+use crate::engine::{Command, JobId};
+use crate::project::samples;
+use crate::recipe::Recipe;
+use std::path::PathBuf;
+
+/// The steps, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    Model,
+    Sample,
+    Prepare,
+    Train,
+    Compare,
+}
+
+impl Step {
+    pub const ALL: [Self; 5] = [Self::Model, Self::Sample, Self::Prepare, Self::Train, Self::Compare];
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Model => "Get the starter model",
+            Self::Sample => "Open the fruit example: names of fruits and their botanical type",
+            Self::Prepare => "Cut it into tokens and split it into train, validation and test",
+            Self::Train => "Train with the quickstart preset",
+            Self::Compare => "Ask the base model and yours the same question",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepState {
+    Done,
+    Now,
+    Waiting,
+    Failed,
+}
+
+/// How far the example is.
+#[derive(Debug, Clone, Default)]
+pub struct Example {
+    pub step: Option<Step>,
+    /// Why it stopped.
+    pub failure: Option<String>,
+    pub is_finished: bool,
+    /// The newest job that belongs to the step.
+    job: Option<JobId>,
+    run_folder: Option<PathBuf>,
+}
+
+impl Example {
+    pub fn is_running(&self) -> bool {
+        self.step.is_some() && self.failure.is_none() && !self.is_finished
+    }
+
+    pub fn state_of(&self, step: Step) -> StepState {
+        match self.step {
+            _ if self.is_finished => StepState::Done,
+            Some(now) if step < now => StepState::Done,
+            Some(now) if step == now && self.failure.is_some() => StepState::Failed,
+            Some(now) if step == now => StepState::Now,
+            _ => StepState::Waiting,
+        }
+    }
+
+    /// Begins, or goes on from the step that failed.
+    pub fn start(&mut self, shared: &Shared) -> Vec<Effect> {
+        if self.is_running() {
+            return Vec::new();
+        }
+        let from = self.step.filter(|_| self.failure.is_some()).unwrap_or(Step::Model);
+        *self = Self::default();
+        self.enter(from, shared)
+    }
+
+    pub fn stop(&mut self) {
+        self.failure = Some("You stopped it.".into());
+    }
+
+    /// Skips what is there already.
+    fn enter(&mut self, step: Step, shared: &Shared) -> Vec<Effect> {
+        self.step = Some(step);
+        self.job = None;
+        match step {
+            Step::Model => {
+                let name = Recipe::default().model.source;
+                let is_here = shared.models.iter().any(|m| m.name == name && m.path.is_some());
+                if shared.model_source == name && shared.is_model_ready() {
+                    return self.enter(Step::Sample, shared);
+                }
+                let action =
+                    if is_here { model::Action::Choose(name) } else { model::Action::Download(name) };
+                vec![Effect::Act(UiAction::Model(action))]
+            }
+            Step::Sample => match &shared.project {
+                Some(project) => {
+                    let path = samples::path_in(&project.folder, SAMPLE);
+                    vec![Effect::Act(UiAction::Data(data::Action::Open(path)))]
+                }
+                None => {
+                    self.failure = Some("No project is open.".into());
+                    Vec::new()
+                }
+            },
+            Step::Prepare => Vec::new(), // Data asks for it by itself once the file was read
+            Step::Train => vec![
+                Effect::Act(UiAction::Train(train::Action::LoadPreset("quickstart".into()))),
+                Effect::Act(UiAction::Go(Place::Train)),
+                Effect::Act(UiAction::Train(train::Action::Start)),
+            ],
+            Step::Compare => {
+                self.is_finished = true;
+                let run = shared.runs.iter().find(|r| Some(&r.folder) == self.run_folder.as_ref());
+                let adapter = run.and_then(|r| r.adapter.clone());
+                let Some(adapter) = adapter.or_else(|| self.run_folder.as_ref().map(|f| f.join("adapter")))
+                else {
+                    return Vec::new();
+                };
+                let compare = playground::Action::CompareWith { adapter, name: "fruit example".into() };
+                vec![
+                    Effect::Act(UiAction::Go(Place::Playground)),
+                    Effect::Act(UiAction::Playground(compare)),
+                    Effect::Act(UiAction::Playground(playground::Action::Generate)),
+                ]
+            }
+        }
+    }
+
+    pub fn submitted(&mut self, job: JobId, command: &Command) {
+        let belongs = matches!(
+            (self.step, command),
+            (Some(Step::Model), Command::DownloadModel { .. } | Command::InspectModel { .. })
+                | (Some(Step::Sample), Command::Import { .. })
+                | (Some(Step::Sample | Step::Prepare), Command::Prepare { .. })
+                | (Some(Step::Train), Command::Train { .. })
+        );
+        if belongs && self.is_running() {
+            self.job = Some(job);
+        }
+    }
+
+    /// Goes on when a step is done.
+    pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
+        if !self.is_running() {
+            return Vec::new();
+        }
+        let is_ours = self.job == Some(event.job);
+        match (self.step, &event.kind) {
+            (_, EventKind::Failed(failure)) if is_ours => {
+                self.failure = Some(format!("{}. {}", failure.title, failure.hint));
+            }
+            (Some(Step::Train), EventKind::Stopped) if is_ours => self.stop(),
+            (Some(step), EventKind::Stopped) if is_ours && step != Step::Prepare => self.stop(),
+            (Some(Step::Model), EventKind::Model(info)) if info.source == shared.model_source => {
+                return self.enter(Step::Sample, shared);
+            }
+            (Some(Step::Sample), EventKind::Imported(_)) => return self.enter(Step::Prepare, shared),
+            (Some(Step::Prepare), EventKind::Prepared(_)) => return self.enter(Step::Train, shared),
+            (Some(Step::Train), EventKind::Run { folder, .. }) if is_ours => {
+                self.run_folder = Some(folder.clone());
+            }
+            (Some(Step::Train), EventKind::Done) if is_ours => return self.enter(Step::Compare, shared),
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+/// The bundled sample.
+const SAMPLE: &str = "fruit-families.csv";

@@ -1,0 +1,417 @@
+use super::answers::Answers;
+use super::ask::Draft;
+use crate::app::action::{Effect, Pick, PickWhat, UiAction};
+use crate::app::jobs::JobSwitch;
+use crate::app::notices::Notice;
+use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared, last_part};
+use crate::data::shots::{LineFormat, Question, Shot, draw, questions, shots_from_text};
+use crate::engine::command::{ColumnRequest, GenerateRequest, Prompt};
+use crate::engine::event::EventKind;
+use crate::engine::{Command, Event, JobId};
+use crate::infer::sampler::Sampling;
+use crate::project::prompt_set::PromptSet;
+use std::path::PathBuf;
+
+/// Columns side by side; more do not fit.
+pub(super) const MOST_COLUMNS: usize = 4;
+/// Examples that can be shown before a question.
+pub(super) const MOST_SHOTS: usize = 32;
+/// Test rows that are asked as one set.
+const MOST_TEST_ROWS: usize = 100;
+
+/// One column: who answers, and how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ColumnState {
+    /// Folder of an adapter; none is the base model.
+    pub adapter: Option<PathBuf>,
+    pub name: String,
+    pub sampling: Sampling,
+}
+
+impl ColumnState {
+    fn base() -> Self {
+        Self { name: "Base".into(), ..Self::default() }
+    }
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub(super) draft: Draft,
+    pub(super) columns: Vec<ColumnState>,
+    pub(super) answers: Option<Answers>,
+    pub(super) sets: Vec<PromptSet>,
+    pub(super) is_few_shot_open: bool,
+    pub(super) is_sets_open: bool,
+    /// Text and number of tokens that will be sent, or why not.
+    pub(super) exact: Result<(String, usize), String>,
+    seed: u64,
+    /// Nobody chose columns yet: the newest adapter is put beside the base by itself.
+    is_fresh: bool,
+    picking_for: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            draft: Draft::default(),
+            columns: vec![ColumnState::base()],
+            answers: None,
+            sets: Vec::new(),
+            is_few_shot_open: false,
+            is_sets_open: false,
+            exact: Err("Choose a model first.".into()),
+            seed: 1,
+            is_fresh: true,
+            picking_for: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Base beside the adapter of a run; `name` is what to call it.
+    CompareWith {
+        adapter: PathBuf,
+        name: String,
+    },
+    /// Answer the prompt in all columns.
+    Generate,
+    /// Answer every question of the set in all columns.
+    GenerateSet,
+    Stop,
+    Edit(Box<Draft>),
+    AddColumn,
+    RemoveColumn(usize),
+    /// Who answers in a column; no folder is the base model.
+    SetColumn(usize, Option<PathBuf>, String),
+    SetSampling(usize, Box<Sampling>),
+    PickAdapter(usize),
+    AdapterPicked(PathBuf),
+    /// Takes examples out of the training rows.
+    DrawShots(usize),
+    /// Lines copied from elsewhere become examples.
+    PasteShots(String),
+    /// The rows kept for the test become the questions.
+    AskTestRows,
+    OpenFewShot(bool),
+    OpenSets(bool),
+    SaveSet,
+    LoadSet(usize),
+}
+
+impl State {
+    pub fn act(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
+        let effects = self.carry_out(action, shared);
+        self.refresh_exact(shared);
+        effects
+    }
+
+    fn carry_out(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
+        self.is_fresh &= !matches!(
+            action,
+            Action::CompareWith { .. }
+                | Action::AddColumn
+                | Action::RemoveColumn(_)
+                | Action::SetColumn(..)
+                | Action::AdapterPicked(_)
+        );
+        match action {
+            Action::CompareWith { adapter, name } => {
+                let tuned = ColumnState { adapter: Some(adapter), name, sampling: Sampling::default() };
+                self.columns = vec![ColumnState::base(), tuned];
+                self.suggest_prompt(shared);
+            }
+            Action::Generate => return self.generate(false, shared),
+            Action::GenerateSet => return self.generate(true, shared),
+            Action::Stop => {
+                let running = self.answers.as_ref().filter(|a| a.is_running).and_then(|a| a.job);
+                return running.map(|job| Effect::Job(job, JobSwitch::Stop)).into_iter().collect();
+            }
+            Action::Edit(draft) => self.draft = *draft,
+            Action::AddColumn => {
+                if self.columns.len() < MOST_COLUMNS {
+                    let copied = self.columns.last().cloned().unwrap_or_else(ColumnState::base);
+                    self.columns.push(copied);
+                }
+            }
+            Action::RemoveColumn(column) => {
+                if self.columns.len() > 1 && column < self.columns.len() {
+                    self.columns.remove(column);
+                }
+            }
+            Action::SetColumn(column, adapter, name) => {
+                if let Some(column) = self.columns.get_mut(column) {
+                    (column.adapter, column.name) = (adapter, name);
+                }
+            }
+            Action::SetSampling(column, sampling) => {
+                if let Some(column) = self.columns.get_mut(column) {
+                    column.sampling = *sampling;
+                }
+            }
+            Action::PickAdapter(column) => {
+                self.picking_for = column;
+                return vec![Effect::Pick(Pick {
+                    title: "Folder of an adapter (adapter_config.json)".into(),
+                    what: PickWhat::Folder,
+                    filters: Vec::new(),
+                    then: |path| UiAction::Playground(Action::AdapterPicked(path)),
+                })];
+            }
+            Action::AdapterPicked(path) => {
+                if let Some(column) = self.columns.get_mut(self.picking_for) {
+                    column.name = last_part(&path.to_string_lossy());
+                    column.adapter = Some(path);
+                }
+            }
+            Action::DrawShots(k) => return self.draw_shots(k, shared),
+            Action::PasteShots(text) => return self.paste(&text),
+            Action::AskTestRows => return self.ask_test_rows(shared),
+            Action::OpenFewShot(is_open) => self.is_few_shot_open = is_open,
+            Action::OpenSets(is_open) => self.is_sets_open = is_open,
+            Action::SaveSet => return self.save_set(shared),
+            Action::LoadSet(index) => self.load_set(index),
+        }
+        Vec::new()
+    }
+
+    /// Something to ask at once: a row that the model was not trained on.
+    fn suggest_prompt(&mut self, shared: &Shared) {
+        if !self.draft.prompt.trim().is_empty() {
+            return;
+        }
+        if let Some(data) = &shared.dataset {
+            let unseen = [&data.split.test[..], &data.split.valid[..]].concat();
+            if let Some(question) = questions(&data.rows, &unseen).into_iter().next() {
+                self.draft.prompt = question.input;
+            }
+        }
+    }
+
+    fn generate(&mut self, of_set: bool, shared: &Shared) -> Vec<Effect> {
+        let asked = match self.draft.all_asked(of_set, shared) {
+            Ok(asked) if !asked.is_empty() => asked,
+            Ok(_) => return vec![Effect::Say(Notice::info("Type a prompt first."))],
+            Err(why) => return vec![Effect::Say(Notice::info(why))],
+        };
+        let columns = &self.columns;
+        let request = GenerateRequest {
+            model: shared.model_source.clone(),
+            columns: columns
+                .iter()
+                .map(|c| ColumnRequest { adapter: c.adapter.clone(), sampling: c.sampling.clone() })
+                .collect(),
+            prompts: asked
+                .iter()
+                .map(|a| Prompt { text: a.text.clone(), expected: a.expected.clone() })
+                .collect(),
+            max_tokens: self.draft.max_tokens,
+            stop: self.draft.stops(shared),
+        };
+        let names = columns.iter().map(|c| c.name.clone()).collect();
+        self.answers = Some(Answers::new(asked, names));
+        vec![Effect::submit(Command::Generate(request))]
+    }
+
+    fn draw_shots(&mut self, k: usize, shared: &Shared) -> Vec<Effect> {
+        let Some(data) = &shared.dataset else {
+            return vec![Effect::Say(Notice::info(
+                "Open data first: examples are drawn from its training rows.",
+            ))];
+        };
+        self.seed += 1;
+        self.draft.shots = draw(&data.rows, &data.split.train, k, self.seed);
+        self.draft.num_shots = self.draft.shots.len();
+        Vec::new()
+    }
+
+    fn paste(&mut self, text: &str) -> Vec<Effect> {
+        let format = LineFormat::parse(&self.draft.line_format).unwrap_or_default();
+        let pasted = shots_from_text(text, &format);
+        if pasted.shots.is_empty() {
+            let words =
+                "Nothing in it has a question and an answer: one example a line, parted by a tab or a colon.";
+            return vec![Effect::Say(Notice::info(words))];
+        }
+        self.draft.shots.extend(pasted.shots);
+        self.draft.shots.truncate(MOST_SHOTS);
+        self.draft.num_shots = self.draft.shots.len();
+        Vec::new()
+    }
+
+    fn ask_test_rows(&mut self, shared: &Shared) -> Vec<Effect> {
+        let Some(data) = &shared.dataset else {
+            return vec![Effect::Say(Notice::info("Open data first: its test rows become the questions."))];
+        };
+        let mut all = questions(&data.rows, &data.split.test);
+        all.truncate(MOST_TEST_ROWS);
+        self.draft.questions = all;
+        self.draft.set_name = format!("test rows of {}", last_part(&data.source.to_string_lossy()));
+        self.is_sets_open = true;
+        Vec::new()
+    }
+
+    fn save_set(&mut self, shared: &Shared) -> Vec<Effect> {
+        let Some(project) = &shared.project else {
+            return vec![Effect::Say(Notice::info("No project is open yet."))];
+        };
+        let mut prompts = self.draft.questions.clone();
+        if prompts.is_empty() && !self.draft.prompt.trim().is_empty() {
+            prompts.push(Question { input: self.draft.prompt.clone(), expected: None });
+        }
+        let name = match self.draft.set_name.trim() {
+            "" => "prompts".to_string(),
+            name => name.to_string(),
+        };
+        let set = PromptSet {
+            name,
+            line_format: self.draft.line_format.clone(),
+            shots: self.draft.shots.clone(),
+            prompts,
+        };
+        vec![
+            Effect::submit(Command::SavePromptSet { project: project.folder.clone(), set }),
+            Effect::Say(Notice::done("The prompts were saved")),
+        ]
+    }
+
+    fn load_set(&mut self, index: usize) {
+        let Some(set) = self.sets.get(index).cloned() else { return };
+        self.draft.set_name = set.name;
+        if !set.line_format.is_empty() {
+            self.draft.line_format = set.line_format;
+        }
+        self.draft.num_shots = set.shots.len().min(self.draft.num_shots.max(1));
+        self.draft.shots = set.shots;
+        if let Some(first) = set.prompts.first() {
+            self.draft.prompt.clone_from(&first.input);
+        }
+        self.draft.questions = set.prompts;
+    }
+
+    /// The exact text and its length, made once after each change.
+    fn refresh_exact(&mut self, shared: &Shared) {
+        let num_shots = *self.draft.shot_rows().last().unwrap_or(&0);
+        self.exact = self.draft.text(&self.draft.prompt, num_shots, shared).map(|text| {
+            let num_tokens =
+                shared.tokeniser.as_ref().and_then(|(t, _)| t.encode(&text).ok()).map_or(0, |i| i.len());
+            (text, num_tokens)
+        });
+    }
+
+    pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
+        let is_ours = self.answers.as_ref().is_some_and(|a| a.job == Some(event.job));
+        match &event.kind {
+            EventKind::Generation { column, prompt, event } if is_ours => {
+                if let Some(answers) = &mut self.answers {
+                    answers.take(*prompt, *column, event);
+                }
+            }
+            EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
+                if let Some(answers) = &mut self.answers {
+                    answers.is_running = false;
+                }
+            }
+            EventKind::PromptSets(sets) => self.sets.clone_from(sets),
+            EventKind::Project(project) => {
+                return vec![Effect::submit(Command::ListPromptSets { project: project.folder.clone() })];
+            }
+            EventKind::Tokeniser { .. } => self.refresh_exact(shared),
+            EventKind::Runs(runs) => {
+                // A deleted run's adapter answers no more.
+                let is_there = |c: &ColumnState| {
+                    let Some(adapter) = &c.adapter else { return true };
+                    let of_project =
+                        shared.project.as_ref().is_some_and(|p| adapter.starts_with(p.folder.join("runs")));
+                    !of_project || runs.iter().any(|r| r.adapter.as_ref() == Some(adapter))
+                };
+                self.columns.retain(is_there);
+                if self.columns.is_empty() {
+                    self.columns.push(ColumnState::base());
+                }
+                let newest =
+                    runs.iter().find(|r| r.adapter.is_some() && r.recipe.model.source == shared.model_source);
+                if let Some(run) = newest.filter(|_| self.is_fresh) {
+                    let tuned = ColumnState {
+                        adapter: run.adapter.clone(),
+                        name: run.name.clone(),
+                        ..ColumnState::base()
+                    };
+                    self.columns = vec![ColumnState::base(), tuned];
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// A command of any place was given to the engine.
+    pub fn submitted(&mut self, job: JobId, command: &Command) {
+        if let (Command::Generate(_), Some(answers)) = (command, &mut self.answers)
+            && answers.job.is_none()
+        {
+            answers.job = Some(job);
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.answers.as_ref().is_some_and(|a| a.is_running)
+    }
+
+    /// Why nothing can be asked now.
+    pub(super) fn why_not(&self, shared: &Shared) -> Option<String> {
+        if shared.model.is_none() {
+            return Some("Choose a model first, and download it if it is not on this machine.".into());
+        }
+        if shared.jobs.training().is_some() {
+            return Some("A run is training: its answers come when it has ended or was stopped.".into());
+        }
+        self.exact.as_ref().err().cloned()
+    }
+
+    pub fn header(&self, shared: &Shared) -> Header {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        let state = format!("{}: {}", shared.model_title(), names.join(" beside "));
+        let primary = if self.is_running() {
+            Primary { label: "Stop".into(), action: UiAction::Playground(Action::Stop), why_not: None }
+        } else {
+            let empty = self.draft.prompt.trim().is_empty().then(|| "Type a prompt first.".to_string());
+            Primary {
+                label: "Generate".into(),
+                action: UiAction::Playground(Action::Generate),
+                why_not: self.why_not(shared).or(empty),
+            }
+        };
+        Header { state, primary: Some(primary) }
+    }
+
+    pub fn dot(&self, _shared: &Shared) -> Dot {
+        if self.is_running() { Dot::Working } else { Dot::None }
+    }
+
+    pub fn commands(&self, _shared: &Shared) -> Vec<PaletteItem> {
+        let item = |label: &str, keys, action| PaletteItem::new(label, keys, UiAction::Playground(action));
+        vec![
+            item("Generate answers", "Ctrl+Enter", Action::Generate),
+            item("Ask the test rows", "", Action::AskTestRows),
+            item("Draw three examples from the data", "", Action::DrawShots(3)),
+            item("Add a column to compare", "", Action::AddColumn),
+        ]
+    }
+
+    /// What was typed here and is on no disk yet.
+    pub fn draft(&self) -> serde_json::Value {
+        serde_json::to_value(&self.draft).unwrap_or_default()
+    }
+
+    pub fn restore(&mut self, draft: serde_json::Value) {
+        if let Ok(draft) = serde_json::from_value(draft) {
+            self.draft = draft;
+        }
+    }
+
+    /// An example or question that is new and empty.
+    pub(super) fn blank() -> Shot {
+        Shot::default()
+    }
+}

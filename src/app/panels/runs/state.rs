@@ -1,0 +1,249 @@
+use crate::app::action::{Effect, Pick, PickWhat, Place, Question, UiAction};
+use crate::app::notices::Notice;
+use crate::app::panels::playground;
+use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared};
+use crate::app::widgets::chart_series::Series;
+use crate::base::human;
+use crate::engine::event::EventKind;
+use crate::engine::{Command, Event, JobId};
+use crate::project::runs::RunSummary;
+use crate::project::{Outcome, RunEvent};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Runs that can be laid over one another.
+pub(super) const MOST_TICKED: usize = 6;
+const SMOOTHING: f64 = 0.9;
+
+#[derive(Debug, Default)]
+pub struct State {
+    /// The run whose details are shown.
+    pub(super) open: Option<PathBuf>,
+    /// Runs to compare, in the order in which they were ticked.
+    pub(super) ticked: Vec<PathBuf>,
+    /// Losses that were read from disk, by run.
+    pub(super) curves: BTreeMap<PathBuf, Series>,
+    pub(super) is_log: bool,
+    /// The charts go back to the whole picture in the next frame.
+    pub(super) is_reset: bool,
+    /// The run whose adapter is being exported, while the folder is asked for.
+    exporting: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Show this run.
+    Open(PathBuf),
+    Tick(PathBuf, bool),
+    SetLog(bool),
+    ResetView(bool),
+    Resume(PathBuf),
+    Rerun(PathBuf),
+    Compare(PathBuf),
+    Export(PathBuf),
+    ExportTo(PathBuf),
+    OpenFolder(PathBuf),
+    /// Asks, then deletes.
+    AskDelete(PathBuf),
+    Delete(PathBuf),
+    /// Read the list again.
+    Refresh,
+}
+
+impl State {
+    pub fn act(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
+        match action {
+            Action::Open(folder) => {
+                self.open = Some(folder.clone());
+                return self.read(folder);
+            }
+            Action::Tick(folder, is_ticked) => {
+                self.ticked.retain(|f| *f != folder);
+                if is_ticked {
+                    self.ticked.push(folder.clone());
+                    self.ticked.truncate(MOST_TICKED);
+                    return self.read(folder);
+                }
+            }
+            Action::SetLog(is_log) => self.is_log = is_log,
+            Action::ResetView(is_reset) => self.is_reset = is_reset,
+            Action::Resume(folder) => {
+                return vec![
+                    Effect::submit(Command::ResumeRun { folder: folder.clone() }),
+                    // What it did so far, for the charts.
+                    Effect::submit(Command::ReadRun { folder }),
+                    Effect::Act(UiAction::Go(Place::Train)),
+                ];
+            }
+            Action::Rerun(folder) => return rerun(&folder, shared),
+            Action::Compare(folder) => return compare(&folder, shared),
+            Action::Export(folder) => {
+                self.exporting = Some(folder);
+                return vec![Effect::Pick(Pick {
+                    title: "Where the adapter goes".into(),
+                    what: PickWhat::Folder,
+                    filters: Vec::new(),
+                    then: |path| UiAction::Runs(Action::ExportTo(path)),
+                })];
+            }
+            Action::ExportTo(to) => {
+                let Some(run) = self.exporting.take() else { return Vec::new() };
+                let name = crate::app::shared::last_part(&run.to_string_lossy());
+                return vec![Effect::submit(Command::ExportAdapter { run, to: to.join(name) })];
+            }
+            Action::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
+            Action::AskDelete(folder) => return vec![Effect::Ask(delete_question(&folder, shared))],
+            Action::Delete(folder) => {
+                self.forget(&folder);
+                return vec![Effect::submit(Command::DeleteRun { folder })];
+            }
+            Action::Refresh => {
+                let project = shared.project.as_ref().map(|p| p.folder.clone());
+                return project
+                    .map(|project| Effect::submit(Command::ListRuns { project }))
+                    .into_iter()
+                    .collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// The losses of a run that is looked at.
+    fn read(&self, folder: PathBuf) -> Vec<Effect> {
+        vec![Effect::submit(Command::ReadRun { folder })]
+    }
+
+    fn forget(&mut self, folder: &Path) {
+        self.ticked.retain(|f| f != folder);
+        self.curves.remove(folder);
+        if self.open.as_deref() == Some(folder) {
+            self.open = None;
+        }
+    }
+
+    pub fn apply(&mut self, event: &Event, _shared: &Shared) -> Vec<Effect> {
+        match &event.kind {
+            EventKind::Runs(runs) => {
+                let is_there = |folder: &PathBuf| runs.iter().any(|r| r.folder == *folder);
+                self.ticked.retain(is_there);
+                self.open = self.open.take().filter(is_there);
+                self.curves.retain(|folder, _| is_there(folder));
+            }
+            EventKind::RunRead { folder, events } => {
+                let mut series = Series::new(SMOOTHING);
+                events.iter().for_each(|event| push(&mut series, event));
+                self.curves.insert(folder.clone(), series);
+            }
+            EventKind::Run { folder, event } => {
+                if let Some(series) = self.curves.get_mut(folder) {
+                    push(series, event);
+                }
+            }
+            EventKind::Exported { to } => {
+                let mut notice = Notice::done("The adapter was exported");
+                notice.detail = to.display().to_string();
+                return vec![Effect::Say(notice)];
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// A command of any place was given to the engine.
+    pub fn submitted(&mut self, _job: JobId, _command: &Command) {}
+
+    pub fn header(&self, shared: &Shared) -> Header {
+        let state = match shared.runs.len() as u64 {
+            0 => "No runs yet".to_string(),
+            n => format!("{}, newest first; tick two or more to compare them", human::plural(n, "run")),
+        };
+        let open = self.open_run(shared).filter(|run| run.adapter.is_some());
+        let primary = open.map(|run| Primary {
+            label: "Compare in Playground".into(),
+            action: UiAction::Runs(Action::Compare(run.folder.clone())),
+            why_not: None,
+        });
+        Header { state, primary }
+    }
+
+    pub(super) fn open_run<'a>(&self, shared: &'a Shared) -> Option<&'a RunSummary> {
+        let open = self.open.as_ref()?;
+        shared.runs.iter().find(|run| run.folder == *open)
+    }
+
+    pub fn dot(&self, _shared: &Shared) -> Dot {
+        Dot::None
+    }
+
+    pub fn commands(&self, shared: &Shared) -> Vec<PaletteItem> {
+        let mut items =
+            vec![PaletteItem::new("Read the list of runs again", "", UiAction::Runs(Action::Refresh))];
+        if let Some(run) = shared.runs.iter().find(|run| run.adapter.is_some()) {
+            let action = UiAction::Runs(Action::Compare(run.folder.clone()));
+            items.push(PaletteItem::new("Compare base and newest run in Playground", "", action));
+        }
+        for run in shared.runs.iter().take(20) {
+            let label = format!("Show the run {}", run.name);
+            items.push(PaletteItem::new(label, "", UiAction::Runs(Action::Open(run.folder.clone()))));
+        }
+        items
+    }
+}
+
+fn push(series: &mut Series, event: &RunEvent) {
+    match event {
+        RunEvent::Started { from_update, .. } => series.truncate_after(*from_update as f64),
+        RunEvent::Update { update, loss, .. } => series.push(*update as f64, *loss),
+        _ => {}
+    }
+}
+
+fn rerun(folder: &Path, shared: &Shared) -> Vec<Effect> {
+    let run = shared.runs.iter().find(|run| run.folder == folder);
+    let (Some(run), Some(project)) = (run, &shared.project) else { return Vec::new() };
+    let recipe = Box::new(run.recipe.clone());
+    let train = Command::Train { project: project.folder.clone(), recipe };
+    vec![Effect::submit(train), Effect::Act(UiAction::Go(Place::Train))]
+}
+
+fn compare(folder: &Path, shared: &Shared) -> Vec<Effect> {
+    let run = shared.runs.iter().find(|run| run.folder == folder);
+    let Some((run, adapter)) = run.and_then(|run| Some((run, run.adapter.clone()?))) else {
+        return Vec::new();
+    };
+    let action = playground::Action::CompareWith { adapter, name: run.name.clone() };
+    vec![Effect::Act(UiAction::Playground(action)), Effect::Act(UiAction::Go(Place::Playground))]
+}
+
+fn delete_question(folder: &Path, shared: &Shared) -> Question {
+    let run = shared.runs.iter().find(|run| run.folder == folder);
+    let name = crate::app::shared::last_part(&folder.to_string_lossy());
+    let lost = run.map_or(String::new(), |run| {
+        let adapter = if run.adapter.is_some() { ", the trained adapter" } else { "" };
+        format!("Its {}, checkpoints{adapter} and log", human::plural(run.last_update, "update"))
+    });
+    Question {
+        title: format!("Delete {name}?"),
+        text: format!("{lost} will be gone for good. Adapters that you exported stay."),
+        yes: "Delete the run".into(),
+        then: Box::new(UiAction::Runs(Action::Delete(folder.to_path_buf()))),
+    }
+}
+
+/// The state of a run in a word or two.
+pub(super) fn state_words(run: &RunSummary) -> &'static str {
+    match run.outcome {
+        _ if run.is_running => "running",
+        Some(Outcome::Done) => "done",
+        Some(Outcome::StoppedEarly) => "stopped early",
+        Some(Outcome::Stopped) => "stopped",
+        Some(Outcome::Discarded) => "discarded",
+        Some(Outcome::Failed) => "failed",
+        None => "cut off",
+    }
+}
+
+/// Why a run has no adapter to compare or export.
+pub(super) fn no_adapter(run: &RunSummary) -> Option<&'static str> {
+    run.adapter.is_none().then_some("This run has saved no adapter.")
+}

@@ -1,0 +1,224 @@
+use super::compare;
+use super::state::{MOST_TICKED, no_adapter, state_words};
+use super::{Action, State};
+use crate::app::action::{Place, UiAction};
+use crate::app::shared::{Shared, last_part};
+use crate::app::theme::{self, space};
+use crate::app::widgets;
+use crate::base::human;
+use crate::project::Outcome;
+use crate::project::runs::RunSummary;
+use crate::recipe::recipe::Method;
+use eframe::egui::{self, CentralPanel, Frame, Label, Margin, Panel, RichText, ScrollArea, Sense, vec2};
+use egui_extras::{Column, TableBuilder};
+use egui_material_icons::icons;
+
+const ROW_HEIGHT: f32 = 30.0;
+
+pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    if shared.runs.is_empty() {
+        let text = "Every run you start is kept here, with its loss and its recipe.";
+        if widgets::empty(ui, icons::ICON_HISTORY, "No runs yet", text, Some("Go to Train")) {
+            out.push(UiAction::Go(Place::Train));
+        }
+        return;
+    }
+    let is_comparing = state.ticked.len() >= 2;
+    let is_split = is_comparing || state.open_run(shared).is_some();
+    if is_split {
+        let height = (ui.available_height() * 0.52).max(220.0);
+        Panel::bottom("run")
+            .exact_size(height)
+            .resizable(false)
+            .frame(Frame::new().inner_margin(Margin { top: space::M as i8, ..Margin::ZERO }))
+            .show(ui, |ui| {
+                if is_comparing {
+                    compare::compare(ui, state, shared, out);
+                } else if let Some(run) = state.open_run(shared) {
+                    details(ui, state, run, out);
+                }
+            });
+    }
+    CentralPanel::default().frame(Frame::new()).show(ui, |ui| table(ui, state, shared, out));
+}
+
+fn table(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    // In a narrow window model, data and method stand below the name, so that nothing is cut off.
+    let is_wide = ui.available_width() > 1_000.0;
+    let middle: &[(&str, f32)] =
+        if is_wide { &[("Model", 112.0), ("Data", 112.0), ("Method", 90.0)] } else { &[] };
+    let end = [("Started", 110.0), ("Best loss", 66.0), ("Time", 76.0), ("Course", 84.0), ("State", 92.0)];
+    let columns: Vec<(&str, f32)> = middle.iter().chain(&end).copied().collect();
+    let fixed: f32 = columns.iter().map(|c| c.1 + 8.0).sum();
+    let row_height = if is_wide { ROW_HEIGHT } else { 46.0 };
+    ScrollArea::horizontal().id_salt("columns").auto_shrink([false, false]).show(ui, |ui| {
+        let name = (ui.available_width() - fixed - 60.0).clamp(150.0, 420.0);
+        let mut builder = TableBuilder::new(ui)
+            .id_salt("runs")
+            .striped(true)
+            .sense(Sense::click())
+            .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
+            .auto_shrink([false, false]);
+        for width in [28.0, name].into_iter().chain(columns.iter().map(|c| c.1)) {
+            builder = builder.column(Column::exact(width).clip(true));
+        }
+        builder
+            .header(26.0, |mut header| {
+                for head in ["", "Name"].into_iter().chain(columns.iter().map(|c| c.0)) {
+                    header.col(|ui| {
+                        ui.label(RichText::new(head).small().color(theme::of(ui).weak));
+                    });
+                }
+            })
+            .body(|body| {
+                body.rows(row_height, shared.runs.len(), |mut row| {
+                    let run = &shared.runs[row.index()];
+                    row.set_selected(state.open.as_ref() == Some(&run.folder));
+                    one(&mut row, state, run, is_wide, out);
+                    if row.response().clicked() {
+                        out.push(UiAction::Runs(Action::Open(run.folder.clone())));
+                    }
+                });
+            });
+    });
+}
+
+fn one(
+    row: &mut egui_extras::TableRow,
+    state: &State,
+    run: &RunSummary,
+    is_wide: bool,
+    out: &mut Vec<UiAction>,
+) {
+    row.col(|ui| {
+        let was_ticked = state.ticked.contains(&run.folder);
+        let mut is_ticked = was_ticked;
+        let is_full = !was_ticked && state.ticked.len() >= MOST_TICKED;
+        let tick = ui.add_enabled(!is_full, egui::Checkbox::without_text(&mut is_ticked));
+        let tick = widgets::named(tick, &format!("Compare {}", run.name))
+            .on_hover_text("Tick two or more to compare them")
+            .on_disabled_hover_text("Six runs at most can be compared at once.");
+        if tick.changed() {
+            out.push(UiAction::Runs(Action::Tick(run.folder.clone(), is_ticked)));
+        }
+    });
+    let cell = |row: &mut egui_extras::TableRow, words: String, whole: &str| {
+        row.col(|ui| {
+            ui.add(Label::new(words).truncate().selectable(false)).on_hover_text(whole);
+        });
+    };
+    let data = run.recipe.data.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+    let Method::Lora(lora) = &run.recipe.method;
+    let method = format!("LoRA, rank {}", lora.rank);
+    let model = last_part(&run.recipe.model.source);
+    let below = (!is_wide).then(|| [model.clone(), last_part(&data), method.clone()].join(" · "));
+    row.col(|ui| name(ui, run, below.as_deref()));
+    if is_wide {
+        cell(row, model, &run.recipe.model.source);
+        cell(row, last_part(&data), &data);
+        cell(row, method, "Low-rank adaptation");
+    }
+    cell(row, started(&run.started), &run.started);
+    let loss = run.best_loss.or(run.last_loss);
+    let what = if run.best_loss.is_some() { "Best validation loss" } else { "Last training loss" };
+    cell(row, loss.map_or("–".into(), |loss| format!("{loss:.3}")), what);
+    cell(row, human::secs(run.secs), "Time spent training");
+    row.col(|ui| widgets::sparkline(ui, &run.sparkline, vec2(80.0, 20.0)));
+    row.col(|ui| state_label(ui, run));
+}
+
+/// The name, shortened in the middle; in a narrow window what it is made of stands below.
+fn name(ui: &mut egui::Ui, run: &RunSummary, below: Option<&str>) {
+    let max = (ui.available_width() / 7.6) as usize;
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.add_space(space::XS);
+        let label = Label::new(human::elide(&run.name, max.max(14))).selectable(false);
+        ui.add(label.truncate()).on_hover_text(format!("{}\n{}", run.name, run.folder.display()));
+        if let Some(words) = below {
+            let words = RichText::new(words).small().color(theme::of(ui).weak);
+            ui.add(Label::new(words).truncate().selectable(false));
+        }
+    });
+}
+
+/// `2026-11-21 14:30`.
+fn started(time: &str) -> String {
+    time.get(..16).map_or_else(|| "never began".into(), |t| t.replace('T', " "))
+}
+
+fn state_label(ui: &mut egui::Ui, run: &RunSummary) {
+    let t = theme::of(ui);
+    let ink = match run.outcome {
+        _ if run.is_running => t.accent,
+        Some(Outcome::Done | Outcome::StoppedEarly) => t.green,
+        Some(Outcome::Failed) => t.red,
+        Some(Outcome::Stopped) | None => t.amber,
+        Some(Outcome::Discarded) => t.weak,
+    };
+    let words = RichText::new(state_words(run)).small().color(ink);
+    let progress = format!("Update {} of {}", human::count(run.last_update), human::count(run.num_updates));
+    ui.add(Label::new(words).selectable(false)).on_hover_text(progress);
+}
+
+fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, out: &mut Vec<UiAction>) {
+    ui.horizontal(|ui| {
+        ui.add(Label::new(RichText::new(&run.name).strong()).truncate());
+        state_label(ui, run);
+    });
+    buttons(ui, run, out);
+    ui.add_space(space::S);
+    ui.columns(2, |columns| {
+        compare::switches(&mut columns[0], state, out);
+        let height = columns[0].available_height().max(120.0) - space::S;
+        compare::curves(&mut columns[0], state, &[run], height);
+        ScrollArea::vertical().id_salt("facts").auto_shrink([false, false]).show(&mut columns[1], |ui| {
+            facts(ui, run);
+        });
+    });
+}
+
+fn buttons(ui: &mut egui::Ui, run: &RunSummary, out: &mut Vec<UiAction>) {
+    let mut push =
+        |action: fn(std::path::PathBuf) -> Action| out.push(UiAction::Runs(action(run.folder.clone())));
+    ui.horizontal_wrapped(|ui| {
+        let why = run.resumable.as_ref().err().map(String::as_str);
+        if widgets::button_or_why(ui, "Resume", why).clicked() {
+            push(Action::Resume);
+        }
+        let hint = "Train again from the beginning with the same recipe, as a new run";
+        if ui.button("Rerun").on_hover_text(hint).clicked() {
+            push(Action::Rerun);
+        }
+        if widgets::button_or_why(ui, "Compare in Playground", no_adapter(run)).clicked() {
+            push(Action::Compare);
+        }
+        if widgets::button_or_why(ui, "Export…", no_adapter(run)).clicked() {
+            push(Action::Export);
+        }
+        if ui.button("Open folder").clicked() {
+            push(Action::OpenFolder);
+        }
+        let running = run.is_running.then_some("It is running: stop it first.");
+        if widgets::button_or_why(ui, "Delete…", running).clicked() {
+            push(Action::AskDelete);
+        }
+    });
+}
+
+fn facts(ui: &mut egui::Ui, run: &RunSummary) {
+    let loss = |loss: Option<f64>| loss.map_or("–".into(), |loss| format!("{loss:.4}"));
+    widgets::fact(ui, "Started", &run.started);
+    let updates = format!("{} of {}", human::count(run.last_update), human::count(run.num_updates));
+    widgets::fact(ui, "Updates", &updates);
+    widgets::fact(ui, "Time", &human::secs(run.secs));
+    widgets::fact(ui, "Best validation loss", &loss(run.best_loss));
+    widgets::fact(ui, "Last training loss", &loss(run.last_loss));
+    widgets::fact(ui, "Model", &run.recipe.model.source);
+    let data = run.recipe.data.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+    widgets::fact(ui, "Data", &data);
+    let Method::Lora(lora) = &run.recipe.method;
+    widgets::fact(ui, "Strength (rank)", &lora.rank.to_string());
+    widgets::fact(ui, "Learning rate", &run.recipe.optimizer.learning_rate.to_string());
+    widgets::fact(ui, "Folder", &run.folder.display().to_string());
+}

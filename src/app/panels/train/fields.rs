@@ -1,0 +1,313 @@
+//! Every field of the recipe: its name, what it does in plain words, and its control.
+
+use super::form::Form;
+use crate::app::shared::Shared;
+use crate::app::widgets::{self, chart};
+use crate::recipe::Recipe;
+use crate::recipe::recipe::{DeviceChoice, Lora, Method, Shape};
+use eframe::egui::{
+    self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
+};
+use std::ops::RangeInclusive;
+
+/// What people call the fields; the term of the field in brackets.
+pub const NAMES: [(&str, &str); 10] = [
+    ("method.rank", "Strength (rank)"),
+    ("length.epochs", "Passes (epochs)"),
+    ("optimizer.learning_rate", "Learning rate"),
+    ("batch.max_tokens", "Longest example (tokens)"),
+    ("early_stop.enabled", "Stop early"),
+    ("batch.micro_batch_tokens", "Tokens at once (micro-batch)"),
+    ("data.path", "Data"),
+    ("data.split.valid", "Validation share"),
+    ("model.source", "Model"),
+    ("run.device", "Device"),
+];
+
+const MODULES: [(&str, &str); 7] = [
+    ("q_proj", "queries"),
+    ("k_proj", "keys"),
+    ("v_proj", "values"),
+    ("o_proj", "attention out"),
+    ("gate_proj", "gate"),
+    ("up_proj", "up"),
+    ("down_proj", "down"),
+];
+
+pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
+    method(ui, form);
+    rank(ui, form);
+    epochs(ui, form);
+    learning_rate(ui, form);
+    max_tokens(ui, form);
+    stop_early(ui, form);
+}
+
+pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
+    group(ui, "How it is tuned", |ui| {
+        method(ui, form);
+        rank(ui, form);
+        let help =
+            "How loudly the small addition speaks: it is scaled by alpha / rank. Twice the rank is usual.";
+        form.row(ui, "method.alpha", "Loudness (alpha)", help, |ui, r| {
+            let Method::Lora(lora) = &mut r.method;
+            number(ui, &mut lora.alpha, 0.5, 0.0..=1024.0)
+        });
+        let help = "Leaves out this share of the inputs at random while training, so that rows are not learnt by heart.";
+        form.row(ui, "method.dropout", "Leave out (dropout)", help, |ui, r| {
+            let Method::Lora(lora) = &mut r.method;
+            number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
+        });
+        let help = "The parts of each layer that get an addition. All of them is the usual choice.";
+        form.row(ui, "method.target_modules", "Tuned parts (modules)", help, modules);
+    });
+    group(ui, "How it learns (optimizer)", |ui| {
+        learning_rate(ui, form);
+        let help = "How the rate moves over the run: up, then down along this curve.";
+        form.row(ui, "schedule.shape", "Course (schedule)", help, |ui, r| {
+            let shapes =
+                [(Shape::Cosine, "cosine"), (Shape::Linear, "linear"), (Shape::Constant, "constant")];
+            choice(ui, "schedule", &mut r.schedule.shape, &shapes)
+        });
+        let help = "Share of the updates in which the rate rises from zero.";
+        form.row(ui, "schedule.warmup", "Gentle start (warm-up)", help, |ui, r| {
+            number(ui, &mut r.schedule.warmup, 0.005, 0.0..=1.0)
+        });
+        let help = "Pulls the trained numbers towards zero a little at each update.";
+        form.row(ui, "optimizer.weight_decay", "Pull to zero (weight decay)", help, |ui, r| {
+            number(ui, &mut r.optimizer.weight_decay, 0.001, 0.0..=1.0)
+        });
+        let help = "A larger change than this is scaled down, so that one odd row cannot spoil the run.";
+        form.row(ui, "optimizer.clip_norm", "Largest change (clip norm)", help, |ui, r| {
+            optional(ui, &mut r.optimizer.clip_norm, 1.0, 0.01, 0.0..=100.0)
+        });
+        let help = "How long the mean of the gradients remembers.";
+        form.row(ui, "optimizer.beta1", "Momentum (beta 1)", help, |ui, r| {
+            number(ui, &mut r.optimizer.beta1, 0.001, 0.0..=0.9999)
+        });
+        let help = "How long the mean of their squares remembers.";
+        form.row(ui, "optimizer.beta2", "Steadiness (beta 2)", help, |ui, r| {
+            number(ui, &mut r.optimizer.beta2, 0.0001, 0.0..=0.99999)
+        });
+        let help = "Keeps the optimizer from dividing by zero.";
+        form.row(ui, "optimizer.epsilon", "Floor (epsilon)", help, |ui, r| {
+            let drag = DragValue::new(&mut r.optimizer.epsilon).speed(1e-9).range(0.0..=1.0);
+            ui.add(drag.custom_formatter(|n, _| format!("{n:.0e}")))
+        });
+    });
+    group(ui, "What goes in at once (batch)", |ui| {
+        max_tokens(ui, form);
+        let help = "Examples are packed together up to so many tokens. Fewer need less memory.";
+        form.row(ui, "batch.micro_batch_tokens", "Tokens at once (micro-batch)", help, |ui, r| {
+            number(ui, &mut r.batch.micro_batch_tokens, 8.0, 1..=1_048_576)
+        });
+        let help = "So many of these make one update. Raises the batch without more memory.";
+        form.row(ui, "batch.accumulation", "Rounds per update (accumulation)", help, |ui, r| {
+            number(ui, &mut r.batch.accumulation, 0.1, 0..=1024)
+        });
+        let help = "Several examples share a micro-batch; each still sees only itself.";
+        form.row(ui, "batch.packing", "Pack examples (packing)", help, |ui, r| {
+            check(ui, &mut r.batch.packing)
+        });
+    });
+    group(ui, "How long", |ui| {
+        epochs(ui, form);
+        let help = "A fixed number of updates instead of passes over the data.";
+        form.row(ui, "length.updates", "Updates instead of passes", help, |ui, r| {
+            optional(ui, &mut r.length.updates, 100, 1.0, 0..=1_000_000)
+        });
+    });
+    group(ui, "Checking while it trains (validation)", |ui| {
+        let help = "Updates between two checks on the validation rows; 0 is once a pass.";
+        form.row(ui, "validation.every_updates", "Check every (updates)", help, |ui, r| {
+            number(ui, &mut r.validation.every_updates, 1.0, 0..=1_000_000)
+        });
+        let help = "At most so many validation rows are measured, spread evenly.";
+        form.row(ui, "validation.max_examples", "Rows to check", help, |ui, r| {
+            number(ui, &mut r.validation.max_examples, 1.0, 0..=100_000)
+        });
+        let help = "So many validation rows are answered at each check, to look at.";
+        form.row(ui, "validation.num_answers", "Sample answers", help, |ui, r| {
+            number(ui, &mut r.validation.num_answers, 0.1, 0..=20)
+        });
+        stop_early(ui, form);
+        let help = "So many checks in a row may bring no gain before the run stops.";
+        form.row(ui, "early_stop.patience", "Checks without gain (patience)", help, |ui, r| {
+            number(ui, &mut r.early_stop.patience, 0.1, 0..=100)
+        });
+        let help = "A fall in loss smaller than this counts for nothing.";
+        form.row(ui, "early_stop.min_gain", "Smallest gain", help, |ui, r| {
+            number(ui, &mut r.early_stop.min_gain, 0.0005, 0.0..=1.0)
+        });
+    });
+    group(ui, "Saving (checkpoints)", |ui| {
+        let help = "Updates between two saves to go on from; 0 is at each check.";
+        form.row(ui, "checkpoint.every_updates", "Save every (updates)", help, |ui, r| {
+            number(ui, &mut r.checkpoint.every_updates, 1.0, 0..=1_000_000)
+        });
+        let help = "The last so many are kept, and the best one besides.";
+        form.row(ui, "checkpoint.keep_last", "Saves to keep", help, |ui, r| {
+            number(ui, &mut r.checkpoint.keep_last, 0.1, 0..=100)
+        });
+    });
+    group(ui, "Machine", |ui| {
+        let help =
+            "Where the numbers are worked out. Automatic takes a graphics card when this build knows one.";
+        form.row(ui, "run.device", "Device", help, |ui, r| {
+            let devices = [
+                (DeviceChoice::Auto, "automatic"),
+                (DeviceChoice::Cpu, "processor (CPU)"),
+                (DeviceChoice::Cuda, "NVIDIA (CUDA)"),
+                (DeviceChoice::Metal, "Apple (Metal)"),
+            ];
+            choice(ui, "device", &mut r.run.device, &devices)
+        });
+        let help = "The same seed on the same machine gives the same run, bit for bit on the CPU.";
+        form.row(ui, "run.seed", "Seed", help, |ui, r| ui.add(DragValue::new(&mut r.run.seed)));
+        let threads = shared.machine.num_threads;
+        if threads > 0 {
+            widgets::fact(ui, "Threads", &threads.to_string());
+        }
+    });
+}
+
+fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
+    CollapsingHeader::new(egui::RichText::new(title).strong())
+        .id_salt(title)
+        .default_open(true)
+        .show_unindented(ui, rows);
+}
+
+fn method(ui: &mut egui::Ui, form: &mut Form) {
+    let help =
+        "A small addition to the model is trained; the model itself stays as it is (LoRA, Hu et al. 2021).";
+    form.row(ui, "method.kind", "Method", help, |ui, r| {
+        let Method::Lora(lora) = &r.method;
+        let mut now = Method::Lora(lora.clone());
+        let is_lora = matches!(now, Method::Lora(_));
+        let combo = ComboBox::from_id_salt("method").selected_text("Addition (LoRA)").width(120.0).show_ui(
+            ui,
+            |ui| {
+                if ui.selectable_label(is_lora, "Addition (LoRA)").clicked() && !is_lora {
+                    now = Method::Lora(Lora::default());
+                }
+            },
+        );
+        r.method = now;
+        combo.response
+    });
+}
+
+fn rank(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "How much the addition can learn. 8 to 32 is plenty for most data; more takes memory and may learn rows \
+                by heart.";
+    form.row(ui, "method.rank", "Strength (rank)", help, |ui, r| {
+        let Method::Lora(lora) = &mut r.method;
+        let before = lora.rank;
+        let loudness = if before > 0 { lora.alpha / before as f64 } else { 2.0 };
+        let slider = Slider::new(&mut lora.rank, 1..=256).logarithmic(true).clamping(SliderClamping::Never);
+        let response = ui.add(slider);
+        if lora.rank != before && lora.rank > 0 {
+            // The same loudness at another rank.
+            lora.alpha = loudness * lora.rank as f64;
+        }
+        response
+    });
+}
+
+fn epochs(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "How often every training row is seen. Few rows need more passes; stopping early guards against too many.";
+    let is_by_updates = form.recipe.length.updates.is_some();
+    form.row(ui, "length.epochs", "Passes (epochs)", help, |ui, r| {
+        let drag = DragValue::new(&mut r.length.epochs).speed(0.05).range(0.0..=10_000.0).max_decimals(2);
+        let response = ui.add_enabled(!is_by_updates, drag);
+        response.on_disabled_hover_text("A fixed number of updates is set under Advanced; it counts instead.")
+    });
+}
+
+fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. 0.0002 to 0.001 is \
+                usual for LoRA.";
+    form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
+        let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
+            .logarithmic(true)
+            .clamping(SliderClamping::Never)
+            .custom_formatter(|n, _| chart::rate(n))
+            .custom_parser(|text| text.trim().replace(',', ".").parse().ok());
+        ui.add(slider)
+    });
+}
+
+fn max_tokens(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "Longer rows are cut or left out, as Data says. Longer examples cost memory and time. A word is one or \
+                two tokens.";
+    form.row(ui, "batch.max_tokens", "Longest example (tokens)", help, |ui, r| {
+        number(ui, &mut r.batch.max_tokens, 2.0, 1..=1_048_576)
+    });
+}
+
+fn stop_early(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "Stops when the validation loss no longer falls, and keeps the best state (early stopping).";
+    form.row(ui, "early_stop.enabled", "Stop early", help, |ui, r| check(ui, &mut r.early_stop.enabled));
+}
+
+fn modules(ui: &mut egui::Ui, recipe: &mut Recipe) -> Response {
+    let Method::Lora(lora) = &mut recipe.method;
+    let words = format!("{} of {}", lora.target_modules.len(), MODULES.len());
+    let combo = ComboBox::from_id_salt("modules")
+        .selected_text(words)
+        .width(100.0)
+        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
+        .show_ui(ui, |ui| {
+            for (name, what) in MODULES {
+                let mut is_on = lora.target_modules.iter().any(|m| m == name);
+                if ui.checkbox(&mut is_on, format!("{what} ({name})")).changed() {
+                    // In the order of the list, so that the same choice is the same recipe.
+                    let on =
+                        |m: &str| if m == name { is_on } else { lora.target_modules.iter().any(|t| t == m) };
+                    lora.target_modules =
+                        MODULES.iter().map(|m| m.0).filter(|m| on(m)).map(String::from).collect();
+                }
+            }
+        });
+    combo.response
+}
+
+fn number<T: Numeric>(ui: &mut egui::Ui, value: &mut T, speed: f64, range: RangeInclusive<T>) -> Response {
+    ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
+}
+
+fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
+    let words = if *value { "on" } else { "off" };
+    ui.add(Checkbox::new(value, words))
+}
+
+/// A number that may be absent.
+fn optional<T: Numeric>(
+    ui: &mut egui::Ui,
+    value: &mut Option<T>,
+    usual: T,
+    speed: f64,
+    range: RangeInclusive<T>,
+) -> Response {
+    let mut is_on = value.is_some();
+    let words = if is_on { "" } else { "off" };
+    let response = ui.checkbox(&mut is_on, words);
+    if is_on != value.is_some() {
+        *value = is_on.then_some(usual);
+    }
+    match value {
+        Some(number_) => number(ui, number_, speed, range),
+        None => response,
+    }
+}
+
+fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: &[(T, &str)]) -> Response {
+    let now = all.iter().find(|c| c.0 == *value).map_or("", |c| c.1);
+    let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).show_ui(ui, |ui| {
+        for (one, name) in all {
+            ui.selectable_value(value, *one, *name);
+        }
+    });
+    combo.response
+}

@@ -1,0 +1,164 @@
+//! The recipe as it would be run: the form, the chosen model and the open data together, checked.
+
+use crate::app::shared::Shared;
+use crate::data::loader::Loader;
+use crate::data::prepare::Dataset;
+use crate::model::info::ModelInfo;
+use crate::nn::optim::{Schedule, ScheduleShape};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
+use crate::recipe::recipe::{Objective, Overlong, Shape, SplitSection};
+use crate::recipe::{Plan, Problem, Recipe, Severity};
+
+/// What is known of the recipe before the run.
+#[derive(Debug, Clone, Default)]
+pub struct Review {
+    pub recipe: Recipe,
+    /// Worst first.
+    pub problems: Vec<Problem>,
+    /// When nothing forbids the run, and model and data are known.
+    pub plan: Option<Plan>,
+    pub free_memory_bytes: u64,
+    /// Samples of the first micro-batch: (tokens, trained tokens) each.
+    pub first_batch: Vec<(usize, usize)>,
+}
+
+impl Review {
+    pub fn new(draft: &Recipe, shared: &Shared, data: &mut DataSight) -> Self {
+        let recipe = compose(draft, shared);
+        let dataset = shared.dataset.as_deref();
+        data.look(dataset, &recipe);
+        let free_memory_bytes = shared.machine.memory.available_bytes;
+        let facts = Facts {
+            model: shared.model.as_deref().map(model_facts),
+            data: data.facts.clone().filter(|_| dataset.is_some()),
+            free_memory_bytes,
+            free_disk_bytes: None,
+            has_cuda: cfg!(feature = "cuda"),
+            has_metal: cfg!(feature = "metal"),
+        };
+        let problems = recipe.check(&facts);
+        let is_known = facts.model.is_some() && facts.data.is_some();
+        let plan =
+            if is_known { Plan::new(recipe.clone(), &facts, data.num_micro_batches).ok() } else { None };
+        Self { recipe, problems, plan, free_memory_bytes, first_batch: data.first_batch.clone() }
+    }
+
+    /// What stands in the way of a run.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|p| p.severity == Severity::Error)
+    }
+
+    /// The learning rate at about a hundred updates of the run.
+    pub fn schedule(&self) -> Vec<(f64, f64)> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let recipe = plan.recipe();
+        let schedule = Schedule {
+            shape: match recipe.schedule.shape {
+                Shape::Cosine => ScheduleShape::Cosine,
+                Shape::Linear => ScheduleShape::Linear,
+                Shape::Constant => ScheduleShape::Constant,
+            },
+            peak: recipe.optimizer.learning_rate,
+            warmup_updates: plan.warmup_updates(),
+            num_updates: plan.num_updates(),
+        };
+        let n = plan.num_updates();
+        let every = (n / 120).max(1);
+        let rate = |done: u64| ((done + 1) as f64, schedule.at(crate::base::Update(done)));
+        let mut points: Vec<(f64, f64)> = (0..n).step_by(every as usize).map(rate).collect();
+        // The corner at the end of the warm-up is where the eye looks.
+        points.extend([plan.warmup_updates().min(n.saturating_sub(1)), n.saturating_sub(1)].map(rate));
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.dedup_by(|a, b| a.0 == b.0);
+        points
+    }
+}
+
+/// Numbers of the data that cost a look at every row: taken only when something changed.
+#[derive(Debug, Default)]
+pub struct DataSight {
+    facts: Option<DataFacts>,
+    num_micro_batches: u64,
+    first_batch: Vec<(usize, usize)>,
+    seen: Option<(*const Dataset, usize, bool, u64)>,
+}
+
+impl DataSight {
+    fn look(&mut self, dataset: Option<&Dataset>, recipe: &Recipe) {
+        let Some(dataset) = dataset else {
+            *self = Self::default();
+            return;
+        };
+        let batch = &recipe.batch;
+        let key = (std::ptr::from_ref(dataset), batch.micro_batch_tokens, batch.packing, recipe.run.seed);
+        if self.seen == Some(key) {
+            return;
+        }
+        if self.seen.is_none_or(|seen| seen.0 != key.0) {
+            self.facts = Some(data_facts(dataset));
+        }
+        self.seen = Some(key);
+        let samples: Vec<_> = dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i)).collect();
+        let lengths = samples.iter().map(|s| s.len()).collect();
+        let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
+        let epoch = loader.epoch(0);
+        self.num_micro_batches = epoch.len() as u64;
+        let first = epoch.first().map(Vec::as_slice).unwrap_or_default();
+        self.first_batch = first.iter().map(|i| (samples[*i].len(), samples[*i].num_trained())).collect();
+    }
+}
+
+/// The draft with what Model and Data say.
+pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
+    let mut recipe = draft.clone();
+    if !shared.model_source.is_empty() {
+        recipe.model.source.clone_from(&shared.model_source);
+    }
+    recipe.data.path = shared.imported.as_ref().map(|i| i.path.clone());
+    recipe.data.encoding.clone_from(&shared.import_options.encoding);
+    if let Some(options) = &shared.prepare_options {
+        recipe.data.schema = Some(options.schema.clone());
+        recipe.data.overlong = if options.drop_overlong { Overlong::Drop } else { Overlong::Truncate };
+        recipe.data.keep_duplicates = options.keep_duplicates;
+        recipe.data.chat = options.chat;
+        recipe.data.split = SplitSection {
+            seed: options.split.seed,
+            valid: options.split.valid,
+            test: options.split.test,
+            stratify: options.split.stratify,
+        };
+        recipe.batch.max_tokens = options.max_tokens;
+        recipe.objective = Objective::Supervised { train_on: options.train_on };
+    }
+    recipe
+}
+
+pub fn model_facts(info: &ModelInfo) -> ModelFacts {
+    ModelFacts {
+        name: info.source.clone(),
+        num_layers: info.num_layers,
+        width: info.width,
+        num_heads: info.num_heads,
+        num_kv_heads: info.num_kv_heads,
+        head_width: info.head_width,
+        ffn_width: info.ffn_width,
+        vocabulary: info.vocabulary,
+        context_tokens: info.context_tokens,
+        num_params: info.num_params,
+        has_chat_template: info.has_chat_template,
+    }
+}
+
+fn data_facts(dataset: &Dataset) -> DataFacts {
+    let limit = u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX);
+    let train = || dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i));
+    DataFacts {
+        num_train: dataset.split.train.len(),
+        num_valid: dataset.split.valid.len(),
+        num_test: dataset.split.test.len(),
+        train_tokens: train().map(|s| s.len() as u64).sum(),
+        trained_tokens: train().map(|s| s.num_trained() as u64).sum(),
+        longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
+        num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
+    }
+}

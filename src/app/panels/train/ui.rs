@@ -1,0 +1,86 @@
+use super::{Action, State, form, live_ui, preview_ui};
+use crate::app::action::{Place, UiAction};
+use crate::app::shared::Shared;
+use crate::app::theme::{self, space};
+use crate::app::widgets;
+use eframe::egui::{self, CentralPanel, Frame, Id, Margin, Modal, Panel};
+use egui_material_icons::icons;
+
+pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    settle_when_at_rest(ui, state, out);
+    if state.is_asking_stop {
+        ask_stop(ui.ctx(), out);
+    }
+    if shared.imported.is_none() && state.live.is_none() && !shared.is_model_ready() {
+        nothing_yet(ui, out);
+        return;
+    }
+    let t = theme::of(ui);
+    let width = if ui.available_width() > 950.0 { 380.0 } else { 340.0 };
+    Panel::left("recipe")
+        .exact_size(width)
+        .resizable(false)
+        .show_separator_line(false)
+        .frame(
+            Frame::new()
+                .fill(t.surface)
+                .stroke(egui::Stroke::new(1.0, t.border))
+                .corner_radius(theme::RADIUS)
+                .inner_margin(Margin::same(space::S as i8)),
+        )
+        .show(ui, |ui| form::form(ui, state, shared, out));
+    CentralPanel::default()
+        .frame(Frame::new().inner_margin(Margin { left: space::M as i8, ..Margin::ZERO }))
+        .show(ui, |ui| match &state.live {
+            Some(run) => live_ui::live(ui, state, run, shared, out),
+            None => preview_ui::preview(ui, &state.review, shared),
+        });
+}
+
+fn nothing_yet(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
+    let text =
+        "A run needs a model to start from and rows to learn from. Choose both; then the recipe stands here.";
+    if widgets::empty(ui, icons::ICON_SCHOOL, "Nothing to train on yet", text, Some("Choose a model")) {
+        out.push(UiAction::Go(Place::Model));
+    }
+}
+
+/// The data is prepared again once the pointer lets go of the limit, not at every pixel.
+fn settle_when_at_rest(ui: &egui::Ui, state: &State, out: &mut Vec<UiAction>) {
+    let ctx = ui.ctx();
+    if state.is_limit_moving && !ctx.egui_is_using_pointer() && !ctx.egui_wants_keyboard_input() {
+        out.push(UiAction::Train(Action::Settle));
+    }
+}
+
+/// Save or discard; keeping on is the default.
+fn ask_stop(ctx: &egui::Context, out: &mut Vec<UiAction>) {
+    let modal = Modal::new(Id::unique("stop the run")).show(ctx, |ui| {
+        ui.set_width(480.0);
+        ui.heading("Stop the run?");
+        ui.add_space(space::S);
+        ui.label(
+            "Stop and save keeps what it has learnt: you can use it, and resume the run later in Runs. Discard throws \
+             the run away with everything it has learnt.",
+        );
+        ui.add_space(space::M);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let keep = ui.button("Keep training");
+            if ui.memory(|m| m.focused().is_none()) {
+                keep.request_focus();
+            }
+            if keep.clicked() {
+                out.push(UiAction::Train(Action::KeepTraining));
+            }
+            if widgets::primary_button(ui, "Stop and save", None).clicked() {
+                out.push(UiAction::Train(Action::StopAndSave));
+            }
+            if widgets::danger_button(ui, "Discard the run").clicked() {
+                out.push(UiAction::Train(Action::Discard));
+            }
+        });
+    });
+    if modal.backdrop_response.clicked() {
+        out.push(UiAction::Train(Action::KeepTraining));
+    }
+}

@@ -1,0 +1,421 @@
+//! All state of the window. `act` and `apply` are pure: no file, no thread, no drawing.
+
+use super::action::{Effect, FrameAction, Leaving, Pick, PickWhat, Place, Question, UiAction};
+use super::frame::palette;
+use super::jobs::JobSwitch;
+use super::notices::{Notice, Notices};
+use super::panels::{data, home, model, playground, runs, train};
+use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
+use crate::engine::event::{Event, EventKind};
+use crate::engine::{Command, JobId};
+use eframe::egui::ThemePreference;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is remembered from one start to the next, with the drafts of every place.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub theme: ThemePreference,
+    /// The project that was open.
+    pub project: Option<PathBuf>,
+    pub place: Place,
+    pub model_source: String,
+    /// What was typed in a place and is not on disk otherwise, by the name of the place.
+    pub drafts: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+/// What lies over the window.
+#[derive(Debug, Clone, Default)]
+pub enum Overlay {
+    #[default]
+    None,
+    Palette {
+        text: String,
+        chosen: usize,
+    },
+    Ask(Question),
+    /// Closing during a run.
+    Leave,
+    Shortcuts,
+}
+
+#[derive(Debug, Default)]
+pub struct AppState {
+    pub place: Place,
+    pub shared: Shared,
+    pub home: home::State,
+    pub model: model::State,
+    pub data: data::State,
+    pub train: train::State,
+    pub runs: runs::State,
+    pub playground: playground::State,
+    pub notices: Notices,
+    pub settings: Settings,
+    pub overlay: Overlay,
+    /// The window closes when this job has ended.
+    pub leaving_after: Option<JobId>,
+}
+
+impl AppState {
+    pub fn new(settings: Settings) -> Self {
+        let mut state = Self { place: settings.place, ..Self::default() };
+        state.shared.model_source.clone_from(&settings.model_source);
+        if state.shared.model_source.is_empty() {
+            state.shared.model_source = crate::recipe::Recipe::default().model.source;
+        }
+        for (place, draft) in settings.drafts.clone() {
+            match place.as_str() {
+                "data" => state.data.restore(draft),
+                "train" => state.train.restore(draft),
+                "playground" => state.playground.restore(draft),
+                _ => {}
+            }
+        }
+        state.settings = settings;
+        state.sync();
+        state
+    }
+
+    /// What to ask of the engine when the window opens.
+    pub fn open(&self, project: PathBuf) -> Vec<Effect> {
+        vec![Effect::submit(Command::OpenProject { folder: project }), Effect::submit(Command::ListModels)]
+    }
+
+    /// The settings to keep, with the drafts as they are now.
+    pub fn settings_to_keep(&self) -> Settings {
+        let mut kept = self.settings.clone();
+        kept.place = self.place;
+        kept.model_source.clone_from(&self.shared.model_source);
+        kept.project = self.shared.project.as_ref().map(|p| p.folder.clone()).or(kept.project);
+        kept.drafts = [
+            ("data", self.data.draft()),
+            ("train", self.train.draft()),
+            ("playground", self.playground.draft()),
+        ]
+        .into_iter()
+        .map(|(place, draft)| (place.to_string(), draft))
+        .collect();
+        kept
+    }
+
+    /// What a person did. Returns what reaches the world.
+    pub fn act(&mut self, action: UiAction) -> Vec<Effect> {
+        let effects = match action {
+            UiAction::Go(place) => {
+                self.place = place;
+                self.overlay = Overlay::None;
+                Vec::new()
+            }
+            UiAction::Frame(action) => self.act_frame(action),
+            UiAction::Home(a) => self.home.act(a, &self.shared),
+            UiAction::Model(a) => self.model.act(a, &self.shared),
+            UiAction::Data(a) => self.data.act(a, &self.shared),
+            UiAction::Train(a) => self.train.act(a, &self.shared),
+            UiAction::Runs(a) => self.runs.act(a, &self.shared),
+            UiAction::Playground(a) => self.playground.act(a, &self.shared),
+        };
+        self.sync();
+        self.settle(effects)
+    }
+
+    /// What the engine said. Returns what reaches the world.
+    pub fn apply(&mut self, event: Event) -> Vec<Effect> {
+        self.take_in(&event);
+        let mut effects = Vec::new();
+        if let EventKind::Failed(failure) = &event.kind {
+            self.notices.add(Notice::failure(failure), self.shared.now_secs);
+        }
+        effects.extend(self.list_runs(&event));
+        effects.extend(self.model.apply(&event, &self.shared));
+        effects.extend(self.data.apply(&event, &self.shared));
+        effects.extend(self.train.apply(&event, &self.shared));
+        effects.extend(self.runs.apply(&event, &self.shared));
+        effects.extend(self.playground.apply(&event, &self.shared));
+        self.sync();
+        effects.extend(self.home.apply(&event, &self.shared));
+        self.shared.jobs.apply(&event);
+        if self.leaving_after.is_some_and(|job| self.shared.jobs.get(job).is_none()) {
+            self.leaving_after = None;
+            effects.push(Effect::Quit);
+        }
+        self.settle(effects)
+    }
+
+    /// The runs on disk are read when a project opens and when a run ends.
+    fn list_runs(&self, event: &Event) -> Option<Effect> {
+        let has_ended = matches!(event.kind, EventKind::Done | EventKind::Stopped | EventKind::Failed(_));
+        let is_training = self.shared.jobs.get(event.job).is_some_and(|job| job.is_training);
+        let is_opened = matches!(event.kind, EventKind::Project(_));
+        let project = self.shared.project.as_ref().filter(|_| is_opened || (has_ended && is_training))?;
+        Some(Effect::submit(Command::ListRuns { project: project.folder.clone() }))
+    }
+
+    /// A command was given to the engine, which calls it `job`.
+    pub fn submitted(&mut self, job: JobId, command: &Command) {
+        self.shared.jobs.submitted(job, command, self.shared.now_secs);
+        self.home.submitted(job, command);
+        self.model.submitted(job, command);
+        self.data.submitted(job, command);
+        self.train.submitted(job, command);
+        self.runs.submitted(job, command);
+        self.playground.submitted(job, command);
+    }
+
+    /// Time goes on; good news fades.
+    pub fn tick(&mut self, now_secs: f64, machine: Option<Machine>) {
+        self.shared.now_secs = now_secs;
+        if let Some(machine) = machine {
+            self.shared.machine = machine;
+        }
+        self.notices.sweep(now_secs);
+    }
+
+    pub fn header(&self, place: Place) -> Header {
+        match place {
+            Place::Home => self.home.header(&self.shared),
+            Place::Model => self.model.header(&self.shared),
+            Place::Data => self.data.header(&self.shared),
+            Place::Train => self.train.header(&self.shared),
+            Place::Runs => self.runs.header(&self.shared),
+            Place::Playground => self.playground.header(&self.shared),
+        }
+    }
+
+    pub fn dot(&self, place: Place) -> Dot {
+        if self.shared.jobs.any_in(place) {
+            return Dot::Working;
+        }
+        match place {
+            Place::Home => Dot::None,
+            Place::Model => self.model.dot(&self.shared),
+            Place::Data => self.data.dot(&self.shared),
+            Place::Train => self.train.dot(&self.shared),
+            Place::Runs => self.runs.dot(&self.shared),
+            Place::Playground => self.playground.dot(&self.shared),
+        }
+    }
+
+    /// Everything the palette offers now.
+    pub fn palette_items(&self) -> Vec<PaletteItem> {
+        let mut items = palette::frame_items(self);
+        items.extend(self.home.commands(&self.shared));
+        items.extend(self.model.commands(&self.shared));
+        items.extend(self.data.commands(&self.shared));
+        items.extend(self.train.commands(&self.shared));
+        items.extend(self.runs.commands(&self.shared));
+        items.extend(self.playground.commands(&self.shared));
+        items
+    }
+
+    /// Answers what the state can answer itself and returns the rest.
+    fn settle(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let mut out = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Act(action) => out.extend(self.act(action)),
+                Effect::Say(notice) => self.notices.add(notice, self.shared.now_secs),
+                Effect::Ask(question) => self.overlay = Overlay::Ask(question),
+                Effect::Job(job, switch) => {
+                    self.shared.jobs.switched(job, switch);
+                    out.push(Effect::Job(job, switch));
+                }
+                other => out.push(other),
+            }
+        }
+        out
+    }
+
+    /// Results go into what all places share.
+    fn take_in(&mut self, event: &Event) {
+        let shared = &mut self.shared;
+        match &event.kind {
+            EventKind::Project(project) => shared.project = Some(project.clone()),
+            EventKind::Models(models) => shared.models.clone_from(models),
+            EventKind::Model(info) if info.source == shared.model_source => {
+                shared.model = Some(Arc::new(info.clone()));
+            }
+            EventKind::Tokeniser { source, tokeniser, template } if *source == shared.model_source => {
+                shared.tokeniser = Some((Arc::clone(tokeniser), Arc::clone(template)));
+            }
+            EventKind::Imported(imported) => {
+                shared.imported = Some(Arc::clone(imported));
+                shared.dataset = None;
+            }
+            EventKind::Prepared(dataset) => shared.dataset = Some(Arc::clone(dataset)),
+            EventKind::Runs(runs) => shared.runs.clone_from(runs),
+            _ => {}
+        }
+    }
+
+    /// What one place owns and others read.
+    fn sync(&mut self) {
+        if let Some(source) = self.model.take_chosen() {
+            self.shared.model_source = source;
+            self.shared.model = None;
+            self.shared.tokeniser = None;
+            self.shared.dataset = None;
+        }
+        self.shared.prepare_options = self.data.options().cloned();
+        self.shared.import_options = self.data.import_options().clone();
+    }
+
+    fn act_frame(&mut self, action: FrameAction) -> Vec<Effect> {
+        match action {
+            FrameAction::OpenData => return vec![pick_data()],
+            FrameAction::TypePath => return self.type_path(),
+            FrameAction::Dropped(path) => return vec![Effect::Act(opened(path))],
+            FrameAction::Primary => return self.primary(),
+            FrameAction::Escape => return self.escape(),
+            FrameAction::TogglePalette => {
+                self.overlay = match self.overlay {
+                    Overlay::None => Overlay::Palette { text: String::new(), chosen: 0 },
+                    _ => Overlay::None,
+                };
+            }
+            FrameAction::SetPaletteText(new) => {
+                if let Overlay::Palette { text, chosen } = &mut self.overlay {
+                    (*text, *chosen) = (new, 0);
+                }
+            }
+            FrameAction::MovePalette(by) => self.move_palette(by),
+            FrameAction::RunPaletteItem(index) => return self.run_palette_item(index),
+            FrameAction::Job(job, switch) => return vec![Effect::Job(job, switch)],
+            FrameAction::DismissNotice(id) => self.notices.dismiss(id),
+            FrameAction::ToggleNoticeDetails(id) => self.notices.toggle_details(id),
+            FrameAction::Copy(text) => return vec![Effect::CopyText(text)],
+            FrameAction::SetTheme(theme) => {
+                self.settings.theme = theme;
+                return vec![Effect::SetTheme(theme)];
+            }
+            FrameAction::CloseRequested => {
+                if self.shared.jobs.training().is_none() {
+                    return vec![Effect::Quit];
+                }
+                self.overlay = Overlay::Leave;
+            }
+            FrameAction::Quit(how) => return self.leave(how),
+            FrameAction::Ask(question) => self.overlay = Overlay::Ask(question),
+            FrameAction::Answer(yes) => {
+                let overlay = std::mem::take(&mut self.overlay);
+                if let (true, Overlay::Ask(question)) = (yes, overlay) {
+                    return vec![Effect::Act(*question.then)];
+                }
+            }
+            FrameAction::ShowShortcuts(shown) => {
+                self.overlay = if shown { Overlay::Shortcuts } else { Overlay::None };
+            }
+        }
+        Vec::new()
+    }
+
+    fn type_path(&mut self) -> Vec<Effect> {
+        if self.place == Place::Model {
+            return vec![Effect::Act(UiAction::Model(model::Action::FocusPath(true)))];
+        }
+        let focus = UiAction::Data(data::Action::FocusPath(true));
+        vec![Effect::Act(UiAction::Go(Place::Data)), Effect::Act(focus)]
+    }
+
+    fn primary(&mut self) -> Vec<Effect> {
+        match self.header(self.place).primary {
+            Some(primary) if primary.why_not.is_none() => vec![Effect::Act(primary.action)],
+            Some(primary) => {
+                let why = primary.why_not.unwrap_or_default();
+                vec![Effect::Say(Notice::info(format!("{}: {why}", primary.label)))]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn escape(&mut self) -> Vec<Effect> {
+        if !matches!(self.overlay, Overlay::None) {
+            self.overlay = Overlay::None;
+            return Vec::new();
+        }
+        let jobs = &self.shared.jobs;
+        let here = jobs.all().iter().rfind(|j| j.place == self.place && !j.is_quiet && !j.is_training);
+        if let Some(job) = here {
+            return vec![Effect::Job(job.id, JobSwitch::Stop)];
+        }
+        match jobs.training() {
+            Some(_) if self.place == Place::Train => {
+                let action = if self.train.is_asking_stop {
+                    train::Action::KeepTraining
+                } else {
+                    train::Action::AskStop
+                };
+                vec![Effect::Act(UiAction::Train(action))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn move_palette(&mut self, by: i32) {
+        let count = palette::found(self).len();
+        if let Overlay::Palette { chosen, .. } = &mut self.overlay {
+            let last = count.saturating_sub(1) as i64;
+            *chosen = (*chosen as i64 + i64::from(by)).clamp(0, last) as usize;
+        }
+    }
+
+    fn run_palette_item(&mut self, index: usize) -> Vec<Effect> {
+        let found = palette::found(self);
+        self.overlay = Overlay::None;
+        found.into_iter().nth(index).map(|item| Effect::Act(item.action)).into_iter().collect()
+    }
+
+    fn leave(&mut self, how: Leaving) -> Vec<Effect> {
+        self.overlay = Overlay::None;
+        let switch = match how {
+            Leaving::Stay => return Vec::new(),
+            Leaving::StopAndSave => JobSwitch::Stop,
+            Leaving::Discard => JobSwitch::Discard,
+        };
+        match self.shared.jobs.training().map(|j| j.id) {
+            Some(job) => {
+                self.leaving_after = Some(job);
+                vec![Effect::Job(job, switch)]
+            }
+            None => vec![Effect::Quit],
+        }
+    }
+}
+
+/// Asks before a run is stopped; what it has is saved.
+pub fn stop_question(job: JobId) -> Question {
+    Question {
+        title: "Stop the run?".into(),
+        text: "What it has learnt so far is saved, and you can resume it later in Runs.".into(),
+        yes: "Stop and save".into(),
+        then: Box::new(UiAction::Frame(FrameAction::Job(job, JobSwitch::Stop))),
+    }
+}
+
+/// The dialog for a data file.
+pub fn pick_data() -> Effect {
+    let endings = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "xlsx", "txt"];
+    Effect::Pick(Pick {
+        title: "Open data".into(),
+        what: PickWhat::File,
+        filters: vec![
+            ("Data files".into(), endings.map(String::from).to_vec()),
+            ("All files".into(), vec!["*".into()]),
+        ],
+        then: |path| UiAction::Data(data::Action::Open(path)),
+    })
+}
+
+/// What a dropped path is, by its name: a model, or else data.
+fn opened(path: PathBuf) -> UiAction {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match ending.as_str() {
+        "gguf" => UiAction::Model(model::Action::Choose(path.display().to_string())),
+        "safetensors" => {
+            let folder = path.parent().map_or_else(|| path.clone(), PathBuf::from);
+            UiAction::Model(model::Action::Choose(folder.display().to_string()))
+        }
+        _ => UiAction::Data(data::Action::Open(path)),
+    }
+}

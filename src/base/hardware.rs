@@ -1,0 +1,91 @@
+//! What this machine has: threads, memory, and how much of it this process uses.
+
+use std::path::Path;
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+
+/// Memory of the machine, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub total_bytes: u64,
+    pub available_bytes: u64,
+}
+
+/// Number of threads that compute: physical parallelism the system grants this process.
+pub fn num_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Zeros where the system does not tell.
+pub fn memory() -> Memory {
+    let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(kind).map_or_else(
+        |_| Memory::default(),
+        |s| Memory { total_bytes: s.total_memory(), available_bytes: s.available_memory() },
+    )
+}
+
+/// Resident memory of this process now, in bytes; 0 where the system does not tell.
+pub fn resident_bytes() -> u64 {
+    let Ok(pid) = sysinfo::get_current_pid() else { return 0 };
+    let Ok(mut system) = System::new() else { return 0 };
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        false,
+        ProcessRefreshKind::nothing().with_memory(),
+    );
+    system.process(pid).map_or(0, sysinfo::Process::memory)
+}
+
+/// The most resident memory this process ever had, in bytes.
+pub fn peak_resident_bytes() -> u64 {
+    #[cfg(unix)]
+    {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: getrusage fills the struct it is given and keeps no pointer to it.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        // Linux counts in kilobytes, macOS in bytes.
+        let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+        u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit
+    }
+    #[cfg(not(unix))]
+    resident_bytes()
+}
+
+/// Free space on the disk that holds `path` (or its nearest existing parent), in bytes; `None` if unknown.
+pub fn free_disk_bytes(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let existing = path.ancestors().find(|p| p.exists())?;
+        let c_path = std::ffi::CString::new(existing.as_os_str().as_bytes()).ok()?;
+        let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: the path is a valid C string and statvfs only writes the struct it is given.
+        let stat = unsafe {
+            if libc::statvfs(c_path.as_ptr(), stat.as_mut_ptr()) != 0 {
+                return None;
+            }
+            stat.assume_init()
+        };
+        #[allow(clippy::unnecessary_cast)] // the field widths differ between systems
+        Some(stat.f_bavail as u64 * stat.f_frsize as u64)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+/// Tells both thread pools how many threads to take. Call it first in `main`, before any thread exists:
+/// without these variables candle re-reads /proc/cpuinfo at each matrix product.
+pub fn pin_thread_pools() {
+    for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: called at the start of main, while this is the only thread.
+            unsafe { std::env::set_var(name, num_threads().to_string()) };
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What all subcommands that answer have in common: a model, an adapter, a device.
+
+use super::Device;
+use super::show::Show;
+use crate::base::{Control, Failure};
+use crate::engine::Halt;
+use crate::engine::jobs::{self, BaseModel};
+use crate::model::load::LoadedModel;
+use crate::peft::Adapter;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Model {
+    /// Catalogue name, Hugging Face folder or .gguf file
+    #[arg(long)]
+    pub model: String,
+    /// Folder of a LoRA adapter, made here or by PEFT
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    pub device: Device,
+}
+
+/// A model in memory, and its adapter if one was named.
+pub struct Loaded {
+    pub model: LoadedModel,
+    pub adapter: Option<Adapter>,
+}
+
+pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+    let files = jobs::model::open(&a.model)?;
+    let model = BaseModel::default().load(&files, a.device.into(), control, &mut |kind| show.take(&kind))?;
+    let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
+    Ok(Loaded { model, adapter })
+}
+
+/// Refuses a model that cannot chat, where a chat was asked for.
+pub fn need_chat(model: &LoadedModel) -> Result<(), Failure> {
+    if model.template.has_chat() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "The model has no chat template",
+        format!("it is a base model that goes on with a text ({})", model.info.path.display()),
+        "Leave out --chat, or choose an instruct model.",
+    ))
+}

@@ -1,0 +1,194 @@
+//! `tunesmith bench train|generate`
+
+use super::asking::{self, Model};
+use super::out;
+use super::show::Show;
+use crate::base::{Control, hardware, human};
+use crate::engine::Halt;
+use crate::engine::jobs::{data, model, train as jobs};
+use crate::infer::generate::{GenerateOptions, NextLogits, generate};
+use crate::infer::sampler::Sampling;
+use crate::infer::session::Session;
+use crate::recipe::plan::{DataFacts, Facts};
+use crate::recipe::recipe::{Lora, Method};
+use crate::recipe::{Plan, Recipe};
+use crate::train::bench;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use std::path::Path;
+
+#[derive(Subcommand)]
+pub enum Action {
+    /// Updates on random tokens, every position supervised
+    Train(Train),
+    /// Reading a prompt, and answering it
+    Generate(Generate),
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum MethodName {
+    #[default]
+    Lora,
+}
+
+#[derive(Args)]
+pub struct Train {
+    #[command(flatten)]
+    model: Model,
+    /// How the model is tuned
+    #[arg(long, value_enum, default_value_t)]
+    method: MethodName,
+    /// Rank of the adapter
+    #[arg(long, default_value_t = 8)]
+    rank: usize,
+    /// Examples in one update
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    batch: usize,
+    /// Tokens of an example
+    #[arg(long, default_value_t = 256, value_parser = at_least_two)]
+    seq: usize,
+    /// Updates that count, after two to warm up
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    updates: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Generate {
+    #[command(flatten)]
+    model: Model,
+    /// Tokens of the prompt
+    #[arg(long, default_value_t = 128, value_parser = at_least_one)]
+    prompt_tokens: usize,
+    /// Tokens of the answer
+    #[arg(long, default_value_t = 64, value_parser = at_least_two)]
+    max_tokens: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(text, 1)
+}
+
+fn at_least_two(text: &str) -> Result<usize, String> {
+    at_least(text, 2)
+}
+
+fn at_least(text: &str, min: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (min..=1 << 24).contains(&n) => Ok(n),
+        Ok(n) => Err(format!("{n} is not between {min} and {}", 1 << 24)),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+impl Action {
+    pub fn is_json(&self) -> bool {
+        match self {
+            Self::Train(a) => a.json,
+            Self::Generate(a) => a.json,
+        }
+    }
+}
+
+pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
+    match action {
+        Action::Train(a) => train(&a, control),
+        Action::Generate(a) => answer(&a, control),
+    }
+}
+
+fn recipe(a: &Train) -> Recipe {
+    let MethodName::Lora = a.method;
+    let mut recipe = Recipe::default();
+    recipe.model.source.clone_from(&a.model.model);
+    recipe.method = Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() });
+    recipe.batch.max_tokens = a.seq;
+    recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
+    recipe.length.updates = Some(a.updates + bench::WARM_UP);
+    recipe.run.device = a.model.device.into();
+    recipe
+}
+
+fn train(a: &Train, control: &Control) -> Result<(), Halt> {
+    let recipe = recipe(a);
+    let files = model::open(&a.model.model)?;
+    let num_tokens = (a.batch * a.seq) as u64;
+    let facts = Facts {
+        model: Some(data::model_facts(&files)),
+        data: Some(DataFacts {
+            num_train: a.batch,
+            train_tokens: num_tokens,
+            trained_tokens: num_tokens,
+            longest_tokens: a.seq,
+            ..DataFacts::default()
+        }),
+        ..jobs::machine_facts(Path::new("."))
+    };
+    let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
+    let mut show = Show::new();
+    let loaded = asking::load(&a.model, control, &mut show)?;
+    show.clear();
+    let report =
+        bench::train(&plan, &loaded.model, a.batch, a.seq, a.updates, control)?.ok_or(Halt::Stopped)?;
+    if a.json {
+        out::json(&report);
+    } else {
+        out::line(format!(
+            "{:.0} tokens/s, {} an update of {} x {} tokens, {} at its highest, {}",
+            report.tokens_per_second,
+            human::secs(report.update_secs),
+            a.batch,
+            a.seq,
+            human::bytes(report.peak_rss_bytes),
+            report.device
+        ));
+    }
+    Ok(())
+}
+
+fn answer(a: &Generate, control: &Control) -> Result<(), Halt> {
+    let mut show = Show::new();
+    let loaded = asking::load(&a.model, control, &mut show)?;
+    show.clear();
+    let model = &loaded.model;
+    let samples = bench::random_samples(model.config().vocabulary, 1, a.prompt_tokens, 42);
+    let ids = samples.into_iter().next().map(|s| s.ids).unwrap_or_default();
+    let mut session = Session::new(&model.decoder, loaded.adapter.as_ref())?;
+    // No end-of-text token: the answer has its full length.
+    let options =
+        |max_tokens| GenerateOptions { max_tokens, sampling: Sampling::default(), ..Default::default() };
+    let silent = &mut |_: &str| {};
+    generate(&mut session, &model.tokeniser, &ids, &options(2), control, silent)?;
+    // The warm-up had the same prompt: without this its cached beginning would not be fed again.
+    session.reset();
+    let answer = generate(&mut session, &model.tokeniser, &ids, &options(a.max_tokens), control, silent)?;
+    if control.is_stopped() {
+        return Err(Halt::Stopped);
+    }
+    let prompt_tokens_per_second = answer.prompt_tokens as f64 / answer.time_to_first_token_secs.max(1e-9);
+    if a.json {
+        out::json(&json!({
+            "tokens_per_second": answer.tokens_per_second,
+            "prompt_tokens_per_second": prompt_tokens_per_second,
+            "time_to_first_token_secs": answer.time_to_first_token_secs,
+            "prompt_tokens": answer.prompt_tokens,
+            "num_tokens": answer.token_ids.len(),
+            "peak_rss_bytes": hardware::peak_resident_bytes(),
+            "threads": hardware::num_threads(),
+            "device": model.device_name(),
+        }));
+    } else {
+        out::line(format!(
+            "{:.1} tokens/s, prompt {prompt_tokens_per_second:.0} tokens/s, {}, {}",
+            answer.tokens_per_second,
+            human::bytes(hardware::peak_resident_bytes()),
+            model.device_name()
+        ));
+    }
+    Ok(())
+}

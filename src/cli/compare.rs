@@ -1,0 +1,74 @@
+//! `tunesmith compare`
+
+use super::asking::{self, Model};
+use super::out;
+use super::show::Show;
+use super::table::table;
+use crate::base::{Control, Failure};
+use crate::data::shots::read_questions;
+use crate::engine::Halt;
+use crate::engine::jobs::measure::{Style, answer_all, greedy};
+use crate::eval::report::Comparison;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Model,
+    /// Prompts: a line each in a text file, or rows of a data file, there with the right answers
+    #[arg(long)]
+    prompts: PathBuf,
+    /// Longest answer, in tokens
+    #[arg(long, default_value_t = 64)]
+    max_tokens: usize,
+    /// Leave the model's chat template out
+    #[arg(long)]
+    plain: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    if a.model.adapter.is_none() {
+        return Err(Failure::new(
+            "There is nothing to compare with",
+            "no adapter was named",
+            "Add --adapter and the folder of an adapter.",
+        )
+        .into());
+    }
+    let questions = read_questions(&a.prompts, control)?;
+    let mut show = Show::new();
+    let loaded = asking::load(&a.model, control, &mut show)?;
+    let model = &loaded.model;
+    let style = Style::zero_shot(!a.plain);
+    let mut asked = Vec::new();
+    for question in &questions {
+        asked.push(style.ask(model, &question.input, question.expected.clone())?);
+    }
+    let options = greedy(model, a.max_tokens, Vec::new());
+    let mut sink = |kind| show.take(&kind);
+    let base = answer_all(model, None, &asked, &options, "The base model answers", control, &mut sink)?;
+    let adapter = loaded.adapter.as_ref();
+    let tuned = answer_all(model, adapter, &asked, &options, "The tuned model answers", control, &mut sink)?;
+    show.clear();
+    let comparison = Comparison::new(&base, &tuned);
+    if a.json {
+        out::json(&comparison);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = comparison
+        .pairs
+        .iter()
+        .zip(&questions)
+        .map(|(pair, question)| {
+            let expected = pair.expected.clone().unwrap_or_default();
+            vec![question.input.clone(), expected, pair.base.clone(), pair.tuned.clone()]
+        })
+        .collect();
+    out::line(table(&["prompt", "expected", "base", "tuned"], &rows));
+    out::line(format!("\nbase   {}\ntuned  {}", comparison.base, comparison.tuned));
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! `tunesmith eval`
+
+use super::asking::{self, Model};
+use super::out;
+use super::show::Show;
+use crate::base::{Control, Failure};
+use crate::data::import::ImportOptions;
+use crate::data::prepare::{Dataset, PrepareOptions, prepare};
+use crate::data::shots::{LineFormat, Shot, draw};
+use crate::data::split::SplitOptions;
+use crate::engine::Halt;
+use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy, loss};
+use crate::engine::jobs::{self, Report};
+use crate::eval::report::Report as Figures;
+use crate::project::RunFolder;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Model,
+    /// The rows to measure on
+    #[arg(long)]
+    data: PathBuf,
+    /// Which rows
+    #[arg(long, value_enum, default_value_t)]
+    part: Part,
+    /// Examples shown before each question, drawn from the training part; these rows are not measured
+    #[arg(long, default_value_t = 0)]
+    num_shots: usize,
+    /// Longest answer, in tokens
+    #[arg(long, default_value_t = 64)]
+    max_tokens: usize,
+    /// At most so many rows
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Leave the model's chat template out
+    #[arg(long)]
+    plain: bool,
+    #[arg(long, default_value_t = 17)]
+    seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A part of the data, as the adapter's run saw it, or a run with the usual split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Part {
+    #[default]
+    All,
+    Train,
+    Valid,
+    Test,
+}
+
+pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    let mut show = Show::new();
+    let loaded = asking::load(&a.model, control, &mut show)?;
+    let (model, adapter) = (&loaded.model, loaded.adapter.as_ref());
+    let mut sink = |kind| show.take(&kind);
+    let imported = jobs::data::read(&a.data, &ImportOptions::default(), control, &mut sink)?;
+    let mut options = PrepareOptions::new(imported.schema.clone());
+    options.max_tokens = model.config().context_tokens;
+    options.chat = !a.plain;
+    options.split =
+        split_of_run(a).unwrap_or_else(|| SplitOptions { seed: a.seed, ..SplitOptions::default() });
+    let (tokeniser, template) = (model.tokeniser.clone(), model.template.clone());
+    let mut report = Report::to(&mut sink);
+    let dataset = prepare(&imported, tokeniser, template, &options, control, &mut report)?;
+    let shots = draw(&dataset.rows, &dataset.split.train, a.num_shots, a.seed);
+    let rows = chosen(a, &dataset, &shots);
+    if rows.is_empty() {
+        return Err(nothing_to_measure(a).into());
+    }
+    let style = Style { chat: !a.plain, format: LineFormat::default(), shots, num_shots: a.num_shots };
+    let asked = ask_rows(model, rows.iter().map(|i| &dataset.rows[*i]), &style)?;
+    let options = greedy(model, a.max_tokens, style.stop(model));
+    let scored = answer_all(model, adapter, &asked, &options, "Answering", control, &mut sink)?;
+    let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
+    let total = loss(model, adapter, &samples, control)?;
+    let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
+    show.clear();
+    if a.json {
+        out::json(&figures)
+    } else {
+        out::line(told(&figures))
+    }
+    Ok(())
+}
+
+/// The split of the run that made the adapter: rows it was trained on must not count as test rows.
+fn split_of_run(a: &Arguments) -> Option<SplitOptions> {
+    let adapter = std::path::absolute(a.model.adapter.as_ref()?).ok()?;
+    let recipe =
+        adapter.ancestors().skip(1).take(2).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())?;
+    Some(jobs::data::split_options(&recipe))
+}
+
+/// Rows to measure, without those that are shown as examples.
+fn chosen(a: &Arguments, dataset: &Dataset, shots: &[Shot]) -> Vec<usize> {
+    let split = &dataset.split;
+    let part = match a.part {
+        Part::All => (0..dataset.rows.len()).collect(),
+        Part::Train => split.train.clone(),
+        Part::Valid => split.valid.clone(),
+        Part::Test => split.test.clone(),
+    };
+    let is_shown = |i: &usize| Shot::of(&dataset.rows[*i].example).is_some_and(|shot| shots.contains(&shot));
+    part.into_iter().filter(|i| !is_shown(i)).take(a.limit.unwrap_or(usize::MAX)).collect()
+}
+
+fn nothing_to_measure(a: &Arguments) -> Failure {
+    Failure::new(
+        "There is nothing to measure",
+        format!("no row is left in this part of {}", a.data.display()),
+        "Choose --part all, a file with more rows, or fewer shots.",
+    )
+}
+
+fn told(figures: &Figures) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "not measured".into(), |v| format!("{v:.4}"));
+    let percent = |value: Option<f64>| value.map_or_else(|| "?".into(), |v| format!("{:.1}", v * 100.0));
+    let exact = match figures.exact_match {
+        None => "not measured: no row has a known answer".to_string(),
+        share => format!(
+            "{} % ({} to {} % likely)",
+            percent(share),
+            percent(figures.exact_match_low),
+            percent(figures.exact_match_high)
+        ),
+    };
+    let rows = [
+        ("rows", figures.num_examples.to_string()),
+        ("loss", number(figures.loss)),
+        ("perplexity", number(figures.perplexity)),
+        ("exact match", exact),
+        ("word F1", number(figures.token_f1)),
+        ("ROUGE-L", number(figures.rouge_l)),
+        ("BLEU", number(figures.bleu)),
+    ];
+    rows.map(|(name, value)| format!("{name:<14}{value}")).join("\n")
+}

@@ -1,0 +1,141 @@
+//! `tunesmith generate`
+
+use super::asking::{self, Model};
+use super::out;
+use super::show::Show;
+use crate::base::{Control, Failure};
+use crate::data::shots::{LineFormat, read_shots};
+use crate::engine::Halt;
+use crate::engine::jobs::measure::Style;
+use crate::infer::generate::{Answer, Finish, GenerateOptions, generate};
+use crate::infer::sampler::Sampling;
+use crate::infer::session::Session;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Model,
+    /// What to answer
+    #[arg(long)]
+    prompt: String,
+    /// File of examples to show before the prompt: question and answer in each row
+    #[arg(long)]
+    shots: Option<PathBuf>,
+    /// How many of the examples to show
+    #[arg(long, default_value_t = 0, requires = "shots")]
+    num_shots: usize,
+    /// How an example becomes a line
+    #[arg(long, default_value = "{input}: {output}")]
+    format: String,
+    /// Longest answer, in tokens
+    #[arg(long, default_value_t = 128)]
+    max_tokens: usize,
+    /// 0 takes the likeliest token each time; higher is more varied
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Only the likeliest tokens, so many; 0 means all
+    #[arg(long, default_value_t = 0)]
+    top_k: usize,
+    /// Only the likeliest tokens whose chances add up to this
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Only tokens at least so many times as likely as the likeliest
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f32,
+    /// Above 1, words used before become less likely
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f32,
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// The answer ends before this text; may be given several times
+    #[arg(long)]
+    stop: Vec<String>,
+    /// Put the prompt as a chat message, with the model's template
+    #[arg(long)]
+    chat: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Arguments {
+    fn sampling(&self) -> Result<Sampling, Failure> {
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        };
+        match sampling.problems().first() {
+            None => Ok(sampling),
+            Some(problem) => Err(Failure::new(
+                "A sampling setting is out of its range",
+                problem.text.clone(),
+                format!("Use --{} {}.", problem.field.replace('_', "-"), problem.fix),
+            )),
+        }
+    }
+
+    fn style(&self, control: &Control) -> Result<Style, Halt> {
+        let format = LineFormat::parse(&self.format)?;
+        let shots = match &self.shots {
+            Some(path) if self.num_shots > 0 => read_shots(path, &format, control)?.shots,
+            _ => Vec::new(),
+        };
+        Ok(Style { chat: self.chat, format, shots, num_shots: self.num_shots })
+    }
+}
+
+pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    let sampling = a.sampling()?;
+    let style = a.style(control)?;
+    let mut show = Show::new();
+    let loaded = asking::load(&a.model, control, &mut show)?;
+    let model = &loaded.model;
+    if a.chat {
+        asking::need_chat(model)?;
+    }
+    let asked = style.ask(model, &a.prompt, None)?;
+    let mut stop = a.stop.clone();
+    stop.extend(style.stop(model));
+    let options =
+        GenerateOptions { max_tokens: a.max_tokens, sampling, stop, eos_ids: model.eos_ids.clone() };
+    let mut session = Session::new(&model.decoder, loaded.adapter.as_ref())?;
+    show.clear();
+    let mut on_text = |text: &str| {
+        if !a.json {
+            out::piece(text);
+        }
+    };
+    let answer = generate(&mut session, &model.tokeniser, &asked.ids, &options, control, &mut on_text)?;
+    if a.json {
+        out::json(&json!({
+            "text": answer.text,
+            "token_ids": answer.token_ids,
+            "prompt": asked.text,
+            "prompt_tokens": answer.prompt_tokens,
+            "finish": answer.finish,
+            "time_to_first_token_secs": answer.time_to_first_token_secs,
+            "tokens_per_second": answer.tokens_per_second,
+        }));
+    } else {
+        out::line("");
+        out::note(figures(&answer));
+    }
+    if answer.finish == Finish::Stopped { Err(Halt::Stopped) } else { Ok(()) }
+}
+
+fn figures(answer: &Answer) -> String {
+    format!(
+        "{} tokens after {} of prompt, first after {:.2} s, then {:.1} tokens/s",
+        answer.token_ids.len(),
+        answer.prompt_tokens,
+        answer.time_to_first_token_secs,
+        answer.tokens_per_second
+    )
+}

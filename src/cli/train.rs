@@ -1,0 +1,112 @@
+//! `tunesmith train`
+
+use super::out;
+use super::show::Show;
+use crate::base::{Control, Failure, human};
+use crate::engine::Halt;
+use crate::engine::event::EventKind;
+use crate::engine::jobs::{BaseModel, train};
+use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::recipe::{Recipe, load};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The recipe, a TOML file; not needed with --resume
+    #[arg(long, required_unless_present = "resume")]
+    recipe: Option<PathBuf>,
+    /// Changes one setting, for example optimizer.learning_rate=3e-4; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment, conflicts_with = "resume")]
+    set: Vec<String>,
+    /// The run folder: it gets the frozen recipe, metrics.jsonl, checkpoints and the adapter
+    #[arg(long)]
+    out: PathBuf,
+    /// Go on with the run in --out from its last checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Print one JSON object for each event
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn assignment(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_string()),
+        _ => Err("it must have the form key=value".into()),
+    }
+}
+
+pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    let mut show = Show::new();
+    let mut failed = false;
+    let mut sink = |kind: EventKind| {
+        show.take(&kind);
+        if let (true, EventKind::Run { event, .. }) = (a.json, &kind) {
+            failed |= matches!(event, RunEvent::Failed { .. });
+            out::json(event);
+        }
+    };
+    let mut base = BaseModel::default();
+    let result = match (&a.recipe, a.resume) {
+        (Some(recipe), false) => {
+            let recipe = read(recipe, &a.set)?;
+            let ready = train::ready(&recipe, &a.out, control, &mut sink)?;
+            let folder = RunFolder::create(&a.out, &recipe)?;
+            train::start(&mut base, &ready, &folder, control, &mut sink)
+        }
+        _ => train::resume(&mut base, &a.out, control, &mut sink),
+    };
+    show.clear();
+    // The run has said so itself, in a line of its own.
+    let outcome = match result {
+        Err(Halt::Failed(failure)) if failed => {
+            out::failure(&failure);
+            return Err(Halt::Reported);
+        }
+        other => other?,
+    };
+    if !a.json {
+        out::line(ending(outcome, a));
+    }
+    match outcome {
+        Outcome::Done | Outcome::StoppedEarly => Ok(()),
+        Outcome::Stopped | Outcome::Discarded | Outcome::Failed => Err(Halt::Reported),
+    }
+}
+
+fn read(path: &std::path::Path, set: &[String]) -> Result<Recipe, Halt> {
+    let unusable =
+        |problems: Vec<crate::recipe::Problem>| train::refusal("The recipe cannot be used", &problems);
+    let mut recipe = load::from_file(path).map_err(unusable)?;
+    for assignment in set {
+        load::set(&mut recipe, assignment).map_err(unusable)?;
+    }
+    // The frozen recipe is read again from another folder.
+    if let Some(data) = &recipe.data.path {
+        let absolute = std::path::absolute(data).map_err(|e| {
+            Failure::new("Cannot find the data file", e.to_string(), "Give its whole path in data.path.")
+        })?;
+        recipe.data.path = Some(absolute);
+    }
+    Ok(recipe)
+}
+
+fn ending(outcome: Outcome, a: &Arguments) -> String {
+    let out = a.out.display();
+    match outcome {
+        Outcome::Done | Outcome::StoppedEarly => format!(
+            "{} The adapter is in {}. Memory at its highest: {}.",
+            if outcome == Outcome::Done {
+                "Done."
+            } else {
+                "Stopped early: the validation loss no longer fell."
+            },
+            a.out.join("adapter").display(),
+            human::bytes(crate::base::hardware::peak_resident_bytes()),
+        ),
+        Outcome::Stopped => format!("Stopped and saved. Go on with: tunesmith train --resume --out {out}"),
+        Outcome::Discarded => "Stopped; nothing was kept.".into(),
+        Outcome::Failed => format!("The run failed. Its log is {}.", a.out.join("log.txt").display()),
+    }
+}

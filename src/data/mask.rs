@@ -1,0 +1,58 @@
+//! Which tokens are trained on.
+
+use super::template::Rendered;
+use super::{DataError, Tokeniser};
+use serde::{Deserialize, Serialize};
+
+/// What the loss is taken on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainOn {
+    /// Only the answers: completions, assistant turns.
+    #[default]
+    Answers,
+    Everything,
+}
+
+/// Token ids of one example with the weight of each token in the loss.
+/// `weights[i]` is the weight of *predicting* `ids[i]`; `weights[0]` counts for nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    pub ids: Vec<u32>,
+    pub weights: Vec<f32>,
+}
+
+impl Sample {
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// How many tokens are trained on.
+    pub fn num_trained(&self) -> usize {
+        self.weights.iter().skip(1).filter(|w| **w > 0.0).count()
+    }
+}
+
+/// Tokens of a rendered example with the weight of each, cut off at `max_tokens`; and how many there were before
+/// cutting. The text is tokenised as a whole; a token is trained on when any of it lies in a trained range.
+pub fn sample(
+    tokeniser: &Tokeniser,
+    rendered: &Rendered,
+    max_tokens: usize,
+) -> Result<(Sample, usize), DataError> {
+    let placed = tokeniser.encode_placed(&rendered.text, &rendered.literal)?;
+    let num_tokens = placed.len();
+    let mut ranges = rendered.trained.iter().peekable();
+    let mut out = Sample::default();
+    for token in placed.into_iter().take(max_tokens) {
+        while ranges.next_if(|range| range.end <= token.bytes.start).is_some() {}
+        let is_trained = ranges.peek().is_some_and(|range| range.start < token.bytes.end);
+        out.ids.push(token.id);
+        out.weights.push(if is_trained { 1.0 } else { 0.0 });
+    }
+    Ok((out, num_tokens))
+}

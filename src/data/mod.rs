@@ -1,0 +1,29 @@
+//! From a file to batches of tokens: import, schema, examples, split, rendering, tokens, mask, packing.
+//! No tensors here; rows stay in memory once, as text.
+
+pub mod table;
+pub mod schema;
+pub mod example;
+pub mod ledger;
+pub mod import;
+pub mod prepare;
+pub mod split;
+pub mod template;
+pub mod gguf_vocab;
+pub mod tokenise;
+pub mod mask;
+pub mod pack;
+pub mod loader;
+pub mod stats;
+pub mod shots;
+pub mod error;
+
+pub use error::DataError;
+pub use example::{Example, Message, Row};
+pub use ledger::{Fate, Ledger};
+pub use mask::Sample;
+pub use pack::Batch;
+pub use schema::{Layout, Role, Schema};
+pub use split::Split;
+pub use table::Table;
+pub use tokenise::Tokeniser;

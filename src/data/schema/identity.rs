@@ -1,0 +1,57 @@
+//! By what a row is known: a hash of its content that does not mind case, blanks and look-alikes.
+
+use crate::data::Example;
+use unicode_normalization::UnicodeNormalization;
+
+/// Stands between the fields, so that `ab|c` and `a|bc` differ.
+const BETWEEN: char = '\u{1f}';
+
+/// First 8 bytes (little endian) of the BLAKE3 hash of the content after NFKC, in lower case, with runs of
+/// blanks as one. Rows with the same hash are duplicates.
+pub fn content_hash(example: &Example) -> u64 {
+    let mut text = String::new();
+    match example {
+        Example::Text { text: t } => add(&mut text, t),
+        Example::PromptCompletion { prompt, completion } => {
+            add(&mut text, prompt);
+            add(&mut text, completion);
+        }
+        Example::Chat { messages } => {
+            for message in messages {
+                add(&mut text, &message.role);
+                add(&mut text, &message.content);
+            }
+        }
+        Example::Labelled { text: t, label } => {
+            add(&mut text, t);
+            add(&mut text, label);
+        }
+        Example::Scored { text: t, score } => {
+            add(&mut text, t);
+            add(&mut text, &score.to_string());
+        }
+        Example::Preference { prompt, chosen, rejected } => {
+            add(&mut text, prompt);
+            add(&mut text, chosen);
+            add(&mut text, rejected);
+        }
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn add(out: &mut String, field: &str) {
+    let composed: std::borrow::Cow<str> =
+        if field.is_ascii() { field.into() } else { field.nfkc().collect::<String>().into() };
+    let lower = composed.to_lowercase();
+    let mut words = lower.split_whitespace();
+    if let Some(first) = words.next() {
+        out.push_str(first);
+    }
+    for word in words {
+        out.push(' ');
+        out.push_str(word);
+    }
+    out.push(BETWEEN);
+}

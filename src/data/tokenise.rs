@@ -1,0 +1,224 @@
+//! Text <-> token ids. The only place that names the tokenizers crate.
+
+use super::DataError;
+use super::gguf_vocab;
+pub use super::gguf_vocab::GgufVocab;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::OnceLock;
+use tokenizers::Tokenizer;
+
+/// Largest tokenizer.json that is read; the largest vocabularies in use take about 35 MB.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Text is tokenised in pieces of at most this size, cut where words end, so that a line without end costs
+/// neither minutes nor gigabytes.
+const MAX_PIECE_BYTES: usize = 256 << 10;
+/// Tokens a stream holds back at most while it waits for the rest of a character.
+const MAX_HELD: usize = 16;
+
+/// A tokenizer with its special tokens.
+#[derive(Debug)]
+pub struct Tokeniser {
+    tokenizer: Tokenizer,
+    /// The same one, reading special tokens as plain text; made when first needed.
+    literal: OnceLock<Tokenizer>,
+    specials: Vec<String>,
+    adds_bos: bool,
+}
+
+/// A token with the bytes of the text that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    pub id: u32,
+    pub bytes: Range<usize>,
+}
+
+fn failed(why: impl std::fmt::Display) -> DataError {
+    DataError::Tokeniser { why: why.to_string() }
+}
+
+impl Tokeniser {
+    /// From a Hugging Face `tokenizer.json`.
+    pub fn from_file(path: &Path) -> Result<Self, DataError> {
+        let place = |why: String| failed(format!("{why} ({})", path.display()));
+        let text = crate::base::storage::read_text_bounded(path, MAX_BYTES).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => place("tokenizer.json is missing".into()),
+            _ => place(e.to_string()),
+        })?;
+        Self::from_json(&text).map_err(|e| place(format!("tokenizer.json cannot be used: {e}")))
+    }
+
+    /// From the vocabulary inside a GGUF file.
+    pub fn from_gguf(vocab: GgufVocab) -> Result<Self, DataError> {
+        let adds_bos = vocab.add_bos && vocab.bos.is_some();
+        let mut tokeniser = Self::from_json(&gguf_vocab::tokenizer_json(vocab)?)?;
+        tokeniser.adds_bos = adds_bos;
+        Ok(tokeniser)
+    }
+
+    fn from_json(text: &str) -> Result<Self, DataError> {
+        let mut tokenizer = Tokenizer::from_bytes(text).map_err(failed)?;
+        // Cutting and padding are ours to decide, whatever the file says.
+        tokenizer.with_truncation(None).map_err(failed)?;
+        tokenizer.with_padding(None);
+        let added = tokenizer.get_added_tokens_decoder();
+        let mut specials: Vec<String> = added
+            .values()
+            .filter(|t| t.special && !t.content.is_empty())
+            .map(|t| t.content.clone())
+            .collect();
+        specials.sort();
+        // What the file's post-processor puts around no text at all.
+        let around = tokenizer.encode_fast("", true).map_err(failed)?;
+        let adds_bos = !around.is_empty();
+        Ok(Self { tokenizer, literal: OnceLock::new(), specials, adds_bos })
+    }
+
+    /// Special tokens, sorted: what the data must not forge.
+    pub fn specials(&self) -> &[String] {
+        &self.specials
+    }
+
+    /// Whether the model expects text to begin with the token that begins a sequence. [`Self::encode`] doesn't add
+    /// it; [`super::template::Template`] writes it.
+    pub fn adds_bos(&self) -> bool {
+        self.adds_bos
+    }
+
+    /// Ids of `text`. Special tokens written in it count as such; none are added.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        if text.len() > MAX_PIECE_BYTES {
+            return Ok(self.encode_placed(text, &[])?.into_iter().map(|token| token.id).collect());
+        }
+        let encoding = self.tokenizer.encode_fast(text, false).map_err(failed)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Ids of `text` with their places. In the ranges `literal`, ascending, special tokens are plain text.
+    pub fn encode_placed(&self, text: &str, literal: &[Range<usize>]) -> Result<Vec<Placed>, DataError> {
+        let mut placed = Vec::new();
+        let mut start = 0;
+        for range in literal {
+            self.encode_pieces(&self.tokenizer, text, start..range.start, &mut placed)?;
+            self.encode_pieces(self.literal(), text, range.clone(), &mut placed)?;
+            start = range.end;
+        }
+        self.encode_pieces(&self.tokenizer, text, start..text.len(), &mut placed)?;
+        Ok(placed)
+    }
+
+    fn encode_pieces(
+        &self,
+        with: &Tokenizer,
+        text: &str,
+        range: Range<usize>,
+        placed: &mut Vec<Placed>,
+    ) -> Result<(), DataError> {
+        let Range { mut start, end } = range;
+        while end - start > MAX_PIECE_BYTES {
+            let cut = start + piece_len(&text[start..end]);
+            self.encode_piece(with, text, start..cut, placed)?;
+            start = cut;
+        }
+        self.encode_piece(with, text, start..end, placed)
+    }
+
+    fn encode_piece(
+        &self,
+        with: &Tokenizer,
+        text: &str,
+        piece: Range<usize>,
+        placed: &mut Vec<Placed>,
+    ) -> Result<(), DataError> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let encoding = with.encode(&text[piece.clone()], false).map_err(failed)?;
+        let offsets = encoding.get_offsets().iter();
+        placed.extend(
+            encoding
+                .get_ids()
+                .iter()
+                .zip(offsets)
+                .map(|(id, (start, end))| Placed { id: *id, bytes: piece.start + start..piece.start + end }),
+        );
+        Ok(())
+    }
+
+    fn literal(&self) -> &Tokenizer {
+        self.literal.get_or_init(|| {
+            let mut literal = self.tokenizer.clone();
+            literal.set_encode_special_tokens(true);
+            literal
+        })
+    }
+
+    /// Text of `ids`; broken UTF-8 becomes U+FFFD.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
+        self.tokenizer.decode(ids, skip_special).unwrap_or_default()
+    }
+
+    /// Turns tokens into text as they come.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokeniser: self, ids: Vec::new(), num_shown: 0 }
+    }
+
+    /// The vocabulary's own spelling of a token.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+}
+
+/// How much of a long text is tokenised at once: up to the last white space that fits, which begins the next piece.
+fn piece_len(text: &str) -> usize {
+    let limit = text.floor_char_boundary(MAX_PIECE_BYTES);
+    let at = text[..limit].rfind(char::is_whitespace).filter(|at| *at > limit / 2);
+    at.unwrap_or(limit)
+}
+
+/// Text that grows token by token; a character is shown only when all its bytes are there.
+pub struct TextStream<'a> {
+    tokeniser: &'a Tokeniser,
+    /// The tokens shown last, which decide how the next ones are spelt, and those not shown yet.
+    ids: Vec<u32>,
+    num_shown: usize,
+}
+
+impl TextStream<'_> {
+    /// Takes a token and returns the text that is certain now.
+    pub fn push(&mut self, id: u32) -> Option<String> {
+        self.ids.push(id);
+        let is_late = self.ids.len() - self.num_shown >= MAX_HELD;
+        let text = self.tokeniser.decode(&self.ids, true);
+        if text.ends_with('\u{FFFD}') && !is_late {
+            return None;
+        }
+        self.show(&text)
+    }
+
+    /// What is left: a character whose last bytes never came.
+    pub fn finish(&mut self) -> Option<String> {
+        let text = self.tokeniser.decode(&self.ids, true);
+        self.show(&text)
+    }
+
+    /// The new part of `text`. Tokens are decoded together with those before, because some decoders drop the
+    /// space that begins a text.
+    fn show(&mut self, text: &str) -> Option<String> {
+        let before = self.tokeniser.decode(&self.ids[..self.num_shown], true);
+        let new = text.get(before.len()..).filter(|new| !new.is_empty())?.to_string();
+        self.ids.drain(..self.num_shown);
+        self.num_shown = self.ids.len();
+        Some(new)
+    }
+}

@@ -1,0 +1,100 @@
+//! What the engine can be asked to do.
+
+use crate::data::import::{ImportOptions, Imported};
+use crate::data::prepare::PrepareOptions;
+use crate::infer::sampler::Sampling;
+use crate::project::prompt_set::PromptSet;
+use crate::recipe::Recipe;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One unit of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// A prompt for one column of the playground.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// Catalogue name, folder or .gguf file.
+    pub model: String,
+    pub columns: Vec<ColumnRequest>,
+    /// Texts to answer; each is the exact text sent (already rendered) or a chat, see [`Prompt`].
+    pub prompts: Vec<Prompt>,
+    pub max_tokens: usize,
+    pub stop: Vec<String>,
+}
+
+/// One column: which adapter (none is the base) and how to sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnRequest {
+    /// Folder of a PEFT adapter.
+    pub adapter: Option<PathBuf>,
+    pub sampling: Sampling,
+}
+
+/// What to send. Both are rendered by `data::shots` so that the window can show the exact text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// The exact text sent.
+    pub text: String,
+    /// The right answer, if known: scored by exact match.
+    pub expected: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Command {
+    // io lane
+    OpenProject {
+        folder: PathBuf,
+    },
+    ListModels,
+    /// Reads headers only: parameters, context, template, files.
+    InspectModel {
+        source: String,
+    },
+    DownloadModel {
+        name: String,
+    },
+    Import {
+        path: PathBuf,
+        options: ImportOptions,
+    },
+    /// Ledger, split, token statistics and samples for the chosen model's tokenizer.
+    Prepare {
+        imported: Arc<Imported>,
+        model: String,
+        options: PrepareOptions,
+    },
+    ListRuns {
+        project: PathBuf,
+    },
+    /// Reads `metrics.jsonl` of a run and sends what it holds as `Event::Run`s.
+    ReadRun {
+        folder: PathBuf,
+    },
+    DeleteRun {
+        folder: PathBuf,
+    },
+    ListPromptSets {
+        project: PathBuf,
+    },
+    SavePromptSet {
+        project: PathBuf,
+        set: PromptSet,
+    },
+    /// Copies a run's adapter (PEFT format) to a folder of the user's choice.
+    ExportAdapter {
+        run: PathBuf,
+        to: PathBuf,
+    },
+    // compute lane
+    /// Trains into a new folder under the project's `runs`.
+    Train {
+        project: PathBuf,
+        recipe: Box<Recipe>,
+    },
+    ResumeRun {
+        folder: PathBuf,
+    },
+    Generate(GenerateRequest),
+}

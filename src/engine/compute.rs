@@ -1,0 +1,55 @@
+//! The lane that computes: it trains and answers, one job at a time, and holds the base model in between.
+
+use super::command::Command;
+use super::halt::Halt;
+use super::jobs::{BaseModel, answer, train};
+use super::lane::{Carrier, Sink};
+use crate::base::{Control, DeviceChoice};
+use crate::project::{Outcome, RunFolder};
+use crate::recipe::Recipe;
+use std::path::Path;
+
+#[derive(Default)]
+pub(super) struct Compute {
+    base: BaseModel,
+}
+
+impl Carrier for Compute {
+    fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
+        match command {
+            Command::Train { project, recipe } => self.train(&project, &recipe, control, sink),
+            Command::ResumeRun { folder } => ended(train::resume(&mut self.base, &folder, control, sink)?),
+            Command::Generate(request) => {
+                answer::run(&mut self.base, &request, DeviceChoice::Auto, control, sink)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn recover(&mut self) {
+        self.base.forget();
+    }
+}
+
+impl Compute {
+    fn train(
+        &mut self,
+        project: &Path,
+        recipe: &Recipe,
+        control: &Control,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Halt> {
+        let runs = project.join("runs");
+        let ready = train::ready(recipe, &runs, control, sink)?;
+        let folder = RunFolder::create_in(&runs, &train::name_hint(recipe), recipe)?;
+        ended(train::start(&mut self.base, &ready, &folder, control, sink)?)
+    }
+}
+
+/// A run that a person ended is a job that was stopped.
+fn ended(outcome: Outcome) -> Result<(), Halt> {
+    match outcome {
+        Outcome::Stopped | Outcome::Discarded => Err(Halt::Stopped),
+        Outcome::Done | Outcome::StoppedEarly | Outcome::Failed => Ok(()),
+    }
+}

@@ -1,0 +1,93 @@
+//! What the engine says.
+
+use super::JobId;
+use crate::base::{Failure, Unit};
+use crate::data::Tokeniser;
+use crate::data::import::Imported;
+use crate::data::prepare::Dataset;
+use crate::data::template::Template;
+use crate::hub::catalogue::ModelEntry;
+use crate::infer::generate::Finish;
+use crate::model::info::ModelInfo;
+use crate::project::RunEvent;
+use crate::project::folder::ProjectView;
+use crate::project::prompt_set::PromptSet;
+use crate::project::runs::RunSummary;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub job: JobId,
+    pub kind: EventKind,
+}
+
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large ones are sent once in a while, and matched often")]
+pub enum EventKind {
+    /// The job left the queue.
+    Started,
+    Progress {
+        phase: String,
+        done: u64,
+        total: Option<u64>,
+        unit: Unit,
+    },
+    /// The job ended well; its result came before.
+    Done,
+    /// The job was stopped by a person.
+    Stopped,
+    Failed(Failure),
+
+    Project(ProjectView),
+    Models(Vec<ModelEntry>),
+    Model(ModelInfo),
+    /// Tokenizer and template of a model that was inspected.
+    Tokeniser {
+        source: String,
+        tokeniser: Arc<Tokeniser>,
+        template: Arc<Template>,
+    },
+    Imported(Arc<Imported>),
+    Prepared(Arc<Dataset>),
+    Runs(Vec<RunSummary>),
+    /// Something a run reported; `folder` says which run. Also sent for each line of `ReadRun`.
+    Run {
+        folder: PathBuf,
+        event: RunEvent,
+    },
+    /// All lines of a run that was read.
+    RunRead {
+        folder: PathBuf,
+        events: Vec<RunEvent>,
+    },
+    PromptSets(Vec<PromptSet>),
+    Generation {
+        column: usize,
+        prompt: usize,
+        event: GenerationEvent,
+    },
+    Exported {
+        to: PathBuf,
+    },
+}
+
+/// One column answering one prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GenerationEvent {
+    Began {
+        prompt_tokens: usize,
+    },
+    /// Text that came since the last one.
+    Text(String),
+    Ended {
+        finish: Finish,
+        /// The whole answer, trimmed at the stop string.
+        text: String,
+        num_tokens: usize,
+        time_to_first_token_secs: f64,
+        tokens_per_second: f64,
+        /// Whether it equals the expected answer; `None` when none is known.
+        is_match: Option<bool>,
+    },
+}

@@ -1,0 +1,92 @@
+//! The lane that reads and writes: models, data files, runs, prompts. It keeps the open project's lock.
+
+use super::command::Command;
+use super::event::EventKind;
+use super::halt::Halt;
+use super::jobs::{Report, data, model};
+use super::lane::{Carrier, Sink};
+use crate::base::Control;
+use crate::hub;
+use crate::project::{Project, RunFolder, prompt_set, runs, samples};
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub(super) struct Io {
+    project: Option<Project>,
+}
+
+impl Carrier for Io {
+    fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
+        match command {
+            Command::OpenProject { folder } => self.open_project(&folder, sink)?,
+            Command::ListModels => sink(EventKind::Models(hub::catalogue::list())),
+            Command::InspectModel { source } => inspect(source, sink)?,
+            Command::DownloadModel { name } => {
+                hub::download::get(&name, control, &mut Report::to(sink))?;
+                sink(EventKind::Models(hub::catalogue::list()));
+            }
+            Command::Import { path, options } => {
+                let imported = data::read(&path, &options, control, sink)?;
+                sink(EventKind::Imported(Arc::new(imported)));
+            }
+            Command::Prepare { imported, model, options } => {
+                let files = model::open(&model)?;
+                let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
+                sink(EventKind::Prepared(Arc::new(dataset)));
+            }
+            Command::ListRuns { project } => sink(EventKind::Runs(runs::list(&project.join("runs"))?)),
+            Command::ReadRun { folder } => {
+                let events = RunFolder::open(&folder)?.events()?;
+                sink(EventKind::RunRead { folder, events });
+            }
+            Command::DeleteRun { folder } => {
+                runs::delete(&folder)?;
+                if let Some(siblings) = folder.parent() {
+                    sink(EventKind::Runs(runs::list(siblings)?));
+                }
+            }
+            Command::ListPromptSets { project } => list_prompt_sets(&project, sink)?,
+            Command::SavePromptSet { project, set } => {
+                prompt_set::save(&project.join("prompts"), &set)?;
+                list_prompt_sets(&project, sink)?;
+            }
+            Command::ExportAdapter { run, to } => {
+                crate::export::adapter(&run, &to)?;
+                sink(EventKind::Exported { to });
+            }
+            Command::Train { .. } | Command::ResumeRun { .. } | Command::Generate(_) => {}
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self) {}
+}
+
+impl Io {
+    fn open_project(&mut self, folder: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {
+        if self.project.as_ref().is_none_or(|open| open.folder() != folder) {
+            // The old one stays open when the new one cannot be opened.
+            self.project = Some(Project::open(folder)?);
+            samples::write_missing(folder)?;
+        }
+        if let Some(project) = &self.project {
+            sink(EventKind::Project(project.view()));
+        }
+        Ok(())
+    }
+}
+
+fn list_prompt_sets(project: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {
+    sink(EventKind::PromptSets(prompt_set::list(&project.join("prompts"))?));
+    Ok(())
+}
+
+/// The headers first, which are quick, then the tokenizer.
+fn inspect(source: String, sink: &mut Sink<'_>) -> Result<(), Halt> {
+    let files = model::open(&source)?;
+    sink(EventKind::Model(files.info.clone()));
+    let (tokeniser, template) = (files.tokeniser()?, files.template()?);
+    sink(EventKind::Tokeniser { source, tokeniser, template });
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Prompts answered in columns: one base model, an adapter or none in each.
+
+use super::model::{self, BaseModel};
+use crate::base::{Control, DeviceChoice};
+use crate::engine::command::GenerateRequest;
+use crate::engine::event::{EventKind, GenerationEvent};
+use crate::engine::halt::Halt;
+use crate::engine::lane::Sink;
+use crate::eval::metrics::is_match;
+use crate::infer::generate::{Answer, Finish, GenerateOptions, generate};
+use crate::infer::session::Session;
+use crate::model::load::LoadedModel;
+
+/// Answers every prompt in every column, prompt by prompt. An adapter that cannot be loaded fails the job before
+/// anything is answered.
+pub fn run(
+    base: &mut BaseModel,
+    request: &GenerateRequest,
+    device: DeviceChoice,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<(), Halt> {
+    let files = model::open(&request.model)?;
+    let model = base.load(&files, device, control, sink)?;
+    let mut columns = Vec::new();
+    for column in &request.columns {
+        let adapter = column.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;
+        columns.push((
+            Session::new(&model.decoder, adapter.as_ref())?,
+            options(request, &model, &column.sampling),
+        ));
+    }
+    for (prompt, asked) in request.prompts.iter().enumerate() {
+        let ids = model.tokeniser.encode(&asked.text)?;
+        for (column, (session, options)) in columns.iter_mut().enumerate() {
+            let mut say = |event| sink(EventKind::Generation { column, prompt, event });
+            say(GenerationEvent::Began { prompt_tokens: ids.len() });
+            let mut on_text = |text: &str| say(GenerationEvent::Text(text.to_string()));
+            let answer = generate(session, &model.tokeniser, &ids, options, control, &mut on_text)?;
+            let is_stopped = answer.finish == Finish::Stopped;
+            say(ended(answer, asked.expected.as_deref()));
+            if is_stopped {
+                return Err(Halt::Stopped);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn options(
+    request: &GenerateRequest,
+    model: &LoadedModel,
+    sampling: &crate::infer::sampler::Sampling,
+) -> GenerateOptions {
+    GenerateOptions {
+        max_tokens: request.max_tokens,
+        sampling: sampling.clone(),
+        stop: request.stop.clone(),
+        eos_ids: model.eos_ids.clone(),
+    }
+}
+
+fn ended(answer: Answer, expected: Option<&str>) -> GenerationEvent {
+    GenerationEvent::Ended {
+        is_match: expected.map(|e| answer.finish != Finish::Stopped && is_match(&answer.text, e)),
+        finish: answer.finish,
+        num_tokens: answer.token_ids.len(),
+        time_to_first_token_secs: answer.time_to_first_token_secs,
+        tokens_per_second: answer.tokens_per_second,
+        text: answer.text,
+    }
+}

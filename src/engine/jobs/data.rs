@@ -1,0 +1,95 @@
+//! A data file, imported and prepared for one model.
+
+use super::Report;
+use crate::base::Control;
+use crate::data::import::{ImportOptions, Imported, import};
+use crate::data::prepare::{Dataset, PrepareOptions, prepare};
+use crate::data::split::SplitOptions;
+use crate::engine::halt::Halt;
+use crate::engine::lane::Sink;
+use crate::model::files::ModelFiles;
+use crate::recipe::Recipe;
+use crate::recipe::plan::{DataFacts, ModelFacts};
+use crate::recipe::recipe::{Objective, Overlong};
+use std::path::Path;
+
+/// Reads a data file.
+pub fn read(
+    path: &Path,
+    options: &ImportOptions,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Imported, Halt> {
+    Ok(import(path, options, control, &mut Report::to(sink))?)
+}
+
+/// Rows, split and samples for the tokenizer and template of `files`.
+pub fn prepare_for(
+    imported: &Imported,
+    files: &ModelFiles,
+    options: &PrepareOptions,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Dataset, Halt> {
+    let (tokeniser, template) = (files.tokeniser()?, files.template()?);
+    Ok(prepare(imported, tokeniser, template, options, control, &mut Report::to(sink))?)
+}
+
+/// How a recipe reads its file.
+pub fn import_options(recipe: &Recipe) -> ImportOptions {
+    ImportOptions { encoding: recipe.data.encoding.clone(), ..ImportOptions::default() }
+}
+
+/// How a recipe splits its rows.
+pub fn split_options(recipe: &Recipe) -> SplitOptions {
+    let split = &recipe.data.split;
+    SplitOptions { seed: split.seed, valid: split.valid, test: split.test, stratify: split.stratify }
+}
+
+/// How a recipe prepares its rows.
+pub fn prepare_options(recipe: &Recipe, imported: &Imported) -> PrepareOptions {
+    let Objective::Supervised { train_on } = &recipe.objective;
+    let data = &recipe.data;
+    PrepareOptions {
+        schema: data.schema.clone().unwrap_or_else(|| imported.schema.clone()),
+        split: split_options(recipe),
+        train_on: *train_on,
+        max_tokens: recipe.batch.max_tokens,
+        drop_overlong: data.overlong == Overlong::Drop,
+        keep_duplicates: data.keep_duplicates,
+        chat: data.chat,
+    }
+}
+
+/// What a recipe is checked against.
+pub fn model_facts(files: &ModelFiles) -> ModelFacts {
+    let info = &files.info;
+    ModelFacts {
+        name: info.source.clone(),
+        num_layers: info.num_layers,
+        width: info.width,
+        num_heads: info.num_heads,
+        num_kv_heads: info.num_kv_heads,
+        head_width: info.head_width,
+        ffn_width: info.ffn_width,
+        vocabulary: info.vocabulary,
+        context_tokens: info.context_tokens,
+        num_params: info.num_params,
+        has_chat_template: info.has_chat_template,
+    }
+}
+
+/// What a recipe is checked against.
+pub fn data_facts(dataset: &Dataset) -> DataFacts {
+    let limit = u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX);
+    let train = || dataset.split.train.iter().map(|i| &dataset.samples[*i]);
+    DataFacts {
+        num_train: dataset.split.train.len(),
+        num_valid: dataset.split.valid.len(),
+        num_test: dataset.split.test.len(),
+        train_tokens: train().map(|s| s.len() as u64).sum(),
+        trained_tokens: train().map(|s| s.num_trained() as u64).sum(),
+        longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
+        num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
+    }
+}

@@ -1,0 +1,143 @@
+//! How good a model is on rows of data, with and without an adapter.
+
+use super::Report;
+use crate::base::{Control, Progress, Unit};
+use crate::data::shots::{LineFormat, Shot};
+use crate::data::{Example, Row, Sample};
+use crate::engine::halt::Halt;
+use crate::engine::lane::Sink;
+use crate::eval::run::{self, Asked, Asking, Scored};
+use crate::infer::generate::GenerateOptions;
+use crate::infer::sampler::Sampling;
+use crate::infer::session::Session;
+use crate::model::hooks::{Hooks, NoHooks};
+use crate::model::load::LoadedModel;
+use crate::peft::Adapter;
+use crate::train::validate::{LossTotal, loss_of};
+
+/// Tokens of one forward pass while the loss is measured.
+const BUDGET_TOKENS: usize = 1024;
+
+/// How questions are put to the model.
+#[derive(Debug, Clone, Default)]
+pub struct Style {
+    /// With the model's chat template, if it has one; as text otherwise.
+    pub chat: bool,
+    /// How an example becomes a line of text.
+    pub format: LineFormat,
+    /// Shown before the question, as many as `num_shots` says.
+    pub shots: Vec<Shot>,
+    pub num_shots: usize,
+}
+
+impl Style {
+    /// The question alone.
+    pub fn zero_shot(chat: bool) -> Self {
+        Self { chat, ..Self::default() }
+    }
+
+    fn asking(&self, model: &LoadedModel) -> Asking {
+        Asking {
+            format: (!self.is_chat(model)).then(|| self.format.clone()),
+            instruction: None,
+            shots: self.shots.clone(),
+            num_shots: self.num_shown(),
+        }
+    }
+
+    /// How many examples are shown.
+    pub fn num_shown(&self) -> usize {
+        self.num_shots.min(self.shots.len())
+    }
+
+    fn is_chat(&self, model: &LoadedModel) -> bool {
+        self.chat && model.template.has_chat()
+    }
+
+    /// Where an answer ends besides at the end of text.
+    pub fn stop(&self, model: &LoadedModel) -> Vec<String> {
+        if self.num_shown() > 0 { self.asking(model).stop() } else { Vec::new() }
+    }
+
+    /// The exact text sent for a question.
+    pub fn prompt(&self, model: &LoadedModel, question: &str) -> Result<String, Halt> {
+        if self.is_chat(model) {
+            return Ok(self.asking(model).text(&model.template, question)?);
+        }
+        let text = match self.num_shown() {
+            0 => question.to_string(),
+            _ => self.asking(model).text(&model.template, question)?,
+        };
+        Ok(model.template.example_prompt(&Example::Text { text }, false)?.0)
+    }
+
+    /// A question ready to send.
+    pub fn ask(&self, model: &LoadedModel, question: &str, expected: Option<String>) -> Result<Asked, Halt> {
+        let text = self.prompt(model, question)?;
+        Ok(Asked { ids: model.tokeniser.encode(&text)?, text, expected })
+    }
+
+    /// The prompt of a row, if it has an answer to compare with. Without shots it is exactly what training showed.
+    fn ask_row(&self, model: &LoadedModel, row: &Row) -> Result<Option<Asked>, Halt> {
+        let (text, expected) = model.template.example_prompt(&row.example, self.chat)?;
+        if expected.is_none() {
+            return Ok(None);
+        }
+        match Shot::of(&row.example) {
+            Some(shot) if self.num_shown() > 0 => Ok(Some(self.ask(model, &shot.input, expected)?)),
+            _ => Ok(Some(Asked { ids: model.tokeniser.encode(&text)?, text, expected })),
+        }
+    }
+}
+
+/// Rows as prompts; rows without an answer to compare with are left out.
+pub fn ask_rows<'a>(
+    model: &LoadedModel,
+    rows: impl Iterator<Item = &'a Row>,
+    style: &Style,
+) -> Result<Vec<Asked>, Halt> {
+    let mut asked = Vec::new();
+    for row in rows {
+        asked.extend(style.ask_row(model, row)?);
+    }
+    Ok(asked)
+}
+
+/// Greedy answers of at most `max_tokens`.
+pub fn greedy(model: &LoadedModel, max_tokens: usize, stop: Vec<String>) -> GenerateOptions {
+    GenerateOptions { max_tokens, sampling: Sampling::default(), stop, eos_ids: model.eos_ids.clone() }
+}
+
+/// Answers all prompts, with progress under the name `phase`.
+pub fn answer_all(
+    model: &LoadedModel,
+    adapter: Option<&Adapter>,
+    asked: &[Asked],
+    options: &GenerateOptions,
+    phase: &str,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Vec<Scored>, Halt> {
+    let mut session = Session::new(&model.decoder, adapter)?;
+    let total = asked.len() as u64;
+    let mut report = Report::to(sink);
+    report.report(phase, 0, Some(total), Unit::Examples);
+    let mut on_progress =
+        |done: usize, _: &Scored| report.report(phase, done as u64, Some(total), Unit::Examples);
+    let scored = run::answer_all(&mut session, &model.tokeniser, asked, options, control, &mut on_progress)?;
+    if scored.len() < asked.len() { Err(Halt::Stopped) } else { Ok(scored) }
+}
+
+/// The loss over samples.
+pub fn loss(
+    model: &LoadedModel,
+    adapter: Option<&Adapter>,
+    samples: &[&Sample],
+    control: &Control,
+) -> Result<LossTotal, Halt> {
+    let hooks: Box<dyn Hooks> = match adapter {
+        Some(adapter) => Box::new(adapter.hooks()?),
+        None => Box::new(NoHooks),
+    };
+    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, control)?.ok_or(Halt::Stopped)
+}

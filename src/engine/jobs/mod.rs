@@ -1,0 +1,45 @@
+//! What the lanes do, as functions of a control and a sink: the command line calls the same ones.
+
+pub mod answer;
+pub mod data;
+pub mod measure;
+pub mod model;
+pub mod train;
+
+pub use model::BaseModel;
+
+use super::event::EventKind;
+use super::lane::Sink;
+use crate::base::{Progress, Unit};
+use std::time::{Duration, Instant};
+
+/// Progress of one phase is passed on at most so often.
+const REPORT_EVERY: Duration = Duration::from_millis(40);
+
+/// Turns progress of the layers below into events.
+pub struct Report<'a, 'b> {
+    sink: &'a mut Sink<'b>,
+    phase: String,
+    last: Option<Instant>,
+}
+
+impl<'a, 'b> Report<'a, 'b> {
+    pub fn to(sink: &'a mut Sink<'b>) -> Self {
+        Self { sink, phase: String::new(), last: None }
+    }
+}
+
+impl Progress for Report<'_, '_> {
+    fn report(&mut self, phase: &str, done: u64, total: Option<u64>, unit: Unit) {
+        let is_new = self.phase != phase;
+        let is_last = total == Some(done);
+        if !is_new && !is_last && self.last.is_some_and(|at| at.elapsed() < REPORT_EVERY) {
+            return;
+        }
+        if is_new {
+            self.phase = phase.to_string();
+        }
+        self.last = Some(Instant::now());
+        (self.sink)(EventKind::Progress { phase: phase.to_string(), done, total, unit });
+    }
+}

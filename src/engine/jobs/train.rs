@@ -1,0 +1,151 @@
+//! From a recipe to a trained adapter.
+
+use super::data;
+use super::model::{self, BaseModel};
+use crate::base::{Control, Failure, hardware};
+use crate::data::loader::Loader;
+use crate::data::prepare::Dataset;
+use crate::engine::event::EventKind;
+use crate::engine::halt::Halt;
+use crate::engine::lane::Sink;
+use crate::model::device;
+use crate::model::files::ModelFiles;
+use crate::project::event::Phase;
+use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::recipe::plan::Facts;
+use crate::recipe::{Plan, Problem, Recipe, Severity};
+use crate::train;
+use std::path::Path;
+
+/// A recipe with its model opened, its data prepared, and itself found sound.
+pub struct Ready {
+    pub plan: Plan,
+    pub files: ModelFiles,
+    pub dataset: Dataset,
+    /// Warnings; the run may start.
+    pub warnings: Vec<Problem>,
+}
+
+/// What this machine says about a recipe whose run will lie near `out`.
+pub fn machine_facts(out: &Path) -> Facts {
+    Facts {
+        free_memory_bytes: hardware::memory().available_bytes,
+        free_disk_bytes: hardware::free_disk_bytes(out),
+        has_cuda: device::has_cuda(),
+        has_metal: device::has_metal(),
+        ..Facts::default()
+    }
+}
+
+/// Everything before the first update: opens, imports, prepares and checks. Writes nothing.
+pub fn ready(recipe: &Recipe, out: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Ready, Halt> {
+    let files = model::open(&recipe.model.source)?;
+    let Some(path) = &recipe.data.path else {
+        return Err(Failure::new(
+            "Cannot start the run",
+            "the recipe names no data file (data.path)",
+            "Choose a data file first.",
+        )
+        .into());
+    };
+    let imported = data::read(path, &data::import_options(recipe), control, sink)?;
+    let options = data::prepare_options(recipe, &imported);
+    let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
+    let facts = Facts {
+        model: Some(data::model_facts(&files)),
+        data: Some(data::data_facts(&dataset)),
+        ..machine_facts(out)
+    };
+    let problems = recipe.check(&facts);
+    let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &dataset))
+        .map_err(|problems| refusal("Cannot start the run", &problems))?;
+    let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
+    Ok(Ready { plan, files, dataset, warnings })
+}
+
+/// Micro-batches of one epoch, as the trainer's loader deals them.
+fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
+    let samples = dataset.split.train.iter().map(|i| &dataset.samples[*i]);
+    let lengths = samples.filter(|s| s.num_trained() > 0).map(|s| s.len()).collect();
+    let batch = &recipe.batch;
+    Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed).epoch(0).len() as u64
+}
+
+/// All errors of a recipe as one failure.
+pub fn refusal(title: &str, problems: &[Problem]) -> Failure {
+    let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
+    let lines: Vec<String> = errors.iter().map(|p| told(p)).collect();
+    let fixes: Vec<String> = errors
+        .iter()
+        .filter_map(|p| p.fix.as_ref())
+        .map(|fix| format!("{} ({} = {})", fix.label, fix.field, fix.value))
+        .collect();
+    let hint = if fixes.is_empty() { "Change the recipe.".to_string() } else { fixes.join("\n") };
+    Failure::new(title, lines.join("\n"), hint)
+}
+
+/// A problem with its field, if it has one.
+pub fn told(problem: &Problem) -> String {
+    if problem.field.is_empty() {
+        problem.text.clone()
+    } else {
+        format!("{}: {}", problem.field, problem.text)
+    }
+}
+
+/// Trains a new run in `folder`, which holds the frozen recipe already.
+pub fn start(
+    base: &mut BaseModel,
+    ready: &Ready,
+    folder: &RunFolder,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Outcome, Halt> {
+    folder.save_ledger(&ready.dataset.ledger)?;
+    carry_on(base, ready, folder, false, control, sink)
+}
+
+/// Goes on with the run in `path` from its last checkpoint.
+pub fn resume(
+    base: &mut BaseModel,
+    path: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Outcome, Halt> {
+    let folder = RunFolder::open(path)?.locked()?;
+    let recipe = folder.recipe()?;
+    say(&folder, Phase::PreparingData, sink);
+    let ready = ready(&recipe, path, control, sink)?;
+    carry_on(base, &ready, &folder, true, control, sink)
+}
+
+fn carry_on(
+    base: &mut BaseModel,
+    ready: &Ready,
+    folder: &RunFolder,
+    is_resumed: bool,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Outcome, Halt> {
+    for problem in &ready.warnings {
+        let text = told(problem);
+        sink(EventKind::Run { folder: folder.path().to_path_buf(), event: RunEvent::Notice { text } });
+    }
+    say(folder, Phase::LoadingModel, sink);
+    let choice = ready.plan.recipe().run.device;
+    let model = base.load(&ready.files, choice, control, sink)?;
+    let path = folder.path();
+    let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
+    Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, control, &mut listener)?)
+}
+
+/// Phases before the trainer takes over are of no use later: they are not written to the run.
+fn say(folder: &RunFolder, phase: Phase, sink: &mut Sink<'_>) {
+    sink(EventKind::Run { folder: folder.path().to_path_buf(), event: RunEvent::Phase { phase } });
+}
+
+/// What a run is named after: its data file.
+pub fn name_hint(recipe: &Recipe) -> String {
+    let stem = recipe.data.path.as_deref().and_then(Path::file_stem);
+    stem.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! A set of prompts, answered one after the other and scored where the right answer is known.
+
+use super::metrics::is_match;
+use crate::base::Control;
+use crate::data::shots::{LineFormat, Question, Shot, few_shot_messages, few_shot_text};
+use crate::data::template::Template;
+use crate::data::{DataError, Message, Tokeniser};
+use crate::infer::generate::{Answer, Finish, GenerateOptions, NextLogits, TextPieces, generate_pieces};
+use crate::model::ModelError;
+use serde::{Deserialize, Serialize};
+
+/// A prompt ready to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The exact text sent, for the record.
+    pub text: String,
+    pub ids: Vec<u32>,
+    /// The right answer, if known.
+    pub expected: Option<String>,
+}
+
+/// One prompt with its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    pub prompt: String,
+    pub expected: Option<String>,
+    /// `None` where the prompt could not be answered.
+    pub answer: Option<Answer>,
+    /// Why there is no answer: an empty prompt, or one too long for the context.
+    pub problem: Option<String>,
+    /// Exact match; a prompt without an answer is no match. `None` where the right answer is not known.
+    pub is_match: Option<bool>,
+}
+
+impl Scored {
+    /// The answer; empty where there is none.
+    pub fn text(&self) -> &str {
+        self.answer.as_ref().map_or("", |answer| &answer.text)
+    }
+}
+
+/// How questions become prompts: few-shot lines for a base model, or turns of a chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// `None` asks in a chat by the model's template.
+    pub format: Option<LineFormat>,
+    /// Before the examples; the system message of a chat.
+    pub instruction: Option<String>,
+    pub shots: Vec<Shot>,
+    /// How many of the shots are shown.
+    pub num_shots: usize,
+}
+
+impl Asking {
+    /// The exact text sent for a question.
+    ///
+    /// # Errors
+    /// Those of the chat template.
+    pub fn text(&self, template: &Template, question: &str) -> Result<String, DataError> {
+        let instruction = self.instruction.as_deref().map(str::trim).filter(|i| !i.is_empty());
+        if let Some(format) = &self.format {
+            return Ok(few_shot_text(format, instruction, &self.shots, self.num_shots, question));
+        }
+        let mut messages: Vec<Message> = instruction.map(|i| Message::new("system", i)).into_iter().collect();
+        messages.extend(few_shot_messages(&self.shots, self.num_shots, question));
+        template.prompt(&messages)
+    }
+
+    /// All questions as prompts ready to send.
+    ///
+    /// # Errors
+    /// Those of the chat template and the tokenizer.
+    pub fn all(
+        &self,
+        template: &Template,
+        tokeniser: &Tokeniser,
+        questions: &[Question],
+    ) -> Result<Vec<Asked>, DataError> {
+        let ask = |question: &Question| {
+            let text = self.text(template, &question.input)?;
+            Ok(Asked { ids: tokeniser.encode(&text)?, text, expected: question.expected.clone() })
+        };
+        questions.iter().map(ask).collect()
+    }
+
+    /// Where an answer ends besides the end of text: a base model goes on with lines of its own.
+    pub fn stop(&self) -> Vec<String> {
+        self.format.as_ref().map(LineFormat::stop).unwrap_or_default()
+    }
+}
+
+/// Answers all prompts in order with the model's own tokenizer; see [`answer_pieces`].
+pub fn answer_all(
+    model: &mut dyn NextLogits,
+    tokeniser: &Tokeniser,
+    prompts: &[Asked],
+    options: &GenerateOptions,
+    control: &Control,
+    on_progress: &mut dyn FnMut(usize, &Scored),
+) -> Result<Vec<Scored>, ModelError> {
+    let pieces = || Box::new(tokeniser.stream()) as Box<dyn TextPieces + '_>;
+    answer_pieces(model, pieces, prompts, options, control, on_progress)
+}
+
+/// Answers all prompts in order; after each, `on_progress` gets how many are done and the last one.
+///
+/// A prompt that cannot be answered does not end the set. When a person stops it, the answers that are complete come back.
+/// Errors: those of the model.
+pub fn answer_pieces<'p>(
+    model: &mut dyn NextLogits,
+    mut pieces: impl FnMut() -> Box<dyn TextPieces + 'p>,
+    prompts: &[Asked],
+    options: &GenerateOptions,
+    control: &Control,
+    on_progress: &mut dyn FnMut(usize, &Scored),
+) -> Result<Vec<Scored>, ModelError> {
+    let mut all = Vec::with_capacity(prompts.len());
+    for asked in prompts {
+        let result = generate_pieces(model, &mut *pieces(), &asked.ids, options, control, &mut |_| {});
+        let (answer, problem) = match result {
+            Ok(answer) if answer.finish == Finish::Stopped => break,
+            Ok(answer) => (Some(answer), None),
+            Err(e @ (ModelError::EmptyPrompt | ModelError::PromptTooLong { .. })) => {
+                (None, Some(e.to_string()))
+            }
+            Err(e) => return Err(e),
+        };
+        let is_right = |expected: &String| answer.as_ref().is_some_and(|a| is_match(&a.text, expected));
+        let scored = Scored {
+            prompt: asked.text.clone(),
+            expected: asked.expected.clone(),
+            is_match: asked.expected.as_ref().map(is_right),
+            answer,
+            problem,
+        };
+        on_progress(all.len() + 1, &scored);
+        all.push(scored);
+    }
+    Ok(all)
+}

@@ -1,0 +1,36 @@
+//! A run's adapter as a folder that PEFT loads, with a model card.
+
+use super::{ExportError, card};
+use crate::base::storage;
+use crate::peft::format::{CONFIG_FILE, WEIGHTS_FILE};
+use std::fs::{self, File};
+use std::path::Path;
+
+/// Copies the adapter of a run, in PEFT's format, with a `README.md` that says what it is, to the folder `to`, which
+/// must be new or empty.
+///
+/// # Errors
+/// No adapter, a folder with something in it, or a failed write; then nothing is left behind.
+pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
+    let from = run.join("adapter");
+    if [CONFIG_FILE, WEIGHTS_FILE].iter().any(|name| !from.join(name).is_file()) {
+        return Err(ExportError::NoAdapter { path: run.to_path_buf() });
+    }
+    let write = |source| ExportError::Write { path: to.to_path_buf(), source };
+    if to.exists() {
+        // Succeeds for an empty folder only.
+        fs::remove_dir(to).map_err(|_| ExportError::Exists { path: to.to_path_buf() })?;
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(write)?;
+    }
+    storage::create_dir_atomic(to, |temporary| {
+        for name in [CONFIG_FILE, WEIGHTS_FILE] {
+            let copy = temporary.join(name);
+            fs::copy(from.join(name), &copy)?;
+            File::options().write(true).open(&copy)?.sync_all()?;
+        }
+        storage::write_atomic_bytes(&temporary.join("README.md"), card::text(run).as_bytes())
+    })
+    .map_err(write)
+}

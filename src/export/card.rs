@@ -1,0 +1,68 @@
+//! The model card of an adapter: what it was made from, how, and with what result.
+
+use crate::base::human;
+use crate::data::mask::TrainOn;
+use crate::project::RunFolder;
+use crate::project::runs::{self, RunSummary};
+use crate::recipe::recipe::{Method, Objective};
+use std::path::Path;
+
+/// Markdown about the run in `folder`; short when the run's own files cannot be read.
+pub(super) fn text(folder: &Path) -> String {
+    let head = "---\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- tunesmith\n---\n\n";
+    let Ok(run) = runs::summary(folder) else {
+        return format!("{head}# LoRA adapter\n\nMade with Tunesmith.\n\n{USE}");
+    };
+    let rows: String =
+        facts(&run, folder).iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
+    format!(
+        "{head}# {}\n\nA LoRA adapter made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{USE}",
+        plain(&run.name)
+    )
+}
+
+const USE: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.\n";
+
+fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
+    let recipe = &run.recipe;
+    let Method::Lora(lora) = &recipe.method;
+    let Objective::Supervised { train_on } = &recipe.objective;
+    // The name only: where it lay is nobody's business.
+    let name = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
+    let source = Path::new(&recipe.model.source);
+    let model = if source.is_absolute() { name(source) } else { plain(&recipe.model.source) };
+    let mut facts = vec![
+        ("Base model", model),
+        ("Data", recipe.data.path.as_deref().map(name).unwrap_or_else(|| "unknown".into())),
+        ("Method", recipe.describe()),
+        ("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)),
+        ("Layers", plain(&lora.target_modules.join(", "))),
+        ("Loss on", if *train_on == TrainOn::Answers { "answers" } else { "everything" }.into()),
+        ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),
+        ("Time", human::secs(run.secs)),
+        ("Seed", recipe.run.seed.to_string()),
+    ];
+    if let Some(num) = num_rows(folder) {
+        facts.push(("Training and validation examples", num));
+    }
+    if let Some(loss) = run.best_loss {
+        facts.push(("Best validation loss", format!("{loss:.4}")));
+    }
+    facts
+}
+
+fn num_rows(folder: &Path) -> Option<String> {
+    let events = RunFolder::open(folder).ok()?.events().ok()?;
+    events.iter().rev().find_map(|event| match event {
+        crate::project::RunEvent::Started { num_train, num_valid, .. } => {
+            Some(format!("{} and {}", human::count(*num_train as u64), human::count(*num_valid as u64)))
+        }
+        _ => None,
+    })
+}
+
+/// Text that cannot break out of its cell.
+fn plain(text: &str) -> String {
+    let kept: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    human::elide(&kept.replace('|', "\\|").replace('<', "&lt;").replace('`', "'"), 200)
+}

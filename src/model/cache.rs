@@ -1,0 +1,79 @@
+//! Keys and values of the tokens so far, in buffers that grow by doubling.
+
+use crate::nn::Result;
+use candle_core::{DType, Device, Tensor};
+
+/// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
+#[derive(Debug, Clone, Default)]
+pub struct LayerCache {
+    buffers: Option<(Tensor, Tensor)>,
+    len: usize,
+}
+
+impl LayerCache {
+    /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.
+    pub fn extend(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (s, num_kv, e) = k.dims3()?;
+        let needed = self.len + s;
+        let capacity = self.buffers.as_ref().map_or(0, |(k, _)| k.dims()[0]);
+        if needed > capacity {
+            let rows = needed.next_power_of_two().max(64);
+            let grown = (
+                grow(self.keys(), (rows, num_kv, e), k.device())?,
+                grow(self.values(), (rows, num_kv, e), k.device())?,
+            );
+            self.buffers = Some(grown);
+        }
+        let Some((keys, values)) = &self.buffers else { candle_core::bail!("the cache has no buffers") };
+        keys.slice_set(&k.contiguous()?, 0, self.len)?;
+        values.slice_set(&v.contiguous()?, 0, self.len)?;
+        self.len = needed;
+        Ok((keys.narrow(0, 0, needed)?, values.narrow(0, 0, needed)?))
+    }
+
+    fn keys(&self) -> Option<(&Tensor, usize)> {
+        self.buffers.as_ref().map(|(k, _)| (k, self.len))
+    }
+
+    fn values(&self) -> Option<(&Tensor, usize)> {
+        self.buffers.as_ref().map(|(_, v)| (v, self.len))
+    }
+}
+
+fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    let new = Tensor::zeros(shape, DType::F32, device)?;
+    if let Some((old, len)) = old
+        && len > 0
+    {
+        new.slice_set(&old.narrow(0, 0, len)?.contiguous()?, 0, 0)?;
+    }
+    Ok(new)
+}
+
+/// The caches of all layers.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    pub(super) layers: Vec<LayerCache>,
+}
+
+impl Cache {
+    pub fn new(num_layers: usize) -> Self {
+        Self { layers: vec![LayerCache::default(); num_layers] }
+    }
+
+    /// Number of tokens so far.
+    pub fn len(&self) -> usize {
+        self.layers.first().map_or(0, |layer| layer.len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all but the first `num_kept` tokens; the buffers stay.
+    pub fn truncate(&mut self, num_kept: usize) {
+        for layer in &mut self.layers {
+            layer.len = layer.len.min(num_kept);
+        }
+    }
+}

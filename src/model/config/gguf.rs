@@ -1,0 +1,140 @@
+//! GGUF metadata -> [`DecoderConfig`].
+
+use super::{DecoderConfig, Family, RopeScaling};
+use crate::model::ModelError;
+use crate::model::weights::GgufHeader;
+
+impl DecoderConfig {
+    /// Reads the numbers of a model from the header of a GGUF file.
+    ///
+    /// Llama 3's rope factors lie in a tensor there; see `weights::gguf` for how they are recognised.
+    ///
+    /// # Errors
+    /// As [`DecoderConfig::from_json`].
+    pub fn from_gguf(header: &GgufHeader) -> Result<Self, ModelError> {
+        let fields = Fields::new(header)?;
+        let family = fields.family()?;
+        if fields.size("expert_count")?.is_some_and(|n| n > 0) {
+            return Err(fields.refused("a mixture of experts".into()));
+        }
+        let width = fields.needed("embedding_length")?;
+        let num_heads = fields.needed("attention.head_count")?;
+        let head_width = fields.size("attention.key_length")?.unwrap_or_else(|| width / num_heads.max(1));
+        for key in ["attention.value_length", "rope.dimension_count"] {
+            if let Some(other) = fields.size(key)?
+                && other != head_width
+            {
+                return Err(fields.refused(format!("a {key} of {other} beside a head size of {head_width}")));
+            }
+        }
+        let embedding = header.tensor("token_embd.weight").ok_or_else(|| ModelError::Missing {
+            path: header.path.clone(),
+            what: "tensor token_embd.weight".into(),
+        })?;
+        DecoderConfig {
+            family,
+            vocabulary: embedding.shape.first().copied().unwrap_or(0),
+            width,
+            ffn_width: fields.needed("feed_forward_length")?,
+            num_layers: fields.needed("block_count")?,
+            num_heads,
+            num_kv_heads: fields.size("attention.head_count_kv")?.unwrap_or(num_heads),
+            head_width,
+            norm_epsilon: fields.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
+            rope_theta: fields.number("rope.freq_base")?.unwrap_or(10_000.0),
+            rope_scaling: fields.rope_scaling()?,
+            has_qkv_bias: header.tensor("blk.0.attn_q.bias").is_some(),
+            has_o_bias: header.tensor("blk.0.attn_output.bias").is_some(),
+            has_mlp_bias: header.tensor("blk.0.ffn_gate.bias").is_some(),
+            has_qk_norm: family == Family::Qwen3,
+            has_tied_embeddings: header.tensor("output.weight").is_none(),
+            context_tokens: fields.size("context_length")?.unwrap_or(2_048),
+            sliding_window: fields.size("attention.sliding_window")?.filter(|n| *n > 0),
+            first_windowed_layer: 0,
+        }
+        .bounded(&header.path)
+    }
+}
+
+/// Metadata under the architecture's own prefix.
+struct Fields<'a> {
+    header: &'a GgufHeader,
+    architecture: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    fn new(header: &'a GgufHeader) -> Result<Self, ModelError> {
+        let architecture = header.text("general.architecture").ok_or_else(|| ModelError::Missing {
+            path: header.path.clone(),
+            what: "the setting general.architecture".into(),
+        })?;
+        Ok(Self { header, architecture })
+    }
+
+    /// Mistral's files say `llama`, too: the two differ in nothing that the file doesn't say.
+    fn family(&self) -> Result<Family, ModelError> {
+        match self.architecture {
+            "llama" => Ok(Family::Llama),
+            "qwen2" => Ok(Family::Qwen2),
+            "qwen3" => Ok(Family::Qwen3),
+            other => Err(ModelError::Unsupported {
+                path: self.header.path.clone(),
+                architecture: crate::base::human::elide(other, 80),
+            }),
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    fn wrong(&self, key: &str, why: &str) -> ModelError {
+        ModelError::Setting { path: self.header.path.clone(), key: self.key(key), why: why.into() }
+    }
+
+    fn refused(&self, what: String) -> ModelError {
+        ModelError::Refused { path: self.header.path.clone(), what }
+    }
+
+    /// A whole number, or an array that repeats one (a value a layer).
+    fn size(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
+        if let Some(layers) = value.integers() {
+            return match layers {
+                [first, rest @ ..] if rest.iter().all(|n| n == first) => {
+                    usize::try_from(*first).map(Some).map_err(|_| self.wrong(key, "must not be negative"))
+                }
+                _ => Err(self.refused(format!("a {key} that differs from layer to layer"))),
+            };
+        }
+        value
+            .integer()
+            .and_then(|n| usize::try_from(n).ok())
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, "must be a whole number that is not negative"))
+    }
+
+    fn needed(&self, key: &str) -> Result<usize, ModelError> {
+        self.size(key)?.ok_or_else(|| self.wrong(key, "is missing"))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+        let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
+        value.number().map(Some).ok_or_else(|| self.wrong(key, "must be a number"))
+    }
+
+    fn rope_scaling(&self) -> Result<RopeScaling, ModelError> {
+        let factor = match self.number("rope.scaling.factor")? {
+            Some(factor) => Some(factor),
+            None => self.number("rope.scale_linear")?,
+        };
+        match (self.header.text(&self.key("rope.scaling.type")), factor) {
+            (Some("none"), _) | (None, None) => Ok(RopeScaling::None),
+            (Some("linear") | None, Some(factor)) if factor > 0.0 && factor != 1.0 => {
+                Ok(RopeScaling::Linear { factor })
+            }
+            (Some("linear") | None, _) => Ok(RopeScaling::None),
+            (Some(other), _) => Err(self.refused(format!("the rope scaling \"{other}\""))),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The decoder of all families: embedding, blocks, final norm; logits are made by whoever needs them.
+
+use super::ModelError;
+use super::block::{Block, Sight};
+use super::cache::Cache;
+use super::config::DecoderConfig;
+use super::error::During;
+use super::hooks::Hooks;
+use super::params::{DecoderParams, index_tensor};
+use crate::data::Batch;
+use crate::nn::ops::{self, AttentionShape, RopeTable};
+use crate::nn::{Node, Tape};
+use candle_core::{Device, Tensor};
+
+/// A model on a device. Shared, never changed: adapters come as hooks.
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    params: DecoderParams,
+    rope: RopeTable,
+    device: Device,
+}
+
+impl Decoder {
+    pub fn new(config: DecoderConfig, params: DecoderParams, device: Device) -> Result<Self, ModelError> {
+        let frequencies = config.inverse_frequencies();
+        let rope = RopeTable::new(&frequencies, config.context_tokens, &device).during("rotary table")?;
+        Ok(Self { config, params, rope, device })
+    }
+
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The vocabulary projection, [v, d].
+    pub fn head(&self) -> &Tensor {
+        &self.params.head
+    }
+
+    fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        match tokens.iter().find(|t| **t as usize >= self.config.vocabulary) {
+            Some(token) => Err(ModelError::Device(format!(
+                "token {token} is outside the model's vocabulary of {}: the tokenizer and the model do not belong together",
+                self.config.vocabulary
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Hidden states after the final norm, [n, d], of packed segments.
+    pub fn forward(&self, tape: &Tape, batch: &Batch, hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        self.check_tokens(&batch.tokens)?;
+        let tokens = index_tensor(&batch.tokens, &self.device)?;
+        let positions = index_tensor(&batch.positions, &self.device)?;
+        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let mut shape = AttentionShape {
+            segments: batch.segments.clone(),
+            scale: 1.0 / (self.config.head_width as f64).sqrt(),
+            window: None,
+        };
+        let mut x = ops::embedding(&self.params.embedding, &tokens).during("embedding")?;
+        for (layer, weights) in self.params.layers.iter().enumerate() {
+            shape.window = self.config.window_of(layer);
+            let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
+            x = block.forward(tape, &x, Sight::Packed(&shape)).during("decoder block")?;
+        }
+        ops::rms_norm(tape, &x, &self.params.norm, self.config.norm_epsilon).during("final norm")
+    }
+
+    /// Feeds tokens after those in the cache and returns the logits of the last one, [v].
+    pub fn extend(
+        &self,
+        tokens: &[u32],
+        cache: &mut Cache,
+        hooks: &dyn Hooks,
+    ) -> Result<Vec<f32>, ModelError> {
+        self.check_tokens(tokens)?;
+        let first = cache.len() as u32;
+        let positions: Vec<u32> = (first..first + tokens.len() as u32).collect();
+        let positions = index_tensor(&positions, &self.device)?;
+        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let tape = Tape::inference();
+        let ids = index_tensor(tokens, &self.device)?;
+        let mut x = ops::embedding(&self.params.embedding, &ids).during("embedding")?;
+        for (layer, weights) in self.params.layers.iter().enumerate() {
+            let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
+            let sight = Sight::Cached(&mut cache.layers[layer]);
+            x = block.forward(&tape, &x, sight).during("decoder block")?;
+        }
+        let last = x.value().narrow(0, tokens.len() - 1, 1).during("last position")?; // [1, d]
+        let last = ops::rms_norm(&tape, &Node::frozen(last), &self.params.norm, self.config.norm_epsilon)
+            .during("final norm")?;
+        self.logits(last.value())?.flatten_all().and_then(|l| l.to_vec1()).during("logits")
+    }
+
+    /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        self.params.head.t().and_then(|head| hidden.matmul(&head)).during("vocabulary projection")
+    }
+}

@@ -1,0 +1,59 @@
+//! From the device a person asked for to the one that computes.
+
+use super::ModelError;
+use crate::base::DeviceChoice;
+use candle_core::Device;
+
+/// Opens the device, or says why it is not there.
+pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Cuda => cuda(),
+        DeviceChoice::Metal => metal(),
+        DeviceChoice::Auto => Ok(cuda().or_else(|_| metal()).unwrap_or(Device::Cpu)),
+    }
+}
+
+/// Whether this build and machine have an NVIDIA card that can be used.
+pub fn has_cuda() -> bool {
+    cfg!(feature = "cuda") && cuda().is_ok()
+}
+
+/// Whether this build and machine have Metal.
+pub fn has_metal() -> bool {
+    cfg!(feature = "metal") && metal().is_ok()
+}
+
+/// "CPU, 2 threads", "CUDA", "Metal".
+pub fn describe(device: &Device) -> String {
+    match device {
+        Device::Cpu => format!("CPU, {} threads", crate::base::hardware::num_threads()),
+        Device::Cuda(_) => "CUDA".into(),
+        Device::Metal(_) => "Metal".into(),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, ModelError> {
+    let device = Device::new_cuda(0).map_err(|e| ModelError::Device(format!("no CUDA device: {e}")))?;
+    if let Device::Cuda(cuda) = &device {
+        // SAFETY: all tensors of this device live on the one compute thread, on one stream.
+        unsafe { cuda.disable_event_tracking() };
+    }
+    Ok(device)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, ModelError> {
+    Err(ModelError::Device("this build has no CUDA: build it with --features cuda".into()))
+}
+
+#[cfg(feature = "metal")]
+fn metal() -> Result<Device, ModelError> {
+    Device::new_metal(0).map_err(|e| ModelError::Device(format!("no Metal device: {e}")))
+}
+
+#[cfg(not(feature = "metal"))]
+fn metal() -> Result<Device, ModelError> {
+    Err(ModelError::Device("this build has no Metal: build it on a Mac with --features metal".into()))
+}

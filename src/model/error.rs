@@ -1,0 +1,84 @@
+//! Why a model cannot be loaded. Every variant names the file, and the tensor where there is one.
+
+use crate::base::Explain;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("{why} ({})", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    #[error("{what} is missing ({})", path.display())]
+    Missing { path: PathBuf, what: String },
+    #[error("the file is damaged: {why} ({})", path.display())]
+    Corrupt { path: PathBuf, why: String },
+    #[error("the architecture \"{architecture}\" is not supported ({})", path.display())]
+    Unsupported { path: PathBuf, architecture: String },
+    #[error("{what} is not supported ({})", path.display())]
+    Refused { path: PathBuf, what: String },
+    #[error("the setting {key} {why} ({})", path.display())]
+    Setting { path: PathBuf, key: String, why: String },
+    #[error("tensor {tensor} has the shape {got:?} where {expected:?} is needed ({})", path.display())]
+    Shape { path: PathBuf, tensor: String, expected: Vec<usize>, got: Vec<usize> },
+    #[error("tensor {tensor}: {why} ({})", path.display())]
+    Tensor { path: PathBuf, tensor: String, why: String },
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    #[error("the prompt has {prompt_tokens} tokens, but the model's context holds {context_tokens}")]
+    PromptTooLong { prompt_tokens: usize, context_tokens: usize },
+    #[error("at position {position} the model gave no number for any token (NaN or infinite)")]
+    NoLikelyToken { position: usize },
+    #[error("{0}")]
+    Device(String),
+    #[error("{operation}: {source}")]
+    Compute { operation: &'static str, source: candle_core::Error },
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Explain for ModelError {
+    fn title(&self) -> String {
+        match self {
+            Self::Device(_) => "The device cannot be used".into(),
+            Self::Compute { .. } => "The computation failed".into(),
+            Self::EmptyPrompt | Self::PromptTooLong { .. } | Self::NoLikelyToken { .. } => {
+                "The prompt cannot be answered".into()
+            }
+            Self::Stopped => "Stopped".into(),
+            _ => "Cannot load the model".into(),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Unreadable { .. } | Self::Missing { .. } => {
+                "Choose the folder that holds config.json, the .safetensors files and tokenizer.json, or a .gguf file."
+                    .into()
+            }
+            Self::Corrupt { .. } | Self::Tensor { .. } => "Download the file again.".into(),
+            Self::Unsupported { .. } => "Supported are Llama, Mistral, Qwen2 and Qwen3.".into(),
+            Self::Refused { .. } => "Choose another model, or another version of this one.".into(),
+            Self::Setting { .. } => "Download the model again, or correct the setting.".into(),
+            Self::Shape { .. } => "config.json and the weights do not belong together: download both again.".into(),
+            Self::EmptyPrompt => "Write a prompt first.".into(),
+            Self::PromptTooLong { .. } => "Shorten the prompt, or show fewer examples.".into(),
+            Self::NoLikelyToken { .. } => {
+                "Weights or adapter are damaged: train again with a lower learning rate, or download the model again."
+                    .into()
+            }
+            Self::Device(_) => "Choose CPU as the device.".into(),
+            Self::Compute { .. } => "Try a smaller batch or another device.".into(),
+            Self::Stopped => String::new(),
+        }
+    }
+}
+
+/// Names the operation that a candle error came from.
+pub trait During<T> {
+    fn during(self, operation: &'static str) -> Result<T, ModelError>;
+}
+
+impl<T> During<T> for candle_core::Result<T> {
+    fn during(self, operation: &'static str) -> Result<T, ModelError> {
+        self.map_err(|source| ModelError::Compute { operation, source })
+    }
+}

@@ -1,0 +1,67 @@
+//! A model ready to run: decoder, tokenizer and template. One copy of the base serves everything.
+
+use super::config::DecoderConfig;
+use super::decoder::Decoder;
+use super::error::During;
+use super::files::ModelFiles;
+use super::params::DecoderParams;
+use super::{ModelError, device};
+use crate::base::{Control, DeviceChoice, Failure, Progress};
+use crate::data::Tokeniser;
+use crate::data::template::Template;
+use crate::model::info::ModelInfo;
+use std::sync::Arc;
+
+/// The base model in memory. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    pub info: ModelInfo,
+    pub decoder: Arc<Decoder>,
+    pub tokeniser: Arc<Tokeniser>,
+    pub template: Arc<Template>,
+    pub eos_ids: Vec<u32>,
+}
+
+impl LoadedModel {
+    /// Checks all headers, then reads the weights onto the device.
+    pub fn load(
+        files: &ModelFiles,
+        choice: DeviceChoice,
+        control: &Control,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, Failure> {
+        let tokeniser = files.tokeniser()?;
+        let template = files.template()?;
+        let decoder = load_decoder(files, choice, control, progress)?;
+        Ok(Self {
+            info: files.info.clone(),
+            decoder: Arc::new(decoder),
+            tokeniser,
+            template,
+            eos_ids: files.eos_ids.clone(),
+        })
+    }
+
+    pub fn config(&self) -> &DecoderConfig {
+        self.decoder.config()
+    }
+
+    /// "CPU, 2 threads"
+    pub fn device_name(&self) -> String {
+        device::describe(self.decoder.device())
+    }
+}
+
+/// The decoder alone, for models that come without a tokenizer.
+pub fn load_decoder(
+    files: &ModelFiles,
+    choice: DeviceChoice,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<Decoder, ModelError> {
+    files.weights.check(&files.config)?;
+    let device = device::open(choice)?;
+    let params = DecoderParams::load(&files.weights, &files.config, &device, control, progress)?;
+    device.synchronize().during("copy the weights")?;
+    Decoder::new(files.config.clone(), params, device)
+}

@@ -1,0 +1,16 @@
+//! The models: what a checkpoint folder holds, the weights, and one decoder for all families.
+
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod info;
+pub mod weights;
+pub mod params;
+pub mod hooks;
+pub mod cache;
+pub mod block;
+pub mod decoder;
+pub mod device;
+pub mod load;
+
+pub use error::ModelError;

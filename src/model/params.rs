@@ -1,0 +1,141 @@
+//! The weights of a decoder in memory: one copy, shared by everything that runs on it.
+
+use super::config::DecoderConfig;
+use super::hooks::{Linear, Site};
+use super::weights::Weights;
+use super::{ModelError, error::During};
+use crate::base::{Control, Progress, Unit};
+use candle_core::{Device, Tensor};
+
+/// `y = x Wᵀ + bias`: weight [o, i], bias [o].
+#[derive(Debug, Clone)]
+pub struct LinearWeights {
+    pub weight: Tensor,
+    pub bias: Option<Tensor>,
+}
+
+/// One block.
+#[derive(Debug, Clone)]
+pub struct LayerWeights {
+    /// [d]
+    pub input_norm: Tensor,
+    /// [d]
+    pub post_attention_norm: Tensor,
+    /// [e] each, where the family normalises heads.
+    pub q_norm: Option<Tensor>,
+    pub k_norm: Option<Tensor>,
+    /// In the order of [`Linear::ALL`].
+    linears: Vec<LinearWeights>,
+}
+
+impl LayerWeights {
+    pub fn linear(&self, linear: Linear) -> &LinearWeights {
+        &self.linears[linear as usize]
+    }
+}
+
+/// All weights, f32, on one device.
+#[derive(Debug, Clone)]
+pub struct DecoderParams {
+    /// [v, d]
+    pub embedding: Tensor,
+    pub layers: Vec<LayerWeights>,
+    /// [d]
+    pub norm: Tensor,
+    /// [v, d]; the embedding itself where they are tied.
+    pub head: Tensor,
+}
+
+impl DecoderParams {
+    /// Reads every tensor. `weights.check` must have passed.
+    pub fn load(
+        weights: &Weights,
+        config: &DecoderConfig,
+        device: &Device,
+        control: &Control,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, ModelError> {
+        let mut read = |name: &str| weights.read(name, device);
+        let embedding = read("model.embed_tokens.weight")?;
+        let head = if config.has_tied_embeddings { embedding.clone() } else { read("lm_head.weight")? };
+        let norm = read("model.norm.weight")?;
+        let mut layers = Vec::with_capacity(config.num_layers);
+        for layer in 0..config.num_layers {
+            if control.is_stopped() {
+                return Err(ModelError::Stopped);
+            }
+            progress.report("Loading the model", layer as u64, Some(config.num_layers as u64), Unit::Tensors);
+            layers.push(load_layer(&mut read, config, layer)?);
+        }
+        Ok(Self { embedding, layers, norm, head })
+    }
+}
+
+fn load_layer(
+    read: &mut impl FnMut(&str) -> Result<Tensor, ModelError>,
+    config: &DecoderConfig,
+    layer: usize,
+) -> Result<LayerWeights, ModelError> {
+    let mut linears = Vec::with_capacity(Linear::ALL.len());
+    for linear in Linear::ALL {
+        let site = Site { layer, linear };
+        let bias = if config.has_bias(linear) { Some(read(&format!("{site}.bias"))?) } else { None };
+        linears.push(LinearWeights { weight: read(&format!("{site}.weight"))?, bias });
+    }
+    let mut norm = |name: &str| read(&format!("model.layers.{layer}.{name}.weight"));
+    Ok(LayerWeights {
+        input_norm: norm("input_layernorm")?,
+        post_attention_norm: norm("post_attention_layernorm")?,
+        q_norm: config.has_qk_norm.then(|| norm("self_attn.q_norm")).transpose()?,
+        k_norm: config.has_qk_norm.then(|| norm("self_attn.k_norm")).transpose()?,
+        linears,
+    })
+}
+
+impl DecoderConfig {
+    /// Whether this linear layer has a bias.
+    pub fn has_bias(&self, linear: Linear) -> bool {
+        match linear {
+            Linear::Q | Linear::K | Linear::V => self.has_qkv_bias,
+            Linear::O => self.has_o_bias,
+            Linear::Gate | Linear::Up | Linear::Down => self.has_mlp_bias,
+        }
+    }
+
+    /// (outputs, inputs) of a linear layer.
+    pub fn linear_shape(&self, linear: Linear) -> (usize, usize) {
+        let (q, kv) = (self.num_heads * self.head_width, self.num_kv_heads * self.head_width);
+        match linear {
+            Linear::Q => (q, self.width),
+            Linear::K | Linear::V => (kv, self.width),
+            Linear::O => (self.width, q),
+            Linear::Gate | Linear::Up => (self.ffn_width, self.width),
+            Linear::Down => (self.width, self.ffn_width),
+        }
+    }
+
+    /// One inverse frequency for each pair of a head's numbers, [e / 2], scaled as the model asks.
+    pub fn inverse_frequencies(&self) -> Vec<f64> {
+        use super::config::RopeScaling;
+        let plain = (0..self.head_width / 2)
+            .map(|i| self.rope_theta.powf(-((2 * i) as f64) / self.head_width as f64));
+        match self.rope_scaling {
+            RopeScaling::None => plain.collect(),
+            RopeScaling::Linear { factor } => plain.map(|f| f / factor).collect(),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => plain
+                .map(|f| {
+                    let wavelength = std::f64::consts::TAU / f;
+                    let turns = original_context as f64 / wavelength;
+                    let ramp =
+                        ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+                    (1.0 - ramp) * f / factor + ramp * f
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Copies host numbers to the device of the weights: u32 [n].
+pub fn index_tensor(values: &[u32], device: &Device) -> Result<Tensor, ModelError> {
+    Tensor::from_slice(values, values.len(), device).during("copy token ids")
+}

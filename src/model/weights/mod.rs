@@ -1,0 +1,139 @@
+//! Weights on disk, by their Hugging Face names, whatever the file is.
+//!
+//! Opening reads headers only and checks them against the length of the file; [`Weights::check`] compares
+//! them with the config; only [`Weights::read`] allocates, one tensor at a time. Files are read, not mapped:
+//! a file that is cut while it is open becomes an error and not a signal that ends the process.
+
+mod block;
+mod gguf;
+mod gguf_header;
+mod safetensors;
+
+pub use gguf::Gguf;
+pub use gguf_header::{GgufHeader, GgufTensor, GgufValue};
+pub use safetensors::Safetensors;
+
+use super::ModelError;
+use super::config::DecoderConfig;
+use super::error::During;
+use candle_core::{Device, Tensor};
+use std::path::{Path, PathBuf};
+
+/// The weights of one model.
+#[derive(Debug)]
+pub enum Weights {
+    /// A folder with `model.safetensors`, or with shards and their index.
+    Safetensors(Safetensors),
+    /// One GGUF file.
+    Gguf(Gguf),
+}
+
+impl Weights {
+    /// Opens a folder in Hugging Face's layout or a GGUF file. Reads headers only.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a file is missing, truncated or damaged.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if path.is_dir() {
+            Safetensors::open(path).map(Self::Safetensors)
+        } else {
+            Gguf::open(path).map(Self::Gguf)
+        }
+    }
+
+    /// Hugging Face names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Safetensors(files) => files.names(),
+            Self::Gguf(file) => file.names(),
+        }
+    }
+
+    /// Matrices as [out, in].
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match self {
+            Self::Safetensors(files) => files.shape(name),
+            Self::Gguf(file) => file.shape(name),
+        }
+    }
+
+    /// How a tensor is stored: `BF16`, `F32`, `Q4_1`…
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Safetensors(files) => files.dtype(name),
+            Self::Gguf(file) => file.dtype(name),
+        }
+    }
+
+    /// The file that holds a tensor; the folder or file itself for a tensor that is not there.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Safetensors(files) => files.path_of(name),
+            Self::Gguf(file) => file.path().to_path_buf(),
+        }
+    }
+
+    /// Name and size in bytes of each file with weights.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        match self {
+            Self::Safetensors(files) => files.files(),
+            Self::Gguf(file) => vec![(file.path().to_path_buf(), file.num_bytes())],
+        }
+    }
+
+    /// Reads a tensor as f32, dequantised where needed.
+    ///
+    /// # Errors
+    /// [`ModelError::Missing`], [`ModelError::Tensor`] for a type that is not supported or for values that are not
+    /// finite, [`ModelError::Unreadable`] when the file has changed or cannot be read.
+    pub fn read(&self, name: &str, device: &Device) -> Result<Tensor, ModelError> {
+        let missing = || ModelError::Missing { path: self.path_of(name), what: format!("tensor {name}") };
+        let shape = self.shape(name).ok_or_else(missing)?;
+        let values = match self {
+            Self::Safetensors(files) => files.read(name)?,
+            Self::Gguf(file) => file.read(name)?,
+        };
+        if !values.iter().all(|x| x.is_finite()) {
+            let why = "holds values that are not finite numbers".into();
+            return Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why });
+        }
+        Tensor::from_vec(values, shape, device).during("placing a weight on the device")
+    }
+
+    /// Whether every tensor that the model needs is there, with the right shape and a type that can be read.
+    /// Allocates nothing by what the files say.
+    pub fn check(&self, config: &DecoderConfig) -> Result<(), ModelError> {
+        for (name, expected) in config.tensors() {
+            let path = self.path_of(&name);
+            let Some(got) = self.shape(&name) else {
+                return Err(ModelError::Missing { path, what: format!("tensor {name}") });
+            };
+            if got != expected {
+                return Err(ModelError::Shape { path, tensor: name, expected, got });
+            }
+            let (is_supported, supported) = match self {
+                Self::Safetensors(files) => (files.is_supported(&name), "F32, F16 and BF16"),
+                // Types that GGUF files may have but that cannot be read end the opening already.
+                Self::Gguf(_) => (true, ""),
+            };
+            if !is_supported {
+                let why = format!(
+                    "is stored as {}; supported are {supported}",
+                    self.dtype(&name).unwrap_or_default()
+                );
+                return Err(ModelError::Tensor { path, tensor: name, why });
+            }
+        }
+        Ok(())
+    }
+
+    /// How most of the values of `config`'s tensors are stored.
+    pub fn main_dtype(&self, config: &DecoderConfig) -> String {
+        let mut totals = std::collections::BTreeMap::<String, usize>::new();
+        for (name, shape) in config.tensors() {
+            *totals.entry(self.dtype(&name).unwrap_or_default()).or_default() +=
+                shape.iter().product::<usize>();
+        }
+        totals.into_iter().max_by_key(|(_, n)| *n).map(|(dtype, _)| dtype).unwrap_or_default()
+    }
+}

@@ -1,0 +1,133 @@
+//! Reverse-mode differentiation over coarse operations.
+//!
+//! An operation hands the tape its result and a closure that turns the result's gradient into its inputs'.
+//! The closure owns exactly what the backward pass needs, and is dropped as soon as it has run. A [`Node`]
+//! without an id needs no gradient: operations on such nodes record nothing, so the frozen part of a model
+//! below its lowest trainable layer costs no memory and is never visited. In inference mode the same model
+//! code records nothing at all.
+
+use super::Result;
+use candle_core::Tensor;
+use std::cell::RefCell;
+
+/// A value on the tape. Plain tensors cannot be mixed in by accident.
+#[derive(Debug, Clone)]
+pub struct Node {
+    value: Tensor,
+    id: Option<usize>,
+}
+
+impl Node {
+    /// A value that needs no gradient: inputs, frozen weights.
+    pub fn frozen(value: Tensor) -> Self {
+        Self { value, id: None }
+    }
+
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    pub fn into_value(self) -> Tensor {
+        self.value
+    }
+
+    /// Whether a gradient will reach this node.
+    pub fn needs_gradient(&self) -> bool {
+        self.id.is_some()
+    }
+}
+
+/// The gradients of an operation's inputs, in order; `None` where the input needs none.
+pub type InputGradients = Vec<Option<Tensor>>;
+
+type Backward = Box<dyn FnOnce(&Tensor) -> Result<InputGradients>>;
+
+enum Entry {
+    /// A trainable parameter: its gradient is an outcome of the backward pass.
+    Leaf,
+    Operation {
+        inputs: Vec<Option<usize>>,
+        backward: Backward,
+    },
+}
+
+/// Records operations on the way forward; walks them once on the way back.
+pub struct Tape {
+    entries: Option<RefCell<Vec<Entry>>>,
+}
+
+impl Tape {
+    /// A tape that records, for training.
+    pub fn recording() -> Self {
+        Self { entries: Some(RefCell::new(Vec::new())) }
+    }
+
+    /// A tape that records nothing: everything is frozen.
+    pub fn inference() -> Self {
+        Self { entries: None }
+    }
+
+    pub fn is_recording(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    /// A trainable parameter. Its gradient is found in [`Gradients`] under the node it returns.
+    pub fn leaf(&self, value: Tensor) -> Node {
+        Node { value, id: self.push(|| Entry::Leaf) }
+    }
+
+    /// Records an operation. `backward` gets the gradient of `value` and returns one per input; it is only
+    /// built into the tape when some input needs a gradient.
+    pub fn record(
+        &self,
+        inputs: &[&Node],
+        value: Tensor,
+        backward: impl FnOnce(&Tensor) -> Result<InputGradients> + 'static,
+    ) -> Node {
+        if inputs.iter().all(|node| node.id.is_none()) {
+            return Node::frozen(value);
+        }
+        let ids = inputs.iter().map(|node| node.id).collect();
+        Node { value, id: self.push(|| Entry::Operation { inputs: ids, backward: Box::new(backward) }) }
+    }
+
+    fn push(&self, entry: impl FnOnce() -> Entry) -> Option<usize> {
+        let mut entries = self.entries.as_ref()?.borrow_mut();
+        entries.push(entry());
+        Some(entries.len() - 1)
+    }
+
+    /// Walks back from `root`, whose gradient is `seed` (same shape), freeing each operation as it goes.
+    pub fn backward(self, root: &Node, seed: Tensor) -> Result<Gradients> {
+        let Some(entries) = self.entries else { return Ok(Gradients(Vec::new())) };
+        let mut entries = entries.into_inner();
+        let mut gradients: Vec<Option<Tensor>> = (0..entries.len()).map(|_| None).collect();
+        if let Some(id) = root.id {
+            gradients[id] = Some(seed);
+        }
+        while let Some(entry) = entries.pop() {
+            let Entry::Operation { inputs, backward } = entry else { continue };
+            let Some(gradient) = gradients[entries.len()].take() else { continue };
+            for (input, gradient) in inputs.into_iter().zip(backward(&gradient)?) {
+                let (Some(id), Some(gradient)) = (input, gradient) else { continue };
+                // The first gradient of a node is moved, later ones are added.
+                let sum = match gradients[id].take() {
+                    Some(before) => (before + gradient)?,
+                    None => gradient,
+                };
+                gradients[id] = Some(sum);
+            }
+        }
+        Ok(Gradients(gradients))
+    }
+}
+
+/// What the backward pass found for the leaves.
+pub struct Gradients(Vec<Option<Tensor>>);
+
+impl Gradients {
+    /// The gradient of a leaf; `None` when nothing depends on it.
+    pub fn take(&mut self, leaf: &Node) -> Option<Tensor> {
+        self.0.get_mut(leaf.id?)?.take()
+    }
+}

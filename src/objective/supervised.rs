@@ -1,0 +1,14 @@
+//! Cross entropy of the next token, on the tokens that the mask lets through.
+
+use super::LossSum;
+use crate::data::Batch;
+use crate::nn::ops::linear_cross_entropy;
+use crate::nn::{Node, Result, Tape};
+use candle_core::Tensor;
+
+/// hidden [n, d], head [v, d] -> the loss over the batch's weighted targets.
+pub fn supervised(tape: &Tape, hidden: &Node, head: &Tensor, batch: &Batch) -> Result<LossSum> {
+    let loss = linear_cross_entropy(tape, hidden, head, &batch.targets, &batch.weights)?;
+    let weight = batch.weights.iter().map(|w| f64::from(*w)).sum();
+    Ok(LossSum { node: loss.sum, sum: loss.value, weight })
+}

@@ -1,0 +1,51 @@
+//! Why an adapter cannot be made or loaded.
+
+use crate::base::Explain;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PeftError {
+    #[error("{why} ({})", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    #[error("{key} = {value} is not supported ({})", path.display())]
+    Unsupported { path: PathBuf, key: String, value: String },
+    #[error("tensor {tensor}: {why} ({})", path.display())]
+    Tensor { path: PathBuf, tensor: String, why: String },
+    #[error("no linear layer is called {0}")]
+    NoTarget(String),
+    #[error("the rank must be at least 1")]
+    ZeroRank,
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{operation}: {source}")]
+    Compute { operation: &'static str, source: candle_core::Error },
+}
+
+impl Explain for PeftError {
+    fn title(&self) -> String {
+        match self {
+            Self::Write { .. } => "Cannot save the adapter".into(),
+            Self::NoTarget(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::Compute { .. } => "The computation failed".into(),
+            _ => "Cannot load the adapter".into(),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => {
+                "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
+            }
+            Self::Unsupported { .. } => {
+                "Only plain LoRA adapters for causal language models can be loaded.".into()
+            }
+            Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
+            Self::NoTarget(_) => {
+                "Choose among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj.".into()
+            }
+            Self::ZeroRank => "Use 8.".into(),
+            Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
+            Self::Compute { .. } => "Try another device.".into(),
+        }
+    }
+}

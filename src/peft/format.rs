@@ -1,0 +1,211 @@
+//! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
+
+use super::lora::{a_name, b_name};
+use super::{Adapter, LoraSettings, PeftError};
+use crate::base::storage;
+use crate::model::config::DecoderConfig;
+use crate::model::hooks::Linear;
+use crate::nn::FlatParams;
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+pub const CONFIG_FILE: &str = "adapter_config.json";
+pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+
+/// Largest adapter_config.json that is read.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Largest adapter file that is read; a rank of 256 on a 70B model stays below.
+const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
+
+/// The keys of PEFT's LoraConfig that matter here; the rest must have their neutral values.
+#[derive(Debug, Serialize, Deserialize)]
+struct Config {
+    peft_type: String,
+    task_type: Option<String>,
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+    r: usize,
+    lora_alpha: f64,
+    #[serde(default)]
+    lora_dropout: f64,
+    target_modules: Value,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default = "none")]
+    bias: String,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    #[serde(default)]
+    inference_mode: bool,
+    #[serde(default = "yes")]
+    init_lora_weights: Value,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+fn none() -> String {
+    "none".into()
+}
+
+fn yes() -> Value {
+    Value::Bool(true)
+}
+
+/// Keys that change the mathematics: anything but nothing is refused rather than ignored.
+const MUST_BE_NEUTRAL: [&str; 12] = [
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "lora_bias",
+    "modules_to_save",
+    "layers_to_transform",
+    "layer_replication",
+    "rank_pattern",
+    "alpha_pattern",
+    "trainable_token_indices",
+    "target_parameters",
+    "exclude_modules",
+];
+
+fn is_neutral(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+/// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
+pub fn save(adapter: &Adapter, folder: &Path) -> Result<(), PeftError> {
+    let settings = &adapter.settings;
+    let names: Vec<&str> = settings.targets.iter().map(|t| t.name()).collect();
+    let config = Config {
+        peft_type: "LORA".into(),
+        task_type: Some("CAUSAL_LM".into()),
+        base_model_name_or_path: Some(adapter.base_model.clone()),
+        r: settings.rank,
+        lora_alpha: settings.alpha,
+        lora_dropout: settings.dropout,
+        target_modules: serde_json::json!(names),
+        use_rslora: settings.has_rank_stabilised_scale,
+        bias: none(),
+        fan_in_fan_out: false,
+        inference_mode: true,
+        init_lora_weights: yes(),
+        rest: BTreeMap::new(),
+    };
+    let path = folder.join(CONFIG_FILE);
+    let text = serde_json::to_vec_pretty(&config)
+        .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
+    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
+    let path = folder.join(WEIGHTS_FILE);
+    let named = adapter
+        .params
+        .named()
+        .map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+    save_tensors(&named, &path)
+}
+
+/// Writes named tensors as one safetensors file, whole or not at all.
+pub fn save_tensors(named: &[(String, Tensor)], path: &Path) -> Result<(), PeftError> {
+    let metadata = Some(HashMap::from([("format".to_string(), "pt".to_string())]));
+    let write = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let mut views = Vec::new();
+        for (name, tensor) in named {
+            views.push((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?));
+        }
+        Ok(safetensors::serialize(views.iter().map(|(n, t)| (*n, t)), metadata)?)
+    };
+    let failed =
+        |why: String| PeftError::Write { path: path.to_path_buf(), source: std::io::Error::other(why) };
+    let bytes = write().map_err(|e| failed(e.to_string()))?;
+    storage::write_atomic_bytes(path, &bytes)
+        .map_err(|source| PeftError::Write { path: path.to_path_buf(), source })
+}
+
+/// Reads all tensors of a safetensors file as f32 on the CPU.
+pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
+    let unreadable = |why: String| PeftError::Unreadable { path: path.to_path_buf(), why };
+    let len = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+    if len > MAX_WEIGHTS_BYTES {
+        return Err(unreadable("the file is too large for an adapter".into()));
+    }
+    let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
+    let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+    let loaded = loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))?;
+    loaded
+        .into_iter()
+        .map(|(name, t)| match t.to_dtype(DType::F32) {
+            Ok(t) => Ok((name, t)),
+            Err(e) => Err(PeftError::Tensor { path: path.to_path_buf(), tensor: name, why: e.to_string() }),
+        })
+        .collect()
+}
+
+/// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
+pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
+    let path = folder.join(CONFIG_FILE);
+    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
+    let parsed: Config = serde_json::from_str(&text)
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not a LoRA config: {e}") })?;
+    let settings = settings(&parsed, &path)?;
+
+    let path = folder.join(WEIGHTS_FILE);
+    let mut tensors = load_tensors(&path)?;
+    let mut named = Vec::new();
+    for site in settings.sites(config.num_layers) {
+        let (outputs, inputs) = config.linear_shape(site.linear);
+        for (name, shape) in
+            [(a_name(site), [settings.rank, inputs]), (b_name(site), [outputs, settings.rank])]
+        {
+            let wrong = |why: String| PeftError::Tensor { path: path.clone(), tensor: name.clone(), why };
+            let tensor = tensors.remove(&name).ok_or_else(|| wrong("it is missing".into()))?;
+            if tensor.dims() != shape {
+                return Err(wrong(format!("its shape is {:?} where {shape:?} is needed", tensor.dims())));
+            }
+            named.push((name, tensor));
+        }
+    }
+    if let Some(name) = tensors.into_keys().min() {
+        return Err(PeftError::Tensor { path, tensor: name, why: "the model has no place for it".into() });
+    }
+    let params = FlatParams::new(named, device)
+        .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
+    let base_model = parsed.base_model_name_or_path.unwrap_or_default();
+    Ok(Adapter { settings, params, base_model, num_layers: config.num_layers })
+}
+
+fn settings(config: &Config, path: &Path) -> Result<LoraSettings, PeftError> {
+    let unsupported = |key: &str, value: String| PeftError::Unsupported {
+        path: path.to_path_buf(),
+        key: key.into(),
+        value,
+    };
+    if config.peft_type != "LORA" {
+        return Err(unsupported("peft_type", config.peft_type.clone()));
+    }
+    if config.bias != "none" {
+        return Err(unsupported("bias", config.bias.clone()));
+    }
+    if config.fan_in_fan_out {
+        return Err(unsupported("fan_in_fan_out", "true".into()));
+    }
+    for key in MUST_BE_NEUTRAL {
+        if let Some(value) = config.rest.get(key).filter(|v| !is_neutral(v)) {
+            return Err(unsupported(key, value.to_string()));
+        }
+    }
+    let names = match &config.target_modules {
+        Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(String::from)).collect(),
+        Value::String(s) if s == "all-linear" => Linear::ALL.map(|l| l.name().to_string()).to_vec(),
+        other => return Err(unsupported("target_modules", other.to_string())),
+    };
+    let mut settings = LoraSettings::new(config.r, config.lora_alpha, config.lora_dropout, &names)?;
+    settings.has_rank_stabilised_scale = config.use_rslora;
+    Ok(settings)
+}

@@ -1,0 +1,140 @@
+//! What a run reports: one JSON object a line in `metrics.jsonl`, the same on the command line and in the
+//! window. It stands in `project` because it is a file format: what is read back must not need the trainer.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All updates were done.
+    Done,
+    /// The validation loss no longer fell.
+    StoppedEarly,
+    /// A person stopped it; it can be resumed.
+    Stopped,
+    /// A person threw it away.
+    Discarded,
+    /// It failed; `RunEvent::Failed` says why.
+    Failed,
+}
+
+/// What the run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    LoadingModel,
+    PreparingData,
+    Training,
+    Validating,
+    Saving,
+    Paused,
+    Ended,
+}
+
+/// An answer to a validation row, to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub prompt: String,
+    pub expected: String,
+    pub base: String,
+    pub tuned: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent {
+    Started {
+        /// RFC 3339.
+        time: String,
+        num_updates: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        updates_per_epoch: f64,
+        num_train: usize,
+        num_valid: usize,
+        num_trainable_params: u64,
+        estimated_memory_bytes: u64,
+        device: String,
+        /// The update that the run goes on from; 0 for a new one.
+        from_update: u64,
+    },
+    Phase {
+        phase: Phase,
+    },
+    Update {
+        update: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        epoch: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        loss: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        learning_rate: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        grad_norm: f64,
+        num_tokens: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        tokens_per_second: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        update_secs: f64,
+        memory_bytes: u64,
+    },
+    Validation {
+        update: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        loss: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        perplexity: f64,
+        /// Whether this is the best one so far.
+        best: bool,
+        /// Validations in a row without gain.
+        without_gain: u32,
+    },
+    Answers {
+        update: u64,
+        answers: Vec<Answer>,
+    },
+    Checkpoint {
+        update: u64,
+        /// Folder name inside the run's `checkpoints`.
+        name: String,
+        best: bool,
+    },
+    Notice {
+        text: String,
+    },
+    Failed {
+        update: u64,
+        failure: crate::base::Failure,
+    },
+    Finished {
+        outcome: Outcome,
+        update: u64,
+        best_update: Option<u64>,
+        best_loss: Option<f64>,
+        #[serde(deserialize_with = "null_is_nan")]
+        secs: f64,
+        /// Folder of the adapter, relative to the run folder; absent when nothing was saved.
+        adapter: Option<String>,
+    },
+}
+
+impl RunEvent {
+    /// The update that the event speaks of, if it speaks of one.
+    pub fn update(&self) -> Option<u64> {
+        match self {
+            Self::Update { update, .. }
+            | Self::Validation { update, .. }
+            | Self::Answers { update, .. }
+            | Self::Checkpoint { update, .. }
+            | Self::Failed { update, .. }
+            | Self::Finished { update, .. } => Some(*update),
+            Self::Started { from_update, .. } => Some(*from_update),
+            Self::Phase { .. } | Self::Notice { .. } => None,
+        }
+    }
+}
+
+/// JSON has no NaN and no infinity: they are written as null, and null is read as NaN rather than losing the line.
+fn null_is_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(source)?.unwrap_or(f64::NAN))
+}

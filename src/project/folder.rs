@@ -1,0 +1,124 @@
+//! The project folder: `project.toml`, `datasets/`, `runs/`, `adapters/`, `exports/`, `prompts/`.
+
+use super::ProjectError;
+use crate::base::storage::{self, FolderLock};
+use crate::recipe::{Recipe, load};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The format that this version writes.
+const FORMAT: u32 = 1;
+const FILE: &str = "project.toml";
+const DRAFT: &str = "draft.toml";
+const PARTS: [&str; 5] = ["datasets", "runs", "adapters", "exports", "prompts"];
+
+/// What the window shows of a project.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProjectView {
+    pub folder: PathBuf,
+    pub name: String,
+    /// What the user had set up when the project was closed.
+    pub memory: Memory,
+    /// The recipe that was being written.
+    pub draft: Option<Recipe>,
+}
+
+/// What is remembered between two sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    pub model: Option<String>,
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct File {
+    format: u32,
+    #[serde(default)]
+    memory: Memory,
+}
+
+/// An open project; holds the lock on its folder.
+#[derive(Debug)]
+pub struct Project {
+    folder: PathBuf,
+    memory: Memory,
+    _lock: FolderLock,
+}
+
+impl Project {
+    /// Opens the project in `folder`, or makes one there.
+    pub fn open(folder: &Path) -> Result<Self, ProjectError> {
+        fs::create_dir_all(folder).map_err(ProjectError::write(folder))?;
+        let path = folder.join(FILE);
+        let memory = if path.exists() { read(&path)? } else { Memory::default() };
+        let lock = FolderLock::try_acquire(folder).map_err(ProjectError::write(folder))?;
+        let Some(lock) = lock else { return Err(ProjectError::InUse { path: folder.to_path_buf() }) };
+        for part in PARTS {
+            let path = folder.join(part);
+            fs::create_dir_all(&path).map_err(ProjectError::write(&path))?;
+        }
+        let project = Self { folder: folder.to_path_buf(), memory, _lock: lock };
+        project.write()?;
+        Ok(project)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn runs(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+
+    pub fn view(&self) -> ProjectView {
+        let name = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let draft = self.draft();
+        ProjectView { folder: self.folder.clone(), name, memory: self.memory.clone(), draft }
+    }
+
+    /// Remembers what the user has chosen.
+    pub fn remember(&mut self, memory: Memory) -> Result<(), ProjectError> {
+        self.memory = memory;
+        self.write()
+    }
+
+    /// Keeps the recipe that is being written.
+    pub fn save_draft(&self, recipe: &Recipe) -> Result<(), ProjectError> {
+        let path = self.folder.join(DRAFT);
+        let text = load::write(recipe).map_err(|why| ProjectError::Damaged { path: path.clone(), why })?;
+        storage::write_atomic_bytes(&path, text.as_bytes()).map_err(ProjectError::write(&path))
+    }
+
+    /// The recipe that was being written, if there is one that can be read.
+    pub fn draft(&self) -> Option<Recipe> {
+        let text = storage::read_text_bounded(&self.folder.join(DRAFT), load::MAX_BYTES).ok()?;
+        load::from_toml(&text).ok()
+    }
+
+    fn write(&self) -> Result<(), ProjectError> {
+        let path = self.folder.join(FILE);
+        let file = File { format: FORMAT, memory: self.memory.clone() };
+        let text = toml::to_string_pretty(&file)
+            .map_err(|e| ProjectError::Damaged { path: path.clone(), why: e.to_string() })?;
+        storage::write_atomic_bytes(&path, text.as_bytes()).map_err(ProjectError::write(&path))
+    }
+}
+
+fn read(path: &Path) -> Result<Memory, ProjectError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: i64,
+    }
+    let damaged = |why: String| ProjectError::Damaged { path: path.to_path_buf(), why };
+    let text = storage::read_text_bounded(path, load::MAX_BYTES).map_err(ProjectError::read(path))?;
+    let version: Version =
+        toml::from_str(&text).map_err(|e| damaged(format!("it is not a project file: {}", e.message())))?;
+    if version.format > i64::from(FORMAT) {
+        let found = u32::try_from(version.format).unwrap_or(u32::MAX);
+        return Err(ProjectError::Newer { path: path.to_path_buf(), found, known: FORMAT });
+    }
+    let file: File = toml::from_str(&text).map_err(|e| damaged(e.message().to_string()))?;
+    Ok(file.memory)
+}

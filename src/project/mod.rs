@@ -1,0 +1,14 @@
+//! What lies on disk: the project folder, runs and their metrics, prompt sets.
+
+pub mod error;
+pub mod event;
+pub mod folder;
+pub mod prompt_set;
+pub mod samples;
+pub mod run_folder;
+pub mod runs;
+
+pub use error::ProjectError;
+pub use event::{Outcome, RunEvent};
+pub use folder::Project;
+pub use run_folder::RunFolder;

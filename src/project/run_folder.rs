@@ -1,0 +1,270 @@
+//! The folder of one run: frozen recipe, `metrics.jsonl`, log, checkpoints, adapter.
+
+use super::{ProjectError, RunEvent};
+use crate::base::storage::{self, FolderLock};
+use crate::data::Ledger;
+use crate::recipe::{Recipe, load};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const RECIPE: &str = "recipe.toml";
+const METRICS: &str = "metrics.jsonl";
+const LOG: &str = "log.txt";
+const CHECKPOINTS: &str = "checkpoints";
+const ADAPTER: &str = "adapter";
+const LEDGER: &str = "ledger.json";
+/// Longest line of `metrics.jsonl` that is read; a longer one is passed over.
+const MAX_LINE_BYTES: u64 = 4 << 20;
+/// So much of `metrics.jsonl` is read: about a million updates.
+const MAX_METRICS_BYTES: u64 = 256 << 20;
+/// Whoever lists runs holds a run's lock for an instant to see whether it is free.
+const LOCK_ATTEMPTS: usize = 20;
+
+/// An open run. While it is open for writing, a lock says so to other processes.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    lock: Option<FolderLock>,
+}
+
+impl RunFolder {
+    /// Makes `path`, which must not exist or be empty, and freezes the recipe in it.
+    pub fn create(path: &Path, recipe: &Recipe) -> Result<Self, ProjectError> {
+        fs::create_dir_all(path).map_err(ProjectError::write(path))?;
+        if fs::read_dir(path).map_err(ProjectError::read(path))?.next().is_some() {
+            let why = "the folder is not empty: choose a new one, or go on with its run".into();
+            return Err(ProjectError::Damaged { path: path.to_path_buf(), why });
+        }
+        let folder = Self::open(path)?.locked()?;
+        folder.furnish(recipe).inspect_err(|_| folder.clear())?;
+        Ok(folder)
+    }
+
+    fn furnish(&self, recipe: &Recipe) -> Result<(), ProjectError> {
+        let checkpoints = self.path.join(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(ProjectError::write(&checkpoints))?;
+        let file = self.path.join(RECIPE);
+        let text = load::write(recipe).map_err(|why| ProjectError::Damaged { path: file.clone(), why })?;
+        storage::write_atomic_bytes(&file, text.as_bytes()).map_err(ProjectError::write(&file))
+    }
+
+    /// Takes back what [`Self::furnish`] could not finish, so that the same name can be tried again.
+    fn clear(&self) {
+        let _ = fs::remove_dir(self.path.join(CHECKPOINTS));
+        let _ = fs::remove_file(self.path.join(storage::LOCK_FILE));
+        let _ = fs::remove_dir(&self.path);
+    }
+
+    /// A new run among `runs`, named by the time and a hint: `2026-11-21-143000-fruit-families`.
+    pub fn create_in(runs: &Path, hint: &str, recipe: &Recipe) -> Result<Self, ProjectError> {
+        let stem = format!("{}-{}", jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S"), slug(hint));
+        let taken = |name: &String| runs.join(name).exists();
+        let numbered = (2..).map(|n| format!("{stem}-{n}"));
+        let name = std::iter::once(stem.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(stem);
+        Self::create(&runs.join(name), recipe)
+    }
+
+    /// Opens an existing run to read it.
+    pub fn open(path: &Path) -> Result<Self, ProjectError> {
+        if !path.is_dir() {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(ProjectError::Read { path: path.to_path_buf(), source });
+        }
+        Ok(Self { path: path.to_path_buf(), lock: None })
+    }
+
+    /// Takes the run's lock, to write.
+    pub fn locked(mut self) -> Result<Self, ProjectError> {
+        for _ in 0..LOCK_ATTEMPTS {
+            if let Some(lock) =
+                FolderLock::try_acquire(&self.path).map_err(ProjectError::write(&self.path))?
+            {
+                self.lock = Some(lock);
+                return Ok(self);
+            }
+        }
+        Err(ProjectError::InUse { path: self.path })
+    }
+
+    /// Whether a process holds the lock of the run in `path`.
+    pub fn is_locked(path: &Path) -> bool {
+        path.join(storage::LOCK_FILE).exists() && matches!(FolderLock::try_acquire(path), Ok(None))
+    }
+
+    /// Whether `path` has the marks of a run: a recipe or metrics, and checkpoints; none of them a link.
+    pub fn is_one(path: &Path) -> bool {
+        let kind = |name: &str| fs::symlink_metadata(path.join(name)).map(|m| m.file_type()).ok();
+        let is_file = |name: &str| kind(name).is_some_and(|kind| kind.is_file());
+        kind(CHECKPOINTS).is_some_and(|kind| kind.is_dir()) && (is_file(RECIPE) || is_file(METRICS))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn adapter_dir(&self) -> PathBuf {
+        self.path.join(ADAPTER)
+    }
+
+    /// The recipe as it was when the run began.
+    pub fn recipe(&self) -> Result<Recipe, ProjectError> {
+        let path = self.path.join(RECIPE);
+        let text = storage::read_text_bounded(&path, load::MAX_BYTES).map_err(ProjectError::read(&path))?;
+        load::from_toml(&text).map_err(|problems| {
+            let why = problems.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join("; ");
+            ProjectError::Damaged { path, why }
+        })
+    }
+
+    /// Now, as RFC 3339.
+    pub fn now(&self) -> String {
+        jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// Adds a line to `metrics.jsonl`. A line that a crash cut off is ended first.
+    pub fn append(&self, event: &RunEvent) -> Result<(), ProjectError> {
+        let path = self.path.join(METRICS);
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
+            let mut line = serde_json::to_vec(event)?;
+            line.push(b'\n');
+            if !ends_with_newline(&mut file)? {
+                line.insert(0, b'\n');
+            }
+            file.write_all(&line)
+        };
+        write().map_err(ProjectError::write(&path))
+    }
+
+    /// Adds a line with the time to `log.txt`.
+    pub fn log(&self, text: &str) -> Result<(), ProjectError> {
+        let path = self.path.join(LOG);
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            // What follows in the text is indented, so that each entry begins with its time.
+            writeln!(file, "{} {}", self.now(), text.trim().replace('\n', "\n    "))
+        };
+        write().map_err(ProjectError::write(&path))
+    }
+
+    /// Keeps what became of every row of the data file beside what was learnt from it.
+    pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), ProjectError> {
+        let path = self.path.join(LEDGER);
+        storage::write_atomic(&path, |out| Ok(serde_json::to_writer(out, ledger)?))
+            .map_err(ProjectError::write(&path))
+    }
+
+    /// All events that can be read; a torn or damaged line is left out.
+    pub fn events(&self) -> Result<Vec<RunEvent>, ProjectError> {
+        let path = self.path.join(METRICS);
+        let mut events = Vec::new();
+        let read = each_line(&path, MAX_METRICS_BYTES, |line| {
+            events.extend(serde_json::from_slice::<RunEvent>(line));
+            Ok(())
+        });
+        read.map_err(ProjectError::read(&path))?;
+        Ok(events)
+    }
+
+    /// Forgets what was reported after `update`, because the run goes on from there.
+    pub fn truncate_after(&self, update: u64) -> Result<(), ProjectError> {
+        let path = self.path.join(METRICS);
+        let is_kept = |line: &[u8]| match serde_json::from_slice::<RunEvent>(line) {
+            Ok(RunEvent::Finished { .. } | RunEvent::Failed { .. }) | Err(_) => false,
+            Ok(event) => event.update().is_none_or(|u| u <= update),
+        };
+        let write = |out: &mut io::BufWriter<File>| {
+            each_line(&path, u64::MAX, |line| {
+                if !is_kept(line) {
+                    return Ok(());
+                }
+                out.write_all(line)?;
+                out.write_all(b"\n")
+            })
+        };
+        storage::write_atomic(&path, write).map_err(ProjectError::write(&path))
+    }
+
+    pub fn checkpoint_dir(&self, update: u64) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(format!("update-{update:06}"))
+    }
+
+    /// Updates of all checkpoints, ascending.
+    pub fn checkpoints(&self) -> Vec<u64> {
+        let entries = fs::read_dir(self.path.join(CHECKPOINTS)).into_iter().flatten().flatten();
+        let mut updates: Vec<u64> = entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| {
+                let update = entry.file_name().to_str()?.strip_prefix("update-")?.parse().ok()?;
+                (self.checkpoint_dir(update).file_name() == Some(&entry.file_name())).then_some(update)
+            })
+            .collect();
+        updates.sort_unstable();
+        updates
+    }
+
+    pub fn latest_checkpoint(&self) -> Option<PathBuf> {
+        self.checkpoints().last().map(|update| self.checkpoint_dir(*update))
+    }
+
+    /// Removes all checkpoints but the last `keep_last` and the best one, and what a crash left half-written.
+    pub fn prune(&self, keep_last: usize, best: Option<u64>) -> Result<(), ProjectError> {
+        let updates = self.checkpoints();
+        for update in &updates[..updates.len().saturating_sub(keep_last.max(1))] {
+            if Some(*update) != best {
+                let path = self.checkpoint_dir(*update);
+                fs::remove_dir_all(&path).map_err(ProjectError::write(&path))?;
+            }
+        }
+        let entries = fs::read_dir(self.path.join(CHECKPOINTS)).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(".update-") && name.ends_with(".part") {
+                fs::remove_dir_all(entry.path()).map_err(ProjectError::write(&entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives every line of a file, without its end, to `take`. No file, no lines; reads at most `max_bytes`.
+fn each_line(path: &Path, max_bytes: u64, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let mut reader = BufReader::new(file.take(max_bytes));
+    let mut line = Vec::new();
+    let mut is_rest = false;
+    loop {
+        line.clear();
+        if (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let is_whole = line.last() == Some(&b'\n') || (line.len() as u64) < MAX_LINE_BYTES;
+        if is_whole && !is_rest && !line.trim_ascii().is_empty() {
+            take(line.trim_ascii())?;
+        }
+        is_rest = !is_whole;
+    }
+}
+
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Letters, digits and dashes, at most 40 characters.
+pub fn slug(text: &str) -> String {
+    let dashed: String =
+        text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let parts: Vec<&str> = dashed.split('-').filter(|part| !part.is_empty()).collect();
+    let slug: String = parts.join("-").chars().take(40).collect();
+    if slug.is_empty() { "run".into() } else { slug }
+}

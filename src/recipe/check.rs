@@ -1,0 +1,248 @@
+//! All problems of a recipe at once, each at its field, with a fix where there is one. Here what is wrong by
+//! itself; what does not fit the model, the data or the machine is in `fit`.
+
+use super::load::nearest;
+use super::plan::{Facts, ModelFacts};
+use super::recipe::{Method, Recipe};
+use super::{Fix, Problem, Severity};
+
+const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+/// More micro-batches in one update than anybody means.
+const MAX_ACCUMULATION: usize = 10_000;
+
+/// Collects problems.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Problem>);
+
+impl Findings {
+    fn add(&mut self, severity: Severity, field: &str, text: impl Into<String>, fix: Option<&str>) {
+        let fix = fix.map(|value| Fix {
+            label: format!("Use {}", crate::base::human::elide(value.trim_matches('"'), 40)),
+            field: field.into(),
+            value: value.into(),
+        });
+        self.0.push(Problem { field: field.into(), severity, text: text.into(), fix });
+    }
+
+    pub(super) fn error(&mut self, field: &str, text: impl Into<String>, fix: Option<&str>) {
+        self.add(Severity::Error, field, text, fix);
+    }
+
+    pub(super) fn warn(&mut self, field: &str, text: impl Into<String>, fix: Option<&str>) {
+        self.add(Severity::Warning, field, text, fix);
+    }
+
+    /// A problem at `field` whose fix changes another one.
+    pub(super) fn warn_fix_elsewhere(&mut self, field: &str, text: impl Into<String>, fix: Fix) {
+        self.warn(field, text, None);
+        if let Some(problem) = self.0.last_mut() {
+            problem.fix = Some(fix);
+        }
+    }
+
+    /// A number that has to lie from `min` to `max`.
+    fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
+        if !(min..=max).contains(&value) {
+            self.error(field, format!("{value} is outside {min} to {max}. Use {fix}."), Some(fix));
+        }
+    }
+
+    /// A number that has to lie above 0 and be at most `max`.
+    fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
+        if !(value > 0.0 && value <= max) {
+            self.error(field, format!("{value} has to be above 0, at most {max}. Use {fix}."), Some(fix));
+        }
+    }
+}
+
+impl Recipe {
+    /// Everything that is wrong or doubtful, worst first.
+    pub fn check(&self, facts: &Facts) -> Vec<Problem> {
+        let mut found = Findings::default();
+        self.check_written(&mut found);
+        self.check_rank(facts.model.as_ref(), &mut found);
+        self.check_modules(&mut found);
+        self.check_learning_rate(&mut found);
+        self.check_numbers(&mut found);
+        self.check_length(&mut found);
+        self.check_batch(facts, &mut found);
+        self.check_data(facts.data.as_ref(), &mut found);
+        self.check_machine(facts, &mut found);
+        found.0.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+        found.0
+    }
+
+    /// What the frozen recipe could not hold.
+    fn check_written(&self, found: &mut Findings) {
+        let seeds = [("run.seed", self.run.seed, "42"), ("data.split.seed", self.data.split.seed, "17")];
+        for (field, seed, fix) in seeds {
+            if i64::try_from(seed).is_err() {
+                found.error(field, format!("A seed of {seed} is too large. Use {fix}."), Some(fix));
+            }
+        }
+        if self.data.path.as_ref().is_some_and(|path| path.to_str().is_none()) {
+            let text = "The file's path has characters that are not Unicode: rename the file or its folder.";
+            found.error("data.path", text, None);
+        }
+        if self.model.source.trim().is_empty() {
+            let usual = format!("\"{}\"", Recipe::default().model.source);
+            found.error("model.source", "No model is chosen.", Some(&usual));
+        }
+        if let Some(label) = &self.data.encoding
+            && encoding_rs::Encoding::for_label(label.as_bytes()).is_none()
+        {
+            let short = crate::base::human::elide(label, 40);
+            let text = format!("No text encoding is called \"{short}\". Use utf-8.");
+            found.error("data.encoding", text, Some("\"utf-8\""));
+        }
+    }
+
+    fn check_rank(&self, model: Option<&ModelFacts>, found: &mut Findings) {
+        let Method::Lora(lora) = &self.method;
+        if lora.rank == 0 {
+            found.error("method.rank", "A rank of 0 has nothing to train. Use 8.", Some("8"));
+        }
+        if let Some(model) = model.filter(|m| m.width > 0 && lora.rank > m.width) {
+            let fix = [64, 8, 1].into_iter().find(|rank| *rank <= model.width).unwrap_or(1).to_string();
+            let text =
+                format!("A rank of {} is above the model's width of {}. Use {fix}.", lora.rank, model.width);
+            found.error("method.rank", text, Some(&fix));
+        }
+        if !(lora.alpha.is_finite() && lora.alpha > 0.0) {
+            let twice = format!("{}.0", lora.rank.clamp(1, 1024) * 2);
+            let text = format!("Alpha is {}; it has to be above 0. Use {twice}.", lora.alpha);
+            found.error("method.alpha", text, Some(&twice));
+        }
+        if !(0.0..1.0).contains(&lora.dropout) {
+            let text = format!("A dropout of {} is outside 0 to 1. Use 0.05.", lora.dropout);
+            found.error("method.dropout", text, Some("0.05"));
+        } else if lora.dropout > 0.5 {
+            let text = format!("A dropout of {} hides most of what is to be learnt.", lora.dropout);
+            found.warn("method.dropout", text, Some("0.1"));
+        }
+    }
+
+    fn check_modules(&self, found: &mut Findings) {
+        let Method::Lora(lora) = &self.method;
+        let field = "method.target_modules";
+        let quoted = |names: &[&str]| format!("{names:?}");
+        if lora.target_modules.is_empty() {
+            let text = "No layer is chosen, so nothing would be trained. Use all of them.";
+            return found.error(field, text, Some(&quoted(&MODULES)));
+        }
+        // The fix puts the whole list right at once.
+        let mut right: Vec<&str> = Vec::new();
+        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), MODULES.into_iter());
+        for name in lora.target_modules.iter().filter_map(|name| near(name)) {
+            if !right.contains(&name) {
+                right.push(name);
+            }
+        }
+        let right = quoted(if right.is_empty() { &MODULES } else { &right });
+        for (i, name) in lora.target_modules.iter().enumerate() {
+            if !MODULES.contains(&name.as_str()) {
+                let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+                let short = crate::base::human::elide(name, 40);
+                let text = format!("No layer is called {short}.{hint} There are {}.", MODULES.join(", "));
+                found.error(field, text, Some(&right));
+            } else if lora.target_modules[..i].contains(name) {
+                found.error(field, format!("{name} is named twice."), Some(&right));
+            }
+        }
+    }
+
+    fn check_learning_rate(&self, found: &mut Findings) {
+        let field = "optimizer.learning_rate";
+        let rate = self.optimizer.learning_rate;
+        if !(rate.is_finite() && rate > 0.0) {
+            let text = format!("A learning rate of {rate} cannot train. Use 0.0005.");
+            found.error(field, text, Some("0.0005"));
+        } else if rate >= 1.0 {
+            let text = format!(
+                "A learning rate of {rate:e} makes any model useless within a few updates. Use 0.0005."
+            );
+            found.error(field, text, Some("0.0005"));
+        } else if rate > 0.01 {
+            let text = format!("A learning rate of {rate} is high: the loss may jump or become infinite.");
+            found.warn(field, text, Some("0.001"));
+        } else if rate < 1e-7 {
+            let text = format!("A learning rate of {rate:e} is so low that nothing will be learnt.");
+            found.warn(field, text, Some("0.0005"));
+        }
+    }
+
+    fn check_numbers(&self, found: &mut Findings) {
+        let o = &self.optimizer;
+        found.within("optimizer.weight_decay", o.weight_decay, 0.0, 10.0, "0.0");
+        found.within("optimizer.beta1", o.beta1, 0.0, 0.999_999, "0.9");
+        found.within("optimizer.beta2", o.beta2, 0.0, 0.999_999_9, "0.999");
+        found.above_zero("optimizer.epsilon", o.epsilon, 1.0, "1e-8");
+        if let Some(clip) = o.clip_norm {
+            found.above_zero("optimizer.clip_norm", clip, 1e9, "1.0");
+        }
+        found.within("schedule.warmup", self.schedule.warmup, 0.0, 1.0, "0.05");
+        found.within("early_stop.min_gain", self.early_stop.min_gain, 0.0, 100.0, "0.001");
+        let split = &self.data.split;
+        found.within("data.split.valid", split.valid, 0.0, 0.9, "0.1");
+        found.within("data.split.test", split.test, 0.0, 0.9, "0.1");
+        if split.valid + split.test >= 0.95 {
+            let text = format!(
+                "Validation ({}) and test ({}) together leave nothing to train on. Use 0.05.",
+                split.valid, split.test
+            );
+            // Lowering the larger share is enough.
+            let field = if split.test >= split.valid { "data.split.test" } else { "data.split.valid" };
+            found.error(field, text, Some("0.05"));
+        }
+        if self.checkpoint.keep_last == 0 {
+            found.error("checkpoint.keep_last", "At least one checkpoint has to be kept. Use 1.", Some("1"));
+        }
+        if self.early_stop.enabled && self.early_stop.patience == 0 {
+            found.error("early_stop.patience", "A patience of 0 would stop at once. Use 3.", Some("3"));
+        }
+        if self.early_stop.enabled && self.validation.max_examples == 0 {
+            let text = "Stopping early needs at least one validation example to be measured. Use 200.";
+            found.error("validation.max_examples", text, Some("200"));
+        }
+    }
+
+    fn check_length(&self, found: &mut Findings) {
+        let epochs = self.length.epochs;
+        match self.length.updates {
+            Some(0) => found.error("length.updates", "0 updates train nothing. Use 100.", Some("100")),
+            Some(updates) if self.early_stop.enabled && self.validation.every_updates > updates => {
+                let text = format!(
+                    "Validation every {} updates never comes in a run of {updates}, so nothing stops it early.",
+                    self.validation.every_updates
+                );
+                found.warn("validation.every_updates", text, Some("0"));
+            }
+            Some(_) => {}
+            None if !(epochs > 0.0 && epochs <= 10_000.0) => {
+                let text = format!("{epochs} passes over the data make no run. Use 3.");
+                found.error("length.epochs", text, Some("3.0"));
+            }
+            None => {}
+        }
+        match self.batch.accumulation {
+            0 => found.error(
+                "batch.accumulation",
+                "An update needs at least one micro-batch. Use 1.",
+                Some("1"),
+            ),
+            many if many > MAX_ACCUMULATION => {
+                let text = format!("{many} micro-batches in one update would never end. Use 8.");
+                found.error("batch.accumulation", text, Some("8"));
+            }
+            _ => {}
+        }
+        if self.batch.micro_batch_tokens == 0 {
+            let text = "A micro-batch of 0 tokens is empty. Use 512.";
+            found.error("batch.micro_batch_tokens", text, Some("512"));
+        }
+        if self.batch.max_tokens < 2 {
+            let text = "The longest example has to be at least 2 tokens. Use 512.";
+            found.error("batch.max_tokens", text, Some("512"));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! TOML -> [`Recipe`]. Unknown or misspelt keys are problems that name the key and the nearest right one; values
+//! that do not fit are problems that name the field and what it takes. All of them at once.
+
+pub use super::field::{apply, difference, get, set, set_field};
+use super::{Fix, Problem, Recipe, Severity};
+use crate::base::{human, storage};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Largest recipe or project file that is read.
+pub const MAX_BYTES: u64 = 1 << 20;
+/// A file that is no recipe at all need not be told line by line.
+const MAX_PROBLEMS: usize = 50;
+/// Sections that say by `kind` what else is in them.
+const TAGGED: [&str; 2] = ["method", "objective"];
+
+pub(super) fn error(field: &str, text: impl Into<String>) -> Problem {
+    Problem { field: field.into(), severity: Severity::Error, text: text.into(), fix: None }
+}
+
+/// Parses a recipe; keys that are absent take their defaults.
+///
+/// # Errors
+/// Every unknown key and every value that does not fit.
+pub fn from_toml(text: &str) -> Result<Recipe, Vec<Problem>> {
+    // Some editors put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let table: Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().and_then(|span| text.get(..span.start)).map(|s| s.matches('\n').count() + 1);
+        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        vec![error("", format!("{place}{}", human::elide(e.message().trim(), 300)))]
+    })?;
+    from_table(table)
+}
+
+/// Reads a recipe file; a relative data path is taken from the file's folder.
+///
+/// # Errors
+/// As [`from_toml`]; and when the file cannot be read or is larger than [`MAX_BYTES`].
+pub fn from_file(path: &Path) -> Result<Recipe, Vec<Problem>> {
+    let text = storage::read_text_bounded(path, MAX_BYTES)
+        .map_err(|e| vec![error("", format!("the recipe cannot be read: {e} ({})", path.display()))])?;
+    let mut recipe = from_toml(&text)?;
+    if let (Some(data), Some(folder)) = (&recipe.data.path, path.parent())
+        && data.is_relative()
+    {
+        recipe.data.path = Some(folder.join(data));
+    }
+    Ok(recipe)
+}
+
+/// Writes a recipe as TOML.
+///
+/// # Errors
+/// The reason, in words: TOML cannot hold a path that is not Unicode or a seed above 2^63.
+pub fn write(recipe: &Recipe) -> Result<String, String> {
+    toml::to_string_pretty(recipe).map_err(|e| format!("the recipe cannot be written down: {e}"))
+}
+
+/// `write` for showing; empty where the recipe cannot be written.
+pub fn to_toml(recipe: &Recipe) -> String {
+    write(recipe).unwrap_or_default()
+}
+
+pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
+    let known = known();
+    let mut problems = Vec::new();
+    take_unknown(&mut table, &known, "", &mut problems);
+    give_kinds(&mut table, &known);
+    match table.clone().try_into::<Recipe>() {
+        Ok(recipe) if problems.is_empty() => return Ok(recipe),
+        Ok(_) => {}
+        Err(whole) => {
+            let before = problems.len();
+            wrong_values(&table, &known, &mut Vec::new(), &mut problems);
+            if problems.len() == before {
+                problems.push(error("", whole.message().trim()));
+            }
+        }
+    }
+    Err(problems)
+}
+
+/// A recipe with every optional key present, to know all keys and their types by.
+pub(super) fn known() -> Table {
+    let mut recipe = Recipe::default();
+    recipe.data.path = Some("x".into());
+    recipe.data.encoding = Some("utf-8".into());
+    recipe.data.schema =
+        Some(crate::data::Schema { roles: Vec::new(), prompt_template: Some(String::new()) });
+    recipe.optimizer.clip_norm = Some(1.0);
+    recipe.length.updates = Some(1);
+    Table::try_from(recipe).unwrap_or_default()
+}
+
+pub(super) fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.into() } else { format!("{prefix}.{key}") }
+}
+
+/// Removes what is no setting, with a problem for each.
+fn take_unknown(table: &mut Table, known: &Table, prefix: &str, problems: &mut Vec<Problem>) {
+    table.retain(|key, value| {
+        let problem = match (known.get(key), value) {
+            (Some(Value::Table(inner_known)), Value::Table(inner)) => {
+                take_unknown(inner, inner_known, &join(prefix, key), problems);
+                return true;
+            }
+            (Some(Value::Table(_)), _) => {
+                let field = join(prefix, key);
+                error(&field, format!("\"{field}\" is a section: write [{field}] and its settings below."))
+            }
+            (Some(_), _) => return true,
+            (None, _) if problems.len() >= MAX_PROBLEMS => return false,
+            (None, _) => unknown(prefix, key, known),
+        };
+        problems.push(problem);
+        false
+    });
+}
+
+fn unknown(prefix: &str, key: &str, siblings: &Table) -> Problem {
+    let short = human::elide(key, 60);
+    let field = join(prefix, &short);
+    // The right name in the wrong section comes before a similar name in the right one.
+    let guess = elsewhere(key).or_else(|| {
+        let near = nearest(&short, siblings.keys().map(String::as_str));
+        near.map(|near| join(prefix, near))
+    });
+    let hint = guess.map(|guess| format!(" Did you mean \"{guess}\"?")).unwrap_or_default();
+    error(&field, format!("\"{field}\" is not a setting.{hint}"))
+}
+
+/// The full path of the setting called `key`, when there is just one.
+fn elsewhere(key: &str) -> Option<String> {
+    let fields = super::field::flat_table(&known());
+    let mut found = fields.into_keys().filter(|field| field.rsplit('.').next() == Some(key));
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The most similar of `names`, if any is similar at all.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// A section that does not say its kind has the usual one.
+fn give_kinds(table: &mut Table, known: &Table) {
+    for section in TAGGED {
+        let kind = known.get(section).and_then(|usual| usual.get("kind"));
+        if let (Some(Value::Table(inner)), Some(kind)) = (table.get_mut(section), kind)
+            && !inner.contains_key("kind")
+        {
+            inner.insert("kind".into(), kind.clone());
+        }
+    }
+}
+
+/// Tries each value alone, so that every one that does not fit is told with its field.
+fn wrong_values(table: &Table, known: &Table, path: &mut Vec<String>, problems: &mut Vec<Problem>) {
+    for (key, value) in table {
+        path.push(key.clone());
+        match (known.get(key), value) {
+            // A schema cannot be read in pieces.
+            (Some(Value::Table(known)), Value::Table(inner)) if key != "schema" => {
+                wrong_values(inner, known, path, problems);
+            }
+            _ => {
+                if let Err(e) = alone(path, value).try_into::<Recipe>() {
+                    problems.push(misfit(&path.join("."), value, e.message().trim()));
+                }
+            }
+        }
+        path.pop();
+    }
+}
+
+/// A recipe with one value only, and what its section cannot be read without.
+fn alone(path: &[String], value: &Value) -> Table {
+    let mut value = value.clone();
+    for key in path.iter().skip(1).rev() {
+        value = Value::Table(Table::from_iter([(key.clone(), value)]));
+    }
+    let mut table = Table::from_iter(path.first().map(|key| (key.clone(), value)));
+    give_kinds(&mut table, &known());
+    table
+}
+
+/// Says what a field takes instead of `value`; `message` is serde's.
+fn misfit(field: &str, value: &Value, message: &str) -> Problem {
+    let said = human::elide(&value.to_string().replace('\n', " "), 40);
+    if message.starts_with("unknown variant") {
+        // unknown variant `a`, expected one of `b`, `c`
+        let choice = message.rsplit_once(", expected ").map_or("", |(_, choice)| choice);
+        let names: Vec<&str> = choice.split('`').skip(1).step_by(2).collect();
+        let mut problem =
+            error(field, format!("{said} is not known here. Use one of: {}.", names.join(", ")));
+        if let Value::String(word) = value {
+            problem.fix = nearest(word, names.into_iter()).map(|near| Fix {
+                label: format!("Use {near}"),
+                field: field.into(),
+                value: format!("\"{near}\""),
+            });
+        }
+        return problem;
+    }
+    let expected = message.rsplit_once("expected ").map_or("", |(_, expected)| expected);
+    let expected = match expected {
+        "f64" => "a number",
+        "usize" | "u64" | "u32" => "a whole number, 0 or above",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "text in quotes",
+        "a sequence" => "a list in square brackets",
+        "a number or \"none\"" => "a number, or \"none\"",
+        _ => return error(field, format!("{said} does not fit: {}.", human::elide(message, 200))),
+    };
+    error(field, format!("{said} does not fit: it has to be {expected}."))
+}

@@ -1,0 +1,17 @@
+//! What the user asks for, checked: `Recipe` -> `Problem`s -> `Plan`.
+
+#[expect(clippy::module_inception, reason = "the recipe is what this module is about")]
+pub mod recipe;
+pub mod problem;
+mod check;
+mod fit;
+mod number_or_none;
+pub mod plan;
+pub mod estimate;
+mod field;
+pub mod load;
+pub mod preset;
+
+pub use plan::Plan;
+pub use problem::{Fix, Problem, Severity};
+pub use recipe::Recipe;

@@ -1,0 +1,131 @@
+//! A checked recipe with derived numbers: the only thing that `train::run` accepts.
+
+use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
+use super::{Problem, Recipe, Severity};
+
+/// What the machine, the model and the data say about a recipe; needed to check it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    pub model: Option<ModelFacts>,
+    pub data: Option<DataFacts>,
+    pub free_memory_bytes: u64,
+    pub free_disk_bytes: Option<u64>,
+    pub has_cuda: bool,
+    pub has_metal: bool,
+}
+
+/// Numbers of the model that a recipe is checked against.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelFacts {
+    pub name: String,
+    pub num_layers: usize,
+    pub width: usize,
+    pub num_heads: usize,
+    pub num_kv_heads: usize,
+    pub head_width: usize,
+    pub ffn_width: usize,
+    pub vocabulary: usize,
+    pub context_tokens: usize,
+    pub num_params: u64,
+    pub has_chat_template: bool,
+}
+
+/// Numbers of the prepared data that a recipe is checked against.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DataFacts {
+    pub num_train: usize,
+    pub num_valid: usize,
+    pub num_test: usize,
+    /// Tokens of the training rows, after cutting.
+    pub train_tokens: u64,
+    /// Tokens that are trained on.
+    pub trained_tokens: u64,
+    pub longest_tokens: usize,
+    pub num_overlong: usize,
+}
+
+/// A recipe that was found sound, with the numbers that follow from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub(super) recipe: Recipe,
+    pub(super) num_updates: u64,
+    pub(super) updates_per_epoch: f64,
+    pub(super) warmup_updates: u64,
+    pub(super) validation_every: u64,
+    pub(super) checkpoint_every: u64,
+    pub(super) estimate: Estimate,
+}
+
+impl Plan {
+    /// Checks the recipe and derives its numbers. `micro_batches` are those of one epoch, as the loader deals
+    /// them.
+    ///
+    /// # Errors
+    /// All problems, warnings too, when at least one is an error.
+    pub fn new(recipe: Recipe, facts: &Facts, micro_batches: u64) -> Result<Self, Vec<Problem>> {
+        let problems = recipe.check(facts);
+        if problems.iter().any(|p| p.severity == Severity::Error) {
+            return Err(problems);
+        }
+        let updates_per_epoch = micro_batches.max(1) as f64 / recipe.batch.accumulation as f64;
+        let from_epochs = (recipe.length.epochs * updates_per_epoch).ceil().max(1.0) as u64;
+        let num_updates = recipe.length.updates.unwrap_or(from_epochs);
+        let an_epoch = (updates_per_epoch.round() as u64).clamp(1, num_updates);
+        let or_an_epoch = |every: u64| if every == 0 { an_epoch } else { every };
+        let has_valid = facts.data.as_ref().is_some_and(|data| data.num_valid > 0);
+        let validation_every =
+            if has_valid { or_an_epoch(recipe.validation.every_updates) } else { u64::MAX };
+        let checkpoint_every = match recipe.checkpoint.every_updates {
+            0 if has_valid => validation_every,
+            every => or_an_epoch(every),
+        };
+        let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
+        let all_tokens = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
+        let estimate = facts
+            .model
+            .as_ref()
+            .map(|model| estimate(&recipe, model, all_tokens, DEFAULT_FLOPS_PER_SECOND))
+            .unwrap_or_default();
+        let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
+        Ok(Self {
+            recipe,
+            num_updates,
+            updates_per_epoch,
+            warmup_updates,
+            validation_every,
+            checkpoint_every,
+            estimate,
+        })
+    }
+
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Updates of the whole run.
+    pub fn num_updates(&self) -> u64 {
+        self.num_updates
+    }
+
+    pub fn updates_per_epoch(&self) -> f64 {
+        self.updates_per_epoch
+    }
+
+    pub fn warmup_updates(&self) -> u64 {
+        self.warmup_updates
+    }
+
+    /// Updates between validations, at least 1; `u64::MAX` when there is nothing to validate on.
+    pub fn validation_every(&self) -> u64 {
+        self.validation_every
+    }
+
+    /// Updates between checkpoints, at least 1.
+    pub fn checkpoint_every(&self) -> u64 {
+        self.checkpoint_every
+    }
+
+    pub fn estimate(&self) -> Estimate {
+        self.estimate
+    }
+}

@@ -1,0 +1,38 @@
+//! The recipes that come with Tunesmith.
+
+use super::{Recipe, load};
+
+/// A shipped recipe. Its `about` says what it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preset {
+    /// File name without its ending.
+    pub name: &'static str,
+    pub title: &'static str,
+    pub recipe: Recipe,
+}
+
+const FILES: [(&str, &str, &str); 7] = [
+    ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
+    ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
+    ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
+    ("teach-a-style", "Teach a style", include_str!("../../presets/teach-a-style.toml")),
+    ("short-answers", "Short answers", include_str!("../../presets/short-answers.toml")),
+    ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
+    ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
+];
+
+/// All presets, in the order in which they are shown. A test reads each.
+pub fn all() -> Vec<Preset> {
+    let read = |(name, title, text)| load::from_toml(text).ok().map(|recipe| Preset { name, title, recipe });
+    FILES.into_iter().filter_map(read).collect()
+}
+
+/// The text of a preset, comments included.
+pub fn text(name: &str) -> Option<&'static str> {
+    FILES.into_iter().find(|(n, ..)| *n == name).map(|(.., text)| text)
+}
+
+/// The preset of that name.
+pub fn find(name: &str) -> Option<Preset> {
+    all().into_iter().find(|preset| preset.name == name)
+}

@@ -1,0 +1,295 @@
+//! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
+
+pub use crate::base::DeviceChoice;
+use crate::data::mask::TrainOn;
+use crate::data::schema::Schema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A whole recipe. Every section has sensible defaults, so that a file may name only what differs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// One sentence that says what the recipe is for.
+    pub about: String,
+    pub model: ModelSection,
+    pub data: DataSection,
+    pub method: Method,
+    pub objective: Objective,
+    pub optimizer: Optimizer,
+    pub schedule: Schedule,
+    pub batch: BatchSection,
+    pub length: Length,
+    pub validation: Validation,
+    pub early_stop: EarlyStop,
+    pub checkpoint: CheckpointSection,
+    pub run: RunSection,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// A catalogue name, a Hugging Face folder, or a .gguf file.
+    pub source: String,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self { source: "smollm2-135m-instruct".into() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataSection {
+    pub path: Option<PathBuf>,
+    /// Text encoding by its WHATWG label; recognised from the file when absent.
+    pub encoding: Option<String>,
+    /// Roles of the columns; recognised from the file when absent.
+    pub schema: Option<Schema>,
+    /// What a row longer than `batch.max_tokens` becomes.
+    pub overlong: Overlong,
+    pub keep_duplicates: bool,
+    pub split: SplitSection,
+    /// Render conversations with the model's chat template when it has one.
+    pub chat: bool,
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            path: None,
+            encoding: None,
+            schema: None,
+            overlong: Overlong::Truncate,
+            keep_duplicates: false,
+            split: SplitSection::default(),
+            chat: true,
+        }
+    }
+}
+
+/// What happens to a row that is longer than the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlong {
+    #[default]
+    Truncate,
+    Drop,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitSection {
+    pub seed: u64,
+    /// Share of the rows for validation, 0..1.
+    pub valid: f64,
+    /// Share of the rows for the final test, 0..1.
+    pub test: f64,
+    /// Give every label its share of each part.
+    pub stratify: bool,
+}
+
+impl Default for SplitSection {
+    fn default() -> Self {
+        Self { seed: 17, valid: 0.1, test: 0.1, stratify: true }
+    }
+}
+
+/// How the model is tuned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Method {
+    Lora(Lora),
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self::Lora(Lora::default())
+    }
+}
+
+/// Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    pub rank: usize,
+    /// The update is scaled by alpha / rank.
+    pub alpha: f64,
+    /// Share of the inputs of the low-rank path set to zero while training, 0..1.
+    pub dropout: f64,
+    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…
+    pub target_modules: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        let all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.map(String::from).to_vec() }
+    }
+}
+
+/// What is minimised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Objective {
+    /// Cross entropy of the next token.
+    Supervised {
+        #[serde(default)]
+        train_on: TrainOn,
+    },
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self::Supervised { train_on: TrainOn::Answers }
+    }
+}
+
+/// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and clipping of the gradient's norm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Optimizer {
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// Largest norm of the whole gradient; `"none"` means no clipping.
+    #[serde(with = "super::number_or_none")]
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self {
+            learning_rate: 5e-4,
+            weight_decay: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            clip_norm: Some(1.0),
+        }
+    }
+}
+
+/// How the learning rate moves over the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    pub shape: Shape,
+    /// Share of the updates in which the rate rises from zero, 0..1.
+    pub warmup: f64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { shape: Shape::Cosine, warmup: 0.05 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    #[default]
+    Cosine,
+    Linear,
+    Constant,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSection {
+    /// Longest example, in tokens.
+    pub max_tokens: usize,
+    /// Tokens of one micro-step: whole examples are packed up to this budget.
+    pub micro_batch_tokens: usize,
+    /// Micro-steps of one update.
+    pub accumulation: usize,
+    /// Several examples in one micro-step, each seeing only itself.
+    pub packing: bool,
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { max_tokens: 512, micro_batch_tokens: 512, accumulation: 1, packing: true }
+    }
+}
+
+/// How long the run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Length {
+    /// Passes over the training rows.
+    pub epochs: f64,
+    /// Number of updates; when given, `epochs` counts for nothing.
+    pub updates: Option<u64>,
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self { epochs: 3.0, updates: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Validation {
+    /// Updates between validations; 0 means once an epoch.
+    pub every_updates: u64,
+    /// At most so many validation rows are measured, spread evenly.
+    pub max_examples: usize,
+    /// So many validation rows are answered at each validation, to look at.
+    pub num_answers: usize,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { every_updates: 0, max_examples: 200, num_answers: 3 }
+    }
+}
+
+/// Stops when the validation loss no longer falls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStop {
+    pub enabled: bool,
+    /// So many validations in a row may bring no gain.
+    pub patience: u32,
+    /// A gain in loss smaller than this counts for nothing.
+    pub min_gain: f64,
+}
+
+impl Default for EarlyStop {
+    fn default() -> Self {
+        Self { enabled: true, patience: 3, min_gain: 0.001 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointSection {
+    /// Updates between checkpoints; 0 means at each validation.
+    pub every_updates: u64,
+    /// The last so many are kept, and the best one besides.
+    pub keep_last: usize,
+}
+
+impl Default for CheckpointSection {
+    fn default() -> Self {
+        Self { every_updates: 0, keep_last: 2 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSection {
+    pub seed: u64,
+    pub device: DeviceChoice,
+}
+
+impl Default for RunSection {
+    fn default() -> Self {
+        Self { seed: 42, device: DeviceChoice::Auto }
+    }
+}

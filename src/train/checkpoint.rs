@@ -1,0 +1,62 @@
+//! A checkpoint is a folder that PEFT can load as an adapter, with the optimizer and the position beside it.
+//! It is written under a temporary name, synced, then renamed: there is never half of one.
+
+use super::TrainError;
+use super::trainer::{Position, Trainer};
+use crate::base::storage;
+use crate::peft::{Adapter, format};
+use candle_core::Tensor;
+use std::path::Path;
+
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const POSITION_FILE: &str = "position.json";
+const FIRST: &str = "first_moment";
+const SECOND: &str = "second_moment";
+
+/// Writes the trainer's whole state to `folder`, replacing one of the same name.
+pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
+    let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
+    storage::create_dir_atomic(folder, |temporary| {
+        format::save(&trainer.adapter, temporary).map_err(std::io::Error::other)?;
+        let (first, second, _) = trainer.optimizer.state();
+        let moments = [(FIRST.to_string(), first.clone()), (SECOND.to_string(), second.clone())];
+        format::save_tensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
+        let position = serde_json::to_vec_pretty(&trainer.position)?;
+        storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
+    })
+    .map_err(write)
+}
+
+/// Writes the adapter alone, in PEFT's format, replacing what is there.
+pub fn save_adapter(adapter: &Adapter, folder: &Path) -> Result<(), TrainError> {
+    let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
+    storage::create_dir_atomic(folder, |temporary| {
+        format::save(adapter, temporary).map_err(std::io::Error::other)
+    })
+    .map_err(write)
+}
+
+/// Puts the trainer where the checkpoint was made.
+pub fn restore(trainer: &mut Trainer, folder: &Path) -> Result<(), TrainError> {
+    let broken = |why: String| TrainError::Checkpoint { path: folder.to_path_buf(), why };
+    let text = storage::read_text_bounded(&folder.join(POSITION_FILE), 1 << 20)
+        .map_err(|e| broken(format!("{POSITION_FILE}: {e}")))?;
+    let position: Position =
+        serde_json::from_str(&text).map_err(|e| broken(format!("{POSITION_FILE}: {e}")))?;
+    let device = trainer.adapter.device().clone();
+    let adapter = format::load(folder, trainer.model.config(), &device)?;
+    if adapter.settings != trainer.adapter.settings {
+        return Err(broken("its adapter has other settings than the recipe".into()));
+    }
+    let mut moments = format::load_tensors(&folder.join(OPTIMIZER_FILE))?;
+    let mut moment = |name: &str| -> Result<Tensor, TrainError> {
+        let tensor = moments.remove(name).ok_or_else(|| broken(format!("{OPTIMIZER_FILE} has no {name}")))?;
+        if tensor.dims() != trainer.adapter.params.values().dims() {
+            return Err(broken(format!("{name} has the shape {:?}", tensor.dims())));
+        }
+        tensor.to_device(&device).map_err(|e| broken(e.to_string()))
+    };
+    let (first, second) = (moment(FIRST)?, moment(SECOND)?);
+    trainer.restore(adapter, first, second, position);
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! One run from a checked plan to an adapter: a flat loop that reads top to bottom in `run`.
+
+pub mod bench;
+pub mod checkpoint;
+pub mod early_stop;
+pub mod error;
+pub mod report;
+pub mod run;
+pub mod trainee;
+pub mod trainer;
+pub mod validate;
+
+pub use error::TrainError;
+pub use run::run;

@@ -1,0 +1,342 @@
+//! The training loop.
+
+use super::early_stop::Policy;
+use super::error::During;
+use super::report::Reporter;
+use super::trainer::{Trainer, UpdateReport};
+use super::validate::{loss_of, spread};
+use super::{TrainError, checkpoint};
+use crate::base::{Control, Failure, hardware};
+use crate::data::Sample;
+use crate::data::prepare::Dataset;
+use crate::infer::generate::{GenerateOptions, NextLogits, generate};
+use crate::infer::sampler::Sampling;
+use crate::infer::session::Session;
+use crate::model::load::LoadedModel;
+use crate::project::event::{Answer, Phase};
+use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::recipe::Plan;
+use std::time::{Duration, Instant};
+
+/// Longest sample answer during a run, in tokens.
+const MAX_ANSWER_TOKENS: usize = 48;
+
+/// Trains `plan` on `dataset` into `folder`; with `resume`, goes on from its latest checkpoint.
+///
+/// Events reach `listener` after they are in `metrics.jsonl`. A failure leaves the last good checkpoint intact and
+/// is reported as `RunEvent::Failed` besides being returned.
+pub fn run(
+    plan: &Plan,
+    model: &LoadedModel,
+    dataset: &Dataset,
+    folder: &RunFolder,
+    resume: bool,
+    control: &Control,
+    listener: &mut dyn FnMut(RunEvent),
+) -> Result<Outcome, TrainError> {
+    let mut reporter = Reporter::new(folder, listener);
+    let mut run = match Run::begin(plan, model, dataset, folder, resume) {
+        Ok(run) => run,
+        Err(error) => return Err(fail(&mut reporter, 0, error)),
+    };
+    match run.train(control, &mut reporter) {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error)),
+    }
+}
+
+fn fail(reporter: &mut Reporter, update: u64, error: TrainError) -> TrainError {
+    use crate::base::Explain;
+    let failure = Failure { title: error.title(), detail: error.to_string(), hint: error.hint() };
+    let _logged = reporter.log(&failure.to_string());
+    reporter.send_anyway(RunEvent::Failed { update, failure });
+    error
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    model: &'a LoadedModel,
+    dataset: &'a Dataset,
+    folder: &'a RunFolder,
+    trainer: Trainer<'a>,
+    policy: Policy,
+    valid: Vec<usize>,
+    num_train: usize,
+    from_update: u64,
+    began: Instant,
+    secs_before: f64,
+    base_answers: Option<Vec<String>>,
+    last_checkpoint: Option<u64>,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        plan: &'a Plan,
+        model: &'a LoadedModel,
+        dataset: &'a Dataset,
+        folder: &'a RunFolder,
+        resume: bool,
+    ) -> Result<Self, TrainError> {
+        let recipe = plan.recipe();
+        let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
+        let num_train = train.len();
+        let mut trainer = Trainer::new(plan, model, train)?;
+        if resume {
+            if let Some(latest) = folder.latest_checkpoint() {
+                checkpoint::restore(&mut trainer, &latest)?;
+            }
+            folder.truncate_after(trainer.position.update.0)?;
+        }
+        let early = &recipe.early_stop;
+        let trainable = |i: &usize| dataset.samples[*i].num_trained() > 0;
+        let valid: Vec<usize> = dataset.split.valid.iter().copied().filter(trainable).collect();
+        Ok(Self {
+            policy: Policy { patience: early.enabled.then_some(early.patience), min_gain: early.min_gain },
+            valid: spread(&valid, recipe.validation.max_examples),
+            from_update: trainer.position.update.0,
+            secs_before: trainer.position.secs,
+            began: Instant::now(),
+            base_answers: None,
+            last_checkpoint: None,
+            num_train,
+            plan,
+            model,
+            dataset,
+            folder,
+            trainer,
+        })
+    }
+
+    fn train(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
+        self.announce(reporter)?;
+        let mut is_over = false;
+        while self.trainer.position.update.0 < self.plan.num_updates() && !is_over {
+            self.wait_while_paused(control, reporter)?;
+            let start = Instant::now();
+            let Some(report) = self.trainer.update(control)? else {
+                return self.stop(control, reporter);
+            };
+            self.report_update(report, start.elapsed().as_secs_f64(), reporter)?;
+            let update = self.trainer.position.update.0;
+            let is_last = update >= self.plan.num_updates();
+            if self.is_due(self.plan.validation_every(), update) || (is_last && !self.valid.is_empty()) {
+                is_over = self.validate(control, reporter)? && !is_last;
+            }
+            if control.take_save_now() || is_over || self.is_due(self.plan.checkpoint_every(), update) {
+                self.save(reporter)?;
+            }
+        }
+        self.finish(if is_over { Outcome::StoppedEarly } else { Outcome::Done }, reporter)
+    }
+
+    fn is_due(&self, every: u64, update: u64) -> bool {
+        every != u64::MAX && update.is_multiple_of(every.max(1))
+    }
+
+    fn announce(&mut self, reporter: &mut Reporter) -> Result<(), TrainError> {
+        let device = self.model.device_name();
+        reporter.log(&format!(
+            "{} from update {} of {} on {device}, {} trainable parameters, {} training rows",
+            if self.from_update == 0 { "Starting" } else { "Going on" },
+            self.from_update,
+            self.plan.num_updates(),
+            self.trainer.adapter.params.num_values(),
+            self.num_train,
+        ))?;
+        reporter.send(RunEvent::Started {
+            time: self.folder.now(),
+            num_updates: self.plan.num_updates(),
+            updates_per_epoch: self.plan.updates_per_epoch(),
+            num_train: self.num_train,
+            num_valid: self.dataset.split.valid.len(),
+            num_trainable_params: self.trainer.adapter.params.num_values() as u64,
+            estimated_memory_bytes: self.plan.estimate().memory_bytes,
+            device,
+            from_update: self.from_update,
+        })?;
+        reporter.send(RunEvent::Phase { phase: Phase::Training })
+    }
+
+    fn wait_while_paused(&self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
+        if !control.is_paused() || control.is_stopped() {
+            return Ok(());
+        }
+        reporter.send(RunEvent::Phase { phase: Phase::Paused })?;
+        while control.is_paused() && !control.is_stopped() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        reporter.send(RunEvent::Phase { phase: Phase::Training })
+    }
+
+    fn report_update(
+        &mut self,
+        r: UpdateReport,
+        secs: f64,
+        reporter: &mut Reporter,
+    ) -> Result<(), TrainError> {
+        self.trainer.position.secs = self.secs_before + self.began.elapsed().as_secs_f64();
+        reporter.send(RunEvent::Update {
+            update: self.trainer.position.update.0,
+            epoch: self.trainer.epochs(),
+            loss: r.loss,
+            learning_rate: r.learning_rate,
+            grad_norm: r.grad_norm,
+            num_tokens: r.num_tokens,
+            tokens_per_second: r.num_tokens as f64 / secs.max(1e-9),
+            update_secs: secs,
+            memory_bytes: hardware::resident_bytes(),
+        })
+    }
+
+    /// Measures the validation rows; true when patience is used up.
+    fn validate(&mut self, control: &Control, reporter: &mut Reporter) -> Result<bool, TrainError> {
+        if self.valid.is_empty() {
+            return Ok(false);
+        }
+        reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
+        let hooks = self.trainer.adapter.hooks()?;
+        let samples: Vec<&Sample> = self.valid.iter().map(|i| &self.dataset.samples[*i]).collect();
+        let budget = self.plan.recipe().batch.micro_batch_tokens;
+        // Not interrupted by a stop: a half-measured validation would break exact resume.
+        let Some(total) = loss_of(self.model, &hooks, &samples, budget, &Control::new())? else {
+            return Ok(false);
+        };
+        let update = self.trainer.position.update.0;
+        let loss = total.mean();
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
+        }
+        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
+        reporter.send(RunEvent::Validation {
+            update,
+            loss,
+            perplexity: total.perplexity(),
+            best: verdict.is_best,
+            without_gain: self.trainer.position.validation.without_gain,
+        })?;
+        if verdict.is_best {
+            self.save(reporter)?;
+        }
+        self.answer(control, reporter)?;
+        reporter.send(RunEvent::Phase { phase: Phase::Training })?;
+        Ok(verdict.is_over)
+    }
+
+    /// Answers a few validation rows with the base and the tuned model, to look at.
+    fn answer(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
+        let chosen = spread(&self.dataset.split.valid, self.plan.recipe().validation.num_answers);
+        let chat = self.plan.recipe().data.chat;
+        let mut prompts = Vec::new();
+        for row in chosen {
+            let example = &self.dataset.rows[row].example;
+            if let Ok((prompt, expected)) = self.model.template.example_prompt(example, chat) {
+                prompts.push((prompt, expected.unwrap_or_default()));
+            }
+        }
+        if self.base_answers.is_none() {
+            let mut base = Session::new(&self.model.decoder, None)?;
+            self.base_answers = Some(self.answers(&mut base, &prompts, control)?);
+        }
+        let mut tuned = Session::new(&self.model.decoder, Some(&self.trainer.adapter))?;
+        let tuned = self.answers(&mut tuned, &prompts, control)?;
+        let base = self.base_answers.iter().flatten();
+        let answers = prompts.into_iter().zip(base).zip(tuned).map(|(((prompt, expected), base), tuned)| {
+            Answer { prompt, expected, base: base.clone(), tuned }
+        });
+        let update = self.trainer.position.update.0;
+        reporter.send(RunEvent::Answers { update, answers: answers.collect() })
+    }
+
+    fn answers(
+        &self,
+        session: &mut dyn NextLogits,
+        prompts: &[(String, String)],
+        control: &Control,
+    ) -> Result<Vec<String>, TrainError> {
+        let options = GenerateOptions {
+            max_tokens: MAX_ANSWER_TOKENS,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            eos_ids: self.model.eos_ids.clone(),
+        };
+        let mut out = Vec::new();
+        for (prompt, _) in prompts {
+            session.reset();
+            let answer = self.model.tokeniser.encode(prompt).map_err(Failure::from).and_then(|ids| {
+                generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})
+                    .map_err(Failure::from)
+            });
+            out.push(answer.map_or_else(|failure| failure.detail, |a| a.text));
+        }
+        Ok(out)
+    }
+
+    /// Writes a checkpoint and removes old ones.
+    fn save(&mut self, reporter: &mut Reporter) -> Result<(), TrainError> {
+        let update = self.trainer.position.update.0;
+        if self.last_checkpoint == Some(update) {
+            return Ok(());
+        }
+        reporter.send(RunEvent::Phase { phase: Phase::Saving })?;
+        let to = self.folder.checkpoint_dir(update);
+        checkpoint::save(&self.trainer, &to)?;
+        let best = self.trainer.position.validation.best.map(|b| b.update);
+        self.folder.prune(self.plan.recipe().checkpoint.keep_last, best)?;
+        self.last_checkpoint = Some(update);
+        let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        reporter.send(RunEvent::Checkpoint { update, name, best: best == Some(update) })?;
+        reporter.send(RunEvent::Phase { phase: Phase::Training })
+    }
+
+    fn stop(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
+        if control.is_discarded() {
+            let update = self.trainer.position.update.0;
+            self.end(Outcome::Discarded, update, None, reporter)?;
+            return Ok(Outcome::Discarded);
+        }
+        if self.trainer.position.update.0 > 0 {
+            self.save(reporter)?;
+        }
+        self.finish(Outcome::Stopped, reporter)
+    }
+
+    /// Saves the adapter: the best checkpoint's, or the last state when nothing was validated.
+    fn finish(&mut self, outcome: Outcome, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
+        let update = self.trainer.position.update.0;
+        if update > 0 {
+            self.save(reporter)?;
+        }
+        let best = self.trainer.position.validation.best.map(|b| self.folder.checkpoint_dir(b.update));
+        match best.filter(|folder| folder.is_dir()) {
+            Some(folder) => {
+                let device = self.trainer.adapter.device().clone();
+                let adapter = crate::peft::format::load(&folder, self.model.config(), &device)?;
+                checkpoint::save_adapter(&adapter, &self.folder.adapter_dir())?;
+            }
+            None => checkpoint::save_adapter(&self.trainer.adapter, &self.folder.adapter_dir())?,
+        }
+        self.model.decoder.device().synchronize().during("finish")?;
+        self.end(outcome, update, Some("adapter".into()), reporter)?;
+        Ok(outcome)
+    }
+
+    fn end(
+        &mut self,
+        outcome: Outcome,
+        update: u64,
+        adapter: Option<String>,
+        reporter: &mut Reporter,
+    ) -> Result<(), TrainError> {
+        let best = self.trainer.position.validation.best;
+        reporter.send(RunEvent::Phase { phase: Phase::Ended })?;
+        reporter.log(&format!("Ended at update {update}: {outcome:?}"))?;
+        reporter.send(RunEvent::Finished {
+            outcome,
+            update,
+            best_update: best.map(|b| b.update),
+            best_loss: best.map(|b| b.loss),
+            secs: self.secs_before + self.began.elapsed().as_secs_f64(),
+            adapter,
+        })
+    }
+}

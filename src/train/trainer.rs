@@ -1,0 +1,194 @@
+//! The state of a run between updates, and the update itself.
+
+use super::TrainError;
+use super::early_stop;
+use super::error::During;
+use super::trainee;
+use crate::base::{Control, Update};
+use crate::data::loader::Loader;
+use crate::data::{Batch, Sample};
+use crate::model::load::LoadedModel;
+use crate::nn::Tape;
+use crate::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
+use crate::objective::supervised;
+use crate::peft::Adapter;
+use crate::recipe::Plan;
+use crate::recipe::recipe::Shape;
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Where a run is; with the adapter and the moments, all that a checkpoint needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Updates done.
+    pub update: Update,
+    pub epoch: u64,
+    /// Micro-batches of this epoch that were used.
+    pub micro_batch: usize,
+    pub validation: early_stop::Progress,
+    /// Seconds spent so far, over all sessions of the run.
+    pub secs: f64,
+}
+
+/// What one update did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UpdateReport {
+    /// Mean loss over the trained tokens of this update, before it.
+    pub loss: f64,
+    pub learning_rate: f64,
+    /// Norm of the mean gradient before clipping.
+    pub grad_norm: f64,
+    pub num_tokens: u64,
+}
+
+/// A run in progress.
+pub struct Trainer<'a> {
+    pub model: &'a LoadedModel,
+    pub adapter: Adapter,
+    pub optimizer: AdamW,
+    pub position: Position,
+    samples: Vec<&'a Sample>,
+    loader: Loader,
+    epoch_batches: Vec<Vec<usize>>,
+    schedule: Schedule,
+    plan: &'a Plan,
+}
+
+/// Sum of the gradient and of the loss over the micro-steps of one update.
+#[derive(Default)]
+struct Accumulated {
+    gradient: Option<Tensor>,
+    loss_sum: f64,
+    weight: f64,
+    num_tokens: u64,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run from the beginning. `samples` are the training rows.
+    pub fn new(plan: &'a Plan, model: &'a LoadedModel, samples: Vec<&'a Sample>) -> Result<Self, TrainError> {
+        let recipe = plan.recipe();
+        // A row whose answer was cut off whole teaches nothing; every micro-batch shall have a loss.
+        let samples: Vec<_> = samples.into_iter().filter(|s| s.num_trained() > 0).collect();
+        if samples.is_empty() {
+            return Err(TrainError::NothingToLearn);
+        }
+        let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
+        let optimizer = AdamW::new(settings(plan), adapter.params.num_values(), adapter.device())
+            .during("make the optimizer")?;
+        let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
+        let batch = &recipe.batch;
+        let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
+        let epoch_batches = loader.epoch(0);
+        let schedule = Schedule {
+            shape: match recipe.schedule.shape {
+                Shape::Cosine => ScheduleShape::Cosine,
+                Shape::Linear => ScheduleShape::Linear,
+                Shape::Constant => ScheduleShape::Constant,
+            },
+            peak: recipe.optimizer.learning_rate,
+            warmup_updates: plan.warmup_updates(),
+            num_updates: plan.num_updates(),
+        };
+        let position = Position::default();
+        Ok(Self { model, adapter, optimizer, position, samples, loader, epoch_batches, schedule, plan })
+    }
+
+    /// Goes on from a checkpoint's parts.
+    pub fn restore(&mut self, adapter: Adapter, first: Tensor, second: Tensor, position: Position) {
+        self.optimizer = AdamW::restore(settings(self.plan), first, second, position.update.0);
+        self.adapter = adapter;
+        self.epoch_batches = self.loader.epoch(position.epoch);
+        self.position = position;
+    }
+
+    /// Passes over the data so far.
+    pub fn epochs(&self) -> f64 {
+        self.position.update.0 as f64 / self.plan.updates_per_epoch().max(f64::MIN_POSITIVE)
+    }
+
+    /// One optimizer update. `Ok(None)` when the control said stop: nothing has changed then.
+    pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
+        let before = self.position;
+        let mut sum = Accumulated::default();
+        for micro in 0..self.plan.recipe().batch.accumulation as u64 {
+            if control.is_stopped() {
+                self.rewind(before);
+                return Ok(None);
+            }
+            let batch = self.next_batch();
+            self.micro_step(&batch, micro, &mut sum)?;
+        }
+        let report = self.apply(sum)?;
+        self.position.update.0 += 1;
+        Ok(Some(report))
+    }
+
+    fn rewind(&mut self, to: Position) {
+        if to.epoch != self.position.epoch {
+            self.epoch_batches = self.loader.epoch(to.epoch);
+        }
+        self.position = to;
+    }
+
+    fn next_batch(&mut self) -> Batch {
+        if self.position.micro_batch >= self.epoch_batches.len() {
+            self.position.epoch += 1;
+            self.position.micro_batch = 0;
+            self.epoch_batches = self.loader.epoch(self.position.epoch);
+        }
+        let batch = &self.epoch_batches[self.position.micro_batch];
+        self.position.micro_batch += 1;
+        Batch::pack(batch.iter().map(|i| self.samples[*i]))
+    }
+
+    /// Forward and backward of one micro-batch, added to `sum`.
+    fn micro_step(&self, batch: &Batch, micro: u64, sum: &mut Accumulated) -> Result<(), TrainError> {
+        let tape = Tape::recording();
+        let update = self.position.update.0;
+        let seed = self.plan.recipe().run.seed;
+        let hooks = trainee::training_hooks(&self.adapter, &tape, seed, [update, micro])?;
+        let hidden = self.model.decoder.forward(&tape, batch, &hooks)?;
+        let loss = supervised(&tape, &hidden, self.model.decoder.head(), batch).during("loss")?;
+        drop(hidden);
+        if !loss.sum.is_finite() {
+            return Err(TrainError::NotFinite { what: "loss", value: loss.sum, update: update + 1 });
+        }
+        sum.loss_sum += loss.sum;
+        sum.weight += loss.weight;
+        sum.num_tokens += batch.len() as u64;
+        let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
+        let mut found = tape.backward(&loss.node, one).during("backward pass")?;
+        let gradient =
+            self.adapter.params.flatten(hooks.gradients(&mut found)).during("collect the gradients")?;
+        sum.gradient = Some(match sum.gradient.take() {
+            Some(before) => (before + gradient).during("accumulate")?,
+            None => gradient,
+        });
+        Ok(())
+    }
+
+    /// Scales by 1 / weight, clips, and steps.
+    fn apply(&mut self, sum: Accumulated) -> Result<UpdateReport, TrainError> {
+        let learning_rate = self.schedule.at(self.position.update);
+        let gradient = sum.gradient.ok_or(TrainError::NothingToLearn)?;
+        let grad_norm = norm(&gradient).during("gradient norm")? / sum.weight;
+        if !grad_norm.is_finite() {
+            let update = self.position.update.0 + 1;
+            return Err(TrainError::NotFinite { what: "gradient", value: grad_norm, update });
+        }
+        let clip = clip_factor(grad_norm, self.plan.recipe().optimizer.clip_norm);
+        let gradient = (gradient * (clip / sum.weight)).during("scale the gradient")?;
+        let values = self
+            .optimizer
+            .step(self.adapter.params.values(), &gradient, learning_rate)
+            .during("optimizer step")?;
+        self.adapter.params.set_values(values).during("optimizer step")?;
+        let loss = sum.loss_sum / sum.weight;
+        Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })
+    }
+}
+
+fn settings(plan: &Plan) -> AdamWSettings {
+    let o = &plan.recipe().optimizer;
+    AdamWSettings { beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, weight_decay: o.weight_decay }
+}

@@ -1,0 +1,504 @@
+//! The built program: usage, exit codes, the shape of what it prints.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder of its own, and a program that sees nothing of this machine's models and settings.
+struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_string()
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_tunesmith"))
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("TUNESMITH_HOME", self.path("home"))
+            .env("HF_HOME", self.path("hf"))
+            .env("TUNESMITH_OFFLINE", "1")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("WAYLAND_SOCKET")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs with `--json`; exit code and the only object printed.
+    fn json(&self, args: &[&str]) -> (i32, Value) {
+        let output = self.run(&[args, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value = serde_json::from_str(text.trim_end())
+            .unwrap_or_else(|e| panic!("{e}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap(), value)
+    }
+
+    fn model(&self) -> String {
+        tiny_model(self.folder.path())
+    }
+
+    fn rows(&self) -> String {
+        rows_file(self.folder.path())
+    }
+}
+
+/// The tiny Llama of the parity fixtures with a tokenizer and a chat template, copied into `folder`.
+pub fn tiny_model(folder: &Path) -> String {
+    let folder = folder.join("tiny-llama");
+    std::fs::create_dir_all(&folder).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for from in ["parity/tiny-llama/model", "window"] {
+        for entry in std::fs::read_dir(fixtures.join(from)).unwrap().map(Result::unwrap) {
+            let to = folder.join(entry.file_name());
+            std::fs::write(to, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+    folder.to_str().unwrap().to_string()
+}
+
+/// Six answers, six rows of each.
+pub fn rows_file(folder: &Path) -> String {
+    let kinds = ["peach", "apple", "lemon", "tomato", "melon", "date"];
+    let row = |i: usize| format!("What is no. {i} of the {}s?,{}\n", kinds[i % 6], kinds[i % 6]);
+    let path = folder.join("rows.csv");
+    std::fs::write(&path, format!("question,answer\n{}", (0..36).map(row).collect::<String>())).unwrap();
+    path.to_str().unwrap().to_string()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let stage = Stage::new();
+    let wrong: [&[&str]; 9] = [
+        &["frobnicate"],
+        &["train"],
+        &["train", "--recipe", "r.toml"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "no equals sign"],
+        &["generate", "--model", "m"],
+        &["generate", "--model", "m", "--prompt", "p", "--num-shots", "2"],
+        &["bench", "train", "--model", "m", "--seq", "0"],
+        &["data", "preview", "f.csv"],
+        &["quickstart", "--updates", "0"],
+    ];
+    for args in wrong {
+        let output = stage.run(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{args:?}");
+        assert!(stderr(&output).contains("Usage") || stderr(&output).contains("--help"), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_exit_with_0() {
+    let stage = Stage::new();
+    let output = stage.run(&["--help"]);
+    assert_eq!(code(&output), 0);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in ["quickstart", "model", "data", "train", "recipe", "generate", "eval", "compare", "bench"] {
+        assert!(text.contains(name), "{name} is not in the help");
+    }
+    assert_eq!(code(&stage.run(&["--version"])), 0);
+}
+
+#[cfg(all(feature = "gui", target_os = "linux"))]
+#[test]
+fn without_a_display_the_window_names_the_way_without() {
+    let stage = Stage::new();
+    let output = stage.run(&[]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("tunesmith quickstart"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn failures_say_what_why_and_what_to_try() {
+    let stage = Stage::new();
+    let output = stage.run(&["model", "inspect", "./nothing-here"]);
+    assert_eq!(code(&output), 1);
+    assert!(output.stdout.is_empty());
+    let text = stderr(&output);
+    assert!(text.contains("nothing-here"), "{text}");
+    assert!(text.lines().count() >= 3, "title, detail and hint: {text}");
+
+    let (code, value) = stage.json(&["model", "inspect", "./nothing-here"]);
+    assert_eq!(code, 1);
+    for key in ["title", "detail", "hint"] {
+        assert!(!value["failure"][key].as_str().unwrap().is_empty(), "{value}");
+    }
+}
+
+#[test]
+fn offline_a_download_fails_at_once_and_says_so() {
+    let stage = Stage::new();
+    let output = stage.run(&["model", "get", "smollm2-135m-instruct"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("TUNESMITH_OFFLINE"), "{}", stderr(&output));
+    let output = stage.run(&["quickstart", "--dir", "q"]);
+    assert_eq!(code(&output), 1);
+}
+
+#[test]
+fn models_are_listed_and_looked_into() {
+    let stage = Stage::new();
+    let (code, value) = stage.json(&["model", "list"]);
+    assert_eq!(code, 0);
+    let models = value["models"].as_array().unwrap();
+    assert!(models.iter().any(|m| m["name"] == "smollm2-135m-instruct" && m["path"].is_null()), "{value}");
+    let (code, value) = stage.json(&["model", "inspect", &stage.model()]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        (&value["num_layers"], &value["width"], &value["vocabulary"]),
+        (&2.into(), &64.into(), &512.into())
+    );
+    assert_eq!(value["has_chat_template"], true);
+}
+
+#[test]
+fn a_recipe_is_checked_with_all_its_problems() {
+    let stage = Stage::new();
+    let bad =
+        stage.file("bad.toml", "[method]\nkind = \"lora\"\nrnak = 4\n[optimizer]\nlerning_rate = 1.0\n");
+    let (code, value) = stage.json(&["recipe", "check", &bad]);
+    assert_eq!((code, &value["ok"]), (1, &false.into()));
+    let text = value["problems"].to_string();
+    assert!(text.contains("lerning_rate") && text.contains("learning_rate"), "{text}");
+    let output = stage.run(&["recipe", "check", &bad]);
+    assert_eq!(code_and_lines(&output).0, 1);
+
+    let zero =
+        stage.file("zero.toml", "[method]\nkind = \"lora\"\nrank = 0\n[optimizer]\nlearning_rate = 1e9\n");
+    let (code, value) = stage.json(&["recipe", "check", &zero]);
+    assert_eq!(code, 1);
+    let fields: Vec<&str> =
+        value["problems"].as_array().unwrap().iter().filter_map(|p| p["field"].as_str()).collect();
+    assert!(fields.contains(&"method.rank") && fields.contains(&"optimizer.learning_rate"), "{fields:?}");
+
+    let fine = stage.file(
+        "fine.toml",
+        format!(
+            "[model]\nsource = {:?}\n[data]\npath = \"rows.csv\"\n[batch]\nmax_tokens = 64\n",
+            stage.model()
+        ),
+    );
+    stage.rows();
+    let (code, value) = stage.json(&["recipe", "check", &fine]);
+    assert_eq!((code, &value["ok"]), (0, &true.into()), "{value}");
+    assert_eq!(value["not_checked"], serde_json::json!([]), "model and data were looked at");
+
+    for (name, content) in [("empty-name.toml", "\0\u{1}garbage"), ("dir.toml", "[[[")] {
+        let (code, _) = stage.json(&["recipe", "check", &stage.file(name, content)]);
+        assert_eq!(code, 1);
+    }
+    assert_eq!(stage.json(&["recipe", "check", "missing.toml"]).0, 1);
+}
+
+fn code_and_lines(output: &Output) -> (i32, usize) {
+    (code(output), String::from_utf8_lossy(&output.stdout).lines().count())
+}
+
+#[test]
+fn a_data_file_is_looked_into() {
+    let stage = Stage::new();
+    let rows = stage.rows();
+    let (code, value) = stage.json(&["data", "inspect", &rows]);
+    assert_eq!(code, 0);
+    assert_eq!((&value["format"], &value["num_rows"]), (&"csv".into(), &36.into()));
+    assert_eq!(value["columns"][0], serde_json::json!({ "name": "question", "role": "question" }));
+    assert_eq!(value["layout"], "question_answer");
+    assert_eq!(value["ledger"]["num_read"], 36);
+    assert!(value["dataset"].is_null());
+    let (code, value) = stage.json(&["data", "inspect", &rows, "--model", &stage.model()]);
+    assert_eq!(code, 0);
+    let part = |name: &str| value["dataset"][name].as_u64().unwrap();
+    assert_eq!(part("num_train") + part("num_valid") + part("num_test"), 36);
+
+    let output = stage.run(&["data", "inspect", &rows]);
+    assert_eq!(self::code(&output), 0);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("question [question]"));
+}
+
+#[test]
+fn a_preview_shows_what_is_trained_on() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let (code, value) = stage.json(&["data", "preview", &rows, "--model", &model, "--row", "2"]);
+    assert_eq!(code, 0);
+    let trained: String = value["pieces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|p| p["trained"] == true)
+        .map(|p| p["text"].as_str().unwrap())
+        .collect();
+    assert!(trained.starts_with("apple"), "{trained}");
+    assert!(!trained.contains("What"), "{trained}");
+    let (code, value) = stage.json(&["data", "preview", &rows, "--model", &model, "--row", "99"]);
+    assert_eq!(code, 1);
+    assert!(value["failure"]["detail"].as_str().unwrap().contains("36 rows"), "{value}");
+    let output = stage.run(&["data", "preview", &rows, "--model", &model]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("»peach"));
+}
+
+#[test]
+fn bad_data_files_fail_with_a_message() {
+    let stage = Stage::new();
+    std::fs::create_dir(stage.path("folder")).unwrap();
+    let png = stage.file("really.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01");
+    let parquet = stage.file("torn.parquet", b"PAR1\x15\x04\x15");
+    let xlsx = stage.file("torn.xlsx", b"PK\x03\x04\x14\0");
+    let empty = stage.file("empty.csv", b"");
+    let folder = stage.path("folder").to_str().unwrap().to_string();
+    for path in [png.as_str(), &parquet, &xlsx, &empty, &folder, "missing.csv"] {
+        let output = stage.run(&["data", "inspect", path]);
+        assert_eq!(code(&output), 1, "{path}: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(!stderr(&output).contains("panicked"), "{path}: {}", stderr(&output));
+        assert!(stderr(&output).lines().count() >= 2, "{path}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_run_is_trained_evaluated_compared_and_resumed() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 4\n\
+             [data.split]\ntest = 0.5\n[batch]\nmax_tokens = 128\nmicro_batch_tokens = 256\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let out = stage.path("run");
+    let out = out.to_str().unwrap();
+    let output =
+        stage.run(&["train", "--recipe", &recipe, "--out", out, "--set", "length.updates=4", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let events: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let named = |name: &str| events.iter().filter(|e| e["event"] == name).collect::<Vec<_>>();
+    assert_eq!(named("update").len(), 4);
+    for key in ["update", "loss", "learning_rate", "grad_norm", "tokens_per_second"] {
+        assert!(named("update")[3][key].is_number(), "{key}");
+    }
+    assert!(!named("checkpoint").is_empty());
+    assert_eq!(named("finished")[0]["outcome"], "done");
+
+    // The same folder again is refused, and nothing in it changes.
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", out]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("not empty"), "{}", stderr(&output));
+
+    let adapter = stage.path("run/adapter");
+    let adapter = adapter.to_str().unwrap();
+    let eval = [
+        "eval",
+        "--model",
+        &model,
+        "--adapter",
+        adapter,
+        "--data",
+        &rows,
+        "--limit",
+        "5",
+        "--max-tokens",
+        "4",
+    ];
+    let (code, value) = stage.json(&eval);
+    assert_eq!(code, 0);
+    for key in ["loss", "perplexity", "exact_match", "num_examples"] {
+        assert!(value[key].is_number(), "{key}: {value}");
+    }
+    assert_eq!(value["num_examples"], 5);
+
+    // Test rows are those of the run, whose split the recipe says.
+    let count = |part: &str, adapter: &[&str]| {
+        let args = ["eval", "--model", &model, "--data", &rows, "--part", part, "--max-tokens", "1"];
+        let (code, value) = stage.json(&[&args[..], adapter].concat());
+        assert_eq!(code, 0);
+        value["num_examples"].as_u64().unwrap()
+    };
+    let [own, usual] = [&["--adapter", adapter][..], &[]].map(|adapter| count("test", adapter));
+    assert!(own > 10 && usual < 10, "{own} {usual}");
+
+    let prompts = stage.file("prompts.txt", "What is a peach?\nWhat is a date?\n");
+    let compare =
+        ["compare", "--model", &model, "--adapter", adapter, "--prompts", &prompts, "--max-tokens", "4"];
+    let (code, value) = stage.json(&compare);
+    assert_eq!(code, 0);
+    assert_eq!(value["pairs"].as_array().unwrap().len(), 2);
+
+    // A finished run that is resumed has nothing left to do.
+    let output = stage.run(&["train", "--resume", "--out", out, "--json"]);
+    assert_eq!(self::code(&output), 0, "{}", stderr(&output));
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("\"event\":\"update\""));
+}
+
+#[test]
+fn an_answer_is_the_same_for_the_same_seed() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let shots = stage.file("shots.csv", "question,answer\nlemon,sour\nplum,sweet\n");
+    let args = [
+        "generate",
+        "--model",
+        &model,
+        "--prompt",
+        "lime",
+        "--shots",
+        &shots,
+        "--num-shots",
+        "2",
+        "--max-tokens",
+        "6",
+        "--temperature",
+        "1",
+        "--seed",
+        "7",
+    ];
+    let (code, value) = stage.json(&args);
+    assert_eq!(code, 0);
+    assert!(value["prompt"].as_str().unwrap().ends_with("lemon: sour\nplum: sweet\nlime:"), "{value}");
+    assert!(value["token_ids"].as_array().unwrap().len() <= 6);
+    for key in ["prompt_tokens", "time_to_first_token_secs", "tokens_per_second"] {
+        assert!(value[key].is_number(), "{key}: {value}");
+    }
+    assert_eq!(stage.json(&args).1["token_ids"], value["token_ids"]);
+    let (code, value) = stage.json(&["generate", "--model", &model, "--prompt", "x", "--temperature=-1"]);
+    assert_eq!(code, 1);
+    assert!(value["failure"]["hint"].as_str().unwrap().contains("--temperature"), "{value}");
+}
+
+#[test]
+fn benchmarks_report_their_figures() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let args = ["bench", "train", "--model", &model, "--batch", "2", "--seq", "16", "--updates", "2"];
+    let (code, value) = stage.json(&args);
+    assert_eq!(code, 0);
+    for key in ["tokens_per_second", "update_secs", "peak_rss_bytes", "threads"] {
+        assert!(value[key].as_f64().unwrap() > 0.0, "{key}: {value}");
+    }
+    assert!(value["device"].is_string());
+    let (code, value) = stage.json(&["bench", "train", "--model", &model, "--seq", "100000"]);
+    assert_eq!(code, 1, "longer than the model's context: {value}");
+    let args = ["bench", "generate", "--model", &model, "--prompt-tokens", "8", "--max-tokens", "4"];
+    let (code, value) = stage.json(&args);
+    assert_eq!((code, &value["num_tokens"]), (0, &4.into()));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_and_saves() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[batch]\nmax_tokens = 128\n\
+             [length]\nupdates = 1000000\n[validation]\nevery_updates = 100000\n"
+        ),
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tunesmith"))
+        .args(["train", "--recipe", &recipe, "--out", "run", "--json"])
+        .current_dir(stage.folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().any(|l| l.unwrap().contains("\"event\":\"update\"")));
+    // SAFETY: the process is our own child and still runs.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "it was not done");
+    assert!(rest.iter().any(|l| l.contains("\"outcome\":\"stopped\"")), "{:?}", rest.last());
+    assert!(stage.path("run/adapter/adapter_model.safetensors").is_file());
+    assert!(std::fs::read_dir(stage.path("run/checkpoints")).unwrap().count() > 0);
+}
+
+#[test]
+fn a_run_that_cannot_be_sound_is_refused_before_it_begins() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let none = stage.file("none.csv", "question,answer\n");
+    let text = format!("[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[batch]\nmax_tokens = 64\n");
+    let recipe = stage.file("r.toml", text);
+    let wrong = [
+        "method.rank=0",
+        "method.rank=4096",
+        "method.target_modules=[\"nothing\"]",
+        "optimizer.learning_rate=1e9",
+        "optimizer.learning_rate=nan",
+        "batch.max_tokens=100000",
+        "batch.max_tokens=0",
+        "batch.accumulation=0",
+        "data.split.valid=2.0",
+        "data.path=missing.csv",
+        "data.encoding=klingon",
+        "model.source=./missing",
+        "optimizer.lerning_rate=1",
+        "method.kind=magic",
+        &format!("data.path={none}"),
+    ];
+    for set in wrong {
+        let output = stage.run(&["train", "--recipe", &recipe, "--out", "run", "--set", set]);
+        assert_eq!(code(&output), 1, "{set}: {}", stderr(&output));
+        assert!(stderr(&output).lines().count() >= 2, "{set}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{set}: {}", stderr(&output));
+        assert!(!stage.path("run").exists(), "{set}: nothing is begun");
+    }
+}
+
+#[test]
+fn a_broken_adapter_or_model_fails_with_a_message() {
+    let stage = Stage::new();
+    let model = stage.model();
+    std::fs::create_dir(stage.path("adapter")).unwrap();
+    stage.file("adapter/adapter_config.json", "{\"peft_type\":\"LORA\",\"r\":99999999}");
+    stage.file("adapter/adapter_model.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\x7f");
+    let torn = stage.path("torn");
+    std::fs::create_dir(&torn).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(Path::new(&model).join(name), torn.join(name)).unwrap();
+    }
+    let weights = std::fs::read(Path::new(&model).join("model.safetensors")).unwrap();
+    stage.file("torn/model.safetensors", &weights[..weights.len() / 2]);
+    let gguf = stage.file("torn.gguf", b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
+    let torn = torn.to_str().unwrap();
+    for args in [["--model", &model, "--adapter", "adapter"], ["--model", &model, "--adapter", "missing"]] {
+        let output = stage.run(&[&["generate", "--prompt", "x"][..], &args].concat());
+        assert_eq!(code(&output), 1, "{args:?}");
+        assert!(stderr(&output).contains("adapter"), "{}", stderr(&output));
+    }
+    for source in [torn, &gguf, "/dev/null", "../..", "\u{1F34E}"] {
+        let output = stage.run(&["generate", "--prompt", "x", "--model", source]);
+        assert_eq!(code(&output), 1, "{source}");
+        assert!(stderr(&output).lines().count() >= 2, "{source}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{source}: {}", stderr(&output));
+    }
+}

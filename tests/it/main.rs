@@ -1,0 +1,24 @@
+//! Tests of the engine: one binary, one module an area.
+
+mod cli;
+mod engine;
+mod eval;
+mod house;
+mod hub;
+mod import;
+mod infer;
+mod loader;
+mod model_files;
+mod ops;
+mod optim;
+mod parity;
+mod project;
+mod recipe;
+mod samples;
+mod schema;
+mod shots;
+mod split;
+mod template;
+mod tokenise;
+mod train;
+mod weights;

@@ -1,0 +1,239 @@
+//! The engine against PyTorch, transformers and PEFT: logits, loss, every LoRA gradient, ten AdamW updates.
+//! `tests/fixtures/parity/make_parity.py` made the numbers.
+
+use crate::ops::relative_error;
+use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use tunesmith::base::{Control, DeviceChoice, Silent};
+use tunesmith::data::{Batch, Sample};
+use tunesmith::model::decoder::Decoder;
+use tunesmith::model::files::ModelFiles;
+use tunesmith::model::hooks::{Hooks, NoHooks};
+use tunesmith::model::load::load_decoder;
+use tunesmith::nn::Tape;
+use tunesmith::nn::optim::{AdamW, AdamWSettings};
+use tunesmith::objective::supervised;
+use tunesmith::peft::{Adapter, LoraHooks, format};
+
+const BOUND: f64 = 1e-4;
+
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn tensors(path: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap()
+}
+
+pub fn decoder(folder: &str) -> Decoder {
+    let files = ModelFiles::open(folder, &fixture(folder)).unwrap();
+    load_decoder(&files, DeviceChoice::Cpu, &Control::new(), &mut Silent).unwrap()
+}
+
+/// The reference's padded batch [3, 48] as packed samples: padding is simply not there.
+struct Reference {
+    samples: Vec<Sample>,
+    expected: serde_json::Value,
+    name: &'static str,
+}
+
+impl Reference {
+    fn open(name: &'static str) -> Self {
+        let batch = tensors(&format!("parity/{name}/batch.safetensors"));
+        let rows = |key: &str| batch[key].to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
+        let (ids, mask, labels) = (rows("input_ids"), rows("attention_mask"), rows("labels"));
+        let samples = (0..ids.len())
+            .map(|row| {
+                let len = mask[row].iter().sum::<i64>() as usize;
+                Sample {
+                    ids: ids[row][..len].iter().map(|i| *i as u32).collect(),
+                    weights: labels[row][..len].iter().map(|l| if *l == -100 { 0.0 } else { 1.0 }).collect(),
+                }
+            })
+            .collect();
+        let text = std::fs::read_to_string(fixture(&format!("parity/{name}/expected.json"))).unwrap();
+        Self { samples, expected: serde_json::from_str(&text).unwrap(), name }
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        self.expected[key].as_f64().unwrap()
+    }
+
+    fn decoder(&self) -> Decoder {
+        decoder(&format!("parity/{}/model", self.name))
+    }
+
+    fn adapter(&self, decoder: &Decoder, which: &str) -> Adapter {
+        let folder = fixture(&format!("parity/{}/{which}", self.name));
+        format::load(&folder, decoder.config(), &Device::Cpu).unwrap()
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::pack(&self.samples)
+    }
+}
+
+const BOTH: [&str; 2] = ["tiny-llama", "tiny-qwen2"];
+
+#[test]
+fn logits_match_transformers_and_peft() {
+    for name in BOTH {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let expected = tensors(&format!("parity/{name}/logits.safetensors"));
+        let adapter = reference.adapter(&decoder, "adapter_init");
+        let tuned = adapter.hooks().unwrap();
+        for (key, hooks) in [("base_logits", &NoHooks as &dyn Hooks), ("logits", &tuned)] {
+            let hidden = decoder.forward(&Tape::inference(), &reference.batch(), hooks).unwrap();
+            let columns = expected["columns"].to_dtype(DType::U32).unwrap();
+            let logits = decoder.logits(hidden.value()).unwrap().index_select(&columns, 1).unwrap();
+            let mut start = 0;
+            for (row, sample) in reference.samples.iter().enumerate() {
+                let want = expected[key].get(row).unwrap().narrow(0, 0, sample.len()).unwrap();
+                let got = logits.narrow(0, start, sample.len()).unwrap();
+                let error = relative_error(&got, &want);
+                assert!(error < BOUND, "{name} {key} row {row}: {error}");
+                start += sample.len();
+            }
+        }
+    }
+}
+
+fn loss_and_gradients(
+    reference: &Reference,
+    decoder: &Decoder,
+    adapter: &Adapter,
+) -> (f64, Vec<Option<Tensor>>) {
+    let batch = reference.batch();
+    let tape = Tape::recording();
+    let hooks =
+        LoraHooks::trainable(&adapter.settings, &adapter.params, adapter.num_layers, &tape, 0, [0, 0])
+            .unwrap();
+    let hidden = decoder.forward(&tape, &batch, &hooks).unwrap();
+    let loss = supervised(&tape, &hidden, decoder.head(), &batch).unwrap();
+    let seed = Tensor::new((1.0 / loss.weight) as f32, &Device::Cpu).unwrap();
+    let mut found = tape.backward(&loss.node, seed).unwrap();
+    (loss.sum / loss.weight, hooks.gradients(&mut found))
+}
+
+#[test]
+fn loss_and_lora_gradients_match_peft() {
+    for name in BOTH {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let adapter = reference.adapter(&decoder, "adapter_init");
+        let (loss, gradients) = loss_and_gradients(&reference, &decoder, &adapter);
+        assert!((loss - reference.number("loss")).abs() / reference.number("loss") < 1e-5, "{name}: {loss}");
+        let expected = tensors(&format!("parity/{name}/grads.safetensors"));
+        assert_eq!(expected.len(), gradients.len());
+        for (param, gradient) in adapter.params.names().zip(gradients) {
+            let error = relative_error(&gradient.unwrap(), &expected[param]);
+            assert!(error < BOUND, "{name} {param}: {error}");
+        }
+    }
+}
+
+#[test]
+fn ten_adamw_updates_match_pytorch() {
+    for name in BOTH {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let mut adapter = reference.adapter(&decoder, "adapter_init");
+        let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+        let mut adam = AdamW::new(settings, adapter.params.num_values(), &Device::Cpu).unwrap();
+        let losses = reference.expected["loss_over_10_steps_same_batch_then_after"].as_array().unwrap();
+        let learning_rate = reference.expected["optimizer"]["lr"].as_f64().unwrap();
+        for (update, expected) in losses.iter().enumerate() {
+            let (loss, gradients) = loss_and_gradients(&reference, &decoder, &adapter);
+            let expected = expected.as_f64().unwrap();
+            assert!((loss - expected).abs() / expected < 1e-5, "{name} update {update}: {loss} {expected}");
+            if update + 1 < losses.len() {
+                let gradient = adapter.params.flatten(gradients).unwrap();
+                let values = adam.step(adapter.params.values(), &gradient, learning_rate).unwrap();
+                adapter.params.set_values(values).unwrap();
+            }
+        }
+        let after = reference.adapter(&decoder, "adapter_after_10");
+        let error = relative_error(adapter.params.values(), after.params.values());
+        assert!(error < BOUND, "{name}: {error}");
+    }
+}
+
+#[test]
+fn forward_matches_candle_transformers_llama() {
+    use candle_transformers::models::llama;
+    let folder = fixture("parity/tiny-llama/model");
+    let weights = folder.join("model.safetensors");
+    let loaded = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+    let vb = candle_nn::VarBuilder::from_tensors(loaded, DType::F32, &Device::Cpu);
+    let config = llama::Config {
+        hidden_size: 64,
+        intermediate_size: 96,
+        vocab_size: 512,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        use_flash_attn: false,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        bos_token_id: None,
+        eos_token_id: None,
+        rope_scaling: None,
+        max_position_embeddings: 256,
+        tie_word_embeddings: true,
+    };
+    let oracle = llama::Llama::load(vb, &config).unwrap();
+    let ours = decoder("parity/tiny-llama/model");
+    let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 512).collect();
+    let sample = Sample { weights: vec![1.0; ids.len()], ids: ids.clone() };
+    let hidden = ours.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
+    let logits = ours.logits(hidden.value()).unwrap();
+    for len in [1, 7, 40] {
+        let mut cache = llama::Cache::new(false, DType::F32, &config, &Device::Cpu).unwrap();
+        let input = Tensor::new(&ids[..len], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let expected = oracle.forward(&input, 0, &mut cache).unwrap(); // last position, [1, v]
+        let error = relative_error(&logits.narrow(0, len - 1, 1).unwrap(), &expected);
+        assert!(error < BOUND, "{len}: {error}");
+    }
+}
+
+#[test]
+fn cached_logits_equal_uncached_ones() {
+    for name in BOTH {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let adapter = reference.adapter(&decoder, "adapter_init");
+        let hooks = adapter.hooks().unwrap();
+        let sample = &reference.samples[0];
+        let hidden = decoder.forward(&Tape::inference(), &Batch::pack([sample]), &hooks).unwrap();
+        let all = decoder.logits(hidden.value()).unwrap();
+        let mut cache = tunesmith::model::cache::Cache::new(decoder.config().num_layers);
+        let mut fed = 0;
+        for piece in [20, 1, 1, 5, 1] {
+            let logits = decoder.extend(&sample.ids[fed..fed + piece], &mut cache, &hooks).unwrap();
+            fed += piece;
+            let got = Tensor::new(logits, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let error = relative_error(&got, &all.narrow(0, fed - 1, 1).unwrap());
+            assert!(error < 1e-5, "{name} after {fed}: {error}");
+        }
+    }
+}
+
+#[test]
+fn packed_equals_alone_and_accumulated_equals_one_batch() {
+    let reference = Reference::open("tiny-llama");
+    let decoder = reference.decoder();
+    let adapter = reference.adapter(&decoder, "adapter_init");
+    let (_, together) = loss_and_gradients(&reference, &decoder, &adapter);
+    let together = adapter.params.flatten(together).unwrap();
+    let weight: f64 = reference.samples.iter().map(|s| s.num_trained() as f64).sum();
+    let mut sum = together.zeros_like().unwrap();
+    for sample in &reference.samples {
+        let alone = Reference { samples: vec![sample.clone()], expected: serde_json::Value::Null, name: "" };
+        let (_, gradients) = loss_and_gradients(&alone, &decoder, &adapter);
+        let share = sample.num_trained() as f64 / weight;
+        sum = (sum + (adapter.params.flatten(gradients).unwrap() * share).unwrap()).unwrap();
+    }
+    assert!(relative_error(&sum, &together) < 1e-5);
+}

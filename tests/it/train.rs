@@ -1,0 +1,428 @@
+//! The training loop on a real (tiny) model: exact resume, early stopping, checkpoints, NaN, stop and discard.
+
+use crate::parity::{decoder, fixture};
+use crate::tokenise::smollm2;
+use std::path::Path;
+use std::sync::Arc;
+use tunesmith::base::{Control, Failure};
+use tunesmith::data::loader::Loader;
+use tunesmith::data::prepare::{Dataset, PrepareOptions};
+use tunesmith::data::stats::TokenStats;
+use tunesmith::data::{Example, Ledger, Row, Schema, Split};
+use tunesmith::model::info::ModelInfo;
+use tunesmith::model::load::LoadedModel;
+use tunesmith::peft::format;
+use tunesmith::project::{Outcome, RunEvent, RunFolder};
+use tunesmith::recipe::plan::{DataFacts, Facts};
+use tunesmith::recipe::{Plan, Recipe, load};
+use tunesmith::train::{self, TrainError, bench};
+
+fn model() -> LoadedModel {
+    let (tokeniser, template) = smollm2();
+    LoadedModel {
+        info: ModelInfo { source: "tiny-llama".into(), ..ModelInfo::default() },
+        decoder: Arc::new(decoder("parity/tiny-llama/model")),
+        tokeniser: Arc::new(tokeniser),
+        template: Arc::new(template),
+        eos_ids: vec![2],
+    }
+}
+
+/// `num` samples of different lengths; the last four are for validation.
+fn dataset(model: &LoadedModel, num: usize) -> Dataset {
+    let samples: Vec<_> =
+        (0..num).map(|i| bench::random_samples(512, 1, 8 + i % 7, i as u64).remove(0)).collect();
+    let example = Example::PromptCompletion { prompt: "a".into(), completion: "b".into() };
+    let row = |index| Row {
+        index,
+        line: index as u64 + 1,
+        hash: index as u64,
+        group: None,
+        example: example.clone(),
+    };
+    let valid = num.saturating_sub(4).max(num.min(1));
+    Dataset {
+        source: "data.csv".into(),
+        options: PrepareOptions::new(Schema::default()),
+        rows: (0..num).map(row).collect(),
+        split: Split { train: (0..valid).collect(), valid: (valid..num).collect(), test: Vec::new() },
+        samples,
+        ledger: Ledger::default(),
+        stats: TokenStats::default(),
+        template: model.template.clone(),
+        tokeniser: model.tokeniser.clone(),
+    }
+}
+
+fn recipe(settings: &[&str]) -> Recipe {
+    let mut recipe = Recipe::default();
+    let usual = [
+        "length.updates=6",
+        "batch.micro_batch_tokens=32",
+        "batch.accumulation=2",
+        "optimizer.learning_rate=0.005",
+        "method.dropout=0.1",
+        "validation.every_updates=2",
+        "validation.num_answers=0",
+        "checkpoint.every_updates=1",
+        "early_stop.enabled=false",
+    ];
+    for setting in usual.iter().chain(settings) {
+        load::set(&mut recipe, setting).unwrap();
+    }
+    recipe
+}
+
+fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
+    let facts = Facts {
+        data: Some(DataFacts {
+            num_train: data.split.train.len(),
+            num_valid: data.split.valid.len(),
+            trained_tokens: 1,
+            ..DataFacts::default()
+        }),
+        ..Facts::default()
+    };
+    let lengths = data.split.train.iter().map(|i| data.samples[*i].len()).collect();
+    let loader = Loader::new(lengths, recipe.batch.micro_batch_tokens, recipe.batch.packing, recipe.run.seed);
+    Plan::new(recipe.clone(), &facts, loader.epoch(0).len() as u64).unwrap()
+}
+
+struct Finished {
+    outcome: Result<Outcome, TrainError>,
+    events: Vec<RunEvent>,
+    folder: RunFolder,
+}
+
+/// Runs into `at`; `watch` sees each event and may use the control.
+fn run(
+    model: &LoadedModel,
+    data: &Dataset,
+    recipe: &Recipe,
+    at: &Path,
+    resume: bool,
+    mut watch: impl FnMut(&RunEvent, &Control),
+) -> Finished {
+    let folder = if resume { RunFolder::open(at) } else { RunFolder::create(at, recipe) }.unwrap();
+    let control = Control::new();
+    let mut events = Vec::new();
+    let outcome = train::run(&plan(recipe, data), model, data, &folder, resume, &control, &mut |event| {
+        watch(&event, &control);
+        events.push(event);
+    });
+    Finished { outcome, events, folder }
+}
+
+fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
+    let update = |event: &RunEvent| match event {
+        RunEvent::Update { update, loss, .. } => Some((*update, *loss)),
+        _ => None,
+    };
+    events.iter().filter_map(update).collect()
+}
+
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn n_plus_n_updates_after_a_kill_equal_2n_bit_for_bit() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&[]);
+    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+    assert_eq!(whole.outcome.unwrap(), Outcome::Done);
+
+    // As after kill -9 in the middle of update 4: checkpoints up to 3, and torn lines in the metrics.
+    let at = temp.path().join("cut");
+    run(&model, &data, &recipe, &at, false, |event, control| {
+        if matches!(event, RunEvent::Checkpoint { update: 3, .. }) {
+            control.discard();
+        }
+    });
+    std::fs::remove_dir_all(at.join("adapter")).ok();
+    let mut metrics = std::fs::read_to_string(at.join("metrics.jsonl")).unwrap();
+    metrics.push_str("{\"event\":\"update\",\"update\":4,\"epoch\":0.5,\"los");
+    std::fs::write(at.join("metrics.jsonl"), metrics).unwrap();
+    let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+    assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+
+    assert_eq!(losses(&rest.events), losses(&whole.events)[3..]);
+    assert_eq!(losses(&rest.folder.events().unwrap()), losses(&whole.events));
+    for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
+        assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{name}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_losses_and_another_one_others() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let go = |name: &str, setting: &str| {
+        let recipe = recipe(&["length.updates=3", setting]);
+        losses(&run(&model, &data, &recipe, &temp.path().join(name), false, |_, _| {}).events)
+    };
+    let first = go("a", "run.seed=1");
+    assert_eq!(first, go("b", "run.seed=1"));
+    assert_ne!(first, go("c", "run.seed=2"));
+}
+
+#[test]
+fn one_batch_can_be_learnt_by_heart() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 2);
+    data.split = Split { train: vec![0, 1], ..Split::default() };
+    let recipe = recipe(&[
+        "length.updates=400",
+        "method.dropout=0.0",
+        "method.rank=32",
+        "optimizer.learning_rate=0.03",
+        "checkpoint.every_updates=1000",
+    ]);
+    let done = run(&model, &data, &recipe, &temp.path().join("run"), false, |_, _| {});
+    let losses = losses(&done.events);
+    let (first, last) = (losses[0].1, losses.last().unwrap().1);
+    // Normed states have the norm 8 and rows of the frozen head about 0.64, so no logit exceeds about 5.1: the
+    // best that any adapter can reach over 512 tokens is a loss of about 1.6.
+    assert!(first > 6.0 && last < 1.7, "{first} {last}");
+}
+
+#[test]
+fn stopping_saves_and_discarding_does_not() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let at_update = |n: u64, act: fn(&Control)| {
+        move |event: &RunEvent, control: &Control| {
+            if matches!(event, RunEvent::Update { update, .. } if *update == n) {
+                act(control);
+            }
+        }
+    };
+    let recipe = recipe(&["checkpoint.every_updates=100", "validation.every_updates=100"]);
+    let stopped = run(&model, &data, &recipe, &temp.path().join("s"), false, at_update(2, Control::stop));
+    assert_eq!(stopped.outcome.unwrap(), Outcome::Stopped);
+    assert_eq!(stopped.folder.checkpoints(), [2]);
+    assert!(format::load(&stopped.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).is_ok());
+    let discarded =
+        run(&model, &data, &recipe, &temp.path().join("d"), false, at_update(2, Control::discard));
+    assert_eq!(discarded.outcome.unwrap(), Outcome::Discarded);
+    assert!(!discarded.folder.adapter_dir().exists());
+    let saved = run(&model, &data, &recipe, &temp.path().join("n"), false, at_update(3, Control::save_now));
+    assert!(saved.events.iter().any(|e| matches!(e, RunEvent::Checkpoint { update: 3, .. })));
+}
+
+#[test]
+fn a_paused_run_waits() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let mut resumer = None;
+    let done = run(
+        &model,
+        &data,
+        &recipe(&["length.updates=3"]),
+        &temp.path().join("p"),
+        false,
+        |event, control| {
+            if matches!(event, RunEvent::Update { update: 1, .. }) {
+                control.pause();
+                let control = control.clone();
+                let waker = std::thread::Builder::new().spawn(move || {
+                    std::thread::sleep(std::time::Duration::from_millis(120));
+                    control.resume();
+                });
+                resumer = Some(waker.unwrap());
+            }
+        },
+    );
+    resumer.unwrap().join().unwrap();
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    assert_eq!(losses(&done.events).len(), 3);
+}
+
+#[test]
+fn checkpoints_are_pruned_but_the_best_is_kept_and_becomes_the_adapter() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    // A rate this high makes every validation after the first ones worse.
+    let recipe = recipe(&[
+        "length.updates=12",
+        "optimizer.learning_rate=0.05",
+        "checkpoint.keep_last=2",
+        "early_stop.enabled=true",
+        "early_stop.patience=3",
+    ]);
+    let done = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
+    let validations: Vec<(u64, f64, bool)> = done
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
+            _ => None,
+        })
+        .collect();
+    let best = validations.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let Some(RunEvent::Finished { outcome, update, best_update, .. }) = done.events.last() else { panic!() };
+    assert_eq!(*best_update, Some(best));
+    assert_eq!(*outcome, done.outcome.unwrap());
+    if best + 6 <= *update {
+        assert_eq!(*outcome, Outcome::StoppedEarly);
+    }
+    assert!(done.folder.checkpoints().contains(&best));
+    assert!(done.folder.checkpoints().len() <= 3);
+    let weights = "adapter_model.safetensors";
+    assert_eq!(bytes(&done.folder.adapter_dir(), weights), bytes(&done.folder.checkpoint_dir(best), weights));
+}
+
+#[test]
+fn a_run_that_leaves_the_numbers_stops_and_keeps_the_last_checkpoint() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 20);
+    let recipe = recipe(&["batch.packing=false", "batch.accumulation=1"]);
+    // The third micro-batch of the epoch holds a sample whose loss is infinite.
+    let lengths = data.split.train.iter().map(|i| data.samples[*i].len()).collect();
+    let third = Loader::new(lengths, 32, false, recipe.run.seed).epoch(0)[2][0];
+    data.samples[third].weights[3] = f32::INFINITY;
+    let failed = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
+    let error = failed.outcome.unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { update: 3, .. }), "{error}");
+    let failure = Failure::from(error);
+    assert!(failure.hint.contains("learning rate"), "{failure}");
+    assert!(matches!(failed.events.last(), Some(RunEvent::Failed { update: 2, .. })));
+    assert_eq!(failed.folder.checkpoints().last(), Some(&2));
+    let latest = failed.folder.latest_checkpoint().unwrap();
+    assert!(format::load(&latest, model.config(), &candle_core::Device::Cpu).is_ok());
+}
+
+#[test]
+fn a_failed_write_stops_the_run_and_leaves_the_last_checkpoint_whole() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let at = temp.path().join("r");
+    let checkpoints = at.join("checkpoints");
+    let failed = run(&model, &data, &recipe(&["checkpoint.keep_last=9"]), &at, false, |event, _| {
+        if matches!(event, RunEvent::Checkpoint { update: 2, .. }) {
+            // The next checkpoint cannot be renamed into place: a file has its name.
+            std::fs::write(checkpoints.join("update-000003"), "in the way").unwrap();
+        }
+    });
+    let error = failed.outcome.unwrap_err();
+    assert!(matches!(error, TrainError::Write { .. }), "{error}");
+    assert_eq!(failed.folder.checkpoints(), [1, 2]);
+    std::fs::remove_file(at.join("checkpoints/update-000003")).unwrap();
+    let leftovers = std::fs::read_dir(at.join("checkpoints")).unwrap().count();
+    assert_eq!(leftovers, 2, "nothing half-written is left");
+    let rest = run(&model, &data, &recipe(&["checkpoint.keep_last=9"]), &at, true, |_, _| {});
+    assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+}
+
+#[test]
+fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let before = model.decoder.head().clone().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let fresh = train::trainee::new_adapter(&recipe(&[]).method, &model, 3).unwrap();
+    let ids = &data.samples[0].ids;
+    let logits = |hooks: &dyn tunesmith::model::hooks::Hooks| {
+        let mut cache = tunesmith::model::cache::Cache::new(model.config().num_layers);
+        model.decoder.extend(ids, &mut cache, hooks).unwrap()
+    };
+    let base = logits(&tunesmith::model::hooks::NoHooks);
+    assert_eq!(base, logits(&fresh.hooks().unwrap()));
+    let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
+    assert_eq!(base, logits(&tunesmith::model::hooks::NoHooks));
+    assert_eq!(before, model.decoder.head().flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    let tuned = format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).unwrap();
+    assert_ne!(base, logits(&tuned.hooks().unwrap()));
+}
+
+#[test]
+fn hostile_adapters_are_refused_with_the_reason() {
+    let model = model();
+    let temp = tempfile::tempdir().unwrap();
+    let good = fixture("parity/tiny-llama/adapter_init");
+    let config = std::fs::read_to_string(good.join("adapter_config.json")).unwrap();
+    let weights = std::fs::read(good.join("adapter_model.safetensors")).unwrap();
+    let refused = |config: &str, weights: &[u8]| {
+        std::fs::write(temp.path().join("adapter_config.json"), config).unwrap();
+        std::fs::write(temp.path().join("adapter_model.safetensors"), weights).unwrap();
+        format::load(temp.path(), model.config(), &candle_core::Device::Cpu).unwrap_err().to_string()
+    };
+    for (from, to, word) in [
+        ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
+        ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias"),
+        ("\"r\": 4", "\"r\": 8", "shape"),
+        ("\"peft_type\": \"LORA\"", "\"peft_type\": \"IA3\"", "IA3"),
+        ("\"v_proj\",", "", "no place"),
+        ("\"v_proj\"", "\"wo\"", "wo"),
+        ("\"r\": 4", "\"r\": 0", "rank"),
+        ("{", "", "not a LoRA config"),
+    ] {
+        assert!(config.contains(from), "{from}");
+        let error = refused(&config.replacen(from, to, 1), &weights);
+        assert!(error.contains(word), "{to}: {error}");
+    }
+    for cut in [0, 7, 100, weights.len() - 1] {
+        assert!(refused(&config, &weights[..cut]).contains("safetensors"));
+    }
+    assert!(refused(&config, &[0xFF; 4096]).contains("safetensors"));
+}
+
+#[test]
+fn the_benchmark_measures_real_updates() {
+    let model = model();
+    let data = dataset(&model, 4);
+    let plan = plan(&recipe(&["batch.micro_batch_tokens=64", "batch.max_tokens=16"]), &data);
+    let report = bench::train(&plan, &model, 4, 16, 3, &Control::new()).unwrap().unwrap();
+    assert!(report.tokens_per_second > 0.0 && report.last_loss.is_finite());
+    assert_eq!((report.batch, report.seq, report.updates), (4, 16, 3));
+}
+
+#[test]
+fn a_checkpoint_replaces_an_older_one_whole() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("adapter");
+    let fill = |text: &'static str| {
+        move |at: &Path| -> std::io::Result<()> {
+            std::fs::write(at.join("weights"), text)?;
+            if text == "bad" { Err(std::io::Error::other("the disk is full")) } else { Ok(()) }
+        }
+    };
+    tunesmith::base::storage::create_dir_atomic(&folder, fill("old")).unwrap();
+    tunesmith::base::storage::create_dir_atomic(&folder, fill("bad")).unwrap_err();
+    assert_eq!(bytes(&folder, "weights"), b"old");
+    tunesmith::base::storage::create_dir_atomic(&folder, fill("new")).unwrap();
+    assert_eq!(bytes(&folder, "weights"), b"new");
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left over");
+}
+
+#[test]
+fn an_adapter_of_peft_comes_back_as_it_was() {
+    let model = model();
+    let temp = tempfile::tempdir().unwrap();
+    let original = fixture("parity/tiny-llama/adapter_init");
+    let cpu = candle_core::Device::Cpu;
+    let adapter = format::load(&original, model.config(), &cpu).unwrap();
+    format::save(&adapter, temp.path()).unwrap();
+    let name = "adapter_model.safetensors";
+    let tensors = |folder: &Path| candle_core::safetensors::load(folder.join(name), &cpu).unwrap();
+    let (before, after) = (tensors(&original), tensors(temp.path()));
+    assert_eq!(before.len(), after.len());
+    for (name, tensor) in before {
+        let values = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&tensor), values(&after[&name]), "{name}");
+    }
+    let config = |folder: &Path| -> serde_json::Value {
+        serde_json::from_slice(&bytes(folder, "adapter_config.json")).unwrap()
+    };
+    let (before, after) = (config(&original), config(temp.path()));
+    for key in ["peft_type", "task_type", "r", "bias", "use_rslora", "fan_in_fan_out"] {
+        assert_eq!(before[key], after[key], "{key}");
+    }
+    assert_eq!(before["lora_alpha"].as_f64(), after["lora_alpha"].as_f64());
+    let names = |config: &serde_json::Value| {
+        let mut names: Vec<String> = serde_json::from_value(config["target_modules"].clone()).unwrap();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&before), names(&after));
+}

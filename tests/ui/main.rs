@@ -1,0 +1,12 @@
+//! Tests of the window without a display: real panels, a fake engine, pixels from a renderer of our own.
+
+mod cpu_renderer;
+mod stage;
+mod actors;
+mod frame;
+mod frames;
+mod places;
+mod playground;
+mod runs;
+mod screenshots;
+mod train;

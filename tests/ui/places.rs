@@ -1,0 +1,243 @@
+//! Home, Model and Data, clicked through by name.
+
+use crate::{actors, stage};
+use eframe::egui::{self, accesskit::Role};
+use egui_kittest::kittest::Queryable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tunesmith::app::jobs::JobSwitch;
+use tunesmith::app::panels::{data, home};
+use tunesmith::app::{Effect, Place, UiAction};
+use tunesmith::base::Failure;
+use tunesmith::data::schema::Role as ColumnRole;
+use tunesmith::engine::event::EventKind;
+use tunesmith::engine::{Command, JobId};
+
+#[test]
+fn the_first_start_reads_the_chosen_model_only_if_it_is_here() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::models(false));
+    assert!(stage::commands(&mut h).is_empty());
+    stage::say(&mut h, 2, actors::models(true));
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::InspectModel { source }] if source == actors::STARTER));
+}
+
+#[test]
+fn a_model_is_downloaded_with_progress_and_cancel() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::models(false));
+    stage::act(&mut h, UiAction::Go(Place::Model));
+    h.get_by_label("Download SmolLM2 135M Instruct").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [download @ Command::DownloadModel { name }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(name, actors::STARTER);
+    stage::accept(&mut h, 9, download);
+    let unit = tunesmith::base::Unit::Bytes;
+    let progress =
+        EventKind::Progress { phase: "Downloading".into(), done: 31_000_000, total: Some(93_000_000), unit };
+    stage::say(&mut h, 9, progress);
+    h.get_by_label("31.0 MB of 93.0 MB");
+    h.get_by_label("Cancel").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    assert!(matches!(effects[..], [Effect::Job(JobId(9), JobSwitch::Stop)]), "{effects:?}");
+    stage::say(&mut h, 9, EventKind::Done);
+    assert!(matches!(stage::commands(&mut h)[..], [Command::ListModels]));
+}
+
+#[test]
+fn a_model_is_chosen_by_its_path() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::models(true));
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Go(Place::Model));
+    h.get_by_label("Path of the model").focus();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Path of the model").type_text("/models/şehir-llama");
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Use").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.shared.model_source, "/models/şehir-llama");
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::InspectModel { source }] if source == "/models/şehir-llama"));
+    stage::accept(&mut h, 4, &commands[0]);
+    let failure = Failure::new("Cannot load the model", "config.json is missing", "Choose another folder.");
+    stage::say(&mut h, 4, EventKind::Failed(failure));
+    h.get_by_label("Cannot load the model: config.json is missing Choose another folder.");
+}
+
+/// As the window hands over what was dropped on it.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("the window reads no files".into())
+    }
+}
+
+#[test]
+fn a_dropped_file_is_imported_wherever_it_falls() {
+    let mut h = stage::window(stage::empty());
+    let file = PathBuf::from("/home/ada/şehir verisi.csv");
+    h.input_mut().dropped_files.push(Arc::new(Dropped(file.clone())));
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::Import { path, .. }] if *path == file), "{commands:?}");
+    assert_eq!(h.state().state.place, Place::Data);
+}
+
+#[test]
+fn a_file_is_imported_then_prepared_for_the_model() {
+    let mut h = stage::window(stage::empty());
+    for kind in [actors::models(true), actors::model()] {
+        stage::say(&mut h, 1, kind);
+    }
+    stage::effects(&mut h);
+    let file = actors::imported(40);
+    stage::say(&mut h, 2, EventKind::Imported(Arc::clone(&file)));
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { model, options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(model, actors::STARTER);
+    assert_eq!(options.schema.roles, [ColumnRole::Question, ColumnRole::Answer]);
+    stage::say(&mut h, 3, EventKind::Prepared(actors::dataset(&file, options)));
+    assert!(h.state().state.shared.is_data_ready());
+}
+
+#[test]
+fn the_ledger_filters_the_table() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    h.get_by_label("42 read");
+    h.get_by_label("38 kept");
+    h.get_by_label("2 duplicate").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.data.rows.len(), 2);
+    h.get_by_label("2 malformed").click();
+    h.run_steps(stage::SETTLE);
+    h.get_all_by_label("malformed: 3 cells where the header has 2").next().expect("the reason");
+    assert!(h.query_by_label("3 empty").is_none());
+}
+
+#[test]
+fn a_role_is_changed_in_the_column_header_and_the_data_prepared_again() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    h.get_by_label("Role of fruit: Question").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Text").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(options.schema.roles, [ColumnRole::Text, ColumnRole::Answer]);
+    assert!(!h.state().state.shared.is_data_ready());
+}
+
+#[test]
+fn the_encoding_can_be_changed_and_reads_the_file_again() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    h.get_by_label("Encoding: UTF-8").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("windows-1254").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::Import { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(options.encoding.as_deref(), Some("windows-1254"));
+}
+
+#[test]
+fn the_rows_can_be_leafed_through_token_by_token() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    let shown = |h: &egui_kittest::Harness<'_, tunesmith::app::App>| {
+        let preview = h.state().state.data.preview.clone().expect("a row is shown");
+        assert_eq!(preview.pieces.iter().filter(|p| p.is_trained).count(), preview.num_trained);
+        preview.index
+    };
+    assert_eq!(shown(&h), 0);
+    h.get_by_label("Next").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(shown(&h), 1);
+    h.get_by_label("Previous").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(shown(&h), 0);
+}
+
+#[test]
+fn a_split_setting_prepares_again_and_a_failed_preparation_says_why() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    stage::act(&mut h, UiAction::Data(data::Action::SetTab(data::Tab::Split)));
+    h.get_by_role_and_label(Role::CheckBox, "Keep labels in balance (stratify)").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [prepare @ Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert!(!options.split.stratify);
+    stage::accept(&mut h, 8, prepare);
+    let failure =
+        Failure::new("Nothing to train on", "every token is masked", "Give a column the role Answer.");
+    stage::say(&mut h, 8, EventKind::Failed(failure));
+    assert!(h.state().state.data.problem.as_ref().is_some_and(|p| p.contains("every token is masked")));
+}
+
+#[test]
+fn home_leads_from_one_card_to_the_next() {
+    let mut h = stage::window(stage::empty());
+    let states = |h: &egui_kittest::Harness<'_, tunesmith::app::App>| {
+        let app = &h.state().state;
+        app.home.cards(&app.shared).into_iter().map(|c| c.state).collect::<Vec<_>>()
+    };
+    use home::CardState::{Done, Next, Waiting};
+    assert_eq!(states(&h), [Next, Waiting, Waiting, Waiting, Waiting]);
+    h.get_by_label("Model: Choose a model").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.place, Place::Model);
+    let mut h = stage::window(actors::furnished(20));
+    assert_eq!(states(&h), [Done, Done, Done, Next, Waiting]);
+    h.get_by_label("Compare: Compare").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.place, Place::Playground);
+}
+
+#[test]
+fn the_fruit_example_goes_step_by_step_and_says_where_it_failed() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::project());
+    stage::say(&mut h, 1, actors::models(false));
+    stage::effects(&mut h);
+    h.get_by_label("Try it with the fruit example").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [download @ Command::DownloadModel { .. }] = &commands[..] else { panic!("{commands:?}") };
+    stage::accept(&mut h, 2, download);
+    let failure = Failure::new("No network", "connection refused", "Connect and try again.");
+    stage::say(&mut h, 2, EventKind::Failed(failure));
+    stage::act(&mut h, UiAction::Go(Place::Home));
+    h.get_by_label("No network. Connect and try again.");
+    h.get_by_label("Try again").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    stage::accept(&mut h, 3, &commands[0]);
+    stage::say(&mut h, 3, EventKind::Done);
+    stage::say(&mut h, 4, actors::models(true));
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::ListModels, Command::InspectModel { .. }]), "{commands:?}");
+    stage::say(&mut h, 5, actors::model());
+    let commands = stage::commands(&mut h);
+    let [Command::Import { path, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert!(path.ends_with("fruit-families.csv"));
+    let file = actors::imported(40);
+    stage::say(&mut h, 6, EventKind::Imported(Arc::clone(&file)));
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    stage::say(&mut h, 7, EventKind::Prepared(actors::dataset(&file, options)));
+    assert_eq!(h.state().state.home.example.step, Some(home::Step::Train));
+    assert_eq!(h.state().state.place, Place::Train);
+}

@@ -1,0 +1,165 @@
+//! Playground: what is sent, what comes back, examples, the matrix, prompt sets.
+
+use crate::{actors, stage};
+use egui_kittest::kittest::Queryable;
+use std::path::PathBuf;
+use tunesmith::app::panels::playground::Action;
+use tunesmith::app::{AppState, Place, UiAction};
+use tunesmith::engine::command::GenerateRequest;
+use tunesmith::engine::event::{EventKind, GenerationEvent};
+use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::infer::generate::Finish;
+
+const JOB: u64 = 31;
+
+fn adapter() -> PathBuf {
+    PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families/adapter")
+}
+
+/// The request that Generate asks for now.
+fn generate(state: &mut AppState) -> GenerateRequest {
+    let effects = state.act(UiAction::Playground(Action::Generate));
+    for effect in effects {
+        if let tunesmith::app::Effect::Submit(command) = effect
+            && let Command::Generate(request) = *command
+        {
+            state.submitted(JobId(JOB), &Command::Generate(request.clone()));
+            return request;
+        }
+    }
+    panic!("nothing was asked of the engine")
+}
+
+fn type_prompt(state: &mut AppState, prompt: &str) {
+    let mut draft = state.playground.draft();
+    draft["prompt"] = prompt.into();
+    set_draft(state, draft);
+}
+
+/// Drafts come back after a restart; here they are how a test types.
+fn set_draft(state: &mut AppState, draft: serde_json::Value) {
+    state.playground.restore(draft);
+    state.apply(Event { job: JobId(0), kind: actors::voice() });
+}
+
+fn answer(state: &mut AppState, prompt: usize, column: usize, text: &str) {
+    let mut say = |event| {
+        let kind = EventKind::Generation { column, prompt, event };
+        state.apply(Event { job: JobId(JOB), kind });
+    };
+    say(GenerationEvent::Began { prompt_tokens: 21 });
+    say(GenerationEvent::Text(text.to_string()));
+    say(GenerationEvent::Ended {
+        finish: Finish::EndOfText,
+        text: text.to_string(),
+        num_tokens: text.split_whitespace().count() + 1,
+        time_to_first_token_secs: 0.21,
+        tokens_per_second: 18.4,
+        is_match: None,
+    });
+}
+
+/// Base and tuned have answered; also a scene of the screenshots.
+pub fn answered() -> AppState {
+    let mut state = actors::furnished(156);
+    type_prompt(&mut state, "What type of fruit is a peach?");
+    generate(&mut state);
+    answer(&mut state, 0, 0, "A peach is a type of stone fruit that grows on trees.");
+    answer(&mut state, 0, 1, "A peach is a drupe.");
+    state.apply(Event { job: JobId(JOB), kind: EventKind::Done });
+    state
+}
+
+/// Zero, one and three shots in both columns; also a scene of the screenshots.
+pub fn matrix() -> AppState {
+    let mut state = actors::furnished(156);
+    type_prompt(&mut state, "peach");
+    state.act(UiAction::Playground(Action::DrawShots(3)));
+    let mut draft = state.playground.draft();
+    draft["is_matrix"] = true.into();
+    draft["is_chat"] = false.into();
+    set_draft(&mut state, draft);
+    let request = generate(&mut state);
+    for prompt in 0..request.prompts.len() {
+        answer(&mut state, prompt, 0, ["a fruit that grows on trees", "berry", "drupe"][prompt]);
+        answer(&mut state, prompt, 1, "drupe");
+    }
+    state.apply(Event { job: JobId(JOB), kind: EventKind::Done });
+    state
+}
+
+#[test]
+fn base_stands_beside_the_newest_adapter_and_both_get_the_same_text() {
+    let mut state = actors::furnished(40);
+    type_prompt(&mut state, "What type of fruit is a peach?");
+    let request = generate(&mut state);
+    assert_eq!(request.model, actors::STARTER);
+    let adapters: Vec<_> = request.columns.iter().map(|c| c.adapter.clone()).collect();
+    assert_eq!(adapters, [None, Some(adapter())]);
+    assert_eq!(request.columns[0].sampling, request.columns[1].sampling, "the same seed and settings");
+    assert_eq!(request.prompts.len(), 1);
+    assert!(request.prompts[0].text.contains("What type of fruit is a peach?"));
+}
+
+#[test]
+fn nothing_is_asked_without_a_prompt() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("Type a prompt first.");
+    stage::act(&mut h, UiAction::Playground(Action::Generate));
+    assert!(stage::commands(&mut h).is_empty());
+}
+
+#[test]
+fn the_matrix_asks_with_none_one_and_all_examples() {
+    let mut state = actors::furnished(156);
+    type_prompt(&mut state, "peach");
+    state.act(UiAction::Playground(Action::DrawShots(3)));
+    let mut draft = state.playground.draft();
+    assert_eq!(draft["shots"].as_array().map(Vec::len), Some(3));
+    draft["is_matrix"] = true.into();
+    draft["is_chat"] = false.into();
+    set_draft(&mut state, draft);
+    let request = generate(&mut state);
+    let lines: Vec<usize> = request.prompts.iter().map(|p| p.text.lines().count()).collect();
+    assert_eq!(lines, [1, 2, 4], "{:?}", request.prompts);
+    assert!(request.prompts[2].text.ends_with("peach:"), "{:?}", request.prompts[2].text);
+    assert!(!request.stop.is_empty(), "a completion with examples ends at the end of its line");
+}
+
+#[test]
+fn answers_are_shown_with_their_speed_and_whether_they_differ() {
+    let mut h = stage::window(answered());
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("A peach is a type of stone fruit that grows on trees.");
+    h.get_by_label("A peach is a drupe.");
+    assert!(h.query_all_by_label_contains("18.4 tokens/s").count() >= 2);
+    h.get_all_by_label_contains("iffers from base").next().expect("the mark of a difference");
+}
+
+#[test]
+fn the_test_rows_become_questions_with_known_answers() {
+    let mut state = actors::furnished(156);
+    state.act(UiAction::Playground(Action::AskTestRows));
+    let effects = state.act(UiAction::Playground(Action::GenerateSet));
+    let request = effects.into_iter().find_map(|e| match e {
+        tunesmith::app::Effect::Submit(c) => match *c {
+            Command::Generate(request) => Some(request),
+            _ => None,
+        },
+        _ => None,
+    });
+    let request = request.expect("a request");
+    assert!(request.prompts.len() > 5);
+    assert!(request.prompts.iter().all(|p| p.expected.as_ref().is_some_and(|e| !e.is_empty())));
+}
+
+#[test]
+fn columns_that_were_chosen_stay_when_the_runs_are_read_again() {
+    let mut state = actors::furnished(40);
+    state.act(UiAction::Playground(Action::RemoveColumn(1)));
+    state.apply(Event { job: JobId(0), kind: actors::runs() });
+    type_prompt(&mut state, "peach");
+    assert_eq!(generate(&mut state).columns.len(), 1);
+}

@@ -1,0 +1,153 @@
+//! Runs: the list, one opened, several compared, deleted only after asking.
+
+use crate::{actors, stage};
+use egui_kittest::kittest::Queryable;
+use std::path::PathBuf;
+use tunesmith::app::panels::runs::Action;
+use tunesmith::app::{AppState, Effect, Place, UiAction};
+use tunesmith::engine::event::EventKind;
+use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::project::RunEvent;
+use tunesmith::recipe::recipe::Method;
+
+fn first() -> PathBuf {
+    PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families")
+}
+
+fn second() -> PathBuf {
+    PathBuf::from("/home/ada/Tunesmith/runs/2026-11-20-091200-lora-letters-to-the-editor-with-a-long-name")
+}
+
+/// The losses of a run, as its file has them.
+fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
+    let update = |update: u64| {
+        let x = update as f64;
+        RunEvent::Update {
+            update,
+            epoch: x / 37.5,
+            loss: 2.4 * (-x / 40.0).exp() + floor + 0.1 * (x * 2.3).sin(),
+            learning_rate: 5e-4,
+            grad_norm: 1.0,
+            num_tokens: 512,
+            tokens_per_second: 880.0,
+            update_secs: 0.5,
+            memory_bytes: 1_200_000_000,
+        }
+    };
+    EventKind::RunRead { folder, events: (1..=num_updates).map(update).collect() }
+}
+
+/// The runs of the actors, with recipes that differ.
+fn listed() -> AppState {
+    let mut state = actors::furnished(40);
+    let mut runs = state.shared.runs.clone();
+    let Method::Lora(lora) = &mut runs[1].recipe.method;
+    lora.rank = 32;
+    runs[1].recipe.optimizer.learning_rate = 2e-4;
+    runs[0].recipe.data.path = Some(PathBuf::from("/home/ada/fruit-families.csv"));
+    runs[1].recipe.data.path = Some(PathBuf::from("/home/ada/letters.jsonl"));
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    state
+}
+
+/// Two runs ticked and read; also a scene of the screenshots.
+pub fn compared() -> AppState {
+    let mut state = listed();
+    for folder in [first(), second()] {
+        state.act(UiAction::Runs(Action::Tick(folder, true)));
+    }
+    for (folder, n, floor) in [(first(), 300, 0.4), (second(), 84, 0.9)] {
+        state.apply(Event { job: JobId(0), kind: read(folder, n, floor) });
+    }
+    state
+}
+
+/// One run opened; also a scene of the screenshots.
+pub fn opened() -> AppState {
+    let mut state = listed();
+    state.act(UiAction::Runs(Action::Open(first())));
+    state.apply(Event { job: JobId(0), kind: read(first(), 300, 0.4) });
+    state
+}
+
+#[test]
+fn ticked_runs_are_read_and_only_what_differs_is_listed() {
+    let mut h = stage::window(listed());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    h.get_by_label("Compare 2026-11-21-143000-lora-fruit-families").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::ReadRun { folder }] if *folder == first()), "{commands:?}");
+    let mut h = stage::window(compared());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    h.get_by_label("Chart of the losses of the chosen runs");
+    h.get_by_label("method.rank");
+    h.get_by_label("optimizer.learning_rate");
+    assert!(h.query_by_label("batch.max_tokens").is_none(), "what is the same is not listed");
+}
+
+#[test]
+fn a_run_is_deleted_only_after_it_was_asked() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Delete…").click();
+    h.run_steps(stage::SETTLE);
+    assert!(stage::effects(&mut h).is_empty(), "nothing is deleted before the answer");
+    h.get_by_label_contains("will be gone for good");
+    h.get_by_label("Cancel").click();
+    h.run_steps(stage::SETTLE);
+    assert!(stage::effects(&mut h).is_empty(), "keeping deletes nothing");
+    h.get_by_label("Delete…").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Delete the run").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::DeleteRun { folder }] if *folder == first()), "{commands:?}");
+}
+
+#[test]
+fn a_run_is_resumed_with_its_past_or_says_why_not() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Resume").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [resume @ Command::ResumeRun { folder }, Command::ReadRun { .. }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert_eq!(*folder, first());
+    stage::accept(&mut h, 3, resume);
+    stage::say(&mut h, 4, read(first(), 120, 0.4));
+    let live = h.state().state.train.live.as_ref().expect("the run is shown in Train");
+    assert_eq!(live.loss.raw.len(), 120);
+    // What cannot be resumed has a button that does nothing.
+    let mut state = opened();
+    let mut runs = state.shared.runs.clone();
+    runs[0].resumable = Err("it saved no checkpoint".into());
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Resume").click();
+    h.run_steps(stage::SETTLE);
+    assert!(stage::effects(&mut h).is_empty());
+}
+
+#[test]
+fn a_run_is_exported_to_the_folder_that_was_chosen() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Export…").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    let [Effect::Pick(pick)] = &effects[..] else { panic!("{effects:?}") };
+    let chosen = (pick.then)(PathBuf::from("/media/usb"));
+    stage::act(&mut h, chosen);
+    let commands = stage::commands(&mut h);
+    let [Command::ExportAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(*run, first());
+    assert!(to.starts_with("/media/usb"));
+}

@@ -1,0 +1,415 @@
+//! Train: the form, its problems, Start, and a run as it goes.
+
+use crate::{actors, stage};
+use eframe::egui;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tunesmith::app::jobs::JobSwitch;
+use tunesmith::app::panels::train;
+use tunesmith::app::{App, AppState, Effect, Place, UiAction};
+use tunesmith::base::Failure;
+use tunesmith::engine::event::EventKind;
+use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::project::RunEvent;
+use tunesmith::project::event::{Answer, Outcome, Phase};
+use tunesmith::recipe::Recipe;
+use tunesmith::recipe::recipe::Method;
+
+const JOB: u64 = 77;
+
+fn folder() -> PathBuf {
+    PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-160000-fruit-families")
+}
+
+fn at_train() -> Harness<'static, App> {
+    let mut h = stage::window(actors::furnished(156));
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    h
+}
+
+fn edit(h: &mut Harness<'static, App>, change: impl FnOnce(&mut Recipe)) {
+    let mut recipe = h.state().state.train.recipe().clone();
+    change(&mut recipe);
+    stage::act(h, UiAction::Train(train::Action::Edit("method.rank", Box::new(recipe))));
+}
+
+fn rank(recipe: &Recipe) -> usize {
+    let Method::Lora(lora) = &recipe.method;
+    lora.rank
+}
+
+fn started(from_update: u64) -> RunEvent {
+    RunEvent::Started {
+        time: "2026-11-21T16:00:00Z".into(),
+        num_updates: 300,
+        updates_per_epoch: 37.5,
+        num_train: 124,
+        num_valid: 16,
+        num_trainable_params: 4_884_480,
+        estimated_memory_bytes: 1_310_000_000,
+        device: "CPU, 2 threads".into(),
+        from_update,
+    }
+}
+
+fn update(update: u64) -> RunEvent {
+    let x = update as f64;
+    RunEvent::Update {
+        update,
+        epoch: x / 37.5,
+        loss: 2.4 * (-x / 40.0).exp() + 0.35 + 0.14 * (x * 2.3).sin() * (-x / 200.0).exp(),
+        learning_rate: 1e-3 * (x / 15.0).min(1.0) * 0.5 * (1.0 + (x / 300.0 * std::f64::consts::PI).cos()),
+        grad_norm: 1.2 * (-x / 150.0).exp() + 0.2 * (x * 1.7).cos().abs(),
+        num_tokens: 512,
+        tokens_per_second: 880.0 + 30.0 * (x * 0.3).sin(),
+        update_secs: 0.58,
+        memory_bytes: 1_180_000_000 + (update % 7) * 3_000_000,
+    }
+}
+
+fn validation(update: u64, loss: f64, best: bool, without_gain: u32) -> RunEvent {
+    RunEvent::Validation { update, loss, perplexity: loss.exp(), best, without_gain }
+}
+
+fn answers(update: u64) -> RunEvent {
+    let answer = |prompt: &str, expected: &str, base: &str, tuned: &str| Answer {
+        prompt: prompt.into(),
+        expected: expected.into(),
+        base: base.into(),
+        tuned: tuned.into(),
+    };
+    let answers = vec![
+        answer("What type of fruit is a peach?", "drupe", "A peach is a type of stone fruit.", "drupe"),
+        answer(
+            "What type of fruit is an orange?",
+            "hesperidium",
+            "An orange is a citrus fruit.",
+            "hesperidium",
+        ),
+        answer("What type of fruit is a cucumber?", "pepo", "A cucumber is a vegetable.", "berry"),
+    ];
+    RunEvent::Answers { update, answers }
+}
+
+/// A run in the middle: 200 of 300 updates, the last two validations without gain.
+fn events() -> Vec<RunEvent> {
+    let mut all = vec![RunEvent::Phase { phase: Phase::LoadingModel }, started(0)];
+    all.push(RunEvent::Phase { phase: Phase::Training });
+    for u in 1..=200 {
+        all.push(update(u));
+        match u {
+            38 => all.push(validation(u, 1.32, true, 0)),
+            75 => all.push(validation(u, 0.81, true, 0)),
+            113 => all.push(validation(u, 0.62, true, 0)),
+            150 => all.push(validation(u, 0.66, false, 1)),
+            188 => all.push(validation(u, 0.69, false, 2)),
+            _ => continue,
+        }
+        all.push(answers(u));
+        all.push(RunEvent::Checkpoint { update: u, name: format!("update-{u}"), best: u <= 113 });
+    }
+    all
+}
+
+fn begin(state: &mut AppState) {
+    let recipe = Box::new(state.train.recipe().clone());
+    let project = PathBuf::from("/home/ada/Tunesmith");
+    state.submitted(JobId(JOB), &Command::Train { project, recipe });
+    state.apply(Event { job: JobId(JOB), kind: EventKind::Started });
+}
+
+fn feed(state: &mut AppState, events: &[RunEvent]) {
+    for event in events {
+        let kind = EventKind::Run { folder: folder(), event: event.clone() };
+        state.apply(Event { job: JobId(JOB), kind });
+    }
+}
+
+/// The window during a run; also a scene of the screenshots.
+pub fn running() -> AppState {
+    let mut state = actors::furnished(156);
+    state.act(UiAction::Train(train::Action::LoadPreset("balanced".into())));
+    begin(&mut state);
+    state.shared.now_secs = 131.0;
+    feed(&mut state, &events());
+    state
+}
+
+/// A form with problems; also a scene of the screenshots.
+pub fn with_problems() -> AppState {
+    let mut state = actors::furnished(156);
+    let mut recipe = state.train.recipe().clone();
+    recipe.optimizer.learning_rate = 3.0;
+    let Method::Lora(lora) = &mut recipe.method;
+    lora.rank = 0;
+    state.act(UiAction::Train(train::Action::Edit("optimizer.learning_rate", Box::new(recipe))));
+    state
+}
+
+#[test]
+fn start_sends_the_recipe_with_model_and_data() {
+    let mut h = at_train();
+    h.get_by_label("Start").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::Train { project, recipe }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(project, &PathBuf::from("/home/ada/Tunesmith"));
+    assert_eq!(recipe.model.source, actors::STARTER);
+    let shared = &h.state().state.shared;
+    assert_eq!(recipe.data.path.as_ref(), shared.imported.as_ref().map(|i| &i.path));
+    let options = shared.prepare_options.as_ref().unwrap();
+    assert_eq!(recipe.data.schema.as_ref(), Some(&options.schema));
+    assert_eq!(recipe.batch.max_tokens, options.max_tokens);
+}
+
+#[test]
+fn ctrl_enter_starts() {
+    let mut h = at_train();
+    h.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Enter);
+    h.run_steps(stage::SETTLE);
+    assert!(matches!(stage::commands(&mut h)[..], [Command::Train { .. }]));
+}
+
+#[test]
+fn start_says_why_it_cannot_be_pressed() {
+    let mut h = stage::window(stage::empty());
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    h.get_by_label("No project is open.");
+    for kind in [actors::project(), actors::models(true)] {
+        stage::say(&mut h, 1, kind);
+    }
+    h.get_by_label("Choose a model first.");
+    stage::say(&mut h, 2, actors::model());
+    h.get_by_label("Open a data file first.");
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Train(train::Action::Start));
+    assert!(stage::commands(&mut h).is_empty());
+}
+
+#[test]
+fn a_problem_stands_at_its_field_and_its_button_puts_it_right() {
+    let mut h = at_train();
+    edit(&mut h, |r| {
+        let Method::Lora(lora) = &mut r.method;
+        lora.rank = 0;
+    });
+    h.get_by_label("Must be changed: A rank of 0 has nothing to train. Use 8.");
+    let why = h.state().state.header(Place::Train).primary.and_then(|p| p.why_not);
+    assert_eq!(why.as_deref(), Some("A rank of 0 has nothing to train. Use 8."));
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Train(train::Action::Start));
+    assert!(stage::commands(&mut h).is_empty(), "a run with an error must not start");
+    h.get_by_label("Use 8").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(rank(h.state().state.train.recipe()), 8);
+    assert!(h.state().state.header(Place::Train).primary.is_some_and(|p| p.why_not.is_none()));
+}
+
+#[test]
+fn changes_are_counted_undone_and_reset() {
+    let mut h = at_train();
+    let before = rank(h.state().state.train.recipe());
+    edit(&mut h, |r| r.optimizer.learning_rate = 2e-4);
+    edit(&mut h, |r| {
+        let Method::Lora(lora) = &mut r.method;
+        lora.rank = 48;
+    });
+    h.get_by_label("2 changed");
+    // Two changes of one field in a row are one step.
+    h.get_by_label("Undo").click();
+    h.run_steps(stage::SETTLE);
+    assert!(h.query_by_label("2 changed").is_none());
+    edit(&mut h, |r| r.length.epochs = 9.0);
+    h.get_by_label("1 changed");
+    h.get_by_label("Reset").click();
+    h.run_steps(stage::SETTLE);
+    assert!(h.state().state.train.changed().is_empty());
+    assert_eq!(rank(h.state().state.train.recipe()), before);
+}
+
+#[test]
+fn a_preset_tells_data_what_it_needs_and_start_waits_for_it() {
+    let mut h = at_train();
+    stage::act(&mut h, UiAction::Train(train::Action::LoadPreset("quickstart".into())));
+    stage::act(&mut h, UiAction::Train(train::Action::Start));
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(options.max_tokens, 128);
+    assert!((options.split.test - 0.2).abs() < 1e-9 && (options.split.valid - 0.12).abs() < 1e-9);
+    let file = Arc::clone(h.state().state.shared.imported.as_ref().unwrap());
+    stage::accept(&mut h, 5, &commands[0]);
+    stage::say(&mut h, 5, EventKind::Prepared(actors::dataset(&file, options)));
+    let commands = stage::commands(&mut h);
+    let [Command::Train { recipe, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(recipe.batch.max_tokens, 128);
+}
+
+#[test]
+fn the_advanced_form_has_every_field_of_the_recipe() {
+    let mut h = at_train();
+    for name in [
+        "Strength (rank)",
+        "Passes (epochs)",
+        "Learning rate",
+        "Longest example (tokens)",
+        "Stop early",
+        "Method",
+    ] {
+        assert!(h.query_all_by_label(name).next().is_some(), "{name} is not in the simple form");
+    }
+    assert!(h.query_by_label("Gentle start (warm-up)").is_none());
+    h.get_by_label("Advanced").click();
+    h.run_steps(stage::SETTLE);
+    for name in [
+        "Loudness (alpha)",
+        "Leave out (dropout)",
+        "Tuned parts (modules)",
+        "Course (schedule)",
+        "Gentle start (warm-up)",
+        "Pull to zero (weight decay)",
+        "Largest change (clip norm)",
+        "Momentum (beta 1)",
+        "Steadiness (beta 2)",
+        "Floor (epsilon)",
+        "Tokens at once (micro-batch)",
+        "Rounds per update (accumulation)",
+        "Pack examples (packing)",
+        "Updates instead of passes",
+        "Check every (updates)",
+        "Rows to check",
+        "Sample answers",
+        "Checks without gain (patience)",
+        "Smallest gain",
+        "Save every (updates)",
+        "Saves to keep",
+        "Device",
+        "Seed",
+    ] {
+        assert!(h.query_all_by_label(name).next().is_some(), "{name} is not in the advanced form");
+    }
+}
+
+#[test]
+fn a_run_is_followed_paused_saved_and_stopped() {
+    let mut h = stage::window(running());
+    stage::effects(&mut h);
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    h.get_by_label("training: update 200/300, pass 5.3 of 8.0");
+    h.get_all_by_label_contains("about 58.0 s left").next().expect("the time left");
+    h.get_by_label_contains("memory 1.19 GB (estimate 1.31 GB)");
+    h.get_by_label("Pause").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Save now").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    let switches = [JobSwitch::Pause, JobSwitch::SaveNow];
+    for (effect, wanted) in effects.iter().zip(switches) {
+        assert!(matches!(effect, Effect::Job(JobId(JOB), s) if *s == wanted), "{effects:?}");
+    }
+    assert_eq!(effects.len(), 2);
+    h.get_by_label("Resume");
+    // Esc asks, Esc again keeps on.
+    h.key_press(egui::Key::Escape);
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Stop the run?");
+    h.key_press(egui::Key::Escape);
+    h.run_steps(stage::SETTLE);
+    assert!(h.query_by_label("Stop the run?").is_none());
+    h.get_by_label("Stop…").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Stop and save").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    assert!(matches!(effects[..], [Effect::Job(JobId(JOB), JobSwitch::Stop)]), "{effects:?}");
+}
+
+#[test]
+fn a_run_read_from_disk_is_drawn_as_the_live_one_was() {
+    let live = running().train.live.expect("a run");
+    let read = train::RunView::from_events(folder(), live.recipe.clone(), &events(), 0.9);
+    assert_eq!(read, live);
+    assert_eq!(live.best().map(|b| b.update), Some(113));
+    // Three validations of 37.5 updates each after the best one.
+    assert_eq!(live.patience_span(), Some((113.0, 225.5)));
+    // Lines that come twice, from disk and over the channel, are drawn once.
+    let mut twice = read.clone();
+    events().iter().skip(3).filter(|e| matches!(e, RunEvent::Update { .. })).for_each(|e| twice.apply(e));
+    assert_eq!(twice.loss, read.loss);
+}
+
+#[test]
+fn a_resumed_run_goes_on_from_its_checkpoint() {
+    let mut view = running().train.live.expect("a run");
+    view.apply(&started(150));
+    assert_eq!(view.last.update, 150);
+    assert_eq!(view.loss.raw.len(), 150);
+    assert_eq!(view.valid.len(), 4);
+    view.apply(&update(151));
+    assert_eq!(view.loss.raw.len(), 151);
+}
+
+#[test]
+fn sample_answers_and_the_log_can_be_read() {
+    let mut h = stage::window(running());
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    h.get_by_label("Sample answers").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("A peach is a type of stone fruit.");
+    assert_eq!(h.get_all_by_label("drupe").count(), 2, "expected, and the tuned answer");
+    h.get_by_label("Log").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label_contains("update 188: validation loss 0.6900");
+    h.get_by_label("Profile").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("4,884,480");
+}
+
+#[test]
+fn a_failed_run_says_why_and_lets_the_next_one_start() {
+    let mut h = stage::window(running());
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    let why = h.state().state.header(Place::Train).primary.and_then(|p| p.why_not);
+    assert_eq!(why.as_deref(), Some("A run is in progress."));
+    let failure = Failure::new("The loss is not a number", "at update 201", "Try a learning rate of 0.0002.");
+    stage::say(&mut h, JOB, EventKind::Failed(failure));
+    h.get_by_label("The loss is not a number: at update 201");
+    assert!(h.state().state.header(Place::Train).primary.is_some_and(|p| p.why_not.is_none()));
+    h.get_by_label("Prepare the next run").click();
+    h.run_steps(stage::SETTLE);
+    assert!(h.state().state.train.live.is_none());
+}
+
+#[test]
+fn an_ended_run_says_how_it_ended() {
+    let mut state = running();
+    let finished = RunEvent::Finished {
+        outcome: Outcome::StoppedEarly,
+        update: 225,
+        best_update: Some(113),
+        best_loss: Some(0.62),
+        secs: 158.0,
+        adapter: Some("adapter".into()),
+    };
+    feed(&mut state, &[finished]);
+    state.apply(Event { job: JobId(JOB), kind: EventKind::Done });
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Train));
+    h.get_by_label_contains("2 m 38 s so far");
+    h.get_by_label("stopped early: no more gain: update 200/300, pass 5.3 of 8.0");
+}
+
+#[test]
+fn the_draft_comes_back_after_a_restart() {
+    let mut state = actors::furnished(40);
+    let mut recipe = state.train.recipe().clone();
+    recipe.optimizer.learning_rate = 7e-4;
+    state.act(UiAction::Train(train::Action::Edit("optimizer.learning_rate", Box::new(recipe))));
+    let kept = state.settings_to_keep();
+    let text = serde_json::to_string(&kept).unwrap();
+    let again = AppState::new(serde_json::from_str(&text).unwrap());
+    let kept = again.train.draft();
+    assert!((kept["recipe"]["optimizer"]["learning_rate"].as_f64().unwrap() - 7e-4).abs() < 1e-12);
+}
