@@ -50,6 +50,8 @@ pub struct Example {
     pub is_finished: bool,
     /// The newest job that belongs to the step.
     job: Option<JobId>,
+    /// Whether that job prepares data, which another one may overtake.
+    is_preparing: bool,
     run_folder: Option<PathBuf>,
 }
 
@@ -136,11 +138,12 @@ impl Example {
             (self.step, command),
             (Some(Step::Model), Command::DownloadModel { .. } | Command::InspectModel { .. })
                 | (Some(Step::Sample), Command::Import { .. })
-                | (Some(Step::Sample | Step::Prepare), Command::Prepare { .. })
+                | (Some(Step::Sample | Step::Prepare | Step::Train), Command::Prepare { .. })
                 | (Some(Step::Train), Command::Train { .. })
         );
         if belongs && self.is_running() {
             self.job = Some(job);
+            self.is_preparing = matches!(command, Command::Prepare { .. });
         }
     }
 
@@ -154,8 +157,10 @@ impl Example {
             (_, EventKind::Failed(failure)) if is_ours => {
                 self.failure = Some(format!("{}. {}", failure.title, failure.hint));
             }
-            (Some(Step::Train), EventKind::Stopped) if is_ours => self.stop(),
-            (Some(step), EventKind::Stopped) if is_ours && step != Step::Prepare => self.stop(),
+            (Some(Step::Train), EventKind::Stopped) if is_ours && !self.is_preparing => self.stop(),
+            (Some(Step::Model | Step::Sample), EventKind::Stopped) if is_ours && !self.is_preparing => {
+                self.stop();
+            }
             (Some(Step::Model), EventKind::Model(info)) if info.source == shared.model_source => {
                 return self.enter(Step::Sample, shared);
             }
@@ -164,7 +169,9 @@ impl Example {
             (Some(Step::Train), EventKind::Run { folder, .. }) if is_ours => {
                 self.run_folder = Some(folder.clone());
             }
-            (Some(Step::Train), EventKind::Done) if is_ours => return self.enter(Step::Compare, shared),
+            (Some(Step::Train), EventKind::Done) if is_ours && !self.is_preparing => {
+                return self.enter(Step::Compare, shared);
+            }
             _ => {}
         }
         Vec::new()
