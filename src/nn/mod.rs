@@ -10,6 +10,7 @@
 //! `backward` is the oracle in tests.
 
 pub mod kernels;
+pub mod peak;
 pub mod profile;
 pub mod tape;
 pub mod ops;

@@ -14,7 +14,7 @@ pub fn linear(tape: &Tape, x: &Node, weight: &Tensor, bias: Option<&Tensor>) -> 
 }
 
 /// `x Wᵀ + bias`: x [n, i], weight [o, i], bias [o] -> [n, o].
-pub(super) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::nn) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (n, o) = (x.dim(0)?, weight.dim(0)?);
     let bias_numbers = bias.map(Numbers::of);
     if let (Some(x), Some(w)) = (Numbers::of(x), Numbers::of(weight)) {

@@ -19,6 +19,7 @@ pub use dropout::{Dropout, dropout};
 pub use elementwise::{add, swiglu};
 pub use embedding::embedding;
 pub use linear::linear;
+pub(super) use linear::product;
 pub use linear_cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
 pub use rms_norm::rms_norm;

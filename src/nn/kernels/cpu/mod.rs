@@ -3,6 +3,7 @@
 //!
 //! Operations ask [`Numbers::of`] whether their tensors are such slices, and use the portable form where they are not.
 
+pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod elementwise;
