@@ -69,6 +69,31 @@ fn csv_with_quoted_line_breaks_keeps_lines_right() {
     assert_eq!((imported.ledger.num_read, imported.ledger.num_kept()), (2, 2));
 }
 
+/// Every text format counts lines that end as on the Mac of old, with a carriage return alone.
+#[test]
+fn carriage_returns_alone_end_lines_too() {
+    let old = |name: &str, text: &str| {
+        let unix = read(name, text).unwrap();
+        let mac = read(name, text.replace('\n', "\r")).unwrap();
+        assert_eq!(
+            (mac.format, content(&mac), &mac.table.lines),
+            (unix.format, content(&unix), &unix.table.lines)
+        );
+        assert_eq!(malformed(&mac), malformed(&unix));
+        let wide =
+            read(name, utf16(&format!("\u{feff}{}", text.replace('\n', "\r")), u16::to_le_bytes)).unwrap();
+        assert_eq!((content(&wide), &wide.table.lines), (content(&unix), &unix.table.lines));
+        unix.table.lines
+    };
+    assert_eq!(old("a.csv", "prompt,completion\n\"one\ntwo\",x\n\nthree,y\nragged\nfour,z\n"), [2, 5, 7]);
+    assert_eq!(old("a.csv", "sep=;\nfruit;kind\na;b\n"), [3]);
+    assert_eq!(old("a.jsonl", "{\"a\": 1}\n\n{\"a\": 2}\n{bad\n{\"a\": 3}"), [1, 3, 5]);
+    assert_eq!(old("a.json", "[\n{\"a\": 1},\n\n{\"a\":\n2}\n]"), [2, 4]);
+    assert_eq!(old("a.txt", "One\ntwo\n\n\nThree\n"), [1, 5]);
+    assert_eq!(old("a.txt", "One\ntwo\nthree"), [1, 2, 3]);
+    assert_eq!(old("data", "a,b\n1,2\n3,4\n"), [2, 3]);
+}
+
 #[test]
 fn separators_are_recognised() {
     for (separator, name) in
