@@ -6,6 +6,7 @@ mod shield;
 use super::mask::TrainOn;
 use super::{DataError, Example, Message, Tokeniser};
 use chat::ChatTemplate;
+use jiff::civil::DateTime;
 use shield::Shield;
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,6 +77,13 @@ impl Template {
     pub fn guarding(mut self, specials: &[String]) -> Self {
         self.specials = specials.to_vec();
         self
+    }
+
+    /// The same template at another time: what it writes of the date is that of `now`.
+    #[must_use]
+    pub fn dated(&self, now: DateTime) -> Self {
+        let chat = self.chat.as_ref().map(|chat| Arc::new(chat.dated(now)));
+        Self { chat, ..self.clone() }
     }
 
     pub fn has_chat(&self) -> bool {

@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         let mut prompts = Vec::new();
         for row in chosen {
             let example = &self.dataset.rows[row].example;
-            if let Ok((prompt, expected)) = self.model.template.example_prompt(example, chat) {
+            if let Ok((prompt, expected)) = self.dataset.template.example_prompt(example, chat) {
                 prompts.push((prompt, expected.unwrap_or_default()));
             }
         }

@@ -358,6 +358,37 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     assert!(!String::from_utf8(output.stdout).unwrap().contains("\"event\":\"update\""));
 }
 
+/// Some chat templates write the date: a run that is resumed on another day shall see the rows it began with.
+#[test]
+fn a_resumed_run_keeps_the_date_it_began_on() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let source = "{{ '<|im_start|>' + strftime_now('%Y-%m-%d') + '\n' }}{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}";
+    let settings = serde_json::json!({ "eos_token": "<|im_end|>", "chat_template": source });
+    stage.file("tiny-llama/tokenizer_config.json", settings.to_string());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[batch]\nmax_tokens = 128\n[length]\nupdates = 4\n\
+             [validation]\nevery_updates = 2\nnum_answers = 1\n[checkpoint]\nevery_updates = 2\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let days = |args: &[&str]| {
+        let output = stage.run(args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let metrics = std::fs::read_to_string(stage.path("run/metrics.jsonl")).unwrap();
+        let events = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let prompts = events.filter(|e| e["event"] == "answers").map(|e| e["answers"][0]["prompt"].clone());
+        prompts.map(|p| p.as_str().unwrap()["<|im_start|>".len()..][..10].to_string()).collect::<Vec<_>>()
+    };
+    let began = stage.path("run/began.txt");
+    let first = days(&["train", "--recipe", &recipe, "--out", "run"]);
+    assert_eq!(first, vec![std::fs::read_to_string(&began).unwrap()[..10].to_string(); 2]);
+    std::fs::remove_dir_all(stage.path("run/checkpoints/update-000004")).unwrap();
+    std::fs::write(&began, "2001-02-03T04:05:06\n").unwrap();
+    assert_eq!(days(&["train", "--resume", "--out", "run"]), [first[0].as_str(), "2001-02-03"]);
+}
+
 #[test]
 fn an_answer_is_the_same_for_the_same_seed() {
     let stage = Stage::new();

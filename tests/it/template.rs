@@ -233,6 +233,15 @@ fn python_functions_and_json_are_written_as_in_python() {
 }
 
 #[test]
+fn the_date_of_a_template_can_be_held() {
+    let source = "{% macro day() %}{{ strftime_now('%-d %b %Y %H:%M') }}{% endmacro %}{{ day() }}";
+    let template = Template::chat(source, "", "").unwrap();
+    let held = template.dated("2001-02-03T04:05:06".parse().unwrap());
+    assert_eq!(held.prompt(&[]).unwrap().text, "3 Feb 2001 04:05");
+    assert_ne!(template.prompt(&[]).unwrap().text, "3 Feb 2001 04:05");
+}
+
+#[test]
 fn hostile_templates_end_with_a_reason_in_bounded_memory() {
     let render = |source: &str, content: &str| -> Result<String, DataError> {
         Ok(Template::chat(source, "", "")?.prompt(&[Message::new("user", content)])?.text)
