@@ -525,6 +525,10 @@ fn archives_are_bounded_and_known() {
         archive.finish().unwrap().into_inner()
     };
     refused(read("a.xlsx", zip(&["photo.jpg"], 10)), "not an Excel workbook");
+    refused(
+        read("a.ods", zip(&["mimetype", "content.xml", "META-INF/manifest.xml"], 10)),
+        "OpenDocument file",
+    );
     refused(read("a.xlsx", zip(&["[Content_Types].xml", "xl/workbook.xml"], 10)), "(");
     refused(read("a.xlsx", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), "not an Excel workbook");
 }
