@@ -471,6 +471,30 @@ fn excel_gives_the_first_sheet_with_data() {
     assert_eq!(imported.table.lines, [2, 3, 5]);
 }
 
+/// A column's size counts its dictionary, which lies before its data pages.
+#[test]
+fn parquet_with_a_large_dictionary_is_whole() {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema =
+        parquet::schema::parser::parse_message_type("message m { required binary text (UTF8); }").unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema.into(), Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let texts: Vec<ByteArray> =
+        (0..5000).map(|i| format!("a text of its own, no. {i}").as_str().into()).collect();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let imported = read("a.parquet", bytes).unwrap();
+    assert_eq!(
+        (imported.table.num_rows(), imported.table.cell(4999, 0)),
+        (5000, "a text of its own, no. 4999")
+    );
+}
+
 /// Damaged files of every kind: cut at many places, and with bits flipped. No panic gets out, and no import
 /// of what was cut is called whole.
 #[test]

@@ -79,7 +79,10 @@ fn check_sizes<R: parquet::file::reader::ChunkReader + 'static>(
         for column in group.columns() {
             let (packed, unpacked) = (column.compressed_size(), column.uncompressed_size());
             let name = column.column_path();
-            let (start, length) = (column.data_page_offset(), packed);
+            // A dictionary lies before the pages that refer to it; some writers say 0 where there is none.
+            let dictionary = column.dictionary_page_offset().filter(|at| *at > 0);
+            let start = column.data_page_offset().min(dictionary.unwrap_or(i64::MAX));
+            let length = packed;
             let fits = start >= 0 && length >= 0 && start.saturating_add(length) as u64 <= job.num_bytes;
             if !fits {
                 return Err(
