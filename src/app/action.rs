@@ -53,6 +53,10 @@ pub enum UiAction {
 /// What belongs to no place: the palette, notices, jobs, the theme, leaving.
 #[derive(Debug, Clone)]
 pub enum FrameAction {
+    /// Open the project in this folder, or begin one there.
+    OpenProject(PathBuf),
+    /// Ask for the folder with the system's dialog.
+    PickProject,
     /// Ctrl+O: choose a data file.
     OpenData,
     /// Ctrl+L: type the path of a model (in Model) or of a data file.

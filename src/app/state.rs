@@ -3,6 +3,7 @@
 use super::action::{Effect, FrameAction, Leaving, Pick, PickWhat, Place, Question, UiAction};
 use super::frame::palette;
 use super::jobs::JobSwitch;
+use super::keep::Keeper;
 use super::notices::{Notice, Notices};
 use super::panels::{data, home, model, playground, runs, train};
 use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
@@ -13,17 +14,16 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What is remembered from one start to the next, with the drafts of every place.
+/// What is remembered from one start to the next. What belongs to a project lies in its folder, see `keep`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     pub theme: ThemePreference,
     /// The project that was open.
     pub project: Option<PathBuf>,
+    /// Projects that were opened, newest first.
+    pub recent_projects: Vec<PathBuf>,
     pub place: Place,
-    pub model_source: String,
-    /// What was typed in a place and is not on disk otherwise, by the name of the place.
-    pub drafts: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// What lies over the window.
@@ -54,25 +54,16 @@ pub struct AppState {
     pub notices: Notices,
     pub settings: Settings,
     pub overlay: Overlay,
-    /// The window closes when this job has ended.
-    pub leaving_after: Option<JobId>,
+    pub keeper: Keeper,
+    /// The window closes when the run has ended and the project is written.
+    pub is_leaving: bool,
 }
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
         let mut state = Self { place: settings.place, ..Self::default() };
-        state.shared.model_source.clone_from(&settings.model_source);
-        if state.shared.model_source.is_empty() {
-            state.shared.model_source = crate::recipe::Recipe::default().model.source;
-        }
-        for (place, draft) in settings.drafts.clone() {
-            match place.as_str() {
-                "data" => state.data.restore(draft),
-                "train" => state.train.restore(draft),
-                "playground" => state.playground.restore(draft),
-                _ => {}
-            }
-        }
+        state.shared.model_source = crate::recipe::Recipe::default().model.source;
+        state.shared.recent_projects.clone_from(&settings.recent_projects);
         state.settings = settings;
         state.sync();
         state
@@ -83,20 +74,11 @@ impl AppState {
         vec![Effect::submit(Command::OpenProject { folder: project }), Effect::submit(Command::ListModels)]
     }
 
-    /// The settings to keep, with the drafts as they are now.
     pub fn settings_to_keep(&self) -> Settings {
         let mut kept = self.settings.clone();
         kept.place = self.place;
-        kept.model_source.clone_from(&self.shared.model_source);
         kept.project = self.shared.project.as_ref().map(|p| p.folder.clone()).or(kept.project);
-        kept.drafts = [
-            ("data", self.data.draft()),
-            ("train", self.train.draft()),
-            ("playground", self.playground.draft()),
-        ]
-        .into_iter()
-        .map(|(place, draft)| (place.to_string(), draft))
-        .collect();
+        kept.recent_projects.clone_from(&self.shared.recent_projects);
         kept
     }
 
@@ -116,14 +98,18 @@ impl AppState {
             UiAction::Runs(a) => self.runs.act(a, &self.shared),
             UiAction::Playground(a) => self.playground.act(a, &self.shared),
         };
+        self.keeper.touch(self.shared.now_secs);
         self.sync();
         self.settle(effects)
     }
 
     /// What the engine said. Returns what reaches the world.
     pub fn apply(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = match &event.kind {
+            EventKind::Project(project) => self.recall(project),
+            _ => Vec::new(),
+        };
         self.take_in(&event);
-        let mut effects = Vec::new();
         if let EventKind::Failed(failure) = &event.kind {
             self.notices.add(Notice::failure(failure), self.shared.now_secs);
         }
@@ -136,8 +122,9 @@ impl AppState {
         self.sync();
         effects.extend(self.home.apply(&event, &self.shared));
         self.shared.jobs.apply(&event);
-        if self.leaving_after.is_some_and(|job| self.shared.jobs.get(job).is_none()) {
-            self.leaving_after = None;
+        self.keeper.apply(&event);
+        if self.is_leaving && !self.keeper.is_writing() && self.shared.jobs.training().is_none() {
+            self.is_leaving = false;
             effects.push(Effect::Quit);
         }
         self.settle(effects)
@@ -155,6 +142,7 @@ impl AppState {
     /// A command was given to the engine, which calls it `job`.
     pub fn submitted(&mut self, job: JobId, command: &Command) {
         self.shared.jobs.submitted(job, command, self.shared.now_secs);
+        self.keeper.submitted(job, command);
         self.home.submitted(job, command);
         self.model.submitted(job, command);
         self.data.submitted(job, command);
@@ -163,13 +151,14 @@ impl AppState {
         self.playground.submitted(job, command);
     }
 
-    /// Time goes on; good news fades.
-    pub fn tick(&mut self, now_secs: f64, machine: Option<Machine>) {
+    /// Time goes on: good news fades, what was typed is written. Returns what reaches the world.
+    pub fn tick(&mut self, now_secs: f64, machine: Option<Machine>) -> Vec<Effect> {
         self.shared.now_secs = now_secs;
         if let Some(machine) = machine {
             self.shared.machine = machine;
         }
         self.notices.sweep(now_secs);
+        self.autosave().into_iter().collect()
     }
 
     pub fn header(&self, place: Place) -> Header {
@@ -242,6 +231,7 @@ impl AppState {
             EventKind::Imported(imported) => {
                 shared.imported = Some(Arc::clone(imported));
                 shared.dataset = None;
+                self.keeper.touch(shared.now_secs);
             }
             EventKind::Prepared(dataset) => shared.dataset = Some(Arc::clone(dataset)),
             EventKind::Runs(runs) => shared.runs.clone_from(runs),
@@ -257,12 +247,17 @@ impl AppState {
             self.shared.tokeniser = None;
             self.shared.dataset = None;
         }
-        self.shared.prepare_options = self.data.options().cloned();
         self.shared.import_options = self.data.import_options().clone();
+        if self.shared.prepare_options.as_ref() != self.data.options() {
+            self.shared.prepare_options = self.data.options().cloned();
+            self.train.look_again(&self.shared);
+        }
     }
 
     fn act_frame(&mut self, action: FrameAction) -> Vec<Effect> {
         match action {
+            FrameAction::OpenProject(folder) => return self.open_other(folder),
+            FrameAction::PickProject => return vec![pick_project()],
             FrameAction::OpenData => return vec![pick_data()],
             FrameAction::TypePath => return self.type_path(),
             FrameAction::Dropped(path) => return vec![Effect::Act(opened(path))],
@@ -290,8 +285,8 @@ impl AppState {
                 return vec![Effect::SetTheme(theme)];
             }
             FrameAction::CloseRequested => {
-                if self.shared.jobs.training().is_none() {
-                    return vec![Effect::Quit];
+                if self.shared.jobs.training().is_none() || self.is_leaving {
+                    return self.leave_when_kept();
                 }
                 self.overlay = Overlay::Leave;
             }
@@ -373,13 +368,31 @@ impl AppState {
             Leaving::StopAndSave => JobSwitch::Stop,
             Leaving::Discard => JobSwitch::Discard,
         };
-        match self.shared.jobs.training().map(|j| j.id) {
-            Some(job) => {
-                self.leaving_after = Some(job);
-                vec![Effect::Job(job, switch)]
-            }
-            None => vec![Effect::Quit],
+        let run = self.shared.jobs.training().map(|j| Effect::Job(j.id, switch));
+        run.into_iter().chain(self.leave_when_kept()).collect()
+    }
+
+    /// Closes the window once the run has ended and the project is written. Asked again, it closes at once.
+    fn leave_when_kept(&mut self) -> Vec<Effect> {
+        let kept = self.remember();
+        let is_kept = kept.is_none() && !self.keeper.is_writing();
+        if self.is_leaving || (is_kept && self.shared.jobs.training().is_none()) {
+            return vec![Effect::Quit];
         }
+        self.is_leaving = true;
+        // Writing waits for what was begun before it: nobody waits for a download to close a window.
+        let others = self.shared.jobs.all().iter().filter(|j| !j.is_training && !j.is_quiet);
+        others.map(|j| Effect::Job(j.id, JobSwitch::Stop)).chain(kept).collect()
+    }
+
+    /// Opens another project; what was typed in this one is written first.
+    fn open_other(&mut self, folder: PathBuf) -> Vec<Effect> {
+        if self.shared.jobs.training().is_some() {
+            return vec![Effect::Say(Notice::info(
+                "A run is in progress: stop it first, then open the project",
+            ))];
+        }
+        self.remember().into_iter().chain(self.open(folder)).collect()
     }
 }
 
@@ -391,6 +404,16 @@ pub fn stop_question(job: JobId) -> Question {
         yes: "Stop and save".into(),
         then: Box::new(UiAction::Frame(FrameAction::Job(job, JobSwitch::Stop))),
     }
+}
+
+/// The dialog for a project: a folder that is one already, or an empty one.
+fn pick_project() -> Effect {
+    Effect::Pick(Pick {
+        title: "Open a project, or choose an empty folder for a new one".into(),
+        what: PickWhat::Folder,
+        filters: Vec::new(),
+        then: |path| UiAction::Frame(FrameAction::OpenProject(path)),
+    })
 }
 
 /// The dialog for a data file.

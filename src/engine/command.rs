@@ -3,6 +3,7 @@
 use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
 use crate::infer::sampler::Sampling;
+use crate::project::folder::Memory;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -46,6 +47,11 @@ pub enum Command {
     // io lane
     OpenProject {
         folder: PathBuf,
+    },
+    /// Keeps what was chosen and typed in the open project.
+    Remember {
+        project: PathBuf,
+        memory: Box<Memory>,
     },
     ListModels,
     /// Reads headers only: parameters, context, template, files.

@@ -20,6 +20,11 @@ impl Carrier for Io {
     fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
         match command {
             Command::OpenProject { folder } => self.open_project(&folder, sink)?,
+            Command::Remember { project, memory } => {
+                if let Some(open) = self.project.as_mut().filter(|open| open.folder() == project) {
+                    open.remember(*memory)?;
+                }
+            }
             Command::ListModels => sink(EventKind::Models(hub::catalogue::list())),
             Command::InspectModel { source } => inspect(source, sink)?,
             Command::DownloadModel { name } => {

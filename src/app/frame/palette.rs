@@ -17,6 +17,7 @@ pub fn frame_items(state: &AppState) -> Vec<PaletteItem> {
         .map(|(place, keys)| PaletteItem::new(format!("Go to {}", place.name()), keys, UiAction::Go(place)))
         .collect();
     items.push(frame("Open a data file…", "Ctrl+O", FrameAction::OpenData));
+    items.push(frame("Open another project, or begin one…", "", FrameAction::PickProject));
     items.push(frame("Type the path of a file", "Ctrl+L", FrameAction::TypePath));
     items.push(frame("Use the light theme", "", FrameAction::SetTheme(ThemePreference::Light)));
     items.push(frame("Use the dark theme", "", FrameAction::SetTheme(ThemePreference::Dark)));

@@ -116,8 +116,13 @@ pub enum Action {
 impl State {
     pub fn act(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
         let effects = self.carry_out(action, shared);
-        self.review = Review::new(&self.draft, shared, &mut self.sight);
+        self.look_again(shared);
         effects
+    }
+
+    /// Something changed that the recipe is checked against.
+    pub fn look_again(&mut self, shared: &Shared) {
+        self.review = Review::new(&self.draft, shared, &mut self.sight);
     }
 
     fn carry_out(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
@@ -323,14 +328,14 @@ impl State {
                 }
             }
             EventKind::Prepared(_) if self.is_start_wanted => {
-                self.review = Review::new(&self.draft, shared, &mut self.sight);
+                self.look_again(shared);
                 effects = vec![Effect::Act(UiAction::Train(Action::Start))];
             }
             EventKind::Failed(_) | EventKind::Stopped if self.is_start_wanted => self.is_start_wanted = false,
             EventKind::Progress { .. } | EventKind::Generation { .. } | EventKind::Started => return effects,
             _ => {}
         }
-        self.review = Review::new(&self.draft, shared, &mut self.sight);
+        self.look_again(shared);
         effects
     }
 
