@@ -146,7 +146,7 @@ impl AppState {
         self.home.submitted(job, command);
         self.model.submitted(job, command);
         self.data.submitted(job, command);
-        self.train.submitted(job, command);
+        self.train.submitted(job, command, &self.shared);
         self.runs.submitted(job, command);
         self.playground.submitted(job, command);
     }
@@ -342,6 +342,9 @@ impl AppState {
                     train::Action::AskStop
                 };
                 vec![Effect::Act(UiAction::Train(action))]
+            }
+            _ if self.place == Place::Runs && self.runs.is_inside(&self.shared) => {
+                vec![Effect::Act(UiAction::Runs(runs::Action::ShowList))]
             }
             _ => Vec::new(),
         }

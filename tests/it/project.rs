@@ -137,7 +137,7 @@ fn projects_that_cannot_be_opened_say_why_and_stay_as_they_are() {
     assert!(matches!(Project::open(file.path()), Err(ProjectError::Write { .. })));
     // A draft that cannot be read is no reason not to open.
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("draft.toml"), "[[[").unwrap();
+    fs::write(folder.path().join("drafts.json"), "[[[").unwrap();
     assert_eq!(Project::open(folder.path()).unwrap().view().memory, Memory::default());
 }
 
