@@ -11,6 +11,7 @@ use crate::hub::catalogue::ModelEntry;
 use crate::model::info::ModelInfo;
 use crate::project::folder::ProjectView;
 use crate::project::runs::RunSummary;
+use crate::recipe::plan::Facts;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ pub struct Shared {
     pub runs: Vec<RunSummary>,
     pub jobs: Jobs,
     pub machine: Machine,
+    /// Devices and free disk, as the engine found them.
+    pub facts: Facts,
     /// Seconds since the window opened.
     pub now_secs: f64,
 }

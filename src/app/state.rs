@@ -1,6 +1,6 @@
 //! All state of the window. `act` and `apply` are pure: no file, no thread, no drawing.
 
-use super::action::{Effect, FrameAction, Leaving, Pick, PickWhat, Place, Question, UiAction};
+use super::action::{Effect, Ending, FrameAction, Pick, PickWhat, Place, Question, UiAction};
 use super::frame::palette;
 use super::jobs::JobSwitch;
 use super::keep::Keeper;
@@ -36,8 +36,10 @@ pub enum Overlay {
         chosen: usize,
     },
     Ask(Question),
-    /// Closing during a run.
-    Leave,
+    /// What to do with the run in progress; `closes` when the window is to be closed after it.
+    Stop {
+        closes: bool,
+    },
     Shortcuts,
 }
 
@@ -113,7 +115,7 @@ impl AppState {
         if let EventKind::Failed(failure) = &event.kind {
             self.notices.add(Notice::failure(failure), self.shared.now_secs);
         }
-        effects.extend(self.list_runs(&event));
+        effects.extend(self.look_at_disk(&event));
         effects.extend(self.model.apply(&event, &self.shared));
         effects.extend(self.data.apply(&event, &self.shared));
         effects.extend(self.train.apply(&event, &self.shared));
@@ -123,6 +125,12 @@ impl AppState {
         effects.extend(self.home.apply(&event, &self.shared));
         self.shared.jobs.apply(&event);
         self.keeper.apply(&event);
+        if let (Overlay::Stop { closes }, None) = (&self.overlay, self.shared.jobs.training()) {
+            // It ended while it was asked what to do with it.
+            let closes = *closes;
+            self.overlay = Overlay::None;
+            effects.extend(if closes { self.leave_when_kept() } else { Vec::new() });
+        }
         if self.is_leaving && !self.keeper.is_writing() && self.shared.jobs.training().is_none() {
             self.is_leaving = false;
             effects.push(Effect::Quit);
@@ -130,13 +138,18 @@ impl AppState {
         self.settle(effects)
     }
 
-    /// The runs on disk are read when a project opens and when a run ends.
-    fn list_runs(&self, event: &Event) -> Option<Effect> {
+    /// The runs on disk and the room there are looked at when a project opens and when a run ends.
+    fn look_at_disk(&self, event: &Event) -> Vec<Effect> {
         let has_ended = matches!(event.kind, EventKind::Done | EventKind::Stopped | EventKind::Failed(_));
         let is_training = self.shared.jobs.get(event.job).is_some_and(|job| job.is_training);
         let is_opened = matches!(event.kind, EventKind::Project(_));
-        let project = self.shared.project.as_ref().filter(|_| is_opened || (has_ended && is_training))?;
-        Some(Effect::submit(Command::ListRuns { project: project.folder.clone() }))
+        let is_due = is_opened || (has_ended && is_training);
+        let Some(project) = self.shared.project.as_ref().filter(|_| is_due) else { return Vec::new() };
+        let folder = project.folder.clone();
+        vec![
+            Effect::submit(Command::ListRuns { project: folder.clone() }),
+            Effect::submit(Command::LookAtMachine { folder }),
+        ]
     }
 
     /// A command was given to the engine, which calls it `job`.
@@ -221,6 +234,7 @@ impl AppState {
         let shared = &mut self.shared;
         match &event.kind {
             EventKind::Project(project) => shared.project = Some(project.clone()),
+            EventKind::Machine(facts) => shared.facts = facts.clone(),
             EventKind::Models(models) => shared.models.clone_from(models),
             EventKind::Model(info) if info.source == shared.model_source => {
                 shared.model = Some(Arc::new(info.clone()));
@@ -288,9 +302,14 @@ impl AppState {
                 if self.shared.jobs.training().is_none() || self.is_leaving {
                     return self.leave_when_kept();
                 }
-                self.overlay = Overlay::Leave;
+                self.overlay = Overlay::Stop { closes: true };
             }
-            FrameAction::Quit(how) => return self.leave(how),
+            FrameAction::AskStop => {
+                if self.shared.jobs.training().is_some() {
+                    self.overlay = Overlay::Stop { closes: false };
+                }
+            }
+            FrameAction::EndRun(how) => return self.end_run(how),
             FrameAction::Ask(question) => self.overlay = Overlay::Ask(question),
             FrameAction::Answer(yes) => {
                 let overlay = std::mem::take(&mut self.overlay);
@@ -336,12 +355,7 @@ impl AppState {
         }
         match jobs.training() {
             Some(_) if self.place == Place::Train => {
-                let action = if self.train.is_asking_stop {
-                    train::Action::KeepTraining
-                } else {
-                    train::Action::AskStop
-                };
-                vec![Effect::Act(UiAction::Train(action))]
+                vec![Effect::Act(UiAction::Frame(FrameAction::AskStop))]
             }
             _ if self.place == Place::Runs && self.runs.is_inside(&self.shared) => {
                 vec![Effect::Act(UiAction::Runs(runs::Action::ShowList))]
@@ -364,15 +378,21 @@ impl AppState {
         found.into_iter().nth(index).map(|item| Effect::Act(item.action)).into_iter().collect()
     }
 
-    fn leave(&mut self, how: Leaving) -> Vec<Effect> {
-        self.overlay = Overlay::None;
+    fn end_run(&mut self, how: Ending) -> Vec<Effect> {
+        let closes = matches!(std::mem::take(&mut self.overlay), Overlay::Stop { closes: true });
         let switch = match how {
-            Leaving::Stay => return Vec::new(),
-            Leaving::StopAndSave => JobSwitch::Stop,
-            Leaving::Discard => JobSwitch::Discard,
+            Ending::Keep => return Vec::new(),
+            Ending::Save => JobSwitch::Stop,
+            Ending::Discard => JobSwitch::Discard,
         };
-        let run = self.shared.jobs.training().map(|j| Effect::Job(j.id, switch));
-        run.into_iter().chain(self.leave_when_kept()).collect()
+        // A run that waits behind the first one is not begun when the window closes.
+        let runs = self.shared.jobs.all().iter().filter(|j| j.is_training);
+        let num_ended = if closes { usize::MAX } else { 1 };
+        let mut effects: Vec<Effect> = runs.take(num_ended).map(|j| Effect::Job(j.id, switch)).collect();
+        if closes {
+            effects.extend(self.leave_when_kept());
+        }
+        effects
     }
 
     /// Closes the window once the run has ended and the project is written. Asked again, it closes at once.
@@ -396,16 +416,6 @@ impl AppState {
             ))];
         }
         self.remember().into_iter().chain(self.open(folder)).collect()
-    }
-}
-
-/// Asks before a run is stopped; what it has is saved.
-pub fn stop_question(job: JobId) -> Question {
-    Question {
-        title: "Stop the run?".into(),
-        text: "What it has learnt so far is saved, and you can resume it later in Runs.".into(),
-        yes: "Stop and save".into(),
-        then: Box::new(UiAction::Frame(FrameAction::Job(job, JobSwitch::Stop))),
     }
 }
 

@@ -53,6 +53,10 @@ pub enum Command {
         project: PathBuf,
         memory: Box<Memory>,
     },
+    /// Which devices there are, and how much is free for a run in `folder`.
+    LookAtMachine {
+        folder: PathBuf,
+    },
     ListModels,
     /// Reads headers only: parameters, context, template, files.
     InspectModel {

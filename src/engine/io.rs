@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{Report, data, model};
+use super::jobs::{Report, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::hub;
@@ -25,6 +25,7 @@ impl Carrier for Io {
                     open.remember(*memory)?;
                 }
             }
+            Command::LookAtMachine { folder } => sink(EventKind::Machine(train::machine_facts(&folder))),
             Command::ListModels => sink(EventKind::Models(hub::catalogue::list())),
             Command::InspectModel { source } => inspect(source, sink)?,
             Command::DownloadModel { name } => {

@@ -47,6 +47,10 @@ fn train_with(action: Action) -> Vec<UiAction> {
     vec![UiAction::Go(Place::Train), UiAction::Train(action)]
 }
 
+fn ask_stop() -> UiAction {
+    UiAction::Frame(FrameAction::AskStop)
+}
+
 fn scenes() -> Vec<Scene> {
     let go = |place| vec![UiAction::Go(place)];
     let tab = |tab| vec![UiAction::Go(Place::Data), UiAction::Data(data::Action::SetTab(tab))];
@@ -68,7 +72,7 @@ fn scenes() -> Vec<Scene> {
             train::running,
             train_with(Action::SetLook(Look { tab: Tab::Answers, ..Look::default() })),
         ),
-        scene("train-stop", train::running, train_with(Action::AskStop)),
+        scene("train-stop", train::running, vec![UiAction::Go(Place::Train), ask_stop()]),
         scene("runs", full, go(Place::Runs)),
         scene("runs-compare", runs::compared, go(Place::Runs)),
         scene("runs-open", runs::opened, go(Place::Runs)),

@@ -41,7 +41,7 @@ fn rank(recipe: &Recipe) -> usize {
     lora.rank
 }
 
-fn started(from_update: u64) -> RunEvent {
+pub fn started(from_update: u64) -> RunEvent {
     RunEvent::Started {
         time: "2026-11-21T16:00:00Z".into(),
         num_updates: 300,

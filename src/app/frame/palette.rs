@@ -24,7 +24,8 @@ pub fn frame_items(state: &AppState) -> Vec<PaletteItem> {
     items.push(frame("Use the system's theme", "", FrameAction::SetTheme(ThemePreference::System)));
     items.push(frame("Show the keyboard shortcuts", "", FrameAction::ShowShortcuts(true)));
     for job in state.shared.jobs.all().iter().filter(|j| !j.is_quiet) {
-        let action = FrameAction::Job(job.id, JobSwitch::Stop);
+        let action =
+            if job.is_training { FrameAction::AskStop } else { FrameAction::Job(job.id, JobSwitch::Stop) };
         items.push(frame(&format!("Stop: {}", job.title), "Esc", action));
     }
     if let Some(primary) = state.header(state.place).primary.filter(|p| p.why_not.is_none()) {

@@ -2,7 +2,7 @@
 
 use super::live::RunView;
 use super::{Action, State, run_ui};
-use crate::app::action::UiAction;
+use crate::app::action::{FrameAction, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme;
 use crate::app::widgets;
@@ -94,7 +94,7 @@ fn switches(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared, ou
             out.push(UiAction::Train(Action::SaveNow));
         }
         if widgets::tool_button(ui, icons::ICON_STOP, "Stop…").on_hover_text("Esc").clicked() {
-            out.push(UiAction::Train(Action::AskStop));
+            out.push(UiAction::Frame(FrameAction::AskStop));
         }
     });
 }

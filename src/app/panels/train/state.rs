@@ -27,8 +27,6 @@ pub struct State {
     undo: Vec<(&'static str, Recipe)>,
     pub is_advanced: bool,
     pub look: Look,
-    /// The question what to do with the run is open.
-    pub is_asking_stop: bool,
     pub review: Review,
     /// The run in progress, or the last one.
     pub live: Option<RunView>,
@@ -53,7 +51,6 @@ impl Default for State {
             undo: Vec::new(),
             is_advanced: false,
             look: Look::default(),
-            is_asking_stop: false,
             review: Review::default(),
             live: None,
             job: None,
@@ -85,11 +82,6 @@ pub enum Action {
     Pause,
     Resume,
     SaveNow,
-    /// Ask what to do with the run.
-    AskStop,
-    KeepTraining,
-    StopAndSave,
-    Discard,
     /// Put the ended run away and show the preview of the next one.
     CloseRun,
 }
@@ -154,10 +146,6 @@ impl State {
             Action::Pause => return self.switch(JobSwitch::Pause),
             Action::Resume => return self.switch(JobSwitch::Resume),
             Action::SaveNow => return self.switch(JobSwitch::SaveNow),
-            Action::AskStop => self.is_asking_stop = self.job.is_some(),
-            Action::KeepTraining => self.is_asking_stop = false,
-            Action::StopAndSave => return self.switch(JobSwitch::Stop),
-            Action::Discard => return self.switch(JobSwitch::Discard),
             Action::CloseRun => {
                 if self.job.is_none() {
                     self.live = None;
@@ -167,8 +155,7 @@ impl State {
         Vec::new()
     }
 
-    fn switch(&mut self, switch: JobSwitch) -> Vec<Effect> {
-        self.is_asking_stop = false;
+    fn switch(&self, switch: JobSwitch) -> Vec<Effect> {
         self.job.map(|job| Effect::Job(job, switch)).into_iter().collect()
     }
 
@@ -298,7 +285,6 @@ impl State {
             }
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
                 self.job = None;
-                self.is_asking_stop = false;
                 if let Some(live) = &mut self.live {
                     live.phase = Some(crate::project::event::Phase::Ended);
                     if let EventKind::Failed(failure) = &event.kind {
@@ -401,7 +387,6 @@ impl State {
                 item("Train: pause".into(), "", Action::Pause),
                 item("Train: go on".into(), "", Action::Resume),
                 item("Train: save a checkpoint now".into(), "", Action::SaveNow),
-                item("Train: stop…".into(), "Esc", Action::AskStop),
             ]);
         }
         let (label, other) = if self.is_advanced { ("simple", false) } else { ("advanced", true) };
