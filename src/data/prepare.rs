@@ -6,10 +6,11 @@ use super::split::{SplitOptions, split_and_count};
 use super::stats::TokenStats;
 use super::template::{Rendered, Template};
 use super::tokenise::Tokeniser;
-use super::{DataError, Fate, Ledger, Row, Sample, Schema, Split};
+use super::{DataError, Example, Fate, Ledger, Row, Sample, Schema, Split};
 use crate::base::human::{count, plural};
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Rows that are tokenised between two looks at the control.
 const BLOCK: usize = 256;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrepareOptions {
     pub schema: Schema,
     pub split: SplitOptions,
@@ -73,9 +74,9 @@ impl Dataset {
     /// The tokens of a kept row as text, each with whether the model is trained on it.
     pub fn preview(&self, row: usize) -> Result<Vec<Piece>, DataError> {
         let Some(example) = self.rows.get(row).map(|r| &r.example) else { return Ok(Vec::new()) };
-        let (options, specials) = (&self.options, self.tokeniser.specials());
-        let rendered = self.template.render_guarded(example, options.train_on, options.chat, specials)?;
-        preview(&self.tokeniser, &rendered, self.options.max_tokens)
+        let options = &self.options;
+        let rendered = self.template.render(example, options.train_on, options.chat)?;
+        preview(&self.tokeniser, &rendered, options.max_tokens)
     }
 
     /// Tokens of the training rows, after cutting.
@@ -164,6 +165,7 @@ fn tokenise(
     let total = candidates.len() as u64;
     let mut candidates = candidates.into_iter();
     let mut kept = Kept::default();
+    let mut num_spelt = 0;
     loop {
         if control.is_stopped() {
             return Err(DataError::Stopped);
@@ -172,17 +174,16 @@ fn tokenise(
         if block.is_empty() {
             break;
         }
-        let tokenised: Vec<_> = block
+        let tokenised: Vec<Result<_, DataError>> = block
             .par_iter()
             .map(|row| {
-                let specials = tokeniser.specials();
-                let rendered =
-                    template.render_guarded(&row.example, options.train_on, options.chat, specials)?;
-                sample(tokeniser, &rendered, options.max_tokens)
+                let rendered = template.render(&row.example, options.train_on, options.chat)?;
+                let is_spelt = matches!(row.example, Example::Text { .. }) && !rendered.literal.is_empty();
+                Ok((sample(tokeniser, &rendered, options.max_tokens)?, is_spelt))
             })
             .collect();
         for (row, result) in block.into_iter().zip(tokenised) {
-            let (sample, num_tokens) = match result {
+            let ((sample, num_tokens), is_spelt) = match result {
                 Ok(done) => done,
                 Err(error) => {
                     ledger.add(row.line, Fate::Malformed { reason: error.to_string() });
@@ -190,6 +191,7 @@ fn tokenise(
                     continue;
                 }
             };
+            num_spelt += u64::from(is_spelt);
             if num_tokens > options.max_tokens {
                 let too_long = Fate::TooLong { num_tokens };
                 let cut = Fate::Truncated { num_tokens };
@@ -203,6 +205,13 @@ fn tokenise(
             kept.rows.push(row);
         }
         progress.report("Counting tokens", total - candidates.len() as u64, Some(total), Unit::Rows);
+    }
+    if num_spelt > 0 {
+        // Most likely chats that were rendered elsewhere.
+        let rows = plural(num_spelt, "row");
+        log::warn!(
+            "{rows} of plain text spell special tokens, which stay text; import chats as messages instead"
+        );
     }
     Ok(kept)
 }

@@ -4,8 +4,9 @@ mod chat;
 mod shield;
 
 use super::mask::TrainOn;
-use super::{DataError, Example, Message};
+use super::{DataError, Example, Message, Tokeniser};
 use chat::ChatTemplate;
+use jiff::civil::DateTime;
 use shield::Shield;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,16 +18,32 @@ pub struct Template {
     /// What a text without a chat template begins with; may be empty.
     bos: String,
     eos: String,
+    /// Tokens that count only where the template itself writes them.
+    specials: Vec<String>,
 }
 
-/// A rendered example.
+/// Text as the model reads it: an example, or a prompt, of which nothing is trained on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     pub text: String,
     /// Bytes that the model is trained on, ascending.
     pub trained: Vec<Range<usize>>,
-    /// Bytes where the data spells out a special token, which is then plain text; ascending.
+    /// Bytes where people spell out a special token, which is then plain text; ascending.
     pub literal: Vec<Range<usize>>,
+}
+
+impl Rendered {
+    fn untrained(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    /// The tokens that the model gets.
+    pub fn ids(&self, tokeniser: &Tokeniser) -> Result<Vec<u32>, DataError> {
+        if self.literal.is_empty() {
+            return tokeniser.encode(&self.text);
+        }
+        Ok(tokeniser.encode_placed(&self.text, &self.literal)?.into_iter().map(|token| token.id).collect())
+    }
 }
 
 impl Template {
@@ -36,12 +53,12 @@ impl Template {
     /// [`DataError::Template`] with the line when it is not valid, or too large.
     pub fn chat(source: &str, bos: &str, eos: &str) -> Result<Self, DataError> {
         let chat = ChatTemplate::compile(source, bos, eos)?;
-        Ok(Self { chat: Some(Arc::new(chat)), bos: bos.into(), eos: eos.into() })
+        Ok(Self { chat: Some(Arc::new(chat)), ..Self::plain(bos, eos) })
     }
 
     /// Prompt, then answer, then the end of text: for base models.
     pub fn plain(bos: &str, eos: &str) -> Self {
-        Self { chat: None, bos: bos.into(), eos: eos.into() }
+        Self { chat: None, bos: bos.into(), eos: eos.into(), specials: Vec::new() }
     }
 
     /// Whether text without the chat template begins with the token that begins a sequence: as the model's
@@ -54,16 +71,34 @@ impl Template {
         self
     }
 
+    /// Text of people stays text, in data and in prompts alike: these tokens, see [`Tokeniser::specials`], count
+    /// only where the template itself writes them.
+    #[must_use]
+    pub fn guarding(mut self, specials: &[String]) -> Self {
+        self.specials = specials.to_vec();
+        self
+    }
+
+    /// The same template at another time: what it writes of the date is that of `now`.
+    #[must_use]
+    pub fn dated(&self, now: DateTime) -> Self {
+        let chat = self.chat.as_ref().map(|chat| Arc::new(chat.dated(now)));
+        Self { chat, ..self.clone() }
+    }
+
     pub fn has_chat(&self) -> bool {
         self.chat.is_some()
     }
 
     /// Text of a conversation whose next turn is the assistant's.
-    pub fn prompt(&self, messages: &[Message]) -> Result<String, DataError> {
-        match &self.chat {
-            Some(chat) => Ok(chat.render(messages, true)?.0),
-            None => Ok(format!("{}{}", self.bos, join_plain(&joined(messages), None).0)),
-        }
+    pub fn prompt(&self, messages: &[Message]) -> Result<Rendered, DataError> {
+        let mut shield = Shield::new(&self.specials);
+        let messages = shield.cover_all(messages);
+        let text = match &self.chat {
+            Some(chat) => chat.render(&messages, true)?.0,
+            None => format!("{}{}", self.bos, join_plain(&joined(&messages), None).0),
+        };
+        Ok(shield.uncover(Rendered::untrained(text)))
     }
 
     /// What is sent to the model for an example, and the answer it should give, if the example has one. The text
@@ -72,39 +107,28 @@ impl Template {
         &self,
         example: &Example,
         chat: bool,
-    ) -> Result<(String, Option<String>), DataError> {
+    ) -> Result<(Rendered, Option<String>), DataError> {
         let (messages, answer) = split_answer(example);
+        let mut shield = Shield::new(&self.specials);
+        let messages = shield.cover_all(&messages);
         let text = match (&self.chat, example) {
-            (_, Example::Text { text }) => format!("{}{text}", self.bos),
+            (_, Example::Text { text }) => format!("{}{}", self.bos, shield.cover(text)),
             (Some(template), _) if chat => template.render(&messages, true)?.0,
             _ => format!("{}{}", self.bos, join_plain(&joined(&messages), answer.as_deref()).0),
         };
-        Ok((text, answer))
+        Ok((shield.uncover(Rendered::untrained(text)), answer))
     }
 
     /// The whole text of an example with what is trained on. `chat` asks for the chat template when there is one.
-    /// `specials` are the tokens that the data must not forge, see [`super::Tokeniser::specials`]; in rows of plain
-    /// text, which have no turns, special tokens count as what they are.
     ///
     /// # Errors
     /// [`DataError::Template`] when the template fails, refuses the conversation or does not end.
-    pub fn render_guarded(
-        &self,
-        example: &Example,
-        train_on: TrainOn,
-        chat: bool,
-        specials: &[String],
-    ) -> Result<Rendered, DataError> {
-        let mut shield = Shield::new(specials);
+    pub fn render(&self, example: &Example, train_on: TrainOn, chat: bool) -> Result<Rendered, DataError> {
+        let mut shield = Shield::new(&self.specials);
         let rendered = match (&self.chat, example) {
-            (_, Example::Text { text }) => self.render_text(text),
+            (_, Example::Text { text }) => self.render_text(&shield.cover(text)),
             (template, _) => {
-                let mut messages = as_messages(example);
-                for message in &mut messages {
-                    if let std::borrow::Cow::Owned(covered) = shield.cover(&message.content) {
-                        message.content = covered;
-                    }
-                }
+                let messages = shield.cover_all(&as_messages(example));
                 match template {
                     Some(template) if chat => render_conversation(template, &messages)?,
                     _ => self.render_plain(&messages),
@@ -116,11 +140,6 @@ impl Template {
             rendered.trained = std::iter::once(0..rendered.text.len()).collect();
         }
         Ok(rendered)
-    }
-
-    /// [`Self::render_guarded`] for text that is trusted: special tokens written in it count as such.
-    pub fn render(&self, example: &Example, train_on: TrainOn, chat: bool) -> Result<Rendered, DataError> {
-        self.render_guarded(example, train_on, chat, &[])
     }
 
     fn render_text(&self, text: &str) -> Rendered {

@@ -2,7 +2,9 @@
 
 use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
+use crate::data::template::Rendered;
 use crate::infer::sampler::Sampling;
+use crate::project::folder::Memory;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -18,7 +20,6 @@ pub struct GenerateRequest {
     /// Catalogue name, folder or .gguf file.
     pub model: String,
     pub columns: Vec<ColumnRequest>,
-    /// Texts to answer; each is the exact text sent (already rendered) or a chat, see [`Prompt`].
     pub prompts: Vec<Prompt>,
     pub max_tokens: usize,
     pub stop: Vec<String>,
@@ -32,11 +33,10 @@ pub struct ColumnRequest {
     pub sampling: Sampling,
 }
 
-/// What to send. Both are rendered by `data::shots` so that the window can show the exact text.
+/// What to send, rendered already so that the window can show the exact text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
-    /// The exact text sent.
-    pub text: String,
+    pub text: Rendered,
     /// The right answer, if known: scored by exact match.
     pub expected: Option<String>,
 }
@@ -45,6 +45,15 @@ pub struct Prompt {
 pub enum Command {
     // io lane
     OpenProject {
+        folder: PathBuf,
+    },
+    /// Keeps what was chosen and typed in the open project.
+    Remember {
+        project: PathBuf,
+        memory: Box<Memory>,
+    },
+    /// Which devices there are, and how much is free for a run in `folder`.
+    LookAtMachine {
         folder: PathBuf,
     },
     ListModels,

@@ -3,8 +3,8 @@
 use super::metrics::is_match;
 use crate::base::Control;
 use crate::data::shots::{LineFormat, Question, Shot, few_shot_messages, few_shot_text};
-use crate::data::template::Template;
-use crate::data::{DataError, Message, Tokeniser};
+use crate::data::template::{Rendered, Template};
+use crate::data::{DataError, Example, Message, Tokeniser};
 use crate::infer::generate::{Answer, Finish, GenerateOptions, NextLogits, TextPieces, generate_pieces};
 use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,12 @@ pub struct Asked {
     pub ids: Vec<u32>,
     /// The right answer, if known.
     pub expected: Option<String>,
+}
+
+impl Asked {
+    pub fn new(prompt: Rendered, tokeniser: &Tokeniser, expected: Option<String>) -> Result<Self, DataError> {
+        Ok(Self { ids: prompt.ids(tokeniser)?, text: prompt.text, expected })
+    }
 }
 
 /// One prompt with its answer.
@@ -52,14 +58,23 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// The exact text sent for a question.
+    /// How many examples are shown.
+    pub fn num_shown(&self) -> usize {
+        self.num_shots.min(self.shots.len())
+    }
+
+    /// What is sent for a question. With nothing before it, a base model gets the question as it stands.
     ///
     /// # Errors
     /// Those of the chat template.
-    pub fn text(&self, template: &Template, question: &str) -> Result<String, DataError> {
+    pub fn prompt(&self, template: &Template, question: &str) -> Result<Rendered, DataError> {
         let instruction = self.instruction.as_deref().map(str::trim).filter(|i| !i.is_empty());
         if let Some(format) = &self.format {
-            return Ok(few_shot_text(format, instruction, &self.shots, self.num_shots, question));
+            let text = match (self.num_shown(), instruction) {
+                (0, None) => question.to_string(),
+                _ => few_shot_text(format, instruction, &self.shots, self.num_shots, question),
+            };
+            return Ok(template.example_prompt(&Example::Text { text }, false)?.0);
         }
         let mut messages: Vec<Message> = instruction.map(|i| Message::new("system", i)).into_iter().collect();
         messages.extend(few_shot_messages(&self.shots, self.num_shots, question));
@@ -77,8 +92,8 @@ impl Asking {
         questions: &[Question],
     ) -> Result<Vec<Asked>, DataError> {
         let ask = |question: &Question| {
-            let text = self.text(template, &question.input)?;
-            Ok(Asked { ids: tokeniser.encode(&text)?, text, expected: question.expected.clone() })
+            let prompt = self.prompt(template, &question.input)?;
+            Asked::new(prompt, tokeniser, question.expected.clone())
         };
         questions.iter().map(ask).collect()
     }

@@ -93,7 +93,8 @@ impl ModelFiles {
             None => Template::plain(bos, eos),
         };
         let tokeniser = self.tokeniser()?;
-        Ok(Arc::new(template.begins_plain_text(self.add_bos.unwrap_or_else(|| tokeniser.adds_bos()))))
+        let has_bos = self.add_bos.unwrap_or_else(|| tokeniser.adds_bos());
+        Ok(Arc::new(template.begins_plain_text(has_bos).guarding(tokeniser.specials())))
     }
 }
 

@@ -4,6 +4,7 @@ use super::{ProjectError, RunEvent};
 use crate::base::storage::{self, FolderLock};
 use crate::data::Ledger;
 use crate::recipe::{Recipe, load};
+use jiff::civil::DateTime;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ const LOG: &str = "log.txt";
 const CHECKPOINTS: &str = "checkpoints";
 const ADAPTER: &str = "adapter";
 const LEDGER: &str = "ledger.json";
+const BEGAN: &str = "began.txt";
 /// Longest line of `metrics.jsonl` that is read; a longer one is passed over.
 const MAX_LINE_BYTES: u64 = 4 << 20;
 /// So much of `metrics.jsonl` is read: about a million updates.
@@ -115,6 +117,18 @@ impl RunFolder {
             let why = problems.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join("; ");
             ProjectError::Damaged { path, why }
         })
+    }
+
+    /// When the run began, on the clock of the wall; `None` for runs of before this was kept.
+    pub fn began(&self) -> Option<DateTime> {
+        storage::read_text_bounded(&self.path.join(BEGAN), 100).ok()?.trim().parse().ok()
+    }
+
+    /// Keeps when the run began: chat templates may write the date, and a resumed run must see the same one.
+    pub fn save_began(&self, began: DateTime) -> Result<(), ProjectError> {
+        let path = self.path.join(BEGAN);
+        storage::write_atomic_bytes(&path, format!("{began}\n").as_bytes())
+            .map_err(ProjectError::write(&path))
     }
 
     /// Now, as RFC 3339.

@@ -9,6 +9,7 @@ use super::{TrainError, checkpoint};
 use crate::base::{Control, Failure, hardware};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
+use crate::data::template::Rendered;
 use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
@@ -229,7 +230,7 @@ impl<'a> Run<'a> {
         let mut prompts = Vec::new();
         for row in chosen {
             let example = &self.dataset.rows[row].example;
-            if let Ok((prompt, expected)) = self.model.template.example_prompt(example, chat) {
+            if let Ok((prompt, expected)) = self.dataset.template.example_prompt(example, chat) {
                 prompts.push((prompt, expected.unwrap_or_default()));
             }
         }
@@ -241,7 +242,7 @@ impl<'a> Run<'a> {
         let tuned = self.answers(&mut tuned, &prompts, control)?;
         let base = self.base_answers.iter().flatten();
         let answers = prompts.into_iter().zip(base).zip(tuned).map(|(((prompt, expected), base), tuned)| {
-            Answer { prompt, expected, base: base.clone(), tuned }
+            Answer { prompt: prompt.text, expected, base: base.clone(), tuned }
         });
         let update = self.trainer.position.update.0;
         reporter.send(RunEvent::Answers { update, answers: answers.collect() })
@@ -250,7 +251,7 @@ impl<'a> Run<'a> {
     fn answers(
         &self,
         session: &mut dyn NextLogits,
-        prompts: &[(String, String)],
+        prompts: &[(Rendered, String)],
         control: &Control,
     ) -> Result<Vec<String>, TrainError> {
         let options = GenerateOptions {
@@ -262,7 +263,7 @@ impl<'a> Run<'a> {
         let mut out = Vec::new();
         for (prompt, _) in prompts {
             session.reset();
-            let answer = self.model.tokeniser.encode(prompt).map_err(Failure::from).and_then(|ids| {
+            let answer = prompt.ids(&self.model.tokeniser).map_err(Failure::from).and_then(|ids| {
                 generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})
                     .map_err(Failure::from)
             });

@@ -4,6 +4,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tunesmith");
+
 /// A folder of its own, and a program that sees nothing of this machine's models and settings.
 struct Stage {
     folder: tempfile::TempDir,
@@ -25,8 +27,18 @@ impl Stage {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_tunesmith"))
-            .args(args)
+        self.output(Command::new(PROGRAM).args(args))
+    }
+
+    /// Runs where no file can grow beyond so many bytes: as on a full disk, a write fails half way.
+    #[cfg(unix)]
+    fn run_with_files_up_to(&self, max_bytes: usize, args: &[&str]) -> Output {
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", max_bytes / 512);
+        self.output(Command::new("sh").args(["-c", &script, "sh", PROGRAM]).args(args))
+    }
+
+    fn output(&self, command: &mut Command) -> Output {
+        command
             .current_dir(self.folder.path())
             .env("TUNESMITH_HOME", self.path("home"))
             .env("HF_HOME", self.path("hf"))
@@ -358,6 +370,86 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     assert!(!String::from_utf8(output.stdout).unwrap().contains("\"event\":\"update\""));
 }
 
+/// Some chat templates write the date: a run that is resumed on another day shall see the rows it began with.
+#[test]
+fn a_resumed_run_keeps_the_date_it_began_on() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let source = "{{ '<|im_start|>' + strftime_now('%Y-%m-%d') + '\n' }}{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}";
+    let settings = serde_json::json!({ "eos_token": "<|im_end|>", "chat_template": source });
+    stage.file("tiny-llama/tokenizer_config.json", settings.to_string());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[batch]\nmax_tokens = 128\n[length]\nupdates = 4\n\
+             [validation]\nevery_updates = 2\nnum_answers = 1\n[checkpoint]\nevery_updates = 2\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let days = |args: &[&str]| {
+        let output = stage.run(args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let metrics = std::fs::read_to_string(stage.path("run/metrics.jsonl")).unwrap();
+        let events = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let prompts = events.filter(|e| e["event"] == "answers").map(|e| e["answers"][0]["prompt"].clone());
+        prompts.map(|p| p.as_str().unwrap()["<|im_start|>".len()..][..10].to_string()).collect::<Vec<_>>()
+    };
+    let began = stage.path("run/began.txt");
+    let first = days(&["train", "--recipe", &recipe, "--out", "run"]);
+    assert_eq!(first, vec![std::fs::read_to_string(&began).unwrap()[..10].to_string(); 2]);
+    std::fs::remove_dir_all(stage.path("run/checkpoints/update-000004")).unwrap();
+    std::fs::write(&began, "2001-02-03T04:05:06\n").unwrap();
+    assert_eq!(days(&["train", "--resume", "--out", "run"]), [first[0].as_str(), "2001-02-03"]);
+}
+
+/// The disk is full when the second checkpoint is written: the run ends with a reason, the first checkpoint is as it
+/// was, and going on from it gives what an unbroken run gives.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_a_run_that_can_go_on_later() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 64\n\
+             [batch]\nmax_tokens = 128\nmicro_batch_tokens = 256\n[length]\nupdates = 4\n\
+             [checkpoint]\nevery_updates = 2\nkeep_last = 9\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "run"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let adapter = || std::fs::read(stage.path("run/adapter/adapter_model.safetensors")).unwrap();
+    let checkpoint = |update: usize| stage.path("run/checkpoints").join(format!("update-{update:06}"));
+    let files = |folder: &Path| {
+        let names =
+            ["adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "position.json"];
+        names.map(|name| std::fs::read(folder.join(name)).unwrap())
+    };
+    let (unbroken, kept) = (adapter(), files(&checkpoint(2)));
+    // Back to where only the first checkpoint was written.
+    std::fs::remove_dir_all(checkpoint(4)).unwrap();
+    std::fs::remove_dir_all(stage.path("run/adapter")).unwrap();
+
+    // The adapter fits, the optimizer's two moments do not.
+    let room = kept[2].len() * 3 / 4;
+    assert!(kept[1].len() < room && room > 64 << 10);
+    let output = stage.run_with_files_up_to(room, &["train", "--resume", "--out", "run", "--json"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("optimizer.safetensors") && told.contains("Make room on the disk"), "{told}");
+    assert!(!told.contains("panicked"), "{told}");
+    let events = String::from_utf8(output.stdout).unwrap();
+    assert!(events.lines().last().unwrap().contains("\"event\":\"failed\""), "{events}");
+    let left: Vec<_> =
+        std::fs::read_dir(stage.path("run/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [checkpoint(2)], "no half-written checkpoint is left");
+    assert!(files(&checkpoint(2)) == kept, "the last good checkpoint is as it was");
+
+    let output = stage.run(&["train", "--resume", "--out", "run"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(adapter() == unbroken, "as if the disk had never been full");
+}
+
 #[test]
 fn an_answer_is_the_same_for_the_same_seed() {
     let stage = Stage::new();
@@ -423,7 +515,7 @@ fn an_interrupt_stops_and_saves() {
              [length]\nupdates = 1000000\n[validation]\nevery_updates = 100000\n"
         ),
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tunesmith"))
+    let mut child = Command::new(PROGRAM)
         .args(["train", "--recipe", &recipe, "--out", "run", "--json"])
         .current_dir(stage.folder.path())
         .stdout(Stdio::piped())

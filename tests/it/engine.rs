@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tunesmith::base::{Control, Failure, Unit};
 use tunesmith::data::import::ImportOptions;
 use tunesmith::data::prepare::PrepareOptions;
+use tunesmith::data::template::Rendered;
 use tunesmith::engine::command::{ColumnRequest, GenerateRequest, Prompt};
 use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::lane::{Carrier, MakeCarrier, Sink, on_compute_stack};
@@ -366,6 +367,10 @@ fn the_main_job_goes_through_the_engine() {
     assert!(matches!(&seen[..], [EventKind::PromptSets(sets)] if *sets == [set]));
 }
 
+fn plain(text: &str) -> Rendered {
+    Rendered { text: text.into(), ..Rendered::default() }
+}
+
 #[test]
 fn columns_of_base_and_tuned_answer_each_prompt() {
     let place = tempfile::tempdir().unwrap();
@@ -373,7 +378,7 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     let real = Real::new();
     let run = trained(&real, &place.path().join("project"), &model, &rows);
     let column = |adapter| ColumnRequest { adapter, sampling: Sampling::default() };
-    let prompt = |text: &str| Prompt { text: text.into(), expected: Some("peach".into()) };
+    let prompt = |text: &str| Prompt { text: plain(text), expected: Some("peach".into()) };
     let mut request = GenerateRequest {
         model: model.clone(),
         columns: vec![column(None), column(Some(run.join("adapter"))), column(None)],

@@ -2,6 +2,7 @@
 
 use tunesmith::base::Control;
 use tunesmith::data::shots::{LineFormat, Question, Shot};
+use tunesmith::data::template::Template;
 use tunesmith::eval::compare::{Cell, Matrix, diff, is_same, shot_rows};
 use tunesmith::eval::metrics::{
     bleu, is_match, is_strict_match, normalise, perplexity, rouge_l, token_f1, words,
@@ -418,14 +419,27 @@ fn questions_become_prompts_of_lines_or_of_turns() {
     assert_eq!(lines.stop(), ["\n"]);
     // What was not asked for is not there, and a shot more is one more turn.
     let mut turns = Asking { instruction: Some("Say the type.".into()), shots, ..Asking::default() };
-    let none = turns.text(&template, "lemon").unwrap();
+    let none = turns.prompt(&template, "lemon").unwrap().text;
     assert!(none.ends_with("<|im_start|>user\nlemon<|im_end|>\n<|im_start|>assistant\n"), "{none}");
     assert!(none.starts_with("<|im_start|>system\nSay the type.<|im_end|>\n") && !none.contains("apple"));
     turns.num_shots = 2;
-    let two = turns.text(&template, "lemon").unwrap();
+    let two = turns.prompt(&template, "lemon").unwrap().text;
     let turn = "<|im_start|>user\nplum<|im_end|>\n<|im_start|>assistant\ndrupe<|im_end|>\n";
     assert!(two.contains(turn) && two.contains("apple"), "{two}");
     assert!(turns.stop().is_empty());
+}
+
+#[test]
+fn a_base_model_without_examples_gets_the_question_as_it_stands() {
+    let (_, template) = crate::tokenise::smollm2();
+    let mut lines = Asking { format: Some(LineFormat::default()), ..Asking::default() };
+    let say = |asking: &Asking, template: &Template| asking.prompt(template, "lemon").unwrap().text;
+    assert_eq!(say(&lines, &template), "lemon");
+    // What a base model reads begins as its training texts began.
+    let with_bos = Template::plain("<s>", "</s>");
+    assert_eq!(say(&lines, &with_bos), "<s>lemon");
+    lines.instruction = Some("Say the type.".into());
+    assert_eq!(say(&lines, &with_bos), "<s>Say the type.\n\nlemon:");
 }
 
 #[test]

@@ -69,6 +69,31 @@ fn csv_with_quoted_line_breaks_keeps_lines_right() {
     assert_eq!((imported.ledger.num_read, imported.ledger.num_kept()), (2, 2));
 }
 
+/// Every text format counts lines that end as on the Mac of old, with a carriage return alone.
+#[test]
+fn carriage_returns_alone_end_lines_too() {
+    let old = |name: &str, text: &str| {
+        let unix = read(name, text).unwrap();
+        let mac = read(name, text.replace('\n', "\r")).unwrap();
+        assert_eq!(
+            (mac.format, content(&mac), &mac.table.lines),
+            (unix.format, content(&unix), &unix.table.lines)
+        );
+        assert_eq!(malformed(&mac), malformed(&unix));
+        let wide =
+            read(name, utf16(&format!("\u{feff}{}", text.replace('\n', "\r")), u16::to_le_bytes)).unwrap();
+        assert_eq!((content(&wide), &wide.table.lines), (content(&unix), &unix.table.lines));
+        unix.table.lines
+    };
+    assert_eq!(old("a.csv", "prompt,completion\n\"one\ntwo\",x\n\nthree,y\nragged\nfour,z\n"), [2, 5, 7]);
+    assert_eq!(old("a.csv", "sep=;\nfruit;kind\na;b\n"), [3]);
+    assert_eq!(old("a.jsonl", "{\"a\": 1}\n\n{\"a\": 2}\n{bad\n{\"a\": 3}"), [1, 3, 5]);
+    assert_eq!(old("a.json", "[\n{\"a\": 1},\n\n{\"a\":\n2}\n]"), [2, 4]);
+    assert_eq!(old("a.txt", "One\ntwo\n\n\nThree\n"), [1, 5]);
+    assert_eq!(old("a.txt", "One\ntwo\nthree"), [1, 2, 3]);
+    assert_eq!(old("data", "a,b\n1,2\n3,4\n"), [2, 3]);
+}
+
 #[test]
 fn separators_are_recognised() {
     for (separator, name) in
@@ -446,6 +471,30 @@ fn excel_gives_the_first_sheet_with_data() {
     assert_eq!(imported.table.lines, [2, 3, 5]);
 }
 
+/// A column's size counts its dictionary, which lies before its data pages.
+#[test]
+fn parquet_with_a_large_dictionary_is_whole() {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema =
+        parquet::schema::parser::parse_message_type("message m { required binary text (UTF8); }").unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema.into(), Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let texts: Vec<ByteArray> =
+        (0..5000).map(|i| format!("a text of its own, no. {i}").as_str().into()).collect();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let imported = read("a.parquet", bytes).unwrap();
+    assert_eq!(
+        (imported.table.num_rows(), imported.table.cell(4999, 0)),
+        (5000, "a text of its own, no. 4999")
+    );
+}
+
 /// Damaged files of every kind: cut at many places, and with bits flipped. No panic gets out, and no import
 /// of what was cut is called whole.
 #[test]
@@ -500,6 +549,10 @@ fn archives_are_bounded_and_known() {
         archive.finish().unwrap().into_inner()
     };
     refused(read("a.xlsx", zip(&["photo.jpg"], 10)), "not an Excel workbook");
+    refused(
+        read("a.ods", zip(&["mimetype", "content.xml", "META-INF/manifest.xml"], 10)),
+        "OpenDocument file",
+    );
     refused(read("a.xlsx", zip(&["[Content_Types].xml", "xl/workbook.xml"], 10)), "(");
     refused(read("a.xlsx", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), "not an Excel workbook");
 }

@@ -36,7 +36,8 @@ pub fn smollm2() -> (Tokeniser, Template) {
         Template::chat(json["chat_template"].as_str().unwrap(), "<|im_start|>", "<|im_end|>").unwrap();
     let tokeniser = Tokeniser::from_gguf(gguf_vocab(&json)).unwrap();
     let adds_bos = tokeniser.adds_bos();
-    (tokeniser, template.begins_plain_text(adds_bos))
+    let template = template.begins_plain_text(adds_bos).guarding(tokeniser.specials());
+    (tokeniser, template)
 }
 
 fn reference() -> Vec<Value> {
@@ -68,7 +69,7 @@ fn every_reference_chat_renders_the_same() {
     for row in reference().iter().filter(|row| row.get("messages").is_some()) {
         let messages: Vec<Message> = serde_json::from_value(row["messages"].clone()).unwrap();
         let text = if row["generation_prompt"].as_bool().unwrap() {
-            template.prompt(&messages).unwrap()
+            template.prompt(&messages).unwrap().text
         } else {
             template.render(&Example::Chat { messages }, TrainOn::Answers, true).unwrap().text
         };
@@ -117,7 +118,7 @@ fn generation_blocks_say_what_is_trained_on() {
 #[test]
 fn hostile_templates_fail_with_a_reason() {
     let render = |source: &str| -> Result<String, DataError> {
-        Template::chat(source, "", "")?.prompt(&[Message::new("user", "hi")])
+        Ok(Template::chat(source, "", "")?.prompt(&[Message::new("user", "hi")])?.text)
     };
     let endless =
         "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = a %}{% endfor %}{% endfor %}";

@@ -98,7 +98,7 @@ fn base_stands_beside_the_newest_adapter_and_both_get_the_same_text() {
     assert_eq!(adapters, [None, Some(adapter())]);
     assert_eq!(request.columns[0].sampling, request.columns[1].sampling, "the same seed and settings");
     assert_eq!(request.prompts.len(), 1);
-    assert!(request.prompts[0].text.contains("What type of fruit is a peach?"));
+    assert!(request.prompts[0].text.text.contains("What type of fruit is a peach?"));
 }
 
 #[test]

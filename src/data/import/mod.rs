@@ -189,7 +189,7 @@ fn read_text(
     start: &source::Head,
 ) -> Result<(rows::Rows, Option<char>), DataError> {
     let options = job.options;
-    let mut source = Source::open(job, encoding)?;
+    let mut source = Source::open_after(job, encoding, start)?;
     let rows = rows::Rows::new(encoding);
     match format {
         Format::Csv | Format::Tsv => csv::read(&mut source, rows, format, options, start),

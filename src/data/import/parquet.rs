@@ -1,5 +1,6 @@
 //! Parquet, by its record interface: nested lists and structs become JSON text.
 
+use super::binary::Chunks;
 use super::header;
 use super::job::Job;
 use super::rows::{MAX_COLUMNS, MAX_ROW_BYTES, Rows};
@@ -10,6 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::Value;
 use std::fmt::Write;
+use std::io::{Read, Seek};
 
 const PHASE: &str = "Reading rows";
 /// A column of one row group that claims to be larger is refused before anything is allocated.
@@ -18,7 +20,14 @@ const MAX_CHUNK_BYTES: i64 = 4 << 30;
 const MAX_RATIO: i64 = 1000;
 
 pub(super) fn read(job: &mut Job) -> Result<Rows, DataError> {
-    let file = job.rewound()?;
+    read_from(job, &mut |job| job.rewound())
+}
+
+pub(super) fn read_from<R: Read + Seek + Send + 'static>(
+    job: &mut Job,
+    open: &mut dyn FnMut(&mut Job) -> Result<R, DataError>,
+) -> Result<Rows, DataError> {
+    let file = Chunks::new(open(job)?, job);
     let reader = SerializedFileReader::new(file).map_err(|e| damaged(job, &e))?;
     check_sizes(job, &reader)?;
     let metadata = reader.metadata();
@@ -38,10 +47,8 @@ pub(super) fn read(job: &mut Job) -> Result<Rows, DataError> {
         for row in group.get_row_iter(None).map_err(|e| damaged(job, &e))? {
             let row = row.map_err(|e| damaged_after(job, number, &e))?;
             number += 1;
-            if number.is_multiple_of(64) {
-                let share = (number as f64 / num_rows as f64).min(1.0);
-                job.tick(PHASE, (job.num_bytes as f64 * share) as u64)?;
-            }
+            let share = (number as f64 / num_rows as f64).min(1.0);
+            job.tick(PHASE, (job.num_bytes as f64 * share) as u64)?;
             push(&mut rows, number, &row, &mut cells);
             rows.check(job)?;
         }
@@ -72,7 +79,10 @@ fn check_sizes<R: parquet::file::reader::ChunkReader + 'static>(
         for column in group.columns() {
             let (packed, unpacked) = (column.compressed_size(), column.uncompressed_size());
             let name = column.column_path();
-            let (start, length) = (column.data_page_offset(), packed);
+            // A dictionary lies before the pages that refer to it; some writers say 0 where there is none.
+            let dictionary = column.dictionary_page_offset().filter(|at| *at > 0);
+            let start = column.data_page_offset().min(dictionary.unwrap_or(i64::MAX));
+            let length = packed;
             let fits = start >= 0 && length >= 0 && start.saturating_add(length) as u64 <= job.num_bytes;
             if !fits {
                 return Err(

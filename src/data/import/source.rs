@@ -34,6 +34,22 @@ pub(super) struct Head {
     pub bytes: Vec<u8>,
     /// The whole file is in it.
     pub is_whole: bool,
+    /// Lines end as on the Mac of old, with a carriage return alone; here they are line feeds already.
+    pub has_cr_lines: bool,
+}
+
+impl Head {
+    fn new(mut bytes: Vec<u8>, is_whole: bool) -> Self {
+        let has_cr_lines = memchr::memchr(b'\n', &bytes).is_none() && memchr::memchr(b'\r', &bytes).is_some();
+        if has_cr_lines {
+            end_lines_by_lf(&mut bytes);
+        }
+        Self { bytes, is_whole, has_cr_lines }
+    }
+}
+
+fn end_lines_by_lf(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
 }
 
 pub(super) struct Source<'j, 'a> {
@@ -49,6 +65,7 @@ pub(super) struct Source<'j, 'a> {
     end: usize,
     num_read: u64,
     is_finished: bool,
+    has_cr_lines: bool,
 }
 
 impl<'j, 'a> Source<'j, 'a> {
@@ -68,7 +85,13 @@ impl<'j, 'a> Source<'j, 'a> {
             end: 0,
             num_read: chosen.bom_bytes,
             is_finished: false,
+            has_cr_lines: false,
         })
+    }
+
+    /// From the beginning again, now that the first bytes are known: every parser sees lines that end in `\n`.
+    pub fn open_after(job: &'j mut Job<'a>, chosen: &Chosen, head: &Head) -> Result<Self, DataError> {
+        Ok(Self { has_cr_lines: head.has_cr_lines, ..Self::open(job, chosen)? })
     }
 
     pub fn job(&self) -> &Job<'a> {
@@ -81,14 +104,14 @@ impl<'j, 'a> Source<'j, 'a> {
         while bytes.len() < limit {
             let block = self.fill()?;
             if block.is_empty() {
-                return Ok(Head { bytes, is_whole: true });
+                return Ok(Head::new(bytes, true));
             }
             bytes.extend_from_slice(block);
             let n = block.len();
             self.consume(n);
         }
         let is_whole = self.fill()?.is_empty();
-        Ok(Head { bytes, is_whole })
+        Ok(Head::new(bytes, is_whole))
     }
 
     fn read(&mut self) -> Result<(), DataError> {
@@ -139,7 +162,14 @@ impl<'j, 'a> Source<'j, 'a> {
 impl Feed for Source<'_, '_> {
     fn fill(&mut self) -> Result<&[u8], DataError> {
         if self.start == self.end && !self.is_finished {
-            if self.decoder.is_some() { self.decode()? } else { self.read()? }
+            if self.decoder.is_some() {
+                self.decode()?
+            } else {
+                self.read()?
+            }
+            if self.has_cr_lines {
+                end_lines_by_lf(&mut self.text[self.start..self.end]);
+            }
         }
         Ok(&self.text[self.start..self.end])
     }

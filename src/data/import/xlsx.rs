@@ -7,7 +7,7 @@ use super::rows::{MAX_COLUMNS, MAX_ROW_BYTES, Rows};
 use crate::base::human;
 use crate::data::{DataError, Table};
 use calamine::{DataRef, Reader, Xlsx};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 
 /// What a workbook may unpack to, all parts together.
 const MAX_UNPACKED_BYTES: u64 = 2 << 30;
@@ -18,8 +18,16 @@ const CHECKING: &str = "Checking the workbook";
 const PHASE: &str = "Reading rows";
 
 pub(super) fn read(job: &mut Job) -> Result<Rows, DataError> {
-    check_archive(job)?;
-    let watched = Watched { file: job.rewound()?, control: job.control.clone() };
+    read_from(job, &mut |job| job.rewound())
+}
+
+pub(super) fn read_from<R: Read + Seek>(
+    job: &mut Job,
+    open: &mut dyn FnMut(&mut Job) -> Result<R, DataError>,
+) -> Result<Rows, DataError> {
+    let watched = Watched::new(open(job)?, job);
+    check_archive(job, watched)?;
+    let watched = Watched::new(open(job)?, job);
     let mut book: Xlsx<_> = Xlsx::new(BufReader::new(watched)).map_err(|e| damaged(job, &e))?;
     for name in book.sheet_names() {
         let mut sheet = Sheet::default();
@@ -34,12 +42,17 @@ pub(super) fn read(job: &mut Job) -> Result<Rows, DataError> {
 
 /// Unpacks every part once, into nothing: sizes that an archive declares may lie, and a damaged part is
 /// named here before any of it is kept.
-fn check_archive(job: &mut Job) -> Result<(), DataError> {
-    let watched = Watched { file: job.rewound()?, control: job.control.clone() };
+fn check_archive<R: Read + Seek>(job: &mut Job, watched: Watched<R>) -> Result<(), DataError> {
     let broken = |e: zip::result::ZipError| format!("the archive is damaged or cut off: {e}");
     let mut archive = zip::ZipArchive::new(BufReader::new(watched)).map_err(|e| job.malformed(broken(e)))?;
     if archive.len() > MAX_PARTS {
         return Err(job.malformed("the archive has too many parts to be a workbook"));
+    }
+    if archive.index_for_name("META-INF/manifest.xml").is_some()
+        && archive.index_for_name("mimetype").is_some()
+    {
+        let why = "this is an OpenDocument file (.ods, .odt); save its table as .xlsx or CSV";
+        return Err(job.malformed(why));
     }
     if archive.index_for_name("[Content_Types].xml").is_none()
         || !archive.file_names().flatten().any(|n| n.starts_with("xl/"))
@@ -87,7 +100,7 @@ struct Sheet {
     cells: Vec<String>,
 }
 
-fn read_sheet<RS: Read + std::io::Seek>(
+fn read_sheet<RS: Read + Seek>(
     job: &mut Job,
     book: &mut Xlsx<RS>,
     name: &str,

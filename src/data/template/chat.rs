@@ -4,6 +4,9 @@
 //! and writes a bounded number of bytes.
 
 use crate::data::{DataError, Message};
+use jiff::Zoned;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
@@ -44,12 +47,18 @@ impl ChatTemplate {
         env.add_function("raise_exception", |text: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))
         });
-        env.add_function("strftime_now", |format: String| -> Result<String, Error> {
-            jiff::fmt::strtime::format(&format, &jiff::Zoned::now())
-                .map_err(|e| Error::new(ErrorKind::InvalidOperation, e.to_string()))
-        });
+        env.add_function("strftime_now", |format: String| strftime(&format, &Zoned::now()));
         env.add_template_owned("chat", mark_generation(source)).map_err(explain)?;
         Ok(Self { env, bos: bos.into(), eos: eos.into() })
+    }
+
+    /// The same template, for which it is always `now`.
+    pub fn dated(&self, now: DateTime) -> Self {
+        let mut env = self.env.clone();
+        // The zone is only for formats that name one; a date and a time of day need none.
+        let now = now.to_zoned(TimeZone::UTC).unwrap_or_else(|_| Zoned::now());
+        env.add_function("strftime_now", move |format: String| strftime(&format, &now));
+        Self { env, bos: self.bos.clone(), eos: self.eos.clone() }
     }
 
     pub fn eos(&self) -> &str {
@@ -75,6 +84,11 @@ impl ChatTemplate {
             .map_err(explain)?;
         Ok(unmark(&String::from_utf8_lossy(&out.bytes)))
     }
+}
+
+fn strftime(format: &str, now: &Zoned) -> Result<String, Error> {
+    jiff::fmt::strtime::format(format, now)
+        .map_err(|e| Error::new(ErrorKind::InvalidOperation, e.to_string()))
 }
 
 /// Memory that refuses to grow beyond its limit.

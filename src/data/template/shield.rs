@@ -1,10 +1,11 @@
-//! Keeps special tokens that are written in the data from becoming real ones.
+//! Keeps special tokens that are written in data and prompts from becoming real ones.
 //!
 //! A row that holds `<|im_end|>` must not be able to end its turn. Searching the rendered text for it afterwards
 //! is no answer, because the template writes the same characters itself; so each one in the data is exchanged
 //! for one private character before rendering, and put back after, when its place is known for certain.
 
 use super::Rendered;
+use crate::data::Message;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -22,6 +23,12 @@ pub(super) struct Shield<'a> {
 impl<'a> Shield<'a> {
     pub fn new(specials: &'a [String]) -> Self {
         Self { specials, pieces: Vec::new(), numbers: HashMap::new() }
+    }
+
+    /// [`Self::cover`] for a conversation: whoever wrote it, no turn can be forged in it.
+    pub fn cover_all(&mut self, messages: &[Message]) -> Vec<Message> {
+        let cover = |m: &Message| Message::new(&self.cover(&m.role), self.cover(&m.content));
+        messages.iter().map(cover).collect()
     }
 
     /// `text` with stand-ins for special tokens, and for characters that could be taken for stand-ins.

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::base::{Control, Progress, Unit};
 use crate::data::shots::{LineFormat, Shot};
-use crate::data::{Example, Row, Sample};
+use crate::data::{Row, Sample};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::run::{self, Asked, Asking, Scored};
@@ -41,13 +41,8 @@ impl Style {
             format: (!self.is_chat(model)).then(|| self.format.clone()),
             instruction: None,
             shots: self.shots.clone(),
-            num_shots: self.num_shown(),
+            num_shots: self.num_shots,
         }
-    }
-
-    /// How many examples are shown.
-    pub fn num_shown(&self) -> usize {
-        self.num_shots.min(self.shots.len())
     }
 
     fn is_chat(&self, model: &LoadedModel) -> bool {
@@ -56,36 +51,27 @@ impl Style {
 
     /// Where an answer ends besides at the end of text.
     pub fn stop(&self, model: &LoadedModel) -> Vec<String> {
-        if self.num_shown() > 0 { self.asking(model).stop() } else { Vec::new() }
-    }
-
-    /// The exact text sent for a question.
-    pub fn prompt(&self, model: &LoadedModel, question: &str) -> Result<String, Halt> {
-        if self.is_chat(model) {
-            return Ok(self.asking(model).text(&model.template, question)?);
-        }
-        let text = match self.num_shown() {
-            0 => question.to_string(),
-            _ => self.asking(model).text(&model.template, question)?,
-        };
-        Ok(model.template.example_prompt(&Example::Text { text }, false)?.0)
+        let asking = self.asking(model);
+        if asking.num_shown() > 0 { asking.stop() } else { Vec::new() }
     }
 
     /// A question ready to send.
     pub fn ask(&self, model: &LoadedModel, question: &str, expected: Option<String>) -> Result<Asked, Halt> {
-        let text = self.prompt(model, question)?;
-        Ok(Asked { ids: model.tokeniser.encode(&text)?, text, expected })
+        let prompt = self.asking(model).prompt(&model.template, question)?;
+        Ok(Asked::new(prompt, &model.tokeniser, expected)?)
     }
 
     /// The prompt of a row, if it has an answer to compare with. Without shots it is exactly what training showed.
     fn ask_row(&self, model: &LoadedModel, row: &Row) -> Result<Option<Asked>, Halt> {
-        let (text, expected) = model.template.example_prompt(&row.example, self.chat)?;
+        let (prompt, expected) = model.template.example_prompt(&row.example, self.chat)?;
         if expected.is_none() {
             return Ok(None);
         }
         match Shot::of(&row.example) {
-            Some(shot) if self.num_shown() > 0 => Ok(Some(self.ask(model, &shot.input, expected)?)),
-            _ => Ok(Some(Asked { ids: model.tokeniser.encode(&text)?, text, expected })),
+            Some(shot) if self.asking(model).num_shown() > 0 => {
+                Ok(Some(self.ask(model, &shot.input, expected)?))
+            }
+            _ => Ok(Some(Asked::new(prompt, &model.tokeniser, expected)?)),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! From a recipe to a trained adapter.
 
-use super::data;
 use super::model::{self, BaseModel};
+use super::{Report, data};
 use crate::base::{Control, Failure, hardware};
 use crate::data::loader::Loader;
-use crate::data::prepare::Dataset;
+use crate::data::prepare::{Dataset, prepare};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -15,7 +15,9 @@ use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::plan::Facts;
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train;
+use jiff::civil::DateTime;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A recipe with its model opened, its data prepared, and itself found sound.
 pub struct Ready {
@@ -24,6 +26,7 @@ pub struct Ready {
     pub dataset: Dataset,
     /// Warnings; the run may start.
     pub warnings: Vec<Problem>,
+    began: DateTime,
 }
 
 /// What this machine says about a recipe whose run will lie near `out`.
@@ -37,8 +40,18 @@ pub fn machine_facts(out: &Path) -> Facts {
     }
 }
 
-/// Everything before the first update: opens, imports, prepares and checks. Writes nothing.
+/// Everything before the first update of a new run: opens, imports, prepares and checks. Writes nothing.
 pub fn ready(recipe: &Recipe, out: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Ready, Halt> {
+    ready_at(jiff::Zoned::now().datetime(), recipe, out, control, sink)
+}
+
+fn ready_at(
+    began: DateTime,
+    recipe: &Recipe,
+    out: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Ready, Halt> {
     let files = model::open(&recipe.model.source)?;
     let Some(path) = &recipe.data.path else {
         return Err(Failure::new(
@@ -50,7 +63,9 @@ pub fn ready(recipe: &Recipe, out: &Path, control: &Control, sink: &mut Sink<'_>
     };
     let imported = data::read(path, &data::import_options(recipe), control, sink)?;
     let options = data::prepare_options(recipe, &imported);
-    let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
+    let template = Arc::new(files.template()?.dated(began));
+    let mut report = Report::to(sink);
+    let dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
     let facts = Facts {
         model: Some(data::model_facts(&files)),
         data: Some(data::data_facts(&dataset)),
@@ -60,7 +75,7 @@ pub fn ready(recipe: &Recipe, out: &Path, control: &Control, sink: &mut Sink<'_>
     let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &dataset))
         .map_err(|problems| refusal("Cannot start the run", &problems))?;
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
-    Ok(Ready { plan, files, dataset, warnings })
+    Ok(Ready { plan, files, dataset, warnings, began })
 }
 
 /// Micro-batches of one epoch, as the trainer's loader deals them.
@@ -101,6 +116,7 @@ pub fn start(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Outcome, Halt> {
+    folder.save_began(ready.began)?;
     folder.save_ledger(&ready.dataset.ledger)?;
     carry_on(base, ready, folder, false, control, sink)
 }
@@ -115,7 +131,8 @@ pub fn resume(
     let folder = RunFolder::open(path)?.locked()?;
     let recipe = folder.recipe()?;
     say(&folder, Phase::PreparingData, sink);
-    let ready = ready(&recipe, path, control, sink)?;
+    let began = folder.began().unwrap_or_else(|| jiff::Zoned::now().datetime());
+    let ready = ready_at(began, &recipe, path, control, sink)?;
     carry_on(base, &ready, &folder, true, control, sink)
 }
 

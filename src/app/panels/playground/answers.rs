@@ -1,5 +1,6 @@
 //! What the columns have answered, as it comes.
 
+use crate::data::template::Rendered;
 use crate::engine::JobId;
 use crate::engine::event::GenerationEvent;
 use crate::infer::generate::Finish;
@@ -14,7 +15,7 @@ pub struct Asked {
     pub question: String,
     pub expected: Option<String>,
     /// The exact text sent.
-    pub text: String,
+    pub text: Rendered,
 }
 
 /// One column's answer to one text.

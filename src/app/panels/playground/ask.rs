@@ -3,6 +3,7 @@
 use super::answers::Asked;
 use crate::app::shared::Shared;
 use crate::data::shots::{LineFormat, Question, Shot};
+use crate::data::template::Rendered;
 use crate::eval::run::Asking;
 use serde::{Deserialize, Serialize};
 
@@ -84,14 +85,11 @@ impl Draft {
     }
 
     /// The exact text for a question with `num_shots` examples before it, or why there is none.
-    pub fn text(&self, question: &str, num_shots: usize, shared: &Shared) -> Result<String, String> {
+    pub fn text(&self, question: &str, num_shots: usize, shared: &Shared) -> Result<Rendered, String> {
         let Some((_, template)) = &shared.tokeniser else {
             return Err("Choose a model first.".into());
         };
-        if num_shots == 0 && !self.is_chat_with(shared) {
-            return Ok(question.to_string());
-        }
-        self.asking(shared, num_shots)?.text(template, question).map_err(|e| e.to_string())
+        self.asking(shared, num_shots)?.prompt(template, question).map_err(|e| e.to_string())
     }
 
     /// All texts to send: the prompt or every question of the set, with each number of examples.

@@ -294,8 +294,8 @@ impl State {
         let num_shots = *self.draft.shot_rows().last().unwrap_or(&0);
         self.exact = self.draft.text(&self.draft.prompt, num_shots, shared).map(|text| {
             let num_tokens =
-                shared.tokeniser.as_ref().and_then(|(t, _)| t.encode(&text).ok()).map_or(0, |i| i.len());
-            (text, num_tokens)
+                shared.tokeniser.as_ref().and_then(|(t, _)| text.ids(t).ok()).map_or(0, |i| i.len());
+            (text.text, num_tokens)
         });
     }
 
