@@ -122,9 +122,9 @@ fn the_matrix_asks_with_none_one_and_all_examples() {
     draft["is_chat"] = false.into();
     set_draft(&mut state, draft);
     let request = generate(&mut state);
-    let lines: Vec<usize> = request.prompts.iter().map(|p| p.text.lines().count()).collect();
+    let lines: Vec<usize> = request.prompts.iter().map(|p| p.text.text.lines().count()).collect();
     assert_eq!(lines, [1, 2, 4], "{:?}", request.prompts);
-    assert!(request.prompts[2].text.ends_with("peach:"), "{:?}", request.prompts[2].text);
+    assert!(request.prompts[2].text.text.ends_with("peach:"), "{:?}", request.prompts[2].text.text);
     assert!(!request.stop.is_empty(), "a completion with examples ends at the end of its line");
 }
 
