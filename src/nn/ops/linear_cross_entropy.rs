@@ -33,17 +33,16 @@ pub fn linear_cross_entropy(
     let needs = hidden.needs_gradient();
     let mut value = 0.0;
     let mut gradients = Vec::new();
+    let mut logits = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         let targets: Vec<u32> = chunk.iter().map(|i| targets[*i as usize]).collect();
         let weights: Vec<f32> = chunk.iter().map(|i| weights[*i as usize]).collect();
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
-        let logits = product(&hidden.value().index_select(&index, 0)?, weight, None)?; // [c, v]
-        let (loss, d_logits) = loss(logits, &targets, &weights, needs)?;
+        let hidden = hidden.value().index_select(&index, 0)?; // [c, d]
+        let (loss, gradient) =
+            Chunk { hidden, targets: &targets, weights: &weights }.run(weight, needs, &mut logits)?;
         value += loss;
-        if needs {
-            // d hidden = d logits · W
-            gradients.push(times(&d_logits, weight)?); // [c, d]
-        }
+        gradients.extend(gradient);
     }
     let sum = Tensor::new(value, device)?.to_dtype(hidden.value().dtype())?;
     if !needs || gradients.is_empty() {
@@ -57,15 +56,29 @@ pub fn linear_cross_entropy(
     Ok(CrossEntropy { sum, value })
 }
 
-/// logits [c, v] -> Σ weight · -log p(target), and weight (p - onehot) [c, v] when it is wanted.
-fn loss(logits: Tensor, targets: &[u32], weights: &[f32], wants_gradient: bool) -> Result<(f64, Tensor)> {
-    if let Some(numbers) = Numbers::of(&logits) {
-        let mut numbers = numbers.to_vec();
-        let loss = cpu::cross_entropy::in_place(&mut numbers, targets, weights, wants_gradient);
-        return Ok((loss, tensor(numbers, logits.shape())?));
+/// Some supervised rows: hidden [c, d], targets [c], weights [c].
+struct Chunk<'a> {
+    hidden: Tensor,
+    targets: &'a [u32],
+    weights: &'a [f32],
+}
+
+impl Chunk<'_> {
+    /// -> Σ weight · -log p(target), and d hidden = weight (p - onehot) · W [c, d] when it is wanted. `logits` is a buffer that
+    /// serves chunk after chunk.
+    fn run(&self, weight: &Tensor, wants: bool, logits: &mut Vec<f32>) -> Result<(f64, Option<Tensor>)> {
+        let c = self.targets.len();
+        if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), Numbers::of(weight)) {
+            logits.resize(c * weight.dim(0)?, 0.0);
+            cpu::linear::forward_into(logits, &x, &w, c);
+            let loss = cpu::cross_entropy::in_place(logits, self.targets, self.weights, wants);
+            let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c), self.hidden.shape()));
+            return Ok((loss, gradient.transpose()?));
+        }
+        let logits = product(&self.hidden, weight, None)?; // [c, v]
+        let targets = Tensor::from_slice(self.targets, (c, 1), logits.device())?;
+        let weights = Tensor::from_slice(self.weights, (c, 1), logits.device())?.to_dtype(logits.dtype())?;
+        let (loss, d_logits) = portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights)?;
+        Ok((loss, wants.then(|| times(&d_logits, weight)).transpose()?))
     }
-    let column = (targets.len(), 1);
-    let targets = Tensor::from_slice(targets, column, logits.device())?;
-    let weights = Tensor::from_slice(weights, column, logits.device())?.to_dtype(logits.dtype())?;
-    portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights)
 }

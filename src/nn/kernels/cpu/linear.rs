@@ -8,12 +8,18 @@ pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, n: usize) -> Vec
     let i = x.len() / n.max(1);
     let o = weight.len() / i.max(1);
     let mut y = vec![0.0; n * o];
-    let (x, w) = (Matrix::new(x, n, i), Matrix::new(weight, o, i));
-    matmul(MatrixMut::new(&mut y, n, o), Into::Replace, 1.0, x, w.t(), Workers::All);
+    forward_into(&mut y, x, weight, n);
     if let Some(bias) = bias {
         add_bias(&mut y, bias);
     }
     y
+}
+
+/// `x Wᵀ` in place of what stands in y [n, o].
+pub fn forward_into(y: &mut [f32], x: &[f32], weight: &[f32], n: usize) {
+    let (i, o) = (x.len() / n.max(1), y.len() / n.max(1));
+    let (x, w) = (Matrix::new(x, n, i), Matrix::new(weight, o, i));
+    matmul(MatrixMut::new(y, n, o), Into::Replace, 1.0, x, w.t(), Workers::All);
 }
 
 /// `dx = dy W`: dy [n, o] -> [n, i].
