@@ -53,6 +53,10 @@ pub enum UiAction {
 /// What belongs to no place: the palette, notices, jobs, the theme, leaving.
 #[derive(Debug, Clone)]
 pub enum FrameAction {
+    /// Open the project in this folder, or begin one there.
+    OpenProject(PathBuf),
+    /// Ask for the folder with the system's dialog.
+    PickProject,
     /// Ctrl+O: choose a data file.
     OpenData,
     /// Ctrl+L: type the path of a model (in Model) or of a data file.
@@ -74,7 +78,10 @@ pub enum FrameAction {
     SetTheme(egui::ThemePreference),
     /// The window's close button.
     CloseRequested,
-    Quit(Leaving),
+    /// Asks what to do with the run in progress.
+    AskStop,
+    /// The answer.
+    EndRun(Ending),
     /// Asks before something is lost.
     Ask(Question),
     /// Yes or no to the question that is open.
@@ -82,12 +89,12 @@ pub enum FrameAction {
     ShowShortcuts(bool),
 }
 
-/// What to do with a run when the window is closed.
+/// What to do with a run that is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaving {
-    StopAndSave,
+pub enum Ending {
+    Save,
     Discard,
-    Stay,
+    Keep,
 }
 
 /// A file or folder to ask for with the system's dialog.

@@ -3,6 +3,7 @@
 use super::action::{Effect, FrameAction, UiAction};
 use super::effects::{self, Dialogs, Done, EngineHandle};
 use super::frame;
+use super::keep::REST_SECS;
 use super::live::Live;
 use super::notices::LINGER_SECS;
 use super::shared::Machine;
@@ -97,10 +98,9 @@ impl App {
         if !ctx.input(|i| i.viewport().close_requested()) || self.may_close {
             return;
         }
-        if self.state.shared.jobs.training().is_some() {
-            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
-            self.act(UiAction::Frame(FrameAction::CloseRequested), ctx);
-        }
+        // It closes when the run has ended and what was typed is written.
+        ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+        self.act(UiAction::Frame(FrameAction::CloseRequested), ctx);
     }
 }
 
@@ -112,7 +112,8 @@ impl eframe::App for App {
         } else {
             self.state.shared.now_secs
         };
-        self.state.tick(now_secs, machine);
+        let due = self.state.tick(now_secs, machine);
+        self.perform(due, ctx);
         self.drain_events(ctx);
         for action in self.dialogs.poll(ctx) {
             self.act(action, ctx);
@@ -121,6 +122,8 @@ impl eframe::App for App {
         if self.engine.is_some() {
             if !self.state.shared.jobs.all().is_empty() {
                 ctx.request_repaint_after(Duration::from_secs(1));
+            } else if self.state.keeper.is_waiting() {
+                ctx.request_repaint_after(Duration::from_secs_f64(REST_SECS));
             } else if self.state.notices.any_fading() {
                 ctx.request_repaint_after(Duration::from_secs_f64(LINGER_SECS));
             }
@@ -181,7 +184,8 @@ pub fn run() -> Result<(), Failure> {
 }
 
 /// The window with its engine; the project that was open, or else the usual one, is opened first.
-fn open_app(ctx: &egui::Context, settings: Settings) -> App {
+fn open_app(ctx: &egui::Context, mut settings: Settings) -> App {
+    settings.recent_projects.retain(|folder| folder.is_dir());
     let project = settings.project.clone().filter(|p| p.exists()).unwrap_or_else(default_project_folder);
     let state = AppState::new(settings);
     let first = state.open(project);

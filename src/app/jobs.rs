@@ -45,6 +45,8 @@ pub struct JobView {
     pub update_secs: f64,
     /// Folder of a run, once it is known.
     pub run_folder: Option<PathBuf>,
+    /// What a run computes on, once it is known.
+    pub device: Option<String>,
 }
 
 impl JobView {
@@ -115,6 +117,7 @@ impl Jobs {
             since_secs: now_secs,
             update_secs: 0.0,
             run_folder: None,
+            device: None,
         });
     }
 
@@ -176,7 +179,8 @@ impl Jobs {
 impl JobView {
     fn apply_run(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Started { num_updates, from_update, .. } => {
+            RunEvent::Started { num_updates, from_update, device, .. } => {
+                self.device = Some(device.clone());
                 (self.total, self.done) = (Some(*num_updates), *from_update);
             }
             RunEvent::Update { update, update_secs, .. } => {
@@ -209,6 +213,8 @@ fn describe(command: &Command) -> (String, Place, bool) {
     };
     match command {
         Command::OpenProject { folder } => (format!("Opening {}", name(folder)), Place::Home, true),
+        Command::Remember { project, .. } => (format!("Keeping {}", name(project)), Place::Home, true),
+        Command::LookAtMachine { .. } => ("Looking at the machine".into(), Place::Train, true),
         Command::ListModels => ("Looking for models".into(), Place::Model, true),
         Command::InspectModel { source } => (format!("Reading {source}"), Place::Model, true),
         Command::DownloadModel { name } => (format!("Downloading {name}"), Place::Model, false),

@@ -10,6 +10,7 @@ pub mod shared;
 pub mod widgets;
 pub mod panels;
 pub mod state;
+pub mod keep;
 pub mod frame;
 pub mod effects;
 pub mod live;

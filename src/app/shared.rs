@@ -11,6 +11,8 @@ use crate::hub::catalogue::ModelEntry;
 use crate::model::info::ModelInfo;
 use crate::project::folder::ProjectView;
 use crate::project::runs::RunSummary;
+use crate::recipe::plan::Facts;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The machine as the status bar shows it; sampled at most once a second.
@@ -26,6 +28,8 @@ pub struct Machine {
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     pub project: Option<ProjectView>,
+    /// Folders of projects that were opened, newest first.
+    pub recent_projects: Vec<PathBuf>,
     /// Catalogue and local models.
     pub models: Vec<ModelEntry>,
     /// What the user chose in Model: a catalogue name, a folder or a .gguf file.
@@ -44,6 +48,8 @@ pub struct Shared {
     pub runs: Vec<RunSummary>,
     pub jobs: Jobs,
     pub machine: Machine,
+    /// Devices and free disk, as the engine found them.
+    pub facts: Facts,
     /// Seconds since the window opened.
     pub now_secs: f64,
 }

@@ -1,8 +1,9 @@
 //! All state of the window. `act` and `apply` are pure: no file, no thread, no drawing.
 
-use super::action::{Effect, FrameAction, Leaving, Pick, PickWhat, Place, Question, UiAction};
+use super::action::{Effect, Ending, FrameAction, Pick, PickWhat, Place, Question, UiAction};
 use super::frame::palette;
 use super::jobs::JobSwitch;
+use super::keep::Keeper;
 use super::notices::{Notice, Notices};
 use super::panels::{data, home, model, playground, runs, train};
 use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
@@ -13,17 +14,16 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What is remembered from one start to the next, with the drafts of every place.
+/// What is remembered from one start to the next. What belongs to a project lies in its folder, see `keep`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     pub theme: ThemePreference,
     /// The project that was open.
     pub project: Option<PathBuf>,
+    /// Projects that were opened, newest first.
+    pub recent_projects: Vec<PathBuf>,
     pub place: Place,
-    pub model_source: String,
-    /// What was typed in a place and is not on disk otherwise, by the name of the place.
-    pub drafts: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// What lies over the window.
@@ -36,8 +36,10 @@ pub enum Overlay {
         chosen: usize,
     },
     Ask(Question),
-    /// Closing during a run.
-    Leave,
+    /// What to do with the run in progress; `closes` when the window is to be closed after it.
+    Stop {
+        closes: bool,
+    },
     Shortcuts,
 }
 
@@ -54,25 +56,16 @@ pub struct AppState {
     pub notices: Notices,
     pub settings: Settings,
     pub overlay: Overlay,
-    /// The window closes when this job has ended.
-    pub leaving_after: Option<JobId>,
+    pub keeper: Keeper,
+    /// The window closes when the run has ended and the project is written.
+    pub is_leaving: bool,
 }
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
         let mut state = Self { place: settings.place, ..Self::default() };
-        state.shared.model_source.clone_from(&settings.model_source);
-        if state.shared.model_source.is_empty() {
-            state.shared.model_source = crate::recipe::Recipe::default().model.source;
-        }
-        for (place, draft) in settings.drafts.clone() {
-            match place.as_str() {
-                "data" => state.data.restore(draft),
-                "train" => state.train.restore(draft),
-                "playground" => state.playground.restore(draft),
-                _ => {}
-            }
-        }
+        state.shared.model_source = crate::recipe::Recipe::default().model.source;
+        state.shared.recent_projects.clone_from(&settings.recent_projects);
         state.settings = settings;
         state.sync();
         state
@@ -83,20 +76,11 @@ impl AppState {
         vec![Effect::submit(Command::OpenProject { folder: project }), Effect::submit(Command::ListModels)]
     }
 
-    /// The settings to keep, with the drafts as they are now.
     pub fn settings_to_keep(&self) -> Settings {
         let mut kept = self.settings.clone();
         kept.place = self.place;
-        kept.model_source.clone_from(&self.shared.model_source);
         kept.project = self.shared.project.as_ref().map(|p| p.folder.clone()).or(kept.project);
-        kept.drafts = [
-            ("data", self.data.draft()),
-            ("train", self.train.draft()),
-            ("playground", self.playground.draft()),
-        ]
-        .into_iter()
-        .map(|(place, draft)| (place.to_string(), draft))
-        .collect();
+        kept.recent_projects.clone_from(&self.shared.recent_projects);
         kept
     }
 
@@ -116,18 +100,22 @@ impl AppState {
             UiAction::Runs(a) => self.runs.act(a, &self.shared),
             UiAction::Playground(a) => self.playground.act(a, &self.shared),
         };
+        self.keeper.touch(self.shared.now_secs);
         self.sync();
         self.settle(effects)
     }
 
     /// What the engine said. Returns what reaches the world.
     pub fn apply(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = match &event.kind {
+            EventKind::Project(project) => self.recall(project),
+            _ => Vec::new(),
+        };
         self.take_in(&event);
-        let mut effects = Vec::new();
         if let EventKind::Failed(failure) = &event.kind {
             self.notices.add(Notice::failure(failure), self.shared.now_secs);
         }
-        effects.extend(self.list_runs(&event));
+        effects.extend(self.look_at_disk(&event));
         effects.extend(self.model.apply(&event, &self.shared));
         effects.extend(self.data.apply(&event, &self.shared));
         effects.extend(self.train.apply(&event, &self.shared));
@@ -136,40 +124,54 @@ impl AppState {
         self.sync();
         effects.extend(self.home.apply(&event, &self.shared));
         self.shared.jobs.apply(&event);
-        if self.leaving_after.is_some_and(|job| self.shared.jobs.get(job).is_none()) {
-            self.leaving_after = None;
+        self.keeper.apply(&event);
+        if let (Overlay::Stop { closes }, None) = (&self.overlay, self.shared.jobs.training()) {
+            // It ended while it was asked what to do with it.
+            let closes = *closes;
+            self.overlay = Overlay::None;
+            effects.extend(if closes { self.leave_when_kept() } else { Vec::new() });
+        }
+        if self.is_leaving && !self.keeper.is_writing() && self.shared.jobs.training().is_none() {
+            self.is_leaving = false;
             effects.push(Effect::Quit);
         }
         self.settle(effects)
     }
 
-    /// The runs on disk are read when a project opens and when a run ends.
-    fn list_runs(&self, event: &Event) -> Option<Effect> {
+    /// The runs on disk and the room there are looked at when a project opens and when a run ends.
+    fn look_at_disk(&self, event: &Event) -> Vec<Effect> {
         let has_ended = matches!(event.kind, EventKind::Done | EventKind::Stopped | EventKind::Failed(_));
         let is_training = self.shared.jobs.get(event.job).is_some_and(|job| job.is_training);
         let is_opened = matches!(event.kind, EventKind::Project(_));
-        let project = self.shared.project.as_ref().filter(|_| is_opened || (has_ended && is_training))?;
-        Some(Effect::submit(Command::ListRuns { project: project.folder.clone() }))
+        let is_due = is_opened || (has_ended && is_training);
+        let Some(project) = self.shared.project.as_ref().filter(|_| is_due) else { return Vec::new() };
+        let folder = project.folder.clone();
+        vec![
+            Effect::submit(Command::ListRuns { project: folder.clone() }),
+            Effect::submit(Command::LookAtMachine { folder }),
+        ]
     }
 
     /// A command was given to the engine, which calls it `job`.
     pub fn submitted(&mut self, job: JobId, command: &Command) {
         self.shared.jobs.submitted(job, command, self.shared.now_secs);
+        self.keeper.submitted(job, command);
         self.home.submitted(job, command);
         self.model.submitted(job, command);
         self.data.submitted(job, command);
-        self.train.submitted(job, command);
+        self.train.submitted(job, command, &self.shared);
         self.runs.submitted(job, command);
         self.playground.submitted(job, command);
     }
 
-    /// Time goes on; good news fades.
-    pub fn tick(&mut self, now_secs: f64, machine: Option<Machine>) {
+    /// Time goes on: good news fades, what was typed is written. Returns what reaches the world.
+    pub fn tick(&mut self, now_secs: f64, machine: Option<Machine>) -> Vec<Effect> {
         self.shared.now_secs = now_secs;
         if let Some(machine) = machine {
             self.shared.machine = machine;
         }
         self.notices.sweep(now_secs);
+        self.autosave().into_iter().collect()
     }
 
     pub fn header(&self, place: Place) -> Header {
@@ -232,6 +234,7 @@ impl AppState {
         let shared = &mut self.shared;
         match &event.kind {
             EventKind::Project(project) => shared.project = Some(project.clone()),
+            EventKind::Machine(facts) => shared.facts = facts.clone(),
             EventKind::Models(models) => shared.models.clone_from(models),
             EventKind::Model(info) if info.source == shared.model_source => {
                 shared.model = Some(Arc::new(info.clone()));
@@ -242,6 +245,7 @@ impl AppState {
             EventKind::Imported(imported) => {
                 shared.imported = Some(Arc::clone(imported));
                 shared.dataset = None;
+                self.keeper.touch(shared.now_secs);
             }
             EventKind::Prepared(dataset) => shared.dataset = Some(Arc::clone(dataset)),
             EventKind::Runs(runs) => shared.runs.clone_from(runs),
@@ -257,12 +261,17 @@ impl AppState {
             self.shared.tokeniser = None;
             self.shared.dataset = None;
         }
-        self.shared.prepare_options = self.data.options().cloned();
         self.shared.import_options = self.data.import_options().clone();
+        if self.shared.prepare_options.as_ref() != self.data.options() {
+            self.shared.prepare_options = self.data.options().cloned();
+            self.train.look_again(&self.shared);
+        }
     }
 
     fn act_frame(&mut self, action: FrameAction) -> Vec<Effect> {
         match action {
+            FrameAction::OpenProject(folder) => return self.open_other(folder),
+            FrameAction::PickProject => return vec![pick_project()],
             FrameAction::OpenData => return vec![pick_data()],
             FrameAction::TypePath => return self.type_path(),
             FrameAction::Dropped(path) => return vec![Effect::Act(opened(path))],
@@ -290,12 +299,17 @@ impl AppState {
                 return vec![Effect::SetTheme(theme)];
             }
             FrameAction::CloseRequested => {
-                if self.shared.jobs.training().is_none() {
-                    return vec![Effect::Quit];
+                if self.shared.jobs.training().is_none() || self.is_leaving {
+                    return self.leave_when_kept();
                 }
-                self.overlay = Overlay::Leave;
+                self.overlay = Overlay::Stop { closes: true };
             }
-            FrameAction::Quit(how) => return self.leave(how),
+            FrameAction::AskStop => {
+                if self.shared.jobs.training().is_some() {
+                    self.overlay = Overlay::Stop { closes: false };
+                }
+            }
+            FrameAction::EndRun(how) => return self.end_run(how),
             FrameAction::Ask(question) => self.overlay = Overlay::Ask(question),
             FrameAction::Answer(yes) => {
                 let overlay = std::mem::take(&mut self.overlay);
@@ -341,12 +355,10 @@ impl AppState {
         }
         match jobs.training() {
             Some(_) if self.place == Place::Train => {
-                let action = if self.train.is_asking_stop {
-                    train::Action::KeepTraining
-                } else {
-                    train::Action::AskStop
-                };
-                vec![Effect::Act(UiAction::Train(action))]
+                vec![Effect::Act(UiAction::Frame(FrameAction::AskStop))]
+            }
+            _ if self.place == Place::Runs && self.runs.is_inside(&self.shared) => {
+                vec![Effect::Act(UiAction::Runs(runs::Action::ShowList))]
             }
             _ => Vec::new(),
         }
@@ -366,31 +378,55 @@ impl AppState {
         found.into_iter().nth(index).map(|item| Effect::Act(item.action)).into_iter().collect()
     }
 
-    fn leave(&mut self, how: Leaving) -> Vec<Effect> {
-        self.overlay = Overlay::None;
+    fn end_run(&mut self, how: Ending) -> Vec<Effect> {
+        let closes = matches!(std::mem::take(&mut self.overlay), Overlay::Stop { closes: true });
         let switch = match how {
-            Leaving::Stay => return Vec::new(),
-            Leaving::StopAndSave => JobSwitch::Stop,
-            Leaving::Discard => JobSwitch::Discard,
+            Ending::Keep => return Vec::new(),
+            Ending::Save => JobSwitch::Stop,
+            Ending::Discard => JobSwitch::Discard,
         };
-        match self.shared.jobs.training().map(|j| j.id) {
-            Some(job) => {
-                self.leaving_after = Some(job);
-                vec![Effect::Job(job, switch)]
-            }
-            None => vec![Effect::Quit],
+        // A run that waits behind the first one is not begun when the window closes.
+        let runs = self.shared.jobs.all().iter().filter(|j| j.is_training);
+        let num_ended = if closes { usize::MAX } else { 1 };
+        let mut effects: Vec<Effect> = runs.take(num_ended).map(|j| Effect::Job(j.id, switch)).collect();
+        if closes {
+            effects.extend(self.leave_when_kept());
         }
+        effects
+    }
+
+    /// Closes the window once the run has ended and the project is written. Asked again, it closes at once.
+    fn leave_when_kept(&mut self) -> Vec<Effect> {
+        let kept = self.remember();
+        let is_kept = kept.is_none() && !self.keeper.is_writing();
+        if self.is_leaving || (is_kept && self.shared.jobs.training().is_none()) {
+            return vec![Effect::Quit];
+        }
+        self.is_leaving = true;
+        // Writing waits for what was begun before it: nobody waits for a download to close a window.
+        let others = self.shared.jobs.all().iter().filter(|j| !j.is_training && !j.is_quiet);
+        others.map(|j| Effect::Job(j.id, JobSwitch::Stop)).chain(kept).collect()
+    }
+
+    /// Opens another project; what was typed in this one is written first.
+    fn open_other(&mut self, folder: PathBuf) -> Vec<Effect> {
+        if self.shared.jobs.training().is_some() {
+            return vec![Effect::Say(Notice::info(
+                "A run is in progress: stop it first, then open the project",
+            ))];
+        }
+        self.remember().into_iter().chain(self.open(folder)).collect()
     }
 }
 
-/// Asks before a run is stopped; what it has is saved.
-pub fn stop_question(job: JobId) -> Question {
-    Question {
-        title: "Stop the run?".into(),
-        text: "What it has learnt so far is saved, and you can resume it later in Runs.".into(),
-        yes: "Stop and save".into(),
-        then: Box::new(UiAction::Frame(FrameAction::Job(job, JobSwitch::Stop))),
-    }
+/// The dialog for a project: a folder that is one already, or an empty one.
+fn pick_project() -> Effect {
+    Effect::Pick(Pick {
+        title: "Open a project, or choose an empty folder for a new one".into(),
+        what: PickWhat::Folder,
+        filters: Vec::new(),
+        then: |path| UiAction::Frame(FrameAction::OpenProject(path)),
+    })
 }
 
 /// The dialog for a data file.

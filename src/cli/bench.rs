@@ -3,6 +3,7 @@
 use super::asking::{self, Model};
 use super::out;
 use super::show::Show;
+use super::table::table;
 use crate::base::{Control, hardware, human};
 use crate::engine::Halt;
 use crate::engine::jobs::{data, model, train as jobs};
@@ -12,7 +13,7 @@ use crate::infer::session::Session;
 use crate::recipe::plan::{DataFacts, Facts};
 use crate::recipe::recipe::{Lora, Method};
 use crate::recipe::{Plan, Recipe};
-use crate::train::bench;
+use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::Path;
@@ -50,6 +51,9 @@ pub struct Train {
     /// Updates that count, after two to warm up
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     updates: u64,
+    /// Say where the time of an update goes, by operation
+    #[arg(long)]
+    profile: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -133,8 +137,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
     let loaded = asking::load(&a.model, control, &mut show)?;
     show.clear();
-    let report =
-        bench::train(&plan, &loaded.model, a.batch, a.seq, a.updates, control)?.ok_or(Halt::Stopped)?;
+    let options = BenchOptions { batch: a.batch, seq: a.seq, updates: a.updates, profile: a.profile };
+    let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;
     if a.json {
         out::json(&report);
     } else {
@@ -147,8 +151,38 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
             human::bytes(report.peak_rss_bytes),
             report.device
         ));
+        out::line(format!(
+            "{:.0} % of what matrix products reach here ({:.0} GFLOP/s)",
+            100.0 * report.share_of_peak,
+            report.peak_flops_per_second * 1e-9
+        ));
+        if a.profile {
+            out::line(profile(&report));
+        }
     }
     Ok(())
+}
+
+/// Operations in rows, with what no operation accounts for.
+fn profile(report: &BenchReport) -> String {
+    let share = |secs: f64| format!("{:.1} %", 100.0 * secs / report.update_secs);
+    let millis = |secs: f64| format!("{:.1} ms", 1e3 * secs);
+    let mut rest = report.update_secs;
+    let mut rows = Vec::new();
+    for cost in &report.operations {
+        let (forward, backward) = (cost.forward_secs, cost.backward_secs);
+        rest -= forward + backward;
+        let calls = cost.calls.to_string();
+        rows.push(vec![
+            cost.operation.into(),
+            calls,
+            millis(forward),
+            millis(backward),
+            share(forward + backward),
+        ]);
+    }
+    rows.push(vec!["the rest".into(), String::new(), String::new(), String::new(), share(rest)]);
+    table(&["operation", "calls", "forward", "backward", "share"], &rows)
 }
 
 fn answer(a: &Generate, control: &Control) -> Result<(), Halt> {

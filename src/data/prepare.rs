@@ -10,6 +10,7 @@ use super::{DataError, Example, Fate, Ledger, Row, Sample, Schema, Split};
 use crate::base::human::{count, plural};
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Rows that are tokenised between two looks at the control.
 const BLOCK: usize = 256;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrepareOptions {
     pub schema: Schema,
     pub split: SplitOptions,

@@ -4,6 +4,7 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
 use crate::data::template::Rendered;
 use crate::infer::sampler::Sampling;
+use crate::project::folder::Memory;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -44,6 +45,15 @@ pub struct Prompt {
 pub enum Command {
     // io lane
     OpenProject {
+        folder: PathBuf,
+    },
+    /// Keeps what was chosen and typed in the open project.
+    Remember {
+        project: PathBuf,
+        memory: Box<Memory>,
+    },
+    /// Which devices there are, and how much is free for a run in `folder`.
+    LookAtMachine {
         folder: PathBuf,
     },
     ListModels,

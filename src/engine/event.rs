@@ -13,6 +13,7 @@ use crate::project::RunEvent;
 use crate::project::folder::ProjectView;
 use crate::project::prompt_set::PromptSet;
 use crate::project::runs::RunSummary;
+use crate::recipe::plan::Facts;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,7 +24,6 @@ pub struct Event {
 }
 
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "the large ones are sent once in a while, and matched often")]
 pub enum EventKind {
     /// The job left the queue.
     Started,
@@ -40,6 +40,8 @@ pub enum EventKind {
     Failed(Failure),
 
     Project(ProjectView),
+    /// What the machine has; of model and data it says nothing.
+    Machine(Facts),
     Models(Vec<ModelEntry>),
     Model(ModelInfo),
     /// Tokenizer and template of a model that was inspected.

@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{Report, data, model};
+use super::jobs::{Report, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::hub;
@@ -20,6 +20,12 @@ impl Carrier for Io {
     fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
         match command {
             Command::OpenProject { folder } => self.open_project(&folder, sink)?,
+            Command::Remember { project, memory } => {
+                if let Some(open) = self.project.as_mut().filter(|open| open.folder() == project) {
+                    open.remember(*memory)?;
+                }
+            }
+            Command::LookAtMachine { folder } => sink(EventKind::Machine(train::machine_facts(&folder))),
             Command::ListModels => sink(EventKind::Models(hub::catalogue::list())),
             Command::InspectModel { source } => inspect(source, sink)?,
             Command::DownloadModel { name } => {

@@ -131,7 +131,7 @@ pub fn answer_pieces<'p>(
 ) -> Result<Vec<Scored>, ModelError> {
     let mut all = Vec::with_capacity(prompts.len());
     for asked in prompts {
-        let result = generate_pieces(model, &mut *pieces(), &asked.ids, options, control, &mut |_| {});
+        let result = generate_pieces(model, pieces(), &asked.ids, options, control, &mut |_| {});
         let (answer, problem) = match result {
             Ok(answer) if answer.finish == Finish::Stopped => break,
             Ok(answer) => (Some(answer), None),

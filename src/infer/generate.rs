@@ -1,4 +1,4 @@
-//! The generation loop: prefill, then a token at a time.
+//! Generation a step at a time: pieces of the prompt, then a token. Answers that take turns are streamed side by side.
 
 use super::sampler::{Sampler, Sampling, is_usable};
 use super::stop::StopFilter;
@@ -7,7 +7,7 @@ use crate::data::Tokeniser;
 use crate::data::tokenise::TextStream;
 use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tokens of the prompt fed at once, so that a stop is noticed inside a long prompt.
 const PREFILL_TOKENS: usize = 256;
@@ -86,7 +86,8 @@ pub struct Answer {
     pub token_ids: Vec<u32>,
     pub prompt_tokens: usize,
     pub finish: Finish,
-    /// From the start to the first token chosen, prefill included; 0 when none was.
+    /// Up to the first token chosen, prefill included; 0 when none was. Here and below, time spent on answers
+    /// taking turns with this one is not counted.
     pub time_to_first_token_secs: f64,
     /// Tokens after the first one by the time they took; 0 when there was no second one.
     pub tokens_per_second: f64,
@@ -102,7 +103,7 @@ pub fn generate(
     control: &Control,
     on_text: &mut dyn FnMut(&str),
 ) -> Result<Answer, ModelError> {
-    generate_pieces(model, &mut tokeniser.stream(), prompt_ids, options, control, on_text)
+    generate_pieces(model, Box::new(tokeniser.stream()), prompt_ids, options, control, on_text)
 }
 
 /// Answers a prompt. `on_text` gets the text as it comes; its pieces end to end are
@@ -111,37 +112,163 @@ pub fn generate(
 /// Errors: an empty prompt, one longer than the context, logits that are no numbers, and the model's own.
 pub fn generate_pieces(
     model: &mut dyn NextLogits,
-    pieces: &mut dyn TextPieces,
+    pieces: Box<dyn TextPieces + '_>,
     prompt_ids: &[u32],
     options: &GenerateOptions,
     control: &Control,
     on_text: &mut dyn FnMut(&str),
 ) -> Result<Answer, ModelError> {
-    check_prompt(prompt_ids, model.context_tokens())?;
-    let started = Instant::now();
-    let mut run = Run::new(pieces, prompt_ids, options, on_text);
-    let logits = if options.max_tokens == 0 { None } else { prefill(model, prompt_ids, control)? };
-    let finish = match logits {
-        None if options.max_tokens == 0 => Finish::MaxTokens,
-        None => Finish::Stopped,
-        Some(logits) => run.decode(model, logits, control)?,
-    };
-    run.flush(finish);
-    let secs = started.elapsed().as_secs_f64();
-    let first_secs = run.first_at.map_or(0.0, |at| (at - started).as_secs_f64());
-    Ok(Answer {
-        text: run.text,
-        token_ids: run.seen.split_off(prompt_ids.len()),
-        prompt_tokens: prompt_ids.len(),
-        finish,
-        time_to_first_token_secs: first_secs,
-        tokens_per_second: if run.num_decoded == 0 {
-            0.0
+    let mut generation = Generation::begin(model, pieces, prompt_ids, options)?;
+    loop {
+        if let Some(answer) = generation.step(model, control, on_text)? {
+            return Ok(answer);
+        }
+    }
+}
+
+/// One answer in the making.
+pub struct Generation<'a> {
+    pieces: Box<dyn TextPieces + 'a>,
+    options: &'a GenerateOptions,
+    sampler: Sampler,
+    filter: StopFilter,
+    /// Prompt and answer.
+    seen: Vec<u32>,
+    prompt_tokens: usize,
+    text: String,
+    /// Spent in this answer's own steps.
+    spent: Duration,
+    first_after: Option<Duration>,
+    /// Passes through the model after the prompt.
+    num_decoded: usize,
+}
+
+impl<'a> Generation<'a> {
+    /// Gets the model ready for a prompt; see [`generate_pieces`] for the errors. Every step wants the same model.
+    pub fn begin(
+        model: &mut dyn NextLogits,
+        pieces: Box<dyn TextPieces + 'a>,
+        prompt_ids: &[u32],
+        options: &'a GenerateOptions,
+    ) -> Result<Self, ModelError> {
+        check_prompt(prompt_ids, model.context_tokens())?;
+        model.begin(prompt_ids);
+        Ok(Self {
+            pieces,
+            options,
+            sampler: Sampler::new(&options.sampling),
+            filter: StopFilter::new(&options.stop),
+            seen: prompt_ids.to_vec(),
+            prompt_tokens: prompt_ids.len(),
+            text: String::new(),
+            spent: Duration::ZERO,
+            first_after: None,
+            num_decoded: 0,
+        })
+    }
+
+    /// One pass through the model: a piece of the prompt or a token. The answer, when this was the last one.
+    pub fn step(
+        &mut self,
+        model: &mut dyn NextLogits,
+        control: &Control,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Option<Answer>, ModelError> {
+        let started = Instant::now();
+        let before = self.spent;
+        let finish = self.pass(model, control, on_text, started);
+        if let Ok(Some(finish)) = finish {
+            self.flush(finish, on_text);
+        }
+        self.spent = before + started.elapsed();
+        Ok(finish?.map(|finish| self.answer(finish)))
+    }
+
+    fn pass(
+        &mut self,
+        model: &mut dyn NextLogits,
+        control: &Control,
+        on_text: &mut dyn FnMut(&str),
+        started: Instant,
+    ) -> Result<Option<Finish>, ModelError> {
+        if control.is_stopped() {
+            return Ok(Some(Finish::Stopped));
+        }
+        if self.options.max_tokens == 0 {
+            return Ok(Some(Finish::MaxTokens));
+        }
+        let fed = model.num_fed();
+        let end = self.seen.len().min(fed + PREFILL_TOKENS);
+        self.num_decoded += usize::from(fed >= self.prompt_tokens);
+        let mut logits = model.next(&self.seen[fed..end])?;
+        if end < self.seen.len() {
+            return Ok(None);
+        }
+        if !is_usable(&logits) {
+            return Err(ModelError::NoLikelyToken { position: self.seen.len() });
+        }
+        let id = self.sampler.choose(&mut logits, &self.seen);
+        self.first_after.get_or_insert_with(|| self.spent + started.elapsed());
+        if self.options.eos_ids.contains(&id) {
+            return Ok(Some(Finish::EndOfText));
+        }
+        self.seen.push(id);
+        if let Some(piece) = self.pieces.push(id) {
+            self.say(&piece, on_text);
+        }
+        Ok(if self.filter.is_stopped() {
+            Some(Finish::StopString)
+        } else if self.seen.len() - self.prompt_tokens >= self.options.max_tokens {
+            Some(Finish::MaxTokens)
+        } else if model.num_fed() >= model.context_tokens() {
+            Some(Finish::ContextFull)
         } else {
-            run.num_decoded as f64 / (secs - first_secs).max(1e-9)
-        },
-        secs,
-    })
+            None
+        })
+    }
+
+    fn say(&mut self, piece: &str, on_text: &mut dyn FnMut(&str)) {
+        let shown = self.filter.push(piece);
+        self.show(&shown, on_text);
+    }
+
+    fn show(&mut self, shown: &str, on_text: &mut dyn FnMut(&str)) {
+        if !shown.is_empty() {
+            self.text.push_str(shown);
+            on_text(shown);
+        }
+    }
+
+    /// Lets out what the decoder and the stop filter still hold.
+    fn flush(&mut self, finish: Finish, on_text: &mut dyn FnMut(&str)) {
+        if finish == Finish::StopString {
+            return;
+        }
+        if let Some(rest) = self.pieces.finish() {
+            self.say(&rest, on_text);
+        }
+        let held = self.filter.finish();
+        self.show(&held, on_text);
+    }
+
+    fn answer(&mut self, finish: Finish) -> Answer {
+        let secs = self.spent.as_secs_f64();
+        let first_secs = self.first_after.map_or(0.0, |after| after.as_secs_f64());
+        let decode_secs = (secs - first_secs).max(1e-9);
+        Answer {
+            text: std::mem::take(&mut self.text),
+            token_ids: self.seen.split_off(self.prompt_tokens),
+            prompt_tokens: self.prompt_tokens,
+            finish,
+            time_to_first_token_secs: first_secs,
+            tokens_per_second: if self.num_decoded == 0 {
+                0.0
+            } else {
+                self.num_decoded as f64 / decode_secs
+            },
+            secs,
+        }
+    }
 }
 
 fn check_prompt(prompt_ids: &[u32], context_tokens: usize) -> Result<(), ModelError> {
@@ -152,118 +279,4 @@ fn check_prompt(prompt_ids: &[u32], context_tokens: usize) -> Result<(), ModelEr
         return Err(ModelError::PromptTooLong { prompt_tokens: prompt_ids.len(), context_tokens });
     }
     Ok(())
-}
-
-/// Logits after the prompt; `None` when stopped on the way.
-fn prefill(
-    model: &mut dyn NextLogits,
-    prompt_ids: &[u32],
-    control: &Control,
-) -> Result<Option<Vec<f32>>, ModelError> {
-    model.begin(prompt_ids);
-    let mut logits = None;
-    for chunk in prompt_ids[model.num_fed()..].chunks(PREFILL_TOKENS) {
-        if control.is_stopped() {
-            return Ok(None);
-        }
-        logits = Some(model.next(chunk)?);
-    }
-    Ok(logits)
-}
-
-/// One answer in the making.
-struct Run<'a> {
-    pieces: &'a mut dyn TextPieces,
-    on_text: &'a mut dyn FnMut(&str),
-    options: &'a GenerateOptions,
-    sampler: Sampler,
-    filter: StopFilter,
-    /// Prompt and answer.
-    seen: Vec<u32>,
-    text: String,
-    first_at: Option<Instant>,
-    /// Passes through the model after the prompt.
-    num_decoded: usize,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        pieces: &'a mut dyn TextPieces,
-        prompt_ids: &[u32],
-        options: &'a GenerateOptions,
-        on_text: &'a mut dyn FnMut(&str),
-    ) -> Self {
-        Self {
-            pieces,
-            on_text,
-            options,
-            sampler: Sampler::new(&options.sampling),
-            filter: StopFilter::new(&options.stop),
-            seen: prompt_ids.to_vec(),
-            text: String::new(),
-            first_at: None,
-            num_decoded: 0,
-        }
-    }
-
-    fn decode(
-        &mut self,
-        model: &mut dyn NextLogits,
-        mut logits: Vec<f32>,
-        control: &Control,
-    ) -> Result<Finish, ModelError> {
-        for num_chosen in 1.. {
-            if control.is_stopped() {
-                return Ok(Finish::Stopped);
-            }
-            if !is_usable(&logits) {
-                return Err(ModelError::NoLikelyToken { position: self.seen.len() });
-            }
-            let id = self.sampler.choose(&mut logits, &self.seen);
-            self.first_at.get_or_insert_with(Instant::now);
-            if self.options.eos_ids.contains(&id) {
-                return Ok(Finish::EndOfText);
-            }
-            self.seen.push(id);
-            if let Some(piece) = self.pieces.push(id) {
-                self.say(&piece);
-            }
-            if self.filter.is_stopped() {
-                return Ok(Finish::StopString);
-            }
-            if num_chosen >= self.options.max_tokens {
-                return Ok(Finish::MaxTokens);
-            }
-            if model.num_fed() >= model.context_tokens() {
-                return Ok(Finish::ContextFull);
-            }
-            logits = model.next(&[id])?;
-            self.num_decoded += 1;
-        }
-        Ok(Finish::MaxTokens)
-    }
-
-    fn say(&mut self, piece: &str) {
-        let shown = self.filter.push(piece);
-        self.show(&shown);
-    }
-
-    fn show(&mut self, shown: &str) {
-        if !shown.is_empty() {
-            self.text.push_str(shown);
-            (self.on_text)(shown);
-        }
-    }
-
-    /// Lets out what the decoder and the stop filter still hold.
-    fn flush(&mut self, finish: Finish) {
-        if finish == Finish::StopString {
-            return;
-        }
-        if let Some(rest) = self.pieces.finish() {
-            self.say(&rest);
-        }
-        let held = self.filter.finish();
-        self.show(&held);
-    }
 }

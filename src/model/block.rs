@@ -2,15 +2,16 @@
 
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::hooks::{Hooks, Linear, Site};
+use super::hooks::{Hooks, Projection};
 use super::params::LayerWeights;
-use crate::nn::ops::{self, AttentionShape, RopeRows};
+use crate::nn::ops::{self, RopeRows, Seen};
 use crate::nn::{Node, Result, Tape};
+use std::rc::Rc;
 
 /// What the tokens of a forward pass may see.
 pub enum Sight<'a> {
     /// Packed segments, each seeing itself only.
-    Packed(&'a AttentionShape),
+    Packed(&'a Rc<Seen>),
     /// All tokens in the cache, to which these are added. No gradient.
     Cached(&'a mut LayerCache),
 }
@@ -25,45 +26,33 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn linear(&self, tape: &Tape, linear: Linear, x: &Node) -> Result<Node> {
-        let weights = self.weights.linear(linear);
-        let y = ops::linear(tape, x, &weights.weight, weights.bias.as_ref())?;
-        self.hooks.linear(tape, Site { layer: self.layer, linear }, x, y)
-    }
-
-    fn attention(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
-        let c = self.config;
-        let (h, k, e) = (c.num_heads, c.num_kv_heads, c.head_width);
-        let q = ops::split_heads(tape, &self.linear(tape, Linear::Q, x)?, h)?; // [n, h, e]
-        let key = ops::split_heads(tape, &self.linear(tape, Linear::K, x)?, k)?; // [n, k, e]
-        let v = ops::split_heads(tape, &self.linear(tape, Linear::V, x)?, k)?; // [n, k, e]
-        let q = self.head_norm(tape, q, self.weights.q_norm.as_ref())?;
-        let key = self.head_norm(tape, key, self.weights.k_norm.as_ref())?;
-        let q = ops::rope(tape, &q, self.rope)?;
-        let key = ops::rope(tape, &key, self.rope)?;
-        let mixed = match sight {
-            Sight::Packed(shape) => ops::attention(tape, &q, &key, &v, shape)?,
-            Sight::Cached(cache) => {
-                let (keys, values) = cache.extend(key.value(), v.value())?;
-                let scale = 1.0 / (e as f64).sqrt();
-                let window = c.window_of(self.layer);
-                Node::frozen(ops::attend_cached(q.value(), &keys, &values, scale, window)?)
-            }
-        };
-        self.linear(tape, Linear::O, &ops::merge_heads(tape, &mixed)?)
-    }
-
-    fn head_norm(&self, tape: &Tape, x: Node, weight: Option<&candle_core::Tensor>) -> Result<Node> {
-        match weight {
-            Some(weight) => ops::rms_norm(tape, &x, weight, self.config.norm_epsilon),
-            None => Ok(x),
+    fn projection(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
+        let weights = self.weights.projection(projection);
+        let bias = weights.bias.as_ref();
+        match self.hooks.low_rank(self.layer, projection) {
+            Some(low_rank) => ops::low_rank_linear(tape, x, &weights.weight, bias, low_rank),
+            None => ops::linear(tape, x, &weights.weight, bias),
         }
     }
 
+    fn attention(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
+        let layout = self.config.head_layout();
+        let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
+        let qkv = ops::rotate(tape, &qkv, layout, self.rope, self.weights.head_norms.as_ref())?;
+        let mixed = match sight {
+            Sight::Packed(seen) => ops::attention(tape, &qkv, layout, seen)?,
+            Sight::Cached(cache) => {
+                let scale = self.config.attention_scale();
+                let window = self.config.window_of(self.layer);
+                Node::frozen(cache.attend(qkv.value(), layout, scale, window)?)
+            }
+        };
+        self.projection(tape, Projection::O, &mixed)
+    }
+
     fn feed_forward(&self, tape: &Tape, x: &Node) -> Result<Node> {
-        let gate = self.linear(tape, Linear::Gate, x)?; // [n, f]
-        let up = self.linear(tape, Linear::Up, x)?; // [n, f]
-        self.linear(tape, Linear::Down, &ops::swiglu(tape, &gate, &up)?)
+        let gate_up = self.projection(tape, Projection::GateUp, x)?; // [n, 2f]
+        self.projection(tape, Projection::Down, &ops::swiglu(tape, &gate_up)?)
     }
 
     /// x [n, d] -> [n, d].
@@ -77,6 +66,11 @@ impl Block<'_> {
 }
 
 impl DecoderConfig {
+    /// What scores are multiplied by.
+    pub fn attention_scale(&self) -> f64 {
+        1.0 / (self.head_width as f64).sqrt()
+    }
+
     /// The sliding window of a layer, if it has one.
     pub fn window_of(&self, layer: usize) -> Option<usize> {
         self.sliding_window.filter(|_| layer >= self.first_windowed_layer)

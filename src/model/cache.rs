@@ -1,6 +1,7 @@
 //! Keys and values of the tokens so far, in buffers that grow by doubling.
 
 use crate::nn::Result;
+use crate::nn::ops::{HeadLayout, attend_cached};
 use candle_core::{DType, Device, Tensor};
 
 /// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
@@ -11,8 +12,24 @@ pub struct LayerCache {
 }
 
 impl LayerCache {
+    /// Appends the keys and values of new rows of q | k | v, [s, (h + 2k) e], and lets their queries look at all so far:
+    /// -> [s, h·e].
+    pub fn attend(
+        &mut self,
+        qkv: &Tensor,
+        layout: HeadLayout,
+        scale: f64,
+        window: Option<usize>,
+    ) -> Result<Tensor> {
+        let (s, e) = (qkv.dim(0)?, layout.head_width);
+        let (q, k) = (layout.query_width(), layout.key_width());
+        let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((s, width / e, e)); // [s, heads, e]
+        let (keys, values) = self.extend(&heads(q, k)?, &heads(q + k, k)?)?;
+        attend_cached(&heads(0, q)?, &keys, &values, scale, window)?.reshape((s, q)) // [s, h·e]
+    }
+
     /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.
-    pub fn extend(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn extend(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (s, num_kv, e) = k.dims3()?;
         let needed = self.len + s;
         let capacity = self.buffers.as_ref().map_or(0, |(k, _)| k.dims()[0]);

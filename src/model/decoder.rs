@@ -8,9 +8,10 @@ use super::error::During;
 use super::hooks::Hooks;
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
-use crate::nn::ops::{self, AttentionShape, RopeTable};
+use crate::nn::ops::{self, RopeTable, Seen};
 use crate::nn::{Node, Tape};
 use candle_core::{Device, Tensor};
+use std::rc::Rc;
 
 /// A model on a device. Shared, never changed: adapters come as hooks.
 #[derive(Debug)]
@@ -57,16 +58,16 @@ impl Decoder {
         let tokens = index_tensor(&batch.tokens, &self.device)?;
         let positions = index_tensor(&batch.positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
-        let mut shape = AttentionShape {
-            segments: batch.segments.clone(),
-            scale: 1.0 / (self.config.head_width as f64).sqrt(),
-            window: None,
+        let seen = |window| {
+            let scale = self.config.attention_scale();
+            Rc::new(Seen { segments: batch.segments.clone(), scale, window })
         };
+        let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let mut x = ops::embedding(&self.params.embedding, &tokens).during("embedding")?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
-            shape.window = self.config.window_of(layer);
+            let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
             let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-            x = block.forward(tape, &x, Sight::Packed(&shape)).during("decoder block")?;
+            x = block.forward(tape, &x, Sight::Packed(seen)).during("decoder block")?;
         }
         ops::rms_norm(tape, &x, &self.params.norm, self.config.norm_epsilon).during("final norm")
     }

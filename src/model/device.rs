@@ -3,6 +3,7 @@
 use super::ModelError;
 use crate::base::DeviceChoice;
 use candle_core::Device;
+use std::sync::OnceLock;
 
 /// Opens the device, or says why it is not there.
 pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
@@ -14,23 +15,26 @@ pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
     }
 }
 
-/// Whether this build and machine have an NVIDIA card that can be used.
+/// Whether this build and machine have an NVIDIA card that can be used. Asked once: opening one takes a while.
 pub fn has_cuda() -> bool {
-    cfg!(feature = "cuda") && cuda().is_ok()
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| cuda().is_ok())
 }
 
 /// Whether this build and machine have Metal.
 pub fn has_metal() -> bool {
-    cfg!(feature = "metal") && metal().is_ok()
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| metal().is_ok())
 }
 
 /// "CPU, 2 threads", "CUDA", "Metal".
 pub fn describe(device: &Device) -> String {
-    match device {
-        Device::Cpu => format!("CPU, {} threads", crate::base::hardware::num_threads()),
-        Device::Cuda(_) => "CUDA".into(),
-        Device::Metal(_) => "Metal".into(),
-    }
+    let choice = match device {
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda(_) => DeviceChoice::Cuda,
+        Device::Metal(_) => DeviceChoice::Metal,
+    };
+    choice.describe(crate::base::hardware::num_threads())
 }
 
 #[cfg(feature = "cuda")]

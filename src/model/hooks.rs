@@ -1,7 +1,7 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
-use crate::nn::{Node, Result, Tape};
+use crate::nn::ops::LowRank;
 use std::fmt;
 
 /// The linear layers of a block, by their names in Hugging Face checkpoints.
@@ -41,6 +41,29 @@ impl Linear {
     }
 }
 
+/// Linear layers that read the same input and are computed as one, their outputs end to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Projection {
+    Qkv,
+    O,
+    GateUp,
+    Down,
+}
+
+impl Projection {
+    pub const ALL: [Self; 4] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
+
+    /// The layers, in the order of their outputs.
+    pub fn linears(self) -> &'static [Linear] {
+        match self {
+            Self::Qkv => &[Linear::Q, Linear::K, Linear::V],
+            Self::O => &[Linear::O],
+            Self::GateUp => &[Linear::Gate, Linear::Up],
+            Self::Down => &[Linear::Down],
+        }
+    }
+}
+
 /// One linear layer of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
@@ -57,15 +80,15 @@ impl fmt::Display for Site {
 
 /// What a tuning method adds to the forward pass.
 pub trait Hooks {
-    /// Changes the output `y` [n, o] of a linear layer, given its input `x` [n, i].
-    fn linear(&self, tape: &Tape, site: Site, x: &Node, y: Node) -> Result<Node>;
+    /// The low-rank change of a projection, where the method has one.
+    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank>;
 }
 
 /// The model as it is.
 pub struct NoHooks;
 
 impl Hooks for NoHooks {
-    fn linear(&self, _tape: &Tape, _site: Site, _x: &Node, y: Node) -> Result<Node> {
-        Ok(y)
+    fn low_rank(&self, _layer: usize, _projection: Projection) -> Option<&LowRank> {
+        None
     }
 }

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod flops;
 pub mod info;
 pub mod weights;
 pub mod params;

@@ -1,10 +1,11 @@
 //! The weights of a decoder in memory: one copy, shared by everything that runs on it.
 
 use super::config::DecoderConfig;
-use super::hooks::{Linear, Site};
+use super::hooks::{Linear, Projection, Site};
 use super::weights::Weights;
 use super::{ModelError, error::During};
 use crate::base::{Control, Progress, Unit};
+use crate::nn::ops::{HeadLayout, HeadNorms};
 use candle_core::{Device, Tensor};
 
 /// `y = x Wᵀ + bias`: weight [o, i], bias [o].
@@ -21,16 +22,15 @@ pub struct LayerWeights {
     pub input_norm: Tensor,
     /// [d]
     pub post_attention_norm: Tensor,
-    /// [e] each, where the family normalises heads.
-    pub q_norm: Option<Tensor>,
-    pub k_norm: Option<Tensor>,
-    /// In the order of [`Linear::ALL`].
-    linears: Vec<LinearWeights>,
+    /// Where the family normalises heads.
+    pub head_norms: Option<HeadNorms>,
+    /// In the order of [`Projection::ALL`].
+    projections: Vec<LinearWeights>,
 }
 
 impl LayerWeights {
-    pub fn linear(&self, linear: Linear) -> &LinearWeights {
-        &self.linears[linear as usize]
+    pub fn projection(&self, projection: Projection) -> &LinearWeights {
+        &self.projections[projection as usize]
     }
 }
 
@@ -76,20 +76,43 @@ fn load_layer(
     config: &DecoderConfig,
     layer: usize,
 ) -> Result<LayerWeights, ModelError> {
-    let mut linears = Vec::with_capacity(Linear::ALL.len());
-    for linear in Linear::ALL {
-        let site = Site { layer, linear };
-        let bias = if config.has_bias(linear) { Some(read(&format!("{site}.bias"))?) } else { None };
-        linears.push(LinearWeights { weight: read(&format!("{site}.weight"))?, bias });
+    let mut projections = Vec::with_capacity(Projection::ALL.len());
+    for projection in Projection::ALL {
+        let sites = projection.linears().iter().map(|linear| Site { layer, linear: *linear });
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for site in sites {
+            weights.push(read(&format!("{site}.weight"))?);
+            if config.has_bias(site.linear) {
+                biases.push(read(&format!("{site}.bias"))?);
+            }
+        }
+        let weight = end_to_end(weights)?;
+        let bias = if biases.is_empty() { None } else { Some(end_to_end(biases)?) };
+        projections.push(LinearWeights { weight, bias });
     }
     let mut norm = |name: &str| read(&format!("model.layers.{layer}.{name}.weight"));
+    let head_norms = match config.has_qk_norm {
+        true => Some(HeadNorms {
+            query: norm("self_attn.q_norm")?,
+            key: norm("self_attn.k_norm")?,
+            epsilon: config.norm_epsilon,
+        }),
+        false => None,
+    };
     Ok(LayerWeights {
         input_norm: norm("input_layernorm")?,
         post_attention_norm: norm("post_attention_layernorm")?,
-        q_norm: config.has_qk_norm.then(|| norm("self_attn.q_norm")).transpose()?,
-        k_norm: config.has_qk_norm.then(|| norm("self_attn.k_norm")).transpose()?,
-        linears,
+        head_norms,
+        projections,
     })
+}
+
+/// One tensor out of those of several layers, along their outputs.
+fn end_to_end(mut parts: Vec<Tensor>) -> Result<Tensor, ModelError> {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => Ok(only),
+        last => Tensor::cat(&parts.into_iter().chain(last).collect::<Vec<_>>(), 0).during("fuse the weights"),
+    }
 }
 
 impl DecoderConfig {
@@ -100,6 +123,11 @@ impl DecoderConfig {
             Linear::O => self.has_o_bias,
             Linear::Gate | Linear::Up | Linear::Down => self.has_mlp_bias,
         }
+    }
+
+    /// How a row of q | k | v is divided.
+    pub fn head_layout(&self) -> HeadLayout {
+        HeadLayout { num_heads: self.num_heads, num_kv_heads: self.num_kv_heads, head_width: self.head_width }
     }
 
     /// (outputs, inputs) of a linear layer.

@@ -9,13 +9,16 @@
 //! weights and loses others in silence (`candle_nn::ops`), so no tensor on this path is ever a `Var`; its
 //! `backward` is the oracle in tests.
 
+pub mod kernels;
+pub mod peak;
+pub mod profile;
 pub mod tape;
 pub mod ops;
 pub mod optim;
 pub mod params;
 
 pub use params::{FlatParams, ParamName};
-pub use tape::{Gradients, Node, Tape};
+pub use tape::{Gradients, Kept, Node, Tape};
 
 /// Errors of single operations are candle's; `model` and `train` say what was being done.
 pub type Result<T> = candle_core::Result<T>;

@@ -4,6 +4,7 @@
 
 use super::Result;
 use candle_core::{Device, Tensor};
+use std::ops::Range;
 
 /// The name of a parameter as it stands in files.
 pub type ParamName = String;
@@ -81,30 +82,40 @@ impl FlatParams {
         self.values.narrow(0, part.start, part.len)?.reshape(part.shape.as_slice())
     }
 
+    /// Neighbours of the same width as one matrix, one above the other; a view, not a copy.
+    pub fn stacked(&self, parts: Range<usize>) -> Result<Tensor> {
+        let parts = &self.parts[parts];
+        let Some(first) = parts.first() else { candle_core::bail!("no parameters to stack") };
+        let (rows, len) = parts.iter().fold((0, 0), |(rows, len), p| (rows + p.shape[0], len + p.len));
+        self.values.narrow(0, first.start, len)?.reshape((rows, len / rows))
+    }
+
     /// All parameters by name, as views.
     pub fn named(&self) -> Result<Vec<(ParamName, Tensor)>> {
         self.parts.iter().enumerate().map(|(i, part)| Ok((part.name.clone(), self.get(i)?))).collect()
     }
 
-    /// One flat gradient `[P]` out of one gradient a parameter.
+    /// One flat gradient `[P]` out of the gradients of the parameters in order; neighbours may come as one tensor.
     ///
     /// # Errors
     /// Names the parameter that got no gradient: it would silently stay as it is.
     pub fn flatten(&self, gradients: Vec<Option<Tensor>>) -> Result<Tensor> {
         let mut flat = Vec::with_capacity(gradients.len());
-        for (part, gradient) in self.parts.iter().zip(gradients) {
+        let mut num_values = 0;
+        for gradient in gradients {
             let Some(gradient) = gradient else {
-                candle_core::bail!("the trainable parameter {} got no gradient", part.name)
+                let part = self.parts.iter().find(|part| part.start >= num_values);
+                let name = part.map_or("(none)", |part| part.name.as_str());
+                candle_core::bail!("the trainable parameter {name} got no gradient")
             };
-            if gradient.dims() != part.shape {
-                candle_core::bail!(
-                    "the gradient of {} has the shape {:?} instead of {:?}",
-                    part.name,
-                    gradient.dims(),
-                    part.shape
-                );
+            num_values += gradient.elem_count();
+            if !self.parts.iter().any(|part| part.start + part.len == num_values) {
+                candle_core::bail!("a gradient of shape {:?} fits no parameter", gradient.dims());
             }
             flat.push(gradient.flatten_all()?);
+        }
+        if num_values != self.num_values() {
+            candle_core::bail!("{num_values} gradients for {} trainable values", self.num_values());
         }
         Tensor::cat(&flat, 0)
     }

@@ -7,20 +7,63 @@
 //! code records nothing at all.
 
 use super::Result;
+use super::kernels::cpu::{Numbers, elementwise, tensor};
+use super::profile;
 use candle_core::Tensor;
 use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
 
 /// A value on the tape. Plain tensors cannot be mixed in by accident.
 #[derive(Debug, Clone)]
 pub struct Node {
     value: Tensor,
     id: Option<usize>,
+    remake: Option<Remake>,
+}
+
+/// Makes a value again from what is kept anyway.
+#[derive(Clone)]
+struct Remake(Rc<dyn Fn() -> Result<Tensor>>);
+
+impl fmt::Debug for Remake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remake")
+    }
+}
+
+/// A value that a backward pass will want: the tensor, or how to make it again.
+pub enum Kept {
+    Value(Tensor),
+    Remade(Rc<dyn Fn() -> Result<Tensor>>),
+}
+
+impl Kept {
+    pub fn get(&self) -> Result<Tensor> {
+        match self {
+            Self::Value(value) => Ok(value.clone()),
+            Self::Remade(remake) => remake(),
+        }
+    }
 }
 
 impl Node {
     /// A value that needs no gradient: inputs, frozen weights.
     pub fn frozen(value: Tensor) -> Self {
-        Self { value, id: None }
+        Self { value, id: None, remake: None }
+    }
+
+    /// The same node, whose value is cheaper to make again than to keep. `remake` must give the same numbers.
+    pub fn remade_by(self, remake: impl Fn() -> Result<Tensor> + 'static) -> Self {
+        Self { remake: Some(Remake(Rc::new(remake))), ..self }
+    }
+
+    /// What an operation saves when its backward pass will want this value.
+    pub fn keep(&self) -> Kept {
+        match &self.remake {
+            Some(Remake(remake)) => Kept::Remade(remake.clone()),
+            None => Kept::Value(self.value.clone()),
+        }
     }
 
     pub fn value(&self) -> &Tensor {
@@ -46,6 +89,7 @@ enum Entry {
     /// A trainable parameter: its gradient is an outcome of the backward pass.
     Leaf,
     Operation {
+        name: &'static str,
         inputs: Vec<Option<usize>>,
         backward: Backward,
     },
@@ -73,13 +117,14 @@ impl Tape {
 
     /// A trainable parameter. Its gradient is found in [`Gradients`] under the node it returns.
     pub fn leaf(&self, value: Tensor) -> Node {
-        Node { value, id: self.push(|| Entry::Leaf) }
+        Node { value, id: self.push(|| Entry::Leaf), remake: None }
     }
 
-    /// Records an operation. `backward` gets the gradient of `value` and returns one per input; it is only
+    /// Records an operation under a name, which is the profile's. `backward` gets the gradient of `value` and returns one per input; it is only
     /// built into the tape when some input needs a gradient.
     pub fn record(
         &self,
+        name: &'static str,
         inputs: &[&Node],
         value: Tensor,
         backward: impl FnOnce(&Tensor) -> Result<InputGradients> + 'static,
@@ -88,7 +133,8 @@ impl Tape {
             return Node::frozen(value);
         }
         let ids = inputs.iter().map(|node| node.id).collect();
-        Node { value, id: self.push(|| Entry::Operation { inputs: ids, backward: Box::new(backward) }) }
+        let entry = || Entry::Operation { name, inputs: ids, backward: Box::new(backward) };
+        Node { value, id: self.push(entry), remake: None }
     }
 
     fn push(&self, entry: impl FnOnce() -> Entry) -> Option<usize> {
@@ -106,19 +152,30 @@ impl Tape {
             gradients[id] = Some(seed);
         }
         while let Some(entry) = entries.pop() {
-            let Entry::Operation { inputs, backward } = entry else { continue };
+            let Entry::Operation { name, inputs, backward } = entry else { continue };
             let Some(gradient) = gradients[entries.len()].take() else { continue };
-            for (input, gradient) in inputs.into_iter().zip(backward(&gradient)?) {
+            let span = profile::backward(name);
+            let of_inputs = backward(&gradient)?;
+            drop(span);
+            for (input, gradient) in inputs.into_iter().zip(of_inputs) {
                 let (Some(id), Some(gradient)) = (input, gradient) else { continue };
                 // The first gradient of a node is moved, later ones are added.
-                let sum = match gradients[id].take() {
-                    Some(before) => (before + gradient)?,
+                let total = match gradients[id].take() {
+                    Some(before) => sum(&before, &gradient)?,
                     None => gradient,
                 };
-                gradients[id] = Some(sum);
+                gradients[id] = Some(total);
             }
         }
         Ok(Gradients(gradients))
+    }
+}
+
+/// `a + b`, same shape.
+pub(super) fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match (Numbers::of(a), Numbers::of(b)) {
+        (Some(x), Some(y)) if x.len() == y.len() => tensor(elementwise::add(&x, &y), a.shape()),
+        _ => a + b,
     }
 }
 

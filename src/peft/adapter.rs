@@ -1,6 +1,7 @@
 //! The trained delta and its settings; switched on and off beside one base model, never merged in place.
 
 use super::{LoraHooks, LoraSettings, PeftError};
+use crate::model::config::DecoderConfig;
 use crate::nn::FlatParams;
 use candle_core::Device;
 
@@ -10,13 +11,14 @@ pub struct Adapter {
     pub settings: LoraSettings,
     pub params: FlatParams,
     pub base_model: String,
-    pub num_layers: usize,
+    /// Of the model it changes.
+    pub config: DecoderConfig,
 }
 
 impl Adapter {
     /// Hooks for answering with this adapter.
     pub fn hooks(&self) -> Result<LoraHooks, PeftError> {
-        LoraHooks::frozen(&self.settings, &self.params, self.num_layers)
+        LoraHooks::frozen(&self.settings, &self.params, &self.config)
             .map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
     }
 

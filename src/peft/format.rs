@@ -1,6 +1,5 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
-use super::lora::{a_name, b_name};
 use super::{Adapter, LoraSettings, PeftError};
 use crate::base::storage;
 use crate::model::config::DecoderConfig;
@@ -158,18 +157,14 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let path = folder.join(WEIGHTS_FILE);
     let mut tensors = load_tensors(&path)?;
     let mut named = Vec::new();
-    for site in settings.sites(config.num_layers) {
-        let (outputs, inputs) = config.linear_shape(site.linear);
-        for (name, shape) in
-            [(a_name(site), [settings.rank, inputs]), (b_name(site), [outputs, settings.rank])]
-        {
-            let wrong = |why: String| PeftError::Tensor { path: path.clone(), tensor: name.clone(), why };
-            let tensor = tensors.remove(&name).ok_or_else(|| wrong("it is missing".into()))?;
-            if tensor.dims() != shape {
-                return Err(wrong(format!("its shape is {:?} where {shape:?} is needed", tensor.dims())));
-            }
-            named.push((name, tensor));
+    for parameter in settings.parameters(config) {
+        let (name, shape) = (parameter.name(), parameter.shape);
+        let wrong = |why: String| PeftError::Tensor { path: path.clone(), tensor: name.clone(), why };
+        let tensor = tensors.remove(&name).ok_or_else(|| wrong("it is missing".into()))?;
+        if tensor.dims() != shape {
+            return Err(wrong(format!("its shape is {:?} where {shape:?} is needed", tensor.dims())));
         }
+        named.push((name, tensor));
     }
     if let Some(name) = tensors.into_keys().min() {
         return Err(PeftError::Tensor { path, tensor: name, why: "the model has no place for it".into() });
@@ -177,7 +172,7 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let params = FlatParams::new(named, device)
         .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
-    Ok(Adapter { settings, params, base_model, num_layers: config.num_layers })
+    Ok(Adapter { settings, params, base_model, config: config.clone() })
 }
 
 fn settings(config: &Config, path: &Path) -> Result<LoraSettings, PeftError> {

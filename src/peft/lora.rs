@@ -3,8 +3,8 @@
 use super::PeftError;
 use crate::base::rng::Rng;
 use crate::model::config::DecoderConfig;
-use crate::model::hooks::{Hooks, Linear, Site};
-use crate::nn::ops::{Dropout, dropout, lora_delta};
+use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Gradients, Node, Result, Tape};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
@@ -61,38 +61,92 @@ impl LoraSettings {
             .flat_map(|layer| self.targets.iter().map(move |linear| Site { layer, linear: *linear }))
     }
 
+    /// The tuned layers of each projection that has any, in the order of the flat buffer.
+    fn groups(&self, num_layers: usize) -> impl Iterator<Item = Group> {
+        let of_layer = move |layer| {
+            Projection::ALL.into_iter().filter_map(move |projection| {
+                let is_target = |linear: &Linear| self.targets.contains(linear);
+                let linears: Vec<_> = projection.linears().iter().copied().filter(is_target).collect();
+                (!linears.is_empty()).then_some(Group { layer, projection, linears })
+            })
+        };
+        (0..num_layers).flat_map(of_layer)
+    }
+
+    /// Names and shapes of all parameters in the order of the flat buffer: every A of a projection, one above the
+    /// other, so that they can be used as one matrix; then every B.
+    pub fn parameters(&self, config: &DecoderConfig) -> Vec<Parameter> {
+        let mut all = Vec::new();
+        for group in self.groups(config.num_layers) {
+            for factor in [Factor::A, Factor::B] {
+                for linear in &group.linears {
+                    let site = Site { layer: group.layer, linear: *linear };
+                    let (outputs, inputs) = config.linear_shape(*linear);
+                    let shape = match factor {
+                        Factor::A => [self.rank, inputs],
+                        Factor::B => [outputs, self.rank],
+                    };
+                    all.push(Parameter { site, factor, shape });
+                }
+            }
+        }
+        all
+    }
+
     /// New parameters: A uniform as PEFT makes it (Kaiming with a = sqrt(5), so ±1/sqrt(i)), B zero; the
     /// tuned model begins as the base model.
     pub fn init(&self, config: &DecoderConfig, seed: u64, device: &Device) -> Result<FlatParams> {
+        let streams: BTreeMap<Site, u64> = self.sites(config.num_layers).zip(0..).collect();
         let mut named = Vec::new();
-        for (index, site) in self.sites(config.num_layers).enumerate() {
-            let (outputs, inputs) = config.linear_shape(site.linear);
-            let mut stream = Rng::new(seed, &[INIT, index as u64]);
-            let bound = 1.0 / (inputs as f64).sqrt();
-            let a: Vec<f32> =
-                (0..self.rank * inputs).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect();
-            named.push((a_name(site), Tensor::from_vec(a, (self.rank, inputs), &Device::Cpu)?));
-            let b = Tensor::zeros((outputs, self.rank), candle_core::DType::F32, &Device::Cpu)?;
-            named.push((b_name(site), b));
+        for parameter in self.parameters(config) {
+            let [rows, columns] = parameter.shape;
+            let values = match parameter.factor {
+                Factor::A => {
+                    let mut stream = Rng::new(seed, &[INIT, streams[&parameter.site]]);
+                    let bound = 1.0 / (columns as f64).sqrt();
+                    (0..rows * columns).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect()
+                }
+                Factor::B => vec![0f32; rows * columns],
+            };
+            named.push((parameter.name(), Tensor::from_vec(values, (rows, columns), &Device::Cpu)?));
         }
         FlatParams::new(named, device)
     }
 }
 
-/// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
-pub fn a_name(site: Site) -> String {
-    format!("base_model.model.{site}.lora_A.weight")
+/// The tuned layers of one projection of one block.
+struct Group {
+    layer: usize,
+    projection: Projection,
+    linears: Vec<Linear>,
 }
 
-pub fn b_name(site: Site) -> String {
-    format!("base_model.model.{site}.lora_B.weight")
+/// The two factors of a low-rank matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor {
+    A,
+    B,
 }
 
-/// LoRA in one forward pass: A and B of each site, as leaves or frozen.
+/// One trainable matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    pub site: Site,
+    pub factor: Factor,
+    /// A [r, i] or B [o, r].
+    pub shape: [usize; 2],
+}
+
+impl Parameter {
+    /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
+    pub fn name(&self) -> String {
+        format!("base_model.model.{}.lora_{:?}.weight", self.site, self.factor)
+    }
+}
+
+/// LoRA in one forward pass: A and B of each projection, as leaves or frozen.
 pub struct LoraHooks {
-    pairs: BTreeMap<Site, (Node, Node)>,
-    scale: f64,
-    dropout: Option<(f32, Rng)>,
+    low_ranks: BTreeMap<(usize, Projection), LowRank>,
 }
 
 impl LoraHooks {
@@ -101,53 +155,69 @@ impl LoraHooks {
     pub fn trainable(
         settings: &LoraSettings,
         params: &FlatParams,
-        num_layers: usize,
+        config: &DecoderConfig,
         tape: &Tape,
         seed: u64,
         stream: [u64; 2],
     ) -> Result<Self> {
-        let pairs = pairs(settings, params, num_layers, |t| tape.leaf(t))?;
         let rng = Rng::new(seed, &[DROP, stream[0], stream[1]]);
-        let dropout = (settings.dropout > 0.0).then_some((settings.dropout as f32, rng));
-        Ok(Self { pairs, scale: settings.scale(), dropout })
+        let dropout = |group: &Group| {
+            let word = (group.layer * Projection::ALL.len() + group.projection as usize) as u64;
+            let share = settings.dropout as f32;
+            (share > 0.0).then(|| Dropout { share, stream: Rng::new(rng.at(word), &[]) })
+        };
+        Self::attach(settings, params, config, |t| tape.leaf(t), dropout)
     }
 
     /// For answering: no gradient, no dropout.
-    pub fn frozen(settings: &LoraSettings, params: &FlatParams, num_layers: usize) -> Result<Self> {
-        let pairs = pairs(settings, params, num_layers, Node::frozen)?;
-        Ok(Self { pairs, scale: settings.scale(), dropout: None })
+    pub fn frozen(settings: &LoraSettings, params: &FlatParams, config: &DecoderConfig) -> Result<Self> {
+        Self::attach(settings, params, config, Node::frozen, |_| None)
+    }
+
+    fn attach(
+        settings: &LoraSettings,
+        params: &FlatParams,
+        config: &DecoderConfig,
+        node: impl Fn(Tensor) -> Node,
+        dropout: impl Fn(&Group) -> Option<Dropout>,
+    ) -> Result<Self> {
+        let mut low_ranks = BTreeMap::new();
+        let mut next = 0;
+        for group in settings.groups(config.num_layers) {
+            let num = group.linears.len();
+            let a = node(params.stacked(next..next + num)?);
+            let mut parts = Vec::with_capacity(num);
+            let mut column = 0;
+            for linear in group.projection.linears() {
+                let columns = column..column + config.linear_shape(*linear).0;
+                column = columns.end;
+                if group.linears.contains(linear) {
+                    let index = parts.len();
+                    let rows = index * settings.rank..(index + 1) * settings.rank;
+                    let b = node(params.get(next + num + index)?);
+                    parts.push(LowRankPart { b, columns, rows });
+                }
+            }
+            next += 2 * num;
+            let low = LowRank { a, parts, scale: settings.scale(), dropout: dropout(&group) };
+            low_ranks.insert((group.layer, group.projection), low);
+        }
+        Ok(Self { low_ranks })
     }
 
     /// The gradients of all parameters, in the order of the flat buffer.
     pub fn gradients(&self, found: &mut Gradients) -> Vec<Option<Tensor>> {
-        self.pairs.values().flat_map(|(a, b)| [a, b]).map(|leaf| found.take(leaf)).collect()
+        let of_low_rank = |low: &LowRank| {
+            let mut gradients = vec![found.take(&low.a)];
+            gradients.extend(low.parts.iter().map(|part| found.take(&part.b)));
+            gradients
+        };
+        self.low_ranks.values().flat_map(of_low_rank).collect()
     }
 }
 
-fn pairs(
-    settings: &LoraSettings,
-    params: &FlatParams,
-    num_layers: usize,
-    mut node: impl FnMut(Tensor) -> Node,
-) -> Result<BTreeMap<Site, (Node, Node)>> {
-    settings
-        .sites(num_layers)
-        .enumerate()
-        .map(|(i, site)| Ok((site, (node(params.get(2 * i)?), node(params.get(2 * i + 1)?)))))
-        .collect()
-}
-
 impl Hooks for LoraHooks {
-    fn linear(&self, tape: &Tape, site: Site, x: &Node, y: Node) -> Result<Node> {
-        let Some((a, b)) = self.pairs.get(&site) else { return Ok(y) };
-        match self.dropout {
-            None => lora_delta(tape, x, &y, a, b, self.scale),
-            Some((share, rng)) => {
-                let word = (site.layer * Linear::ALL.len() + site.linear as usize) as u64;
-                let stream = Rng::new(rng.at(word), &[]);
-                let x = dropout(tape, x, Dropout { share, stream })?;
-                lora_delta(tape, &x, &y, a, b, self.scale)
-            }
-        }
+    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank> {
+        self.low_ranks.get(&(layer, projection))
     }
 }

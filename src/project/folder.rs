@@ -1,16 +1,18 @@
-//! The project folder: `project.toml`, `datasets/`, `runs/`, `adapters/`, `exports/`, `prompts/`.
+//! The project folder: `project.toml`, `drafts.json`, `datasets/`, `runs/`, `adapters/`, `exports/`, `prompts/`.
 
 use super::ProjectError;
 use crate::base::storage::{self, FolderLock};
-use crate::recipe::{Recipe, load};
+use crate::recipe::load;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
 const FILE: &str = "project.toml";
-const DRAFT: &str = "draft.toml";
+const DRAFTS: &str = "drafts.json";
+const MAX_DRAFTS_BYTES: u64 = 16 << 20;
 const PARTS: [&str; 5] = ["datasets", "runs", "adapters", "exports", "prompts"];
 
 /// What the window shows of a project.
@@ -20,9 +22,10 @@ pub struct ProjectView {
     pub name: String,
     /// What the user had set up when the project was closed.
     pub memory: Memory,
-    /// The recipe that was being written.
-    pub draft: Option<Recipe>,
 }
+
+/// What was typed in each place and is in no other file, by the name of the place.
+pub type Drafts = BTreeMap<String, serde_json::Value>;
 
 /// What is remembered between two sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct ProjectView {
 pub struct Memory {
     pub model: Option<String>,
     pub data: Option<PathBuf>,
+    /// In a file of their own: places write them as they like.
+    #[serde(skip)]
+    pub drafts: Drafts,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,7 +58,8 @@ impl Project {
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         fs::create_dir_all(folder).map_err(ProjectError::write(folder))?;
         let path = folder.join(FILE);
-        let memory = if path.exists() { read(&path)? } else { Memory::default() };
+        let mut memory = if path.exists() { read(&path)? } else { Memory::default() };
+        memory.drafts = drafts(&folder.join(DRAFTS));
         let lock = FolderLock::try_acquire(folder).map_err(ProjectError::write(folder))?;
         let Some(lock) = lock else { return Err(ProjectError::InUse { path: folder.to_path_buf() }) };
         for part in PARTS {
@@ -60,7 +67,7 @@ impl Project {
             fs::create_dir_all(&path).map_err(ProjectError::write(&path))?;
         }
         let project = Self { folder: folder.to_path_buf(), memory, _lock: lock };
-        project.write()?;
+        project.write(&project.memory)?;
         Ok(project)
     }
 
@@ -74,36 +81,36 @@ impl Project {
 
     pub fn view(&self) -> ProjectView {
         let name = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let draft = self.draft();
-        ProjectView { folder: self.folder.clone(), name, memory: self.memory.clone(), draft }
+        ProjectView { folder: self.folder.clone(), name, memory: self.memory.clone() }
     }
 
-    /// Remembers what the user has chosen.
+    /// Remembers what the user has chosen and typed. Only what changed is written.
     pub fn remember(&mut self, memory: Memory) -> Result<(), ProjectError> {
+        if memory.drafts != self.memory.drafts {
+            let path = self.folder.join(DRAFTS);
+            storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, &memory.drafts)?))
+                .map_err(ProjectError::write(&path))?;
+        }
+        if (&memory.model, &memory.data) != (&self.memory.model, &self.memory.data) {
+            self.write(&memory)?;
+        }
         self.memory = memory;
-        self.write()
+        Ok(())
     }
 
-    /// Keeps the recipe that is being written.
-    pub fn save_draft(&self, recipe: &Recipe) -> Result<(), ProjectError> {
-        let path = self.folder.join(DRAFT);
-        let text = load::write(recipe).map_err(|why| ProjectError::Damaged { path: path.clone(), why })?;
-        storage::write_atomic_bytes(&path, text.as_bytes()).map_err(ProjectError::write(&path))
-    }
-
-    /// The recipe that was being written, if there is one that can be read.
-    pub fn draft(&self) -> Option<Recipe> {
-        let text = storage::read_text_bounded(&self.folder.join(DRAFT), load::MAX_BYTES).ok()?;
-        load::from_toml(&text).ok()
-    }
-
-    fn write(&self) -> Result<(), ProjectError> {
+    fn write(&self, memory: &Memory) -> Result<(), ProjectError> {
         let path = self.folder.join(FILE);
-        let file = File { format: FORMAT, memory: self.memory.clone() };
+        let file = File { format: FORMAT, memory: memory.clone() };
         let text = toml::to_string_pretty(&file)
             .map_err(|e| ProjectError::Damaged { path: path.clone(), why: e.to_string() })?;
         storage::write_atomic_bytes(&path, text.as_bytes()).map_err(ProjectError::write(&path))
     }
+}
+
+/// A project opens without its drafts rather than not at all.
+fn drafts(path: &Path) -> Drafts {
+    let text = storage::read_text_bounded(path, MAX_DRAFTS_BYTES).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<Memory, ProjectError> {

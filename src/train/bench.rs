@@ -1,13 +1,18 @@
 //! How fast this machine trains: random tokens, every position supervised, the real update.
 
 use super::TrainError;
+use super::error::During;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, hardware};
 use crate::data::Sample;
+use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
+use crate::nn::profile::Cost;
+use crate::nn::{self, peak};
 use crate::recipe::Plan;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Updates that are not counted.
@@ -26,6 +31,33 @@ pub struct BenchReport {
     pub batch: usize,
     pub seq: usize,
     pub last_loss: f64,
+    /// The best this machine's matrix products reached just before, in f32.
+    pub peak_flops_per_second: f64,
+    /// Matrix FLOPs needed / seconds / peak.
+    pub share_of_peak: f64,
+    /// Where the time of an update went, the costliest first, when it was asked for: means over the counted updates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationCost>,
+}
+
+/// Seconds of one operation in one update.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OperationCost {
+    pub operation: &'static str,
+    pub forward_secs: f64,
+    pub backward_secs: f64,
+    pub calls: u64,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct BenchOptions {
+    pub batch: usize,
+    pub seq: usize,
+    /// Updates that count.
+    pub updates: u64,
+    /// Time each operation.
+    pub profile: bool,
 }
 
 /// `batch` samples of `seq` random tokens each.
@@ -36,30 +68,47 @@ pub fn random_samples(vocabulary: usize, batch: usize, seq: usize, seed: u64) ->
     (0..batch).map(sample).collect()
 }
 
-/// Runs `updates` counted updates of `plan` after the warm-up ones. `plan` must pack `batch` · `seq` tokens into
+/// Runs the counted updates of `plan` after the warm-up ones. `plan` must pack `batch` · `seq` tokens into
 /// one micro-batch.
 pub fn train(
     plan: &Plan,
     model: &LoadedModel,
-    batch: usize,
-    seq: usize,
-    updates: u64,
+    options: BenchOptions,
     control: &Control,
 ) -> Result<Option<BenchReport>, TrainError> {
+    let BenchOptions { batch, seq, updates, profile } = options;
     let samples = random_samples(model.config().vocabulary, batch, seq, plan.recipe().run.seed);
+    let device = model.decoder.device();
+    let peak = peak::flops_per_second(device).during("measure the machine")?;
     let mut trainer = Trainer::new(plan, model, samples.iter().collect())?;
-    let mut secs = Vec::new();
     let mut last_loss = f64::NAN;
-    for update in 0..WARM_UP + updates {
-        let start = Instant::now();
-        let Some(report) = trainer.update(control)? else { return Ok(None) };
-        last_loss = report.loss;
-        if update >= WARM_UP {
+    let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
+        for _ in 0..num {
+            let start = Instant::now();
+            let Some(report) = trainer.update(control)? else { return Ok(false) };
+            last_loss = report.loss;
             secs.push(start.elapsed().as_secs_f64());
         }
+        Ok(true)
+    };
+    if !run(WARM_UP, &mut Vec::new())? {
+        return Ok(None);
+    }
+    let mut secs = Vec::new();
+    let (is_done, costs) = if profile {
+        nn::profile::measured(|| run(updates, &mut secs))
+    } else {
+        (run(updates, &mut secs), BTreeMap::new())
+    };
+    if !is_done? {
+        return Ok(None);
     }
     secs.sort_by(f64::total_cmp);
     let median = secs[secs.len() / 2];
+    let segments = vec![seq; batch];
+    let settings = &trainer.adapter.settings;
+    let work = Work { segments: &segments, num_trained: batch * (seq - 1) };
+    let flops = model.config().lora_flops(work, settings.rank, &settings.targets);
     Ok(Some(BenchReport {
         tokens_per_second: (batch * seq) as f64 / median,
         update_secs: median,
@@ -70,5 +119,23 @@ pub fn train(
         batch,
         seq,
         last_loss,
+        peak_flops_per_second: peak,
+        share_of_peak: flops / median / peak,
+        operations: operations(costs, updates),
     }))
+}
+
+fn operations(costs: BTreeMap<&'static str, Cost>, updates: u64) -> Vec<OperationCost> {
+    let per_update = 1.0 / updates as f64;
+    let mut all: Vec<OperationCost> = costs
+        .into_iter()
+        .map(|(operation, cost)| OperationCost {
+            operation,
+            forward_secs: cost.forward_secs * per_update,
+            backward_secs: cost.backward_secs * per_update,
+            calls: cost.num_calls / updates,
+        })
+        .collect();
+    all.sort_by(|a, b| (b.forward_secs + b.backward_secs).total_cmp(&(a.forward_secs + a.backward_secs)));
+    all
 }

@@ -18,8 +18,8 @@ pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
     storage::create_dir_atomic(folder, |temporary| {
         format::save(&trainer.adapter, temporary).map_err(std::io::Error::other)?;
-        let (first, second, _) = trainer.optimizer.state();
-        let moments = [(FIRST.to_string(), first.clone()), (SECOND.to_string(), second.clone())];
+        let (first, second, _) = trainer.optimizer.state().map_err(std::io::Error::other)?;
+        let moments = [(FIRST.to_string(), first), (SECOND.to_string(), second)];
         format::save_tensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
         let position = serde_json::to_vec_pretty(&trainer.position)?;
         storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)

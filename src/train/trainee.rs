@@ -13,8 +13,7 @@ pub fn new_adapter(method: &Method, model: &LoadedModel, seed: u64) -> Result<Ad
     let settings = LoraSettings::new(lora.rank, lora.alpha, lora.dropout, &lora.target_modules)?;
     let params =
         settings.init(model.config(), seed, model.decoder.device()).during("make the new parameters")?;
-    let num_layers = model.config().num_layers;
-    Ok(Adapter { settings, params, base_model: model.info.source.clone(), num_layers })
+    Ok(Adapter { settings, params, base_model: model.info.source.clone(), config: model.config().clone() })
 }
 
 /// Hooks whose parameters are leaves of `tape`. `stream` names the micro-step: [update, micro-step].
@@ -24,6 +23,6 @@ pub fn training_hooks(
     seed: u64,
     stream: [u64; 2],
 ) -> Result<LoraHooks, TrainError> {
-    LoraHooks::trainable(&adapter.settings, &adapter.params, adapter.num_layers, tape, seed, stream)
+    LoraHooks::trainable(&adapter.settings, &adapter.params, &adapter.config, tape, seed, stream)
         .during("attach the adapter")
 }

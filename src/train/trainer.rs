@@ -73,8 +73,7 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NothingToLearn);
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
-        let optimizer = AdamW::new(settings(plan), adapter.params.num_values(), adapter.device())
-            .during("make the optimizer")?;
+        let optimizer = AdamW::new(settings(plan), &adapter.params).during("make the optimizer")?;
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
@@ -177,12 +176,9 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NotFinite { what: "gradient", value: grad_norm, update });
         }
         let clip = clip_factor(grad_norm, self.plan.recipe().optimizer.clip_norm);
-        let gradient = (gradient * (clip / sum.weight)).during("scale the gradient")?;
-        let values = self
-            .optimizer
-            .step(self.adapter.params.values(), &gradient, learning_rate)
+        self.optimizer
+            .step(&mut self.adapter.params, &gradient, clip / sum.weight, learning_rate)
             .during("optimizer step")?;
-        self.adapter.params.set_values(values).during("optimizer step")?;
         let loss = sum.loss_sum / sum.weight;
         Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })
     }

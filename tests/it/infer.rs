@@ -105,10 +105,11 @@ fn answer(model: &mut Script, options: &GenerateOptions) -> (Answer, Vec<String>
     let prompt: Vec<u32> = (0..model.prompt_tokens as u32).map(|i| i % 256).collect();
     let mut heard = Vec::new();
     let control = model.stop_after_chunks.as_ref().map_or_else(Control::new, |(_, c)| c.clone());
-    let answer = generate_pieces(model, &mut Bytes::default(), &prompt, options, &control, &mut |text| {
-        heard.push(text.to_string());
-    })
-    .unwrap();
+    let answer =
+        generate_pieces(model, Box::new(Bytes::default()), &prompt, options, &control, &mut |text| {
+            heard.push(text.to_string());
+        })
+        .unwrap();
     assert_eq!(heard.concat(), answer.text, "what was streamed is the answer");
     assert!(heard.iter().all(|h| !h.is_empty()));
     (answer, heard)
@@ -172,9 +173,11 @@ fn a_long_prompt_is_fed_in_chunks_and_can_be_stopped() {
 #[test]
 fn a_stop_keeps_what_was_said() {
     let mut model = Script::new(2, "hello");
+    // stopped inside the fourth pass, whose token is kept
     model.stop_after_chunks = Some((4, Control::new()));
     let (stopped, _) = answer(&mut model, &options(9, &[]));
-    assert_eq!((stopped.finish, stopped.text.as_str()), (Finish::Stopped, "hel"));
+    assert_eq!((stopped.finish, stopped.text.as_str()), (Finish::Stopped, "hell"));
+    assert_eq!(model.chunks.len(), 4);
 }
 
 #[test]
@@ -203,7 +206,7 @@ fn prompts_that_cannot_be_answered_are_said() {
         let prompt = vec![1; prompt_tokens];
         let error = generate_pieces(
             &mut model,
-            &mut Bytes::default(),
+            Box::new(Bytes::default()),
             &prompt,
             &options(4, &[]),
             &Control::new(),
@@ -441,7 +444,8 @@ fn a_real_model_answers_the_same_when_prompts_begin_alike() {
     let mut alone = Vec::new();
     for ids in &prompts {
         let answer =
-            generate_pieces(&mut session, &mut Numbers, ids, &options, &Control::new(), &mut |_| {}).unwrap();
+            generate_pieces(&mut session, Box::new(Numbers), ids, &options, &Control::new(), &mut |_| {})
+                .unwrap();
         assert_eq!((answer.token_ids.len(), answer.finish), (12, Finish::MaxTokens));
         alone.push(answer.token_ids);
     }

@@ -1,10 +1,12 @@
 //! Every operation of the tape against candle's own autograd on plain tensor operations, and against finite
 //! differences.
 
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor, Var};
+use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops::{self, AttentionShape, Dropout, RopeTable};
-use tunesmith::nn::{Node, Result, Tape};
+use tunesmith::nn::kernels::cpu::lanes::exp;
+use tunesmith::nn::ops::{self, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::{Kept, Node, Result, Tape};
 
 const CPU: Device = Device::Cpu;
 
@@ -16,34 +18,43 @@ pub fn random(shape: &[usize], seed: u64) -> Tensor {
 
 pub fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(got.dims(), expected.dims());
-    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-    f64::from(norm(&(got - expected).unwrap()) / norm(expected).max(1e-12))
+    let (got, expected) = (got.to_dtype(DType::F64).unwrap(), expected.to_dtype(DType::F64).unwrap());
+    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt();
+    norm(&(&got - &expected).unwrap()) / norm(&expected).max(1e-12)
 }
 
 /// Runs `ours` on the tape and `plain` on candle's graph with the same inputs and the same output gradient, and
-/// compares outputs and all input gradients.
+/// compares outputs and all input gradients: in f32, which are the CPU's kernels, and in f64, which is the portable form.
 fn check(
     shapes: &[&[usize]],
     ours: impl Fn(&Tape, &[Node]) -> Result<Node>,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
-    let inputs: Vec<Tensor> = shapes.iter().enumerate().map(|(i, s)| random(s, 100 + i as u64)).collect();
-    let tape = Tape::recording();
-    let nodes: Vec<Node> = inputs.iter().map(|t| tape.leaf(t.clone())).collect();
-    let out = ours(&tape, &nodes).unwrap();
-    let seed = random(out.value().dims(), 7);
-    let mut found = tape.backward(&out, seed.clone()).unwrap();
+    for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::F64, 1e-12)] {
+        let input = |(i, shape): (usize, &&[usize])| random(shape, 100 + i as u64).to_dtype(dtype).unwrap();
+        let inputs: Vec<Tensor> = shapes.iter().enumerate().map(input).collect();
+        let tape = Tape::recording();
+        let nodes: Vec<Node> = inputs.iter().map(|t| tape.leaf(t.clone())).collect();
+        let out = ours(&tape, &nodes).unwrap();
+        let seed = random(out.value().dims(), 7).to_dtype(dtype).unwrap();
+        let mut found = tape.backward(&out, seed.clone()).unwrap();
 
-    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let expected = plain(&tensors).unwrap();
-    let error = relative_error(out.value(), &expected);
-    assert!(error < 1e-5, "output: {error}");
-    let gradients = (expected * seed).unwrap().sum_all().unwrap().backward().unwrap();
-    for (i, (node, var)) in nodes.iter().zip(&vars).enumerate() {
-        let error = relative_error(&found.take(node).unwrap(), gradients.get(var).unwrap());
-        assert!(error < 1e-4, "gradient of input {i}: {error}");
+        let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+        let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+        let expected = plain(&tensors).unwrap();
+        let error = relative_error(out.value(), &expected);
+        assert!(error < tolerance, "{dtype:?} output: {error}");
+        let gradients = (expected * seed).unwrap().sum_all().unwrap().backward().unwrap();
+        for (i, (node, var)) in nodes.iter().zip(&vars).enumerate() {
+            let error = relative_error(&found.take(node).unwrap(), gradients.get(var).unwrap());
+            assert!(error < 10.0 * tolerance, "{dtype:?}, gradient of input {i}: {error}");
+        }
     }
+}
+
+/// `t` in the type of the input.
+fn like(t: &Tensor, input: &Tensor) -> Tensor {
+    t.to_dtype(input.dtype()).unwrap()
 }
 
 #[test]
@@ -51,106 +62,187 @@ fn linear_matches_autograd() {
     let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
     check(
         &[&[4, 7]],
-        |tape, x| ops::linear(tape, &x[0], &weight, Some(&bias)),
-        |x| x[0].matmul(&weight.t()?)?.broadcast_add(&bias),
+        |tape, x| ops::linear(tape, &x[0], &like(&weight, x[0].value()), Some(&like(&bias, x[0].value()))),
+        |x| x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0])),
     );
 }
 
+/// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not.
+fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
+    let part = |b: &Node, columns, rows| LowRankPart { b: b.clone(), columns, rows };
+    let parts = vec![part(first, 0..2, 0..3), part(second, 3..5, 3..6)];
+    LowRank { a: a.clone(), parts, scale: 1.7, dropout }
+}
+
 #[test]
-fn lora_delta_matches_autograd() {
-    check(
-        &[&[4, 7], &[4, 5], &[2, 7], &[5, 2]],
-        |tape, x| ops::lora_delta(tape, &x[0], &x[1], &x[2], &x[3], 1.7),
-        |x| &x[1] + (x[0].matmul(&x[2].t()?)?.matmul(&x[3].t()?)? * 1.7)?,
-    );
+fn low_rank_linear_matches_autograd() {
+    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
+    let dropouts = [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })];
+    for dropout in dropouts {
+        // What dropout leaves of ones is its mask.
+        let ones = Node::frozen(Tensor::ones((4, 7), DType::F32, &CPU).unwrap());
+        let mask = match dropout {
+            Some(of) => ops::dropout(&Tape::inference(), &ones, of).unwrap(),
+            None => ones,
+        };
+        check(
+            &[&[4, 7], &[6, 7], &[2, 3], &[2, 3]],
+            |tape, x| {
+                let low = two_parts(&x[1], &x[2], &x[3], dropout);
+                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
+                ops::low_rank_linear(tape, &x[0], &weight, Some(&bias), &low)
+            },
+            |x| {
+                let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0]))?;
+                let h = (&x[0] * like(mask.value(), &x[0]))?.matmul(&x[1].t()?)?;
+                let first = (h.narrow(1, 0, 3)?.matmul(&x[2].t()?)? * 1.7)?;
+                let second = (h.narrow(1, 3, 3)?.matmul(&x[3].t()?)? * 1.7)?;
+                let middle = y.narrow(1, 2, 1)?;
+                Tensor::cat(&[(y.narrow(1, 0, 2)? + first)?, middle, (y.narrow(1, 3, 2)? + second)?], 1)
+            },
+        );
+    }
 }
 
 #[test]
 fn swiglu_and_add_match_autograd() {
     check(
-        &[&[3, 8], &[3, 8]],
-        |tape, x| ops::add(tape, &ops::swiglu(tape, &x[0], &x[1])?, &x[0]),
-        |x| (x[0].silu()? * &x[1])? + &x[0],
+        &[&[3, 38], &[3, 19]],
+        |tape, x| ops::add(tape, &ops::swiglu(tape, &x[0])?, &x[1]),
+        |x| (x[0].narrow(1, 0, 19)?.silu()? * x[0].narrow(1, 19, 19)?)? + &x[1],
     );
+}
+
+fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let rms = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+    x.broadcast_div(&rms)?.broadcast_mul(&like(weight, x))
 }
 
 #[test]
 fn rms_norm_matches_autograd() {
-    let weight = random(&[8], 3);
-    check(
-        &[&[3, 2, 8]],
-        |tape, x| ops::rms_norm(tape, &x[0], &weight, 1e-5),
-        |x| {
-            let rms = (x[0].sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
-            x[0].broadcast_div(&rms)?.broadcast_mul(&weight)
-        },
-    );
+    for d in [8, 37] {
+        let weight = random(&[d], 3);
+        check(
+            &[&[3, d]],
+            |tape, x| ops::rms_norm(tape, &x[0], &like(&weight, x[0].value()), 1e-5),
+            |x| plain_norm(&x[0], &weight),
+        );
+    }
+}
+
+/// A value that is made again instead of kept is the same one, for layers after a norm, a gate and dropout.
+#[test]
+fn what_is_made_again_equals_what_was_there() {
+    let tape = Tape::recording();
+    let x = tape.leaf(random(&[3, 8], 1));
+    let dropout = Dropout { share: 0.3, stream: Rng::new(1, &[]) };
+    let normed = ops::rms_norm(&tape, &x, &random(&[8], 2), 1e-5).unwrap();
+    for node in [
+        normed.clone(),
+        ops::swiglu(&tape, &x).unwrap(),
+        ops::dropout(&tape, &x, dropout).unwrap(),
+        ops::dropout(&tape, &normed, dropout).unwrap(),
+    ] {
+        assert!(matches!(node.keep(), Kept::Remade(_)));
+        assert_eq!(relative_error(&node.keep().get().unwrap(), node.value()), 0.0);
+    }
+    assert!(matches!(x.keep(), Kept::Value(_)));
 }
 
 fn plain_rope(x: &Tensor, positions: &[u32], frequencies: &[f64]) -> Result<Tensor> {
     let half = frequencies.len();
-    let angles: Vec<f32> =
-        positions.iter().flat_map(|p| frequencies.iter().map(move |f| (f64::from(*p) * f) as f32)).collect();
-    let angles = Tensor::from_vec(angles, (positions.len(), 1, half), &CPU)?;
-    let (cos, sin) = (angles.cos()?, angles.sin()?);
+    let angles = positions.iter().flat_map(|p| frequencies.iter().map(move |f| f64::from(*p) * f));
+    // The table of the model is f32.
+    let (cos, sin): (Vec<f32>, Vec<f32>) = angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip();
+    let shape = (positions.len(), 1, half);
+    let cos = like(&Tensor::from_vec(cos, shape, &CPU)?, x);
+    let sin = like(&Tensor::from_vec(sin, shape, &CPU)?, x);
     let (a, b) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
     let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
     Tensor::cat(&[first, second], 2)
 }
 
+/// Four query heads and two key-value heads of six numbers.
+const HEADS: HeadLayout = HeadLayout { num_heads: 4, num_kv_heads: 2, head_width: 6 };
+
+/// Query, key and value heads of rows [n, 48]: [n, 4, 6], [n, 2, 6], [n, 2, 6].
+fn heads(qkv: &Tensor) -> Result<[Tensor; 3]> {
+    let n = qkv.dim(0)?;
+    let part = |first, heads| qkv.narrow(1, first, heads * 6)?.reshape((n, heads, 6));
+    Ok([part(0, 4)?, part(24, 2)?, part(36, 2)?])
+}
+
+fn rows_of([q, k, v]: [Tensor; 3]) -> Result<Tensor> {
+    let n = q.dim(0)?;
+    Tensor::cat(&[q.reshape((n, 24))?, k.reshape((n, 12))?, v.reshape((n, 12))?], 1)
+}
+
 #[test]
-fn rope_matches_autograd() {
+fn rotate_matches_autograd() {
     let frequencies = [1.0, 0.3, 0.01];
     let positions = [0u32, 1, 2, 0, 5];
     let table = RopeTable::new(&frequencies, 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&positions, &CPU).unwrap()).unwrap();
-    check(
-        &[&[5, 2, 6]],
-        |tape, x| ops::rope(tape, &x[0], &rows),
-        |x| plain_rope(&x[0], &positions, &frequencies),
-    );
+    let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
+    for norms in [None, Some(norms)] {
+        check(
+            &[&[5, 48]],
+            |tape, x| ops::rotate(tape, &x[0], HEADS, &rows, norms.as_ref()),
+            |x| {
+                let [mut q, mut k, v] = heads(&x[0])?;
+                if let Some(norms) = &norms {
+                    (q, k) = (plain_norm(&q, &norms.query)?, plain_norm(&k, &norms.key)?);
+                }
+                let turn = |x: &Tensor| plain_rope(x, &positions, &frequencies);
+                rows_of([turn(&q)?, turn(&k)?, v])
+            },
+        );
+    }
 }
 
 /// Attention by the book: repeated key-value heads, a full [n, n] mask.
-fn plain_attention(x: &[Tensor], shape: &AttentionShape) -> Result<Tensor> {
-    let (n, h, e) = x[0].dims3()?;
-    let k = x[1].dim(1)?;
-    let repeat = |t: &Tensor| t.unsqueeze(2)?.expand((n, k, h / k, e))?.reshape((n, h, e))?.transpose(0, 1);
-    let q = x[0].transpose(0, 1)?.contiguous()?;
-    let (keys, values) = (repeat(&x[1])?.contiguous()?, repeat(&x[2])?.contiguous()?);
-    let segment = |i: usize| shape.segments.iter().filter(|s| **s <= i).count();
+fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
+    let [q, k, v] = heads(qkv)?;
+    let (n, h, e) = q.dims3()?;
+    let repeat = |t: &Tensor| t.unsqueeze(2)?.expand((n, 2, h / 2, e))?.reshape((n, h, e))?.transpose(0, 1);
+    let q = q.transpose(0, 1)?.contiguous()?;
+    let (keys, values) = (repeat(&k)?.contiguous()?, repeat(&v)?.contiguous()?);
+    let segment = |i: usize| seen.segments.iter().filter(|s| **s <= i).count();
     let mask: Vec<f32> = (0..n * n)
         .map(|c| (c / n, c % n))
         .map(|(i, j)| {
-            let sees = j <= i && segment(i) == segment(j) && shape.window.is_none_or(|w| i - j < w);
+            let sees = j <= i && segment(i) == segment(j) && seen.window.is_none_or(|w| i - j < w);
             if sees { 0.0 } else { f32::NEG_INFINITY }
         })
         .collect();
-    let mask = Tensor::from_vec(mask, (n, n), &CPU)?;
-    let scores = (q.matmul(&keys.transpose(1, 2)?)? * shape.scale)?.broadcast_add(&mask)?;
+    let mask = like(&Tensor::from_vec(mask, (n, n), &CPU)?, qkv);
+    let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?.broadcast_add(&mask)?;
     let exp = scores.broadcast_sub(&scores.max_keepdim(2)?.detach())?.exp()?;
     let p = exp.broadcast_div(&exp.sum_keepdim(2)?)?;
-    p.matmul(&values)?.transpose(0, 1)?.contiguous()
+    p.matmul(&values)?.transpose(0, 1)?.contiguous()?.reshape((n, h * e))
 }
 
-#[test]
-fn attention_matches_autograd() {
-    // (segments, window): one segment, several with one of a single token, windowed, longer than a block
+/// (segments, window): one segment, several with one of a single token, windowed, longer than a block.
+fn sights() -> Vec<Rc<Seen>> {
     let cases = [
+        (vec![0, 1], None),
         (vec![0, 6], None),
         (vec![0, 1, 4, 9], None),
         (vec![0, 9], Some(3)),
         (vec![0, 20, 320], None),
         (vec![0, 300], Some(40)),
     ];
-    for (segments, window) in cases {
-        let n = *segments.last().unwrap();
-        let shape = AttentionShape { segments, scale: 0.4, window };
+    cases.into_iter().map(|(segments, window)| Rc::new(Seen { segments, scale: 0.4, window })).collect()
+}
+
+#[test]
+fn attention_matches_autograd() {
+    for seen in sights() {
         check(
-            &[&[n, 4, 6], &[n, 2, 6], &[n, 2, 6]],
-            |tape, x| ops::attention(tape, &x[0], &x[1], &x[2], &shape),
-            |x| plain_attention(x, &shape),
+            &[&[*seen.segments.last().unwrap(), 48]],
+            |tape, x| ops::attention(tape, &x[0], HEADS, &seen),
+            |x| plain_attention(&x[0], &seen),
         );
     }
 }
@@ -158,13 +250,13 @@ fn attention_matches_autograd() {
 #[test]
 fn cached_attention_equals_packed_attention() {
     for window in [None, Some(3)] {
-        let (q, k, v) = (random(&[9, 4, 6], 1), random(&[9, 2, 6], 2), random(&[9, 2, 6], 3));
-        let shape = AttentionShape { segments: vec![0, 9], scale: 0.4, window };
-        let frozen = [&q, &k, &v].map(|t| Node::frozen(t.clone()));
-        let all = ops::attention(&Tape::inference(), &frozen[0], &frozen[1], &frozen[2], &shape).unwrap();
+        let qkv = random(&[9, 48], 1);
+        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window });
+        let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
+        let [q, k, v] = heads(&qkv).unwrap();
         for (first, len) in [(0, 9), (6, 3), (8, 1)] {
             let part = q.narrow(0, first, len).unwrap();
-            let got = ops::attend_cached(&part, &k, &v, 0.4, window).unwrap();
+            let got = ops::attend_cached(&part, &k, &v, 0.4, window).unwrap().reshape((len, 24)).unwrap();
             assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
         }
     }
@@ -179,12 +271,15 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
     let weights: Vec<f32> = (0..n).map(|i| if i % 4 == 1 { 0.0 } else { 0.5 + (i % 3) as f32 }).collect();
     check(
         &[&[n, d]],
-        |tape, x| Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum),
+        |tape, x| {
+            let head = like(&head, x[0].value());
+            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
+        },
         |x| {
-            let logits = x[0].matmul(&head.t()?)?;
+            let logits = x[0].matmul(&like(&head, &x[0]).t()?)?;
             let log_sum = logits.exp()?.sum_keepdim(1)?.log()?;
             let index = Tensor::from_vec(targets.clone(), (n, 1), &CPU)?;
-            let weight = Tensor::from_vec(weights.clone(), (n, 1), &CPU)?;
+            let weight = like(&Tensor::from_vec(weights.clone(), (n, 1), &CPU)?, &x[0]);
             ((log_sum - logits.gather(&index, 1)?)? * weight)?.sum_all()
         },
     );
@@ -213,37 +308,73 @@ fn dropout_replays_and_keeps_the_mean() {
     assert_eq!(relative_error(&found.take(&leaf).unwrap(), &out), 0.0);
 }
 
-#[test]
-fn attention_gradient_matches_finite_differences() {
-    let shape = AttentionShape { segments: vec![0, 3, 5], scale: 0.5, window: None };
-    let inputs = [random(&[5, 2, 4], 1), random(&[5, 1, 4], 2), random(&[5, 1, 4], 3)];
-    let value = |x: &[Tensor]| -> f64 {
-        let n: Vec<Node> = x.iter().map(|t| Node::frozen(t.clone())).collect();
-        let y = ops::attention(&Tape::inference(), &n[0], &n[1], &n[2], &shape).unwrap();
-        y.value().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().into()
-    };
-    let tape = Tape::recording();
-    let leaves: Vec<Node> = inputs.iter().map(|t| tape.leaf(t.clone())).collect();
-    let y = ops::attention(&tape, &leaves[0], &leaves[1], &leaves[2], &shape).unwrap();
-    let seed = (y.value() * 2.0).unwrap();
-    let mut found = tape.backward(&y, seed).unwrap();
-    for (which, leaf) in leaves.iter().enumerate() {
-        let gradient = found.take(leaf).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        for (place, expected) in gradient.iter().enumerate().step_by(3) {
-            let nudged = |by: f32| {
-                let mut x = inputs.clone();
-                let mut values = x[which].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                values[place] += by;
-                x[which] = Tensor::from_vec(values, x[which].shape(), &CPU).unwrap();
-                value(&x)
-            };
-            let slope = (nudged(1e-2) - nudged(-1e-2)) / 2e-2;
-            assert!(
-                (slope - f64::from(*expected)).abs() < 2e-3,
-                "input {which}, {place}: {slope} {expected}"
-            );
-        }
+/// The slope of `value` at some places of `x`, by finite differences, against a gradient.
+fn check_slopes(x: &Tensor, gradient: &Tensor, value: impl Fn(&Tensor) -> f64) {
+    let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (place, expected) in gradient.iter().enumerate().step_by(3) {
+        let nudged = |by: f32| {
+            let mut values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values[place] += by;
+            value(&Tensor::from_vec(values, x.shape(), &CPU).unwrap())
+        };
+        let slope = (nudged(1e-2) - nudged(-1e-2)) / 2e-2;
+        assert!(
+            (slope - f64::from(*expected)).abs() < 2e-3 * slope.abs().max(1.0),
+            "{place}: {slope} {expected}"
+        );
     }
+}
+
+type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>);
+
+#[test]
+fn gradients_match_finite_differences() {
+    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2) });
+    let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
+    let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
+    let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
+    let (square, norm_weight) = (random(&[8, 8], 3), random(&[8], 4));
+    let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
+    let five = random(&[5, 8], 6);
+    let operations: Vec<Operation> = vec![
+        ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
+        ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
+        ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
+        ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, &five, None, &low))),
+        ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
+        ("swiglu", vec![3, 8], Box::new(ops::swiglu)),
+        (
+            "linear_cross_entropy",
+            vec![3, 8],
+            Box::new(|t, x| Ok(ops::linear_cross_entropy(t, x, &five, &[1, 0, 4], &[1.0, 0.0, 0.5])?.sum)),
+        ),
+    ];
+    for (name, shape, run) in operations {
+        let (x, tape) = (random(&shape, 9), Tape::recording());
+        let leaf = tape.leaf(x.clone());
+        let y = run(&tape, &leaf).unwrap();
+        let seed = (y.value() * 2.0).unwrap();
+        let gradient = tape.backward(&y, seed).unwrap().take(&leaf).unwrap();
+        assert!(relative_error(&gradient, &gradient.zeros_like().unwrap()) > 0.0, "{name}");
+        check_slopes(&x, &gradient, |x| {
+            let y = run(&Tape::inference(), &Node::frozen(x.clone())).unwrap();
+            y.value().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().into()
+        });
+    }
+}
+
+#[test]
+fn the_vectorised_exponential_is_exact_to_two_units() {
+    let mut worst = 0f64;
+    for i in -870_000..=880_000 {
+        let x = i as f32 * 1e-4;
+        let expected = f64::from(x).exp();
+        worst = worst.max((f64::from(exp(x)) - expected).abs() / expected);
+    }
+    assert!(worst < 2.0 * f64::from(f32::EPSILON), "{worst:e}");
+    assert_eq!((exp(f32::NEG_INFINITY), exp(-1e30), exp(0.0)), (0.0, 0.0, 1.0));
+    assert!(exp(f32::INFINITY).is_finite() && exp(f32::NAN).is_nan());
 }
 
 #[test]

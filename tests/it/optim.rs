@@ -1,31 +1,38 @@
 //! AdamW against PyTorch's documented algorithm in f64, the schedule's shape, and clipping.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use tunesmith::base::Update;
+use tunesmith::nn::FlatParams;
 use tunesmith::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
 
+/// In f32, which is the CPU's kernel, and in f64, which is the portable form.
 #[test]
 fn adamw_follows_the_paper() {
-    let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
-    let mut theta = vec![1.0f64, -2.0, 0.5];
-    let (mut m, mut v) = (vec![0.0; 3], vec![0.0; 3]);
-    let mut values = Tensor::new(&[1.0f32, -2.0, 0.5], &Device::Cpu).unwrap();
-    let mut adam = AdamW::new(settings, 3, &Device::Cpu).unwrap();
-    for t in 1..=50 {
-        let gradient: Vec<f64> =
-            theta.iter().enumerate().map(|(i, x)| x * 0.3 + (i as f64 - t as f64 * 0.01)).collect();
-        let lr = 0.01 / f64::from(t);
-        for i in 0..3 {
-            m[i] = 0.9 * m[i] + 0.1 * gradient[i];
-            v[i] = 0.99 * v[i] + 0.01 * gradient[i] * gradient[i];
-            let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.99f64.powi(t)));
-            theta[i] = theta[i] * (1.0 - lr * 0.1) - lr * mh / (vh.sqrt() + 1e-8);
+    for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-12)] {
+        let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
+        let mut theta = vec![1.0f64, -2.0, 0.5];
+        let (mut m, mut v) = (vec![0.0; 3], vec![0.0; 3]);
+        let values = Tensor::new(theta.as_slice(), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let mut params = FlatParams::new(vec![("theta".into(), values)], &Device::Cpu).unwrap();
+        let mut adam = AdamW::new(settings, &params).unwrap();
+        for t in 1..=50 {
+            let gradient: Vec<f64> =
+                theta.iter().enumerate().map(|(i, x)| x * 0.3 + (i as f64 - t as f64 * 0.01)).collect();
+            let lr = 0.01 / f64::from(t);
+            for i in 0..3 {
+                m[i] = 0.9 * m[i] + 0.1 * gradient[i];
+                v[i] = 0.99 * v[i] + 0.01 * gradient[i] * gradient[i];
+                let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.99f64.powi(t)));
+                theta[i] = theta[i] * (1.0 - lr * 0.1) - lr * mh / (vh.sqrt() + 1e-8);
+            }
+            let half = (Tensor::new(gradient, &Device::Cpu).unwrap() * 0.5).unwrap().to_dtype(dtype).unwrap();
+            adam.step(&mut params, &half, 2.0, lr).unwrap();
+            let got = params.values().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+            for (got, want) in got.iter().zip(&theta) {
+                assert!((got - want).abs() < tolerance * f64::from(t), "{dtype:?} update {t}: {got} {want}");
+            }
         }
-        let g: Vec<f32> = gradient.iter().map(|g| *g as f32).collect();
-        values = adam.step(&values, &Tensor::new(g, &Device::Cpu).unwrap(), lr).unwrap();
-        for (got, want) in values.to_vec1::<f32>().unwrap().iter().zip(&theta) {
-            assert!((f64::from(*got) - want).abs() < 1e-5, "update {t}: {got} {want}");
-        }
+        assert_eq!(adam.state().unwrap().2, 50);
     }
 }
 

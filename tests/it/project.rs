@@ -93,11 +93,10 @@ fn a_project_remembers_and_holds_its_lock() {
     for part in ["datasets", "runs", "adapters", "exports"] {
         assert!(folder.join(part).is_dir(), "{part}");
     }
-    let memory = Memory { model: Some("smollm2".into()), data: Some("/tmp/x.csv".into()) };
+    let drafts = [("playground".into(), serde_json::json!({ "prompt": "Zürich?", "shots": [1, null] }))];
+    let memory =
+        Memory { model: Some("smollm2".into()), data: Some("/tmp/x.csv".into()), drafts: drafts.into() };
     project.remember(memory.clone()).unwrap();
-    let mut draft = Recipe::default();
-    load::set(&mut draft, "method.rank=5").unwrap();
-    project.save_draft(&draft).unwrap();
 
     let second = Project::open(&folder).unwrap_err();
     assert!(matches!(second, ProjectError::InUse { .. }));
@@ -105,8 +104,12 @@ fn a_project_remembers_and_holds_its_lock() {
     drop(project);
 
     let view = Project::open(&folder).unwrap().view();
-    assert_eq!((view.name.as_str(), view.memory), ("früchte", memory));
-    assert_eq!(view.draft, Some(draft));
+    assert_eq!((view.name.as_str(), view.memory), ("früchte", memory.clone()));
+
+    // Drafts that somebody damaged cost no more than themselves.
+    std::fs::write(folder.join("drafts.json"), "{\"play").unwrap();
+    let view = Project::open(&folder).unwrap().view();
+    assert_eq!(view.memory, Memory { drafts: Default::default(), ..memory });
 }
 
 #[test]
@@ -134,8 +137,8 @@ fn projects_that_cannot_be_opened_say_why_and_stay_as_they_are() {
     assert!(matches!(Project::open(file.path()), Err(ProjectError::Write { .. })));
     // A draft that cannot be read is no reason not to open.
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("draft.toml"), "[[[").unwrap();
-    assert_eq!(Project::open(folder.path()).unwrap().view().draft, None);
+    fs::write(folder.path().join("drafts.json"), "[[[").unwrap();
+    assert_eq!(Project::open(folder.path()).unwrap().view().memory, Memory::default());
 }
 
 #[test]

@@ -4,14 +4,15 @@ use crate::{actors, stage};
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::PathBuf;
-use tunesmith::app::action::{FrameAction, Leaving};
+use tunesmith::app::action::{Ending, FrameAction};
 use tunesmith::app::jobs::JobSwitch;
 use tunesmith::app::state::Overlay;
-use tunesmith::app::{Effect, Place, UiAction};
-use tunesmith::base::Failure;
+use tunesmith::app::{Effect, Place, UiAction, panels};
+use tunesmith::base::{DeviceChoice, Failure};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, JobId};
 use tunesmith::recipe::Recipe;
+use tunesmith::recipe::plan::Facts;
 
 fn train() -> Command {
     Command::Train { project: PathBuf::from("p"), recipe: Box::new(Recipe::default()) }
@@ -124,12 +125,70 @@ fn the_status_bar_shows_what_runs_and_stops_it() {
 }
 
 #[test]
+fn stopping_a_run_from_the_status_bar_asks_as_closing_does() {
+    let mut h = stage::window(stage::empty());
+    stage::accept(&mut h, 5, &train());
+    let stop = |h: &mut egui_kittest::Harness<'static, tunesmith::app::App>, answer: &str| {
+        h.get_by_role_and_label(Role::Button, "Stop").click();
+        h.run_steps(stage::SETTLE);
+        h.get_by_label("Stop the run?");
+        h.get_by_label(answer).click();
+        h.run_steps(stage::SETTLE);
+    };
+    stop(&mut h, "Keep training");
+    assert!(stage::effects(&mut h).is_empty(), "keeping changes nothing");
+    h.get_by_role_and_label(Role::Button, "Stop").click();
+    h.run_steps(stage::SETTLE);
+    h.key_press(Key::Enter);
+    h.run_steps(stage::SETTLE);
+    assert!(stage::effects(&mut h).is_empty(), "Enter keeps");
+    stop(&mut h, "Discard the run");
+    assert!(matches!(stage::effects(&mut h)[..], [Effect::Job(JobId(5), JobSwitch::Discard)]));
+    stage::say(&mut h, 5, EventKind::Stopped);
+    assert!(stage::effects(&mut h).iter().all(|e| !matches!(e, Effect::Quit)), "the window stays");
+}
+
+#[test]
+fn a_run_that_ends_while_it_is_asked_about_takes_the_question_with_it() {
+    let mut h = stage::window(stage::empty());
+    stage::accept(&mut h, 5, &train());
+    stage::act(&mut h, UiAction::Frame(FrameAction::CloseRequested));
+    stage::say(&mut h, 5, EventKind::Done);
+    assert!(matches!(h.state().state.overlay, Overlay::None));
+    assert!(matches!(stage::effects(&mut h)[..], [Effect::Quit]));
+}
+
+#[test]
+fn the_status_bar_names_the_device() {
+    let mut h = stage::window(actors::furnished(40));
+    h.get_by_label("CPU, 2 threads");
+    let facts = |has_cuda| EventKind::Machine(Facts { has_cuda, ..Facts::default() });
+    stage::say(&mut h, 1, facts(true));
+    h.get_by_label("CUDA");
+    let mut recipe = h.state().state.train.recipe().clone();
+    recipe.run.device = DeviceChoice::Cpu;
+    let edit = |recipe: &Recipe| {
+        UiAction::Train(panels::train::Action::Edit("run.device", Box::new(recipe.clone())))
+    };
+    stage::act(&mut h, edit(&recipe));
+    h.get_by_label("CPU, 2 threads");
+    recipe.run.device = DeviceChoice::Metal;
+    stage::act(&mut h, edit(&recipe));
+    h.get_by_label("Metal: not here");
+    // During a run it is the one that the run said.
+    stage::accept(&mut h, 5, &train());
+    let started = crate::train::started(0);
+    stage::say(&mut h, 5, EventKind::Run { folder: PathBuf::from("r"), event: started });
+    h.get_by_label("CPU, 2 threads");
+}
+
+#[test]
 fn closing_during_a_run_asks_and_waits_for_it_to_be_saved() {
     let mut h = stage::window(stage::empty());
     stage::accept(&mut h, 5, &train());
     stage::act(&mut h, UiAction::Frame(FrameAction::CloseRequested));
-    h.get_by_label("A run is in progress");
-    h.get_by_label("Stay").click();
+    h.get_by_label("It is in progress. The window closes once it has ended.");
+    h.get_by_label("Keep training").click();
     h.run_steps(stage::SETTLE);
     assert!(stage::effects(&mut h).is_empty());
     stage::act(&mut h, UiAction::Frame(FrameAction::CloseRequested));
@@ -160,7 +219,7 @@ fn discarding_says_so_to_the_engine_and_no_run_means_no_question() {
     assert!(matches!(stage::effects(&mut h)[..], [Effect::Quit]));
     stage::accept(&mut h, 5, &train());
     stage::act(&mut h, UiAction::Frame(FrameAction::CloseRequested));
-    stage::act(&mut h, UiAction::Frame(FrameAction::Quit(Leaving::Discard)));
+    stage::act(&mut h, UiAction::Frame(FrameAction::EndRun(Ending::Discard)));
     assert!(matches!(stage::effects(&mut h)[..], [Effect::Job(JobId(5), JobSwitch::Discard)]));
 }
 

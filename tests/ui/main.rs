@@ -5,6 +5,7 @@ mod stage;
 mod actors;
 mod frame;
 mod frames;
+mod keep;
 mod places;
 mod playground;
 mod runs;

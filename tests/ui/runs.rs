@@ -1,6 +1,7 @@
 //! Runs: the list, one opened, several compared, deleted only after asking.
 
 use crate::{actors, stage};
+use eframe::egui;
 use egui_kittest::kittest::Queryable;
 use std::path::PathBuf;
 use tunesmith::app::panels::runs::Action;
@@ -34,7 +35,32 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
             memory_bytes: 1_200_000_000,
         }
     };
-    EventKind::RunRead { folder, events: (1..=num_updates).map(update).collect() }
+    let valid = |update: u64, best: u64| RunEvent::Validation {
+        update,
+        loss: floor + 0.2 + update.abs_diff(best) as f64 / 400.0,
+        perplexity: 2.0,
+        best: update <= best,
+        without_gain: (update.saturating_sub(best) / 20) as u32,
+    };
+    let started = RunEvent::Started {
+        time: "2026-11-21T14:30:00Z".into(),
+        num_updates: 300,
+        updates_per_epoch: 37.5,
+        num_train: 124,
+        num_valid: 16,
+        num_trainable_params: 4_884_480,
+        estimated_memory_bytes: 1_310_000_000,
+        device: "CPU, 2 threads".into(),
+        from_update: 0,
+    };
+    let mut events = vec![started];
+    for u in 1..=num_updates {
+        events.push(update(u));
+        if u % 20 == 0 {
+            events.push(valid(u, num_updates * 2 / 3 / 20 * 20));
+        }
+    }
+    EventKind::RunRead { folder, events }
 }
 
 /// The runs of the actors, with recipes that differ.
@@ -59,6 +85,7 @@ pub fn compared() -> AppState {
     for (folder, n, floor) in [(first(), 300, 0.4), (second(), 84, 0.9)] {
         state.apply(Event { job: JobId(0), kind: read(folder, n, floor) });
     }
+    state.act(UiAction::Runs(Action::CompareTicked));
     state
 }
 
@@ -84,6 +111,29 @@ fn ticked_runs_are_read_and_only_what_differs_is_listed() {
     h.get_by_label("method.rank");
     h.get_by_label("optimizer.learning_rate");
     assert!(h.query_by_label("batch.max_tokens").is_none(), "what is the same is not listed");
+}
+
+#[test]
+fn a_past_run_has_the_charts_of_a_live_one() {
+    let mut h = stage::window(listed());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::act(&mut h, UiAction::Runs(Action::Open(first())));
+    h.get_by_label("Reading what it reported…");
+    stage::say(&mut h, 4, read(first(), 300, 0.4));
+    h.get_by_label_contains("Chart of the loss over the updates");
+    for title in ["Learning rate", "Gradient norm", "Tokens per second", "Memory"] {
+        h.get_by_label_contains(&format!("Chart: {title}, "));
+    }
+    h.get_by_label("Log axis").click();
+    h.get_by_label("Log").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label_contains("update 200: validation loss 0.6000");
+    h.get_by_label("Profile").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("/home/ada/fruit-families.csv");
+    h.key_press(egui::Key::Escape);
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Compare 2026-11-21-143000-lora-fruit-families");
 }
 
 #[test]
@@ -122,6 +172,9 @@ fn a_run_is_resumed_with_its_past_or_says_why_not() {
     stage::say(&mut h, 4, read(first(), 120, 0.4));
     let live = h.state().state.train.live.as_ref().expect("the run is shown in Train");
     assert_eq!(live.loss.raw.len(), 120);
+    // Its recipe is known, so the updates without gain are marked: 80 was the best of a check every 20.
+    let patience = live.recipe.as_ref().expect("the recipe of the run").early_stop.patience;
+    assert_eq!(live.patience_span(), Some((80.0, 80.0 + 20.0 * f64::from(patience))));
     // What cannot be resumed has a button that does nothing.
     let mut state = opened();
     let mut runs = state.shared.runs.clone();

@@ -4,7 +4,7 @@ use crate::{actors, playground, runs, stage, train};
 use eframe::egui::{Theme, Vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
-use tunesmith::app::panels::train::{Action, Tab};
+use tunesmith::app::panels::train::{Action, Look, Tab};
 use tunesmith::app::{AppState, Place, UiAction};
 use tunesmith::base::Failure;
 use tunesmith::engine::event::EventKind;
@@ -47,6 +47,10 @@ fn train_with(action: Action) -> Vec<UiAction> {
     vec![UiAction::Go(Place::Train), UiAction::Train(action)]
 }
 
+fn ask_stop() -> UiAction {
+    UiAction::Frame(FrameAction::AskStop)
+}
+
 fn scenes() -> Vec<Scene> {
     let go = |place| vec![UiAction::Go(place)];
     let tab = |tab| vec![UiAction::Go(Place::Data), UiAction::Data(data::Action::SetTab(tab))];
@@ -63,8 +67,12 @@ fn scenes() -> Vec<Scene> {
         scene("train-running", train::running, go(Place::Train)),
         scene("train-problems", train::with_problems, go(Place::Train)),
         scene("train-advanced", full, train_with(Action::SetAdvanced(true))),
-        scene("train-answers", train::running, train_with(Action::SetTab(Tab::Answers))),
-        scene("train-stop", train::running, train_with(Action::AskStop)),
+        scene(
+            "train-answers",
+            train::running,
+            train_with(Action::SetLook(Look { tab: Tab::Answers, ..Look::default() })),
+        ),
+        scene("train-stop", train::running, vec![UiAction::Go(Place::Train), ask_stop()]),
         scene("runs", full, go(Place::Runs)),
         scene("runs-compare", runs::compared, go(Place::Runs)),
         scene("runs-open", runs::opened, go(Place::Runs)),
@@ -90,6 +98,7 @@ fn scenes() -> Vec<Scene> {
         size: stage::SMALLEST,
         ..scene("small-runs-compare", runs::compared, go(Place::Runs))
     });
+    scenes.push(Scene { size: stage::SMALLEST, ..scene("small-runs-open", runs::opened, go(Place::Runs)) });
     scenes.push(Scene {
         size: stage::SMALLEST,
         ..scene("small-train-running", train::running, go(Place::Train))

@@ -41,7 +41,7 @@ fn rank(recipe: &Recipe) -> usize {
     lora.rank
 }
 
-fn started(from_update: u64) -> RunEvent {
+pub fn started(from_update: u64) -> RunEvent {
     RunEvent::Started {
         time: "2026-11-21T16:00:00Z".into(),
         num_updates: 300,
@@ -399,17 +399,4 @@ fn an_ended_run_says_how_it_ended() {
     stage::act(&mut h, UiAction::Go(Place::Train));
     h.get_by_label_contains("2 m 38 s so far");
     h.get_by_label("stopped early: no more gain: update 200/300, pass 5.3 of 8.0");
-}
-
-#[test]
-fn the_draft_comes_back_after_a_restart() {
-    let mut state = actors::furnished(40);
-    let mut recipe = state.train.recipe().clone();
-    recipe.optimizer.learning_rate = 7e-4;
-    state.act(UiAction::Train(train::Action::Edit("optimizer.learning_rate", Box::new(recipe))));
-    let kept = state.settings_to_keep();
-    let text = serde_json::to_string(&kept).unwrap();
-    let again = AppState::new(serde_json::from_str(&text).unwrap());
-    let kept = again.train.draft();
-    assert!((kept["recipe"]["optimizer"]["learning_rate"].as_f64().unwrap() - 7e-4).abs() < 1e-12);
 }

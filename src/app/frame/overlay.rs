@@ -1,7 +1,7 @@
-//! What lies over the window: the palette, a question, leaving during a run, the shortcuts, a file held over it.
+//! What lies over the window: the palette, a question, stopping a run, the shortcuts, a file held over it.
 
 use super::{keys, palette};
-use crate::app::action::{FrameAction, Leaving, Question, UiAction};
+use crate::app::action::{Ending, FrameAction, Question, UiAction};
 use crate::app::state::{AppState, Overlay};
 use crate::app::theme::{self, space};
 use crate::app::widgets;
@@ -14,7 +14,7 @@ pub fn ui(ctx: &egui::Context, state: &AppState, out: &mut Vec<UiAction>) {
         Overlay::None => {}
         Overlay::Palette { text, chosen } => palette_ui(ctx, state, text, *chosen, out),
         Overlay::Ask(question) => ask(ctx, question, out),
-        Overlay::Leave => leave(ctx, out),
+        Overlay::Stop { closes } => stop(ctx, *closes, out),
         Overlay::Shortcuts => shortcuts(ctx, out),
     }
 }
@@ -80,30 +80,39 @@ fn ask(ctx: &egui::Context, question: &Question, out: &mut Vec<UiAction>) {
     });
 }
 
-fn leave(ctx: &egui::Context, out: &mut Vec<UiAction>) {
-    Modal::new(Id::unique("leave")).show(ctx, |ui| {
-        ui.set_width(460.0);
-        ui.heading("A run is in progress");
+/// Save or discard the run; keeping on is the default. The same when it is stopped and when the window closes.
+fn stop(ctx: &egui::Context, closes: bool, out: &mut Vec<UiAction>) {
+    let modal = Modal::new(Id::unique("stop the run")).show(ctx, |ui| {
+        ui.set_width(480.0);
+        ui.heading("Stop the run?");
         ui.add_space(space::S);
+        if closes {
+            ui.label("It is in progress. The window closes once it has ended.");
+            ui.add_space(space::S);
+        }
         ui.label(
-            "Stop and save keeps what it has learnt; you can resume it later in Runs. Discard throws the run away.",
+            "Stop and save keeps what it has learnt: you can use it, and resume the run later in Runs. Discard throws \
+             the run away with everything it has learnt.",
         );
         ui.add_space(space::M);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let mut choice = |ui: &mut egui::Ui, clicked: bool, how| {
+            let mut choice = |clicked: bool, how| {
                 if clicked {
-                    out.push(UiAction::Frame(FrameAction::Quit(how)));
+                    out.push(UiAction::Frame(FrameAction::EndRun(how)));
                 }
-                ui.add_space(space::XS);
             };
-            let stay = ui.button("Stay").clicked();
-            choice(ui, stay, Leaving::Stay);
-            let save = widgets::primary_button(ui, "Stop and save", None).clicked();
-            choice(ui, save, Leaving::StopAndSave);
-            let discard = widgets::danger_button(ui, "Discard the run").clicked();
-            choice(ui, discard, Leaving::Discard);
+            let keep = ui.button("Keep training");
+            if ui.memory(|m| m.focused().is_none()) {
+                keep.request_focus(); // Enter keeps
+            }
+            choice(keep.clicked(), Ending::Keep);
+            choice(widgets::primary_button(ui, "Stop and save", None).clicked(), Ending::Save);
+            choice(widgets::danger_button(ui, "Discard the run").clicked(), Ending::Discard);
         });
     });
+    if modal.backdrop_response.clicked() {
+        out.push(UiAction::Frame(FrameAction::EndRun(Ending::Keep)));
+    }
 }
 
 fn shortcuts(ctx: &egui::Context, out: &mut Vec<UiAction>) {

@@ -17,13 +17,15 @@ pub fn frame_items(state: &AppState) -> Vec<PaletteItem> {
         .map(|(place, keys)| PaletteItem::new(format!("Go to {}", place.name()), keys, UiAction::Go(place)))
         .collect();
     items.push(frame("Open a data file…", "Ctrl+O", FrameAction::OpenData));
+    items.push(frame("Open another project, or begin one…", "", FrameAction::PickProject));
     items.push(frame("Type the path of a file", "Ctrl+L", FrameAction::TypePath));
     items.push(frame("Use the light theme", "", FrameAction::SetTheme(ThemePreference::Light)));
     items.push(frame("Use the dark theme", "", FrameAction::SetTheme(ThemePreference::Dark)));
     items.push(frame("Use the system's theme", "", FrameAction::SetTheme(ThemePreference::System)));
     items.push(frame("Show the keyboard shortcuts", "", FrameAction::ShowShortcuts(true)));
     for job in state.shared.jobs.all().iter().filter(|j| !j.is_quiet) {
-        let action = FrameAction::Job(job.id, JobSwitch::Stop);
+        let action =
+            if job.is_training { FrameAction::AskStop } else { FrameAction::Job(job.id, JobSwitch::Stop) };
         items.push(frame(&format!("Stop: {}", job.title), "Esc", action));
     }
     if let Some(primary) = state.header(state.place).primary.filter(|p| p.why_not.is_none()) {

@@ -3,10 +3,10 @@
 use crate::app::action::{FrameAction, UiAction};
 use crate::app::jobs::{JobSwitch, JobView};
 use crate::app::notices::Tone;
-use crate::app::state::{AppState, stop_question};
+use crate::app::state::AppState;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
-use crate::base::human;
+use crate::base::{DeviceChoice, human};
 use eframe::egui::{self, Align, Layout, RichText};
 use egui_material_icons::icons;
 
@@ -14,10 +14,7 @@ pub fn ui(ui: &mut egui::Ui, state: &AppState, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     ui.horizontal_centered(|ui| {
         ui.spacing_mut().item_spacing.x = space::S;
-        let machine = &state.shared.machine;
-        widgets::icon(ui, icons::ICON_MEMORY, t.weak);
-        let threads = human::plural(machine.num_threads.max(1) as u64, "thread");
-        ui.label(RichText::new(format!("CPU, {threads}")).small());
+        device(ui, state);
         ui.separator();
         memory(ui, state);
         ui.separator();
@@ -29,6 +26,31 @@ pub fn ui(ui: &mut egui::Ui, state: &AppState, out: &mut Vec<UiAction>) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| last_message(ui, state));
     });
+}
+
+/// What the run computes on, or what the next one will.
+fn device(ui: &mut egui::Ui, state: &AppState) {
+    let t = theme::of(ui);
+    let (shared, choice) = (&state.shared, state.train.recipe().run.device);
+    let chosen = choice.resolved(shared.facts.has_cuda, shared.facts.has_metal);
+    let is_here = match chosen {
+        DeviceChoice::Cuda => shared.facts.has_cuda,
+        DeviceChoice::Metal => shared.facts.has_metal,
+        DeviceChoice::Auto | DeviceChoice::Cpu => true,
+    };
+    let words = chosen.describe(shared.machine.num_threads.max(1));
+    let (words, ink, why) = match shared.jobs.training().and_then(|job| job.device.as_ref()) {
+        Some(used) => (used.clone(), t.text, "The run in progress computes on it."),
+        None if !is_here => {
+            (format!("{words}: not here"), t.amber, "The recipe in Train names a device that cannot be used.")
+        }
+        None if choice == DeviceChoice::Auto => {
+            (words, t.text, "The best device that is here; Train can name another.")
+        }
+        None => (words, t.text, "The device that the recipe in Train names."),
+    };
+    widgets::icon(ui, icons::ICON_MEMORY, if ink == t.text { t.weak } else { ink });
+    ui.label(RichText::new(words).small().color(ink)).on_hover_text(why);
 }
 
 fn memory(ui: &mut egui::Ui, state: &AppState) {
@@ -51,7 +73,7 @@ fn running(ui: &mut egui::Ui, job: &JobView, out: &mut Vec<UiAction>) {
         egui::Button::new(RichText::new(label).small().color(t.text)).min_size(egui::vec2(0.0, 22.0));
     if ui.add_enabled(!job.is_stopping, button).on_hover_text("Stop this (Esc)").clicked() {
         out.push(if job.is_training {
-            UiAction::Frame(FrameAction::Ask(stop_question(job.id)))
+            UiAction::Frame(FrameAction::AskStop)
         } else {
             UiAction::Frame(FrameAction::Job(job.id, JobSwitch::Stop))
         });

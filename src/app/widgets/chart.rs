@@ -131,8 +131,13 @@ pub fn small_chart(ui: &mut egui::Ui, title: &str, points: &Thinned, height: f32
             ui.label(RichText::new(title).small().color(t.weak));
             ui.label(RichText::new(&now).small().strong());
         });
+        // Around a level line the scale would be made up; from zero it says something.
+        let shown = points.between(f64::NEG_INFINITY, f64::INFINITY, BUDGET / 3);
+        let is_level = shown.windows(2).all(|w| w[0].y == w[1].y);
+        let floor = shown.last().map_or(0.0, |p| if is_level { 0.0 } else { p.y });
         let plot = Plot::new(title)
             .height(height)
+            .include_y(floor)
             .show_axes([false, true])
             .y_axis_min_width(44.0)
             .grid_color(t.border)
@@ -150,7 +155,6 @@ pub fn small_chart(ui: &mut egui::Ui, title: &str, points: &Thinned, height: f32
                 HoverPosition::Elsewhere { .. } => None,
             });
         let response = plot.show(ui, |plot| {
-            let shown = points.between(f64::NEG_INFINITY, f64::INFINITY, BUDGET / 3);
             plot.line(Line::new(title, PlotPoints::Owned(shown)).color(t.accent).width(1.5));
         });
         super::named(response.response, &format!("Chart: {title}, {now}"));

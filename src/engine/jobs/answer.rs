@@ -7,11 +7,11 @@ use crate::engine::event::{EventKind, GenerationEvent};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::metrics::is_match;
-use crate::infer::generate::{Answer, Finish, GenerateOptions, generate};
+use crate::infer::generate::{Answer, Finish, GenerateOptions, Generation};
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
 
-/// Answers every prompt in every column, prompt by prompt. An adapter that cannot be loaded fails the job before
+/// Answers every prompt in all columns at once, prompt by prompt. An adapter that cannot be loaded fails the job before
 /// anything is answered.
 pub fn run(
     base: &mut BaseModel,
@@ -32,19 +32,43 @@ pub fn run(
     }
     for (prompt, asked) in request.prompts.iter().enumerate() {
         let ids = asked.rendered.ids(&model.tokeniser)?;
+        let mut turns = Vec::new();
         for (column, (session, options)) in columns.iter_mut().enumerate() {
-            let mut say = |event| sink(EventKind::Generation { column, prompt, event });
-            say(GenerationEvent::Began { prompt_tokens: ids.len() });
-            let mut on_text = |text: &str| say(GenerationEvent::Text(text.to_string()));
-            let answer = generate(session, &model.tokeniser, &ids, options, control, &mut on_text)?;
-            let is_stopped = answer.finish == Finish::Stopped;
-            say(ended(answer, asked.expected.as_deref()));
-            if is_stopped {
-                return Err(Halt::Stopped);
-            }
+            let event = GenerationEvent::Began { prompt_tokens: ids.len() };
+            sink(EventKind::Generation { column, prompt, event });
+            let generation = Generation::begin(session, Box::new(model.tokeniser.stream()), &ids, options)?;
+            turns.push((column, session, generation));
         }
+        take_turns(turns, prompt, asked.expected.as_deref(), control, sink)?;
     }
     Ok(())
+}
+
+/// A step in each column, again and again, until the last one has ended.
+fn take_turns(
+    mut turns: Vec<(usize, &mut Session<'_>, Generation<'_>)>,
+    prompt: usize,
+    expected: Option<&str>,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<(), Halt> {
+    let mut is_stopped = false;
+    while !turns.is_empty() {
+        let mut going = Vec::with_capacity(turns.len());
+        for (column, session, mut generation) in turns {
+            let mut say = |event| sink(EventKind::Generation { column, prompt, event });
+            let mut on_text = |text: &str| say(GenerationEvent::Text(text.to_string()));
+            match generation.step(session, control, &mut on_text)? {
+                Some(answer) => {
+                    is_stopped |= answer.finish == Finish::Stopped;
+                    say(ended(answer, expected));
+                }
+                None => going.push((column, session, generation)),
+            }
+        }
+        turns = going;
+    }
+    if is_stopped { Err(Halt::Stopped) } else { Ok(()) }
 }
 
 fn options(

@@ -1,16 +1,43 @@
 //! `y = x Wᵀ + bias` with a frozen weight: the backward pass has no dW.
 
-use crate::nn::{Node, Result, Tape};
+use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
 
 /// x [n, i], weight [o, i], bias [o] -> [n, o].
 pub fn linear(tape: &Tape, x: &Node, weight: &Tensor, bias: Option<&Tensor>) -> Result<Node> {
-    let y = x.value().matmul(&weight.t()?)?; // [n, o]
-    let y = match bias {
-        Some(bias) => y.broadcast_add(bias)?,
-        None => y,
-    };
+    let _span = profile::forward("linear");
+    let y = product(x.value(), weight, bias)?;
     let weight = weight.clone();
     // dx = dy W
-    Ok(tape.record(&[x], y, move |dy| Ok(vec![Some(dy.matmul(&weight)?)])))
+    Ok(tape.record("linear", &[x], y, move |dy| Ok(vec![Some(times(dy, &weight)?)])))
+}
+
+/// `x Wᵀ + bias`: x [n, i], weight [o, i], bias [o] -> [n, o].
+pub(in crate::nn) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (n, o) = (x.dim(0)?, weight.dim(0)?);
+    let bias_numbers = bias.map(Numbers::of);
+    if let (Some(x), Some(w)) = (Numbers::of(x), Numbers::of(weight)) {
+        match bias_numbers {
+            None => return tensor(cpu::linear::forward(&x, &w, None, n), (n, o)),
+            Some(Some(bias)) => return tensor(cpu::linear::forward(&x, &w, Some(&bias), n), (n, o)),
+            Some(None) => {}
+        }
+    }
+    let y = x.matmul(&weight.t()?)?; // [n, o]
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+/// `dy W`: dy [n, o], weight [o, i] -> [n, i].
+pub(super) fn times(dy: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    match (Numbers::of(dy), Numbers::of(weight)) {
+        (Some(numbers), Some(w)) => {
+            let n = dy.dim(0)?;
+            tensor(cpu::linear::backward(&numbers, &w, n), (n, weight.dim(1)?))
+        }
+        _ => dy.matmul(weight),
+    }
 }

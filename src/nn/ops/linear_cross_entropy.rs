@@ -1,8 +1,11 @@
 //! Vocabulary projection and cross entropy in one: logits exist for a few supervised rows at a time, never as
 //! a [tokens, vocabulary] tensor. The gradient is made in the forward pass (as in Liger, arXiv:2410.10989).
 
-use crate::nn::{Node, Result, Tape};
-use candle_core::{D, DType, Tensor};
+use super::linear::{product, times};
+use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable;
+use crate::nn::{Node, Result, Tape, profile};
+use candle_core::Tensor;
 
 /// Rows of logits that exist at a time.
 const CHUNK: usize = 128;
@@ -24,41 +27,45 @@ pub fn linear_cross_entropy(
     targets: &[u32],
     weights: &[f32],
 ) -> Result<CrossEntropy> {
+    let _span = profile::forward("linear_cross_entropy");
     let device = hidden.value().device();
     let rows: Vec<u32> = (0..weights.len()).filter(|i| weights[*i] > 0.0).map(|i| i as u32).collect();
     let needs = hidden.needs_gradient();
     let mut value = 0.0;
     let mut gradients = Vec::new();
     for chunk in rows.chunks(CHUNK) {
-        let pick = |all: &[u32]| chunk.iter().map(|i| all[*i as usize]).collect::<Vec<_>>();
+        let targets: Vec<u32> = chunk.iter().map(|i| targets[*i as usize]).collect();
+        let weights: Vec<f32> = chunk.iter().map(|i| weights[*i as usize]).collect();
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
-        let target = Tensor::from_vec(pick(targets), (chunk.len(), 1), device)?;
-        let scale: Vec<f32> = chunk.iter().map(|i| weights[*i as usize]).collect();
-        let scale = Tensor::from_vec(scale, (chunk.len(), 1), device)?;
-
-        let logits = hidden.value().index_select(&index, 0)?.matmul(&weight.t()?)?; // [c, v]
-        let max = logits.max_keepdim(D::Minus1)?; // [c, 1]
-        let exp = logits.broadcast_sub(&max)?.exp()?; // [c, v]
-        let total = exp.sum_keepdim(D::Minus1)?; // [c, 1]
-        let log_sum = (max + total.log()?)?; // [c, 1]
-        let loss = ((log_sum - logits.gather(&target, 1)?)? * &scale)?; // [c, 1]
-        value += f64::from(loss.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()? as f32);
+        let logits = product(&hidden.value().index_select(&index, 0)?, weight, None)?; // [c, v]
+        let (loss, d_logits) = loss(logits, &targets, &weights, needs)?;
+        value += loss;
         if needs {
-            // d logits = weight (p - onehot);  d hidden = d logits · W
-            let p = exp.broadcast_mul(&(scale.clone() / total)?)?; // [c, v]
-            let d_logits = p.scatter_add(&target, &scale.neg()?, 1)?; // [c, v]
-            gradients.push(d_logits.matmul(weight)?); // [c, d]
+            // d hidden = d logits · W
+            gradients.push(times(&d_logits, weight)?); // [c, d]
         }
     }
-    let sum = Tensor::new(value as f32, device)?;
+    let sum = Tensor::new(value, device)?.to_dtype(hidden.value().dtype())?;
     if !needs || gradients.is_empty() {
         return Ok(CrossEntropy { sum: Node::frozen(sum), value });
     }
     let gradient = Tensor::cat(&gradients, 0)?; // [m, d]
-    let (index, shape) = (Tensor::new(rows, device)?, hidden.value().shape().clone());
-    let sum = tape.record(&[hidden], sum, move |dy| {
-        let zeros = Tensor::zeros(shape, DType::F32, gradient.device())?;
-        Ok(vec![Some(zeros.index_add(&index, &gradient.broadcast_mul(dy)?, 0)?)]) // [n, d]
+    let (index, zeros) = (Tensor::new(rows, device)?, hidden.value().clone());
+    let sum = tape.record("linear_cross_entropy", &[hidden], sum, move |dy| {
+        Ok(vec![Some(zeros.zeros_like()?.index_add(&index, &gradient.broadcast_mul(dy)?, 0)?)]) // [n, d]
     });
     Ok(CrossEntropy { sum, value })
+}
+
+/// logits [c, v] -> Σ weight · -log p(target), and weight (p - onehot) [c, v] when it is wanted.
+fn loss(logits: Tensor, targets: &[u32], weights: &[f32], wants_gradient: bool) -> Result<(f64, Tensor)> {
+    if let Some(numbers) = Numbers::of(&logits) {
+        let mut numbers = numbers.to_vec();
+        let loss = cpu::cross_entropy::in_place(&mut numbers, targets, weights, wants_gradient);
+        return Ok((loss, tensor(numbers, logits.shape())?));
+    }
+    let column = (targets.len(), 1);
+    let targets = Tensor::from_slice(targets, column, logits.device())?;
+    let weights = Tensor::from_slice(weights, column, logits.device())?.to_dtype(logits.dtype())?;
+    portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights)
 }

@@ -11,7 +11,7 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::{Dataset, PrepareOptions};
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What stands at the right.
@@ -41,7 +41,8 @@ pub struct State {
     pub is_dirty: bool,
     options: Option<PrepareOptions>,
     import_options: ImportOptions,
-    imported_path: Option<String>,
+    /// The file that is open, or was when the project was closed.
+    file: Option<PathBuf>,
     /// The newest of each kind: older answers count for nothing.
     import_job: Option<JobId>,
     prepare_job: Option<JobId>,
@@ -131,16 +132,15 @@ impl State {
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
         match &event.kind {
             EventKind::Imported(imported) => {
-                let path = imported.path.display().to_string();
                 let mut options = edit::fresh(imported, self.options.as_ref());
                 // The same file read in another way: what the user said about its columns still holds.
-                let said = self.options.as_ref().filter(|_| self.imported_path.as_ref() == Some(&path));
+                let said = self.options.as_ref().filter(|_| self.file.as_ref() == Some(&imported.path));
                 if let Some(said) = said.filter(|o| o.schema.roles.len() == options.schema.roles.len()) {
                     options.schema = said.schema.clone();
                 }
                 self.options = Some(options);
-                self.imported_path = Some(path.clone());
-                self.path_text = path;
+                self.file = Some(imported.path.clone());
+                self.path_text = imported.path.display().to_string();
                 self.filter = Filter::All;
                 self.chosen_row = None;
                 self.preview = None;
@@ -229,6 +229,10 @@ impl State {
         self.options.as_ref()
     }
 
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
+    }
+
     pub fn import_options(&self) -> &ImportOptions {
         &self.import_options
     }
@@ -298,11 +302,19 @@ impl State {
 
     /// What was typed here and is on no disk yet.
     pub fn draft(&self) -> serde_json::Value {
-        serde_json::json!({ "path": self.path_text })
+        serde_json::json!({ "path": self.path_text, "import": self.import_options, "options": self.options })
     }
 
     pub fn restore(&mut self, draft: serde_json::Value) {
         self.path_text = draft["path"].as_str().unwrap_or_default().to_string();
+        self.import_options = serde_json::from_value(draft["import"].clone()).unwrap_or_default();
+        self.options = serde_json::from_value(draft["options"].clone()).unwrap_or_default();
+    }
+
+    /// Reads the file that was open when the project was closed; what was said about it holds.
+    pub fn reopen(&mut self, path: &Path) -> Effect {
+        self.file = Some(path.to_path_buf());
+        self.import(path.to_path_buf())
     }
 }
 

@@ -1,5 +1,5 @@
 use super::example::Example;
-use crate::app::action::{Effect, Place, UiAction};
+use crate::app::action::{Effect, FrameAction, Place, UiAction};
 use crate::app::panels::{data, model};
 use crate::app::shared::{Header, PaletteItem, Primary, Shared, last_part};
 use crate::base::human;
@@ -14,10 +14,15 @@ pub struct State {
     has_compared: bool,
     /// Where an adapter was exported to in this session.
     exported: Option<PathBuf>,
+    /// What is typed in the field for a project's folder.
+    pub(super) project_text: String,
 }
 
 #[derive(Debug, Clone)]
 pub enum Action {
+    SetProjectText(String),
+    /// Open the project whose folder was typed.
+    OpenTyped,
     /// Everything with the fruit example.
     TryFruit,
     /// End the example where it is.
@@ -51,6 +56,15 @@ impl State {
             Action::StopFruit => {
                 self.example.stop();
                 Vec::new()
+            }
+            Action::SetProjectText(text) => {
+                self.project_text = text;
+                Vec::new()
+            }
+            Action::OpenTyped => {
+                let typed = self.project_text.trim().trim_matches('"');
+                let open = || FrameAction::OpenProject(data::expand_home(typed));
+                (!typed.is_empty()).then(|| Effect::Act(UiAction::Frame(open()))).into_iter().collect()
             }
         }
     }

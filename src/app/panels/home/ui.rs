@@ -1,14 +1,16 @@
 use super::example::{Step, StepState};
 use super::state::{Action, Card, CardState, State};
-use crate::app::action::{Place, UiAction};
+use crate::app::action::{FrameAction, Place, UiAction};
 use crate::app::panels::runs;
-use crate::app::shared::Shared;
+use crate::app::shared::{Shared, last_part};
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
 use crate::project::Outcome;
 use crate::project::runs::RunSummary;
-use eframe::egui::{self, Align, Label, Layout, RichText, ScrollArea, Sense, Stroke, UiBuilder, vec2};
+use eframe::egui::{
+    self, Align, Label, Layout, RichText, ScrollArea, Sense, Stroke, TextEdit, UiBuilder, vec2,
+};
 use egui_material_icons::icons;
 
 /// So many of the newest runs are shown.
@@ -26,6 +28,8 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
             ui.add_space(space::L);
         }
         recent(ui, shared, out);
+        ui.add_space(space::L);
+        projects(ui, state, shared, out);
         if !is_new {
             ui.add_space(space::L);
             example(ui, state, shared, out);
@@ -178,6 +182,58 @@ fn recent(ui: &mut egui::Ui, shared: &Shared, out: &mut Vec<UiAction>) {
         });
         ui.add_space(space::XS);
     }
+}
+
+/// The projects that were opened before, and the way to another one.
+fn projects(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    let t = theme::of(ui);
+    widgets::section(ui, "Recent projects");
+    let open = shared.project.as_ref().map(|p| &p.folder);
+    for folder in &shared.recent_projects {
+        let whole = folder.display().to_string();
+        let name = last_part(&whole);
+        widgets::card(ui, |ui| {
+            ui.set_width(ui.available_width());
+            ui.horizontal(|ui| {
+                widgets::icon(ui, icons::ICON_FOLDER, t.weak);
+                widgets::elided(ui, &name, 48);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    if open == Some(folder) {
+                        ui.label(RichText::new("open now").small().color(t.accent));
+                    } else if widgets::named(ui.button("Open"), &format!("Open the project {name}")).clicked()
+                    {
+                        out.push(UiAction::Frame(FrameAction::OpenProject(folder.clone())));
+                    }
+                    let place = RichText::new(&whole).small().color(t.weak);
+                    ui.add(Label::new(place).truncate()).on_hover_text(&whole);
+                });
+            });
+        });
+        ui.add_space(space::XS);
+    }
+    let words =
+        "A project is a folder with your settings, runs and prompts. Everything you type is kept in it.";
+    ui.label(RichText::new(words).small().color(t.weak));
+    ui.horizontal(|ui| {
+        let hint = "Choose a project, or an empty folder for a new one";
+        if widgets::tool_button(ui, icons::ICON_FOLDER_OPEN, "Open another…").on_hover_text(hint).clicked()
+        {
+            out.push(UiAction::Frame(FrameAction::PickProject));
+        }
+        let mut path = state.project_text.clone();
+        let width = (ui.available_width() - 80.0).clamp(100.0, 420.0);
+        let field = TextEdit::singleline(&mut path).hint_text("or type its path").desired_width(width);
+        let response = widgets::named(ui.add(field), "Path of the project");
+        if response.changed() {
+            out.push(UiAction::Home(Action::SetProjectText(path)));
+        }
+        let enter = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+        let why = state.project_text.trim().is_empty().then_some("Type the path of a folder first.");
+        let button = widgets::button_or_why(ui, "Open", why);
+        if widgets::named(button, "Open the typed project").clicked() || enter {
+            out.push(UiAction::Home(Action::OpenTyped));
+        }
+    });
 }
 
 fn outcome_words(run: &RunSummary) -> String {

@@ -179,6 +179,15 @@ impl State {
         if shared.model.is_none() && !self.is_inspecting() { Dot::Needs } else { Dot::None }
     }
 
+    /// What was typed here and is on no disk yet.
+    pub fn draft(&self) -> serde_json::Value {
+        serde_json::json!({ "path": self.path_text })
+    }
+
+    pub fn restore(&mut self, draft: serde_json::Value) {
+        self.path_text = draft["path"].as_str().unwrap_or_default().to_string();
+    }
+
     pub fn commands(&self, shared: &Shared) -> Vec<PaletteItem> {
         let item = |label: String, action| PaletteItem::new(label, "", UiAction::Model(action));
         let mut items = vec![

@@ -2,6 +2,7 @@
 
 use super::{Action, State};
 use crate::app::action::UiAction;
+use crate::app::panels::train;
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets::{self, chart};
@@ -22,45 +23,33 @@ fn look(n: usize, t: &theme::Tokens) -> (Color32, LineStyle) {
     (inks[n % inks.len()], style)
 }
 
-/// The chart's switches.
-pub(super) fn switches(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
-    ui.horizontal(|ui| {
-        let mut is_log = state.is_log;
-        if ui.checkbox(&mut is_log, "Logarithmic axis").changed() {
-            out.push(UiAction::Runs(Action::SetLog(is_log)));
-        }
-        if ui.button("Whole picture").on_hover_text("Undo zooming and moving").clicked() {
-            out.push(UiAction::Runs(Action::ResetView(true)));
-        } else if state.is_reset {
-            out.push(UiAction::Runs(Action::ResetView(false)));
-        }
-    });
+pub(super) fn compare(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    let runs = state.compared(shared);
+    let mut look = state.look;
+    let is_reset = train::chart_switches(ui, &mut look);
+    let height = (ui.available_height() * 0.55).clamp(140.0, 360.0);
+    curves(ui, state, &runs, height, is_reset);
+    if look != state.look {
+        out.push(UiAction::Runs(Action::SetLook(look)));
+    }
+    ui.add_space(space::S);
+    widgets::section(ui, "What differs in their recipes");
+    differences(ui, &runs);
 }
 
-/// The losses of the given runs in one chart.
-pub(super) fn curves(ui: &mut egui::Ui, state: &State, runs: &[&RunSummary], height: f32) {
+/// The losses of the runs in one chart.
+fn curves(ui: &mut egui::Ui, state: &State, runs: &[&RunSummary], height: f32, is_reset: bool) {
     let t = theme::of(ui);
     let curves: Vec<chart::Curve> = runs
         .iter()
         .enumerate()
         .filter_map(|(n, run)| {
             let (ink, style) = look(n, t);
-            let points = &state.curves.get(&run.folder)?.smooth;
+            let points = &state.views.get(&run.folder)?.loss.smooth;
             Some(chart::Curve { name: &run.name, points, ink, style })
         })
         .collect();
-    chart::overlay_chart(ui, "runs", height, &curves, state.is_log, state.is_reset);
-}
-
-pub(super) fn compare(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
-    let find = |folder: &std::path::PathBuf| shared.runs.iter().find(|run| run.folder == *folder);
-    let runs: Vec<&RunSummary> = state.ticked.iter().filter_map(find).collect();
-    switches(ui, state, out);
-    let height = (ui.available_height() * 0.55).clamp(140.0, 360.0);
-    curves(ui, state, &runs, height);
-    ui.add_space(space::S);
-    widgets::section(ui, "What differs in their recipes");
-    differences(ui, &runs);
+    chart::overlay_chart(ui, "runs", height, &curves, state.look.is_log, is_reset);
 }
 
 fn differences(ui: &mut egui::Ui, runs: &[&RunSummary]) {

@@ -1,31 +1,30 @@
 use crate::app::action::{Effect, Pick, PickWhat, Place, Question, UiAction};
 use crate::app::notices::Notice;
 use crate::app::panels::playground;
+use crate::app::panels::train::{Look, RunView};
 use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared};
-use crate::app::widgets::chart_series::Series;
 use crate::base::human;
 use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
+use crate::project::Outcome;
 use crate::project::runs::RunSummary;
-use crate::project::{Outcome, RunEvent};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Runs that can be laid over one another.
 pub(super) const MOST_TICKED: usize = 6;
-const SMOOTHING: f64 = 0.9;
 
 #[derive(Debug, Default)]
 pub struct State {
-    /// The run whose details are shown.
+    /// The run that is shown instead of the list.
     pub(super) open: Option<PathBuf>,
+    /// The ticked runs are shown over one another instead of the list.
+    pub(super) is_comparing: bool,
     /// Runs to compare, in the order in which they were ticked.
     pub(super) ticked: Vec<PathBuf>,
-    /// Losses that were read from disk, by run.
-    pub(super) curves: BTreeMap<PathBuf, Series>,
-    pub(super) is_log: bool,
-    /// The charts go back to the whole picture in the next frame.
-    pub(super) is_reset: bool,
+    /// Runs that were read from disk.
+    pub(super) views: BTreeMap<PathBuf, RunView>,
+    pub(super) look: Look,
     /// The run whose adapter is being exported, while the folder is asked for.
     exporting: Option<PathBuf>,
 }
@@ -35,8 +34,11 @@ pub enum Action {
     /// Show this run.
     Open(PathBuf),
     Tick(PathBuf, bool),
-    SetLog(bool),
-    ResetView(bool),
+    /// Show the ticked runs over one another.
+    CompareTicked,
+    /// Back to the list.
+    ShowList,
+    SetLook(Look),
     Resume(PathBuf),
     Rerun(PathBuf),
     Compare(PathBuf),
@@ -55,6 +57,7 @@ impl State {
         match action {
             Action::Open(folder) => {
                 self.open = Some(folder.clone());
+                self.look = self.look.afresh();
                 return self.read(folder);
             }
             Action::Tick(folder, is_ticked) => {
@@ -65,8 +68,17 @@ impl State {
                     return self.read(folder);
                 }
             }
-            Action::SetLog(is_log) => self.is_log = is_log,
-            Action::ResetView(is_reset) => self.is_reset = is_reset,
+            Action::CompareTicked => {
+                self.open = None;
+                self.is_comparing = true;
+            }
+            Action::ShowList => (self.open, self.is_comparing) = (None, false),
+            Action::SetLook(look) => {
+                if look.smoothing != self.look.smoothing {
+                    self.views.values_mut().for_each(|view| view.loss.set_smoothing(look.smoothing));
+                }
+                self.look = look;
+            }
             Action::Resume(folder) => {
                 return vec![
                     Effect::submit(Command::ResumeRun { folder: folder.clone() }),
@@ -108,35 +120,35 @@ impl State {
         Vec::new()
     }
 
-    /// The losses of a run that is looked at.
+    /// What a run that is looked at has reported.
     fn read(&self, folder: PathBuf) -> Vec<Effect> {
         vec![Effect::submit(Command::ReadRun { folder })]
     }
 
     fn forget(&mut self, folder: &Path) {
         self.ticked.retain(|f| f != folder);
-        self.curves.remove(folder);
+        self.views.remove(folder);
         if self.open.as_deref() == Some(folder) {
             self.open = None;
         }
     }
 
-    pub fn apply(&mut self, event: &Event, _shared: &Shared) -> Vec<Effect> {
+    pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
         match &event.kind {
             EventKind::Runs(runs) => {
                 let is_there = |folder: &PathBuf| runs.iter().any(|r| r.folder == *folder);
                 self.ticked.retain(is_there);
                 self.open = self.open.take().filter(is_there);
-                self.curves.retain(|folder, _| is_there(folder));
+                self.views.retain(|folder, _| is_there(folder));
             }
             EventKind::RunRead { folder, events } => {
-                let mut series = Series::new(SMOOTHING);
-                events.iter().for_each(|event| push(&mut series, event));
-                self.curves.insert(folder.clone(), series);
+                let recipe = shared.runs.iter().find(|run| run.folder == *folder).map(|r| r.recipe.clone());
+                let view = RunView::from_events(folder.clone(), recipe, events, self.look.smoothing);
+                self.views.insert(folder.clone(), view);
             }
             EventKind::Run { folder, event } => {
-                if let Some(series) = self.curves.get_mut(folder) {
-                    push(series, event);
+                if let Some(view) = self.views.get_mut(folder) {
+                    view.apply(event);
                 }
             }
             EventKind::Exported { to } => {
@@ -155,15 +167,36 @@ impl State {
     pub fn header(&self, shared: &Shared) -> Header {
         let state = match shared.runs.len() as u64 {
             0 => "No runs yet".to_string(),
+            _ if self.open_run(shared).is_some() => self.open_run(shared).map(in_words).unwrap_or_default(),
+            _ if self.is_comparing(shared) => {
+                "Their losses over one another, and below only what differs in their recipes".to_string()
+            }
             n => format!("{}, newest first; tick two or more to compare them", human::plural(n, "run")),
         };
         let open = self.open_run(shared).filter(|run| run.adapter.is_some());
-        let primary = open.map(|run| Primary {
-            label: "Compare in Playground".into(),
-            action: UiAction::Runs(Action::Compare(run.folder.clone())),
-            why_not: None,
-        });
+        let ticked = self.ticked.len();
+        let primary = match open {
+            Some(run) => Some(("Compare in Playground".into(), Action::Compare(run.folder.clone()))),
+            None if self.is_inside(shared) || ticked < 2 => None,
+            None => Some((format!("Compare {ticked} runs"), Action::CompareTicked)),
+        };
+        let primary =
+            primary.map(|(label, action)| Primary { label, action: UiAction::Runs(action), why_not: None });
         Header { state, primary }
+    }
+
+    /// Whether something is shown instead of the list.
+    pub fn is_inside(&self, shared: &Shared) -> bool {
+        self.open_run(shared).is_some() || self.is_comparing(shared)
+    }
+
+    pub(super) fn is_comparing(&self, shared: &Shared) -> bool {
+        self.is_comparing && self.compared(shared).len() >= 2
+    }
+
+    /// The ticked runs, in the order in which they were ticked.
+    pub(super) fn compared<'a>(&self, shared: &'a Shared) -> Vec<&'a RunSummary> {
+        self.ticked.iter().filter_map(|f| shared.runs.iter().find(|run| run.folder == *f)).collect()
     }
 
     pub(super) fn open_run<'a>(&self, shared: &'a Shared) -> Option<&'a RunSummary> {
@@ -187,14 +220,6 @@ impl State {
             items.push(PaletteItem::new(label, "", UiAction::Runs(Action::Open(run.folder.clone()))));
         }
         items
-    }
-}
-
-fn push(series: &mut Series, event: &RunEvent) {
-    match event {
-        RunEvent::Started { from_update, .. } => series.truncate_after(*from_update as f64),
-        RunEvent::Update { update, loss, .. } => series.push(*update as f64, *loss),
-        _ => {}
     }
 }
 
@@ -241,6 +266,13 @@ pub(super) fn state_words(run: &RunSummary) -> &'static str {
         Some(Outcome::Failed) => "failed",
         None => "cut off",
     }
+}
+
+/// One line on a run.
+fn in_words(run: &RunSummary) -> String {
+    let updates = format!("{} of {} updates", human::count(run.last_update), human::count(run.num_updates));
+    let loss = run.best_loss.map_or(String::new(), |loss| format!(", best validation loss {loss:.3}"));
+    format!("{}: {updates} in {}{loss}", state_words(run), human::secs(run.secs))
 }
 
 /// Why a run has no adapter to compare or export.

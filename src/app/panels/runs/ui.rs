@@ -2,6 +2,7 @@ use super::compare;
 use super::state::{MOST_TICKED, no_adapter, state_words};
 use super::{Action, State};
 use crate::app::action::{Place, UiAction};
+use crate::app::panels::train;
 use crate::app::shared::{Shared, last_part};
 use crate::app::theme::{self, space};
 use crate::app::widgets;
@@ -9,7 +10,7 @@ use crate::base::human;
 use crate::project::Outcome;
 use crate::project::runs::RunSummary;
 use crate::recipe::recipe::Method;
-use eframe::egui::{self, CentralPanel, Frame, Label, Margin, Panel, RichText, ScrollArea, Sense, vec2};
+use eframe::egui::{self, Label, RichText, ScrollArea, Sense, vec2};
 use egui_extras::{Column, TableBuilder};
 use egui_material_icons::icons;
 
@@ -23,23 +24,20 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
         }
         return;
     }
-    let is_comparing = state.ticked.len() >= 2;
-    let is_split = is_comparing || state.open_run(shared).is_some();
-    if is_split {
-        let height = (ui.available_height() * 0.52).max(220.0);
-        Panel::bottom("run")
-            .exact_size(height)
-            .resizable(false)
-            .frame(Frame::new().inner_margin(Margin { top: space::M as i8, ..Margin::ZERO }))
-            .show(ui, |ui| {
-                if is_comparing {
-                    compare::compare(ui, state, shared, out);
-                } else if let Some(run) = state.open_run(shared) {
-                    details(ui, state, run, out);
-                }
-            });
+    if let Some(run) = state.open_run(shared) {
+        details(ui, state, run, out);
+    } else if state.is_comparing(shared) {
+        back(ui, out);
+        compare::compare(ui, state, shared, out);
+    } else {
+        table(ui, state, shared, out);
     }
-    CentralPanel::default().frame(Frame::new()).show(ui, |ui| table(ui, state, shared, out));
+}
+
+fn back(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
+    if widgets::tool_button(ui, icons::ICON_ARROW_BACK, "All runs").on_hover_text("Esc").clicked() {
+        out.push(UiAction::Runs(Action::ShowList));
+    }
 }
 
 fn table(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
@@ -73,7 +71,6 @@ fn table(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiActi
             .body(|body| {
                 body.rows(row_height, shared.runs.len(), |mut row| {
                     let run = &shared.runs[row.index()];
-                    row.set_selected(state.open.as_ref() == Some(&run.folder));
                     one(&mut row, state, run, is_wide, out);
                     if row.response().clicked() {
                         out.push(UiAction::Runs(Action::Open(run.folder.clone())));
@@ -163,19 +160,20 @@ fn state_label(ui: &mut egui::Ui, run: &RunSummary) {
 
 fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, out: &mut Vec<UiAction>) {
     ui.horizontal(|ui| {
-        ui.add(Label::new(RichText::new(&run.name).strong()).truncate());
+        back(ui, out);
         state_label(ui, run);
+        ui.add(Label::new(RichText::new(&run.name).strong()).truncate()).on_hover_text(&run.name);
     });
     buttons(ui, run, out);
-    ui.add_space(space::S);
-    ui.columns(2, |columns| {
-        compare::switches(&mut columns[0], state, out);
-        let height = columns[0].available_height().max(120.0) - space::S;
-        compare::curves(&mut columns[0], state, &[run], height);
-        ScrollArea::vertical().id_salt("facts").auto_shrink([false, false]).show(&mut columns[1], |ui| {
-            facts(ui, run);
-        });
-    });
+    ui.add_space(space::XS);
+    let Some(view) = state.views.get(&run.folder) else {
+        ui.label(RichText::new("Reading what it reported…").color(theme::of(ui).weak));
+        return;
+    };
+    let look = train::run(ui, "past run", view, &state.look, out);
+    if look != state.look {
+        out.push(UiAction::Runs(Action::SetLook(look)));
+    }
 }
 
 fn buttons(ui: &mut egui::Ui, run: &RunSummary, out: &mut Vec<UiAction>) {
@@ -204,21 +202,4 @@ fn buttons(ui: &mut egui::Ui, run: &RunSummary, out: &mut Vec<UiAction>) {
             push(Action::AskDelete);
         }
     });
-}
-
-fn facts(ui: &mut egui::Ui, run: &RunSummary) {
-    let loss = |loss: Option<f64>| loss.map_or("–".into(), |loss| format!("{loss:.4}"));
-    widgets::fact(ui, "Started", &run.started);
-    let updates = format!("{} of {}", human::count(run.last_update), human::count(run.num_updates));
-    widgets::fact(ui, "Updates", &updates);
-    widgets::fact(ui, "Time", &human::secs(run.secs));
-    widgets::fact(ui, "Best validation loss", &loss(run.best_loss));
-    widgets::fact(ui, "Last training loss", &loss(run.last_loss));
-    widgets::fact(ui, "Model", &run.recipe.model.source);
-    let data = run.recipe.data.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-    widgets::fact(ui, "Data", &data);
-    let Method::Lora(lora) = &run.recipe.method;
-    widgets::fact(ui, "Strength (rank)", &lora.rank.to_string());
-    widgets::fact(ui, "Learning rate", &run.recipe.optimizer.learning_rate.to_string());
-    widgets::fact(ui, "Folder", &run.folder.display().to_string());
 }

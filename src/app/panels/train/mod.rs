@@ -4,13 +4,16 @@ mod form;
 mod fields;
 mod live;
 mod live_ui;
+mod look;
+mod run_ui;
 mod preview_ui;
 mod review;
 mod state;
 mod ui;
 
 pub use live::{End, RunView, outcome_words};
-pub use live_ui::{Controls, answer_diff, charts, facts};
+pub use look::{Look, Tab};
 pub use review::{Review, compose};
-pub use state::{Action, State, Tab};
+pub use run_ui::{chart_switches, run};
+pub use state::{Action, State};
 pub use ui::ui;

@@ -32,9 +32,7 @@ impl Review {
             model: shared.model.as_deref().map(model_facts),
             data: data.facts.clone().filter(|_| dataset.is_some()),
             free_memory_bytes,
-            free_disk_bytes: None,
-            has_cuda: cfg!(feature = "cuda"),
-            has_metal: cfg!(feature = "metal"),
+            ..shared.facts.clone()
         };
         let problems = recipe.check(&facts);
         let is_known = facts.model.is_some() && facts.data.is_some();

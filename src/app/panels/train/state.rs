@@ -1,4 +1,5 @@
 use super::live::RunView;
+use super::look::Look;
 use super::review::{DataSight, Review, compose};
 use crate::app::action::{Effect, UiAction};
 use crate::app::jobs::JobSwitch;
@@ -11,16 +12,6 @@ use crate::engine::{Command, JobId};
 use crate::recipe::recipe::Objective;
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
-
-/// What stands at the right of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Tab {
-    #[default]
-    Charts,
-    Answers,
-    Log,
-    Numbers,
-}
 
 /// Steps that can be undone.
 const MOST_UNDO: usize = 200;
@@ -35,13 +26,7 @@ pub struct State {
     /// The field that changed and the draft before it.
     undo: Vec<(&'static str, Recipe)>,
     pub is_advanced: bool,
-    pub tab: Tab,
-    pub smoothing: f64,
-    pub is_log: bool,
-    /// The question what to do with the run is open.
-    pub is_asking_stop: bool,
-    /// Which sample answers are shown: an update, or the newest.
-    pub answers_at: Option<u64>,
+    pub look: Look,
     pub review: Review,
     /// The run in progress, or the last one.
     pub live: Option<RunView>,
@@ -65,11 +50,7 @@ impl Default for State {
             origin: recipe,
             undo: Vec::new(),
             is_advanced: false,
-            tab: Tab::default(),
-            smoothing: 0.9,
-            is_log: false,
-            is_asking_stop: false,
-            answers_at: None,
+            look: Look::default(),
             review: Review::default(),
             live: None,
             job: None,
@@ -97,18 +78,10 @@ pub enum Action {
     Reset,
     /// The pointer rests: prepare the data with the new limit.
     Settle,
-    SetTab(Tab),
-    SetSmoothing(f64),
-    SetLog(bool),
-    ShowAnswers(Option<u64>),
+    SetLook(Look),
     Pause,
     Resume,
     SaveNow,
-    /// Ask what to do with the run.
-    AskStop,
-    KeepTraining,
-    StopAndSave,
-    Discard,
     /// Put the ended run away and show the preview of the next one.
     CloseRun,
 }
@@ -116,8 +89,13 @@ pub enum Action {
 impl State {
     pub fn act(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
         let effects = self.carry_out(action, shared);
-        self.review = Review::new(&self.draft, shared, &mut self.sight);
+        self.look_again(shared);
         effects
+    }
+
+    /// Something changed that the recipe is checked against.
+    pub fn look_again(&mut self, shared: &Shared) {
+        self.review = Review::new(&self.draft, shared, &mut self.sight);
     }
 
     fn carry_out(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
@@ -159,22 +137,15 @@ impl State {
                 self.is_prepare_asked = true;
                 return vec![Effect::Act(UiAction::Data(data::Action::Refresh))];
             }
-            Action::SetTab(tab) => self.tab = tab,
-            Action::SetSmoothing(smoothing) => {
-                self.smoothing = smoothing;
-                if let Some(live) = &mut self.live {
-                    live.loss.set_smoothing(smoothing);
+            Action::SetLook(look) => {
+                if let Some(live) = self.live.as_mut().filter(|_| look.smoothing != self.look.smoothing) {
+                    live.loss.set_smoothing(look.smoothing);
                 }
+                self.look = look;
             }
-            Action::SetLog(is_log) => self.is_log = is_log,
-            Action::ShowAnswers(update) => self.answers_at = update,
             Action::Pause => return self.switch(JobSwitch::Pause),
             Action::Resume => return self.switch(JobSwitch::Resume),
             Action::SaveNow => return self.switch(JobSwitch::SaveNow),
-            Action::AskStop => self.is_asking_stop = self.job.is_some(),
-            Action::KeepTraining => self.is_asking_stop = false,
-            Action::StopAndSave => return self.switch(JobSwitch::Stop),
-            Action::Discard => return self.switch(JobSwitch::Discard),
             Action::CloseRun => {
                 if self.job.is_none() {
                     self.live = None;
@@ -184,8 +155,7 @@ impl State {
         Vec::new()
     }
 
-    fn switch(&mut self, switch: JobSwitch) -> Vec<Effect> {
-        self.is_asking_stop = false;
+    fn switch(&self, switch: JobSwitch) -> Vec<Effect> {
         self.job.map(|job| Effect::Job(job, switch)).into_iter().collect()
     }
 
@@ -309,12 +279,12 @@ impl State {
             EventKind::RunRead { folder, events } => {
                 let live = self.live.as_mut().filter(|l| l.folder.as_ref() == Some(folder));
                 if let Some(live) = live.filter(|l| l.last.update == 0) {
-                    *live = RunView::from_events(folder.clone(), live.recipe.take(), events, self.smoothing);
+                    *live =
+                        RunView::from_events(folder.clone(), live.recipe.take(), events, self.look.smoothing);
                 }
             }
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
                 self.job = None;
-                self.is_asking_stop = false;
                 if let Some(live) = &mut self.live {
                     live.phase = Some(crate::project::event::Phase::Ended);
                     if let EventKind::Failed(failure) = &event.kind {
@@ -323,30 +293,32 @@ impl State {
                 }
             }
             EventKind::Prepared(_) if self.is_start_wanted => {
-                self.review = Review::new(&self.draft, shared, &mut self.sight);
+                self.look_again(shared);
                 effects = vec![Effect::Act(UiAction::Train(Action::Start))];
             }
             EventKind::Failed(_) | EventKind::Stopped if self.is_start_wanted => self.is_start_wanted = false,
             EventKind::Progress { .. } | EventKind::Generation { .. } | EventKind::Started => return effects,
             _ => {}
         }
-        self.review = Review::new(&self.draft, shared, &mut self.sight);
+        self.look_again(shared);
         effects
     }
 
     /// A command of any place was given to the engine.
-    pub fn submitted(&mut self, job: JobId, command: &Command) {
+    pub fn submitted(&mut self, job: JobId, command: &Command, shared: &Shared) {
         let mut begin = |folder: Option<PathBuf>, recipe: Option<Recipe>| {
             let mut live = RunView::new(folder, recipe);
-            live.loss.set_smoothing(self.smoothing);
+            live.loss.set_smoothing(self.look.smoothing);
             self.live = Some(live);
             self.job = Some(job);
-            self.tab = Tab::Charts;
-            self.answers_at = None;
+            self.look = self.look.afresh();
         };
         match command {
             Command::Train { recipe, .. } => begin(None, Some((**recipe).clone())),
-            Command::ResumeRun { folder } => begin(Some(folder.clone()), None),
+            Command::ResumeRun { folder } => {
+                let run = shared.runs.iter().find(|run| run.folder == *folder);
+                begin(Some(folder.clone()), run.map(|run| run.recipe.clone()));
+            }
             Command::Prepare { .. } => self.is_prepare_asked = false,
             _ => {}
         }
@@ -415,7 +387,6 @@ impl State {
                 item("Train: pause".into(), "", Action::Pause),
                 item("Train: go on".into(), "", Action::Resume),
                 item("Train: save a checkpoint now".into(), "", Action::SaveNow),
-                item("Train: stop…".into(), "Esc", Action::AskStop),
             ]);
         }
         let (label, other) = if self.is_advanced { ("simple", false) } else { ("advanced", true) };
@@ -434,7 +405,7 @@ impl State {
     pub fn draft(&self) -> serde_json::Value {
         serde_json::json!({
             "preset": self.preset, "recipe": self.draft, "origin": self.origin,
-            "is_advanced": self.is_advanced, "smoothing": self.smoothing, "is_log": self.is_log,
+            "is_advanced": self.is_advanced, "look": self.look,
         })
     }
 
@@ -445,8 +416,7 @@ impl State {
         }
         self.preset = draft["preset"].as_str().map(String::from).or(self.preset.take());
         self.is_advanced = draft["is_advanced"].as_bool().unwrap_or(false);
-        self.smoothing = draft["smoothing"].as_f64().unwrap_or(0.9).clamp(0.0, 0.999);
-        self.is_log = draft["is_log"].as_bool().unwrap_or(false);
+        self.look = serde_json::from_value(draft["look"].clone()).unwrap_or_default();
     }
 }
 

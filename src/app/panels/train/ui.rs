@@ -3,14 +3,11 @@ use crate::app::action::{Place, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
-use eframe::egui::{self, CentralPanel, Frame, Id, Margin, Modal, Panel};
+use eframe::egui::{self, CentralPanel, Frame, Margin, Panel};
 use egui_material_icons::icons;
 
 pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     settle_when_at_rest(ui, state, out);
-    if state.is_asking_stop {
-        ask_stop(ui.ctx(), out);
-    }
     if shared.imported.is_none() && state.live.is_none() && !shared.is_model_ready() {
         nothing_yet(ui, out);
         return;
@@ -50,37 +47,5 @@ fn settle_when_at_rest(ui: &egui::Ui, state: &State, out: &mut Vec<UiAction>) {
     let ctx = ui.ctx();
     if state.is_limit_moving && !ctx.egui_is_using_pointer() && !ctx.egui_wants_keyboard_input() {
         out.push(UiAction::Train(Action::Settle));
-    }
-}
-
-/// Save or discard; keeping on is the default.
-fn ask_stop(ctx: &egui::Context, out: &mut Vec<UiAction>) {
-    let modal = Modal::new(Id::unique("stop the run")).show(ctx, |ui| {
-        ui.set_width(480.0);
-        ui.heading("Stop the run?");
-        ui.add_space(space::S);
-        ui.label(
-            "Stop and save keeps what it has learnt: you can use it, and resume the run later in Runs. Discard throws \
-             the run away with everything it has learnt.",
-        );
-        ui.add_space(space::M);
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let keep = ui.button("Keep training");
-            if ui.memory(|m| m.focused().is_none()) {
-                keep.request_focus();
-            }
-            if keep.clicked() {
-                out.push(UiAction::Train(Action::KeepTraining));
-            }
-            if widgets::primary_button(ui, "Stop and save", None).clicked() {
-                out.push(UiAction::Train(Action::StopAndSave));
-            }
-            if widgets::danger_button(ui, "Discard the run").clicked() {
-                out.push(UiAction::Train(Action::Discard));
-            }
-        });
-    });
-    if modal.backdrop_response.clicked() {
-        out.push(UiAction::Train(Action::KeepTraining));
     }
 }

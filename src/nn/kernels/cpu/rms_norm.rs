@@ -1,0 +1,58 @@
+//! Root-mean-square normalisation, a row at a time.
+
+use super::lanes::{dot, sum_of};
+use super::{rows_of_task, vectorised};
+use rayon::prelude::*;
+
+/// 1 / sqrt(mean(x²) + ε) of one row.
+#[inline(always)]
+pub(super) fn rstd(x: &[f32], epsilon: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
+}
+
+/// `x · rstd · weight`: x [n, d], weight [d] -> [n, d].
+pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
+    let d = weight.len();
+    let mut out = vec![0.0; x.len()];
+    let task = d * rows_of_task(d);
+    out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
+        vectorised(|| {
+            for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                let rstd = rstd(x, epsilon);
+                for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                    *out = x * rstd * w;
+                }
+            }
+        });
+    });
+    out
+}
+
+/// u = dy w;  dx = rstd (u - x rstd² mean(u x)), of one row.
+#[inline(always)]
+pub(super) fn backward_row(dx: &mut [f32], x: &[f32], weight: &[f32], dy: &[f32], epsilon: f32) {
+    let d = x.len();
+    let rstd = rstd(x, epsilon);
+    for ((u, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
+        *u = dy * w;
+    }
+    let pull = rstd * rstd * sum_of(dx, x, |u, x| u * x) / d as f32;
+    for (u, x) in dx.iter_mut().zip(x) {
+        *u = rstd * (*u - x * pull);
+    }
+}
+
+/// x [n, d], weight [d], dy [n, d] -> dx [n, d].
+pub fn backward(x: &[f32], weight: &[f32], dy: &[f32], epsilon: f32) -> Vec<f32> {
+    let d = weight.len();
+    let mut out = vec![0.0; x.len()];
+    let task = d * rows_of_task(d);
+    out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(dy.par_chunks(task)).for_each(|((dx, x), dy)| {
+        vectorised(|| {
+            for ((dx, x), dy) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d)) {
+                backward_row(dx, x, weight, dy, epsilon);
+            }
+        });
+    });
+    out
+}

@@ -1,0 +1,11 @@
+//! What operations are made of: plain arithmetic that knows no tape.
+//!
+//! [`cpu`] has loops over slices of f32. [`portable`] does the same with plain tensor operations, on every device and in
+//! every type; f64 takes that form on the CPU too, which is how tests reach it without a GPU.
+
+pub mod cpu;
+pub mod portable;
+
+mod heads;
+
+pub use heads::{HeadLayout, Seen};

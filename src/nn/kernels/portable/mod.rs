@@ -1,0 +1,8 @@
+//! The same arithmetic in plain tensor operations: on every device, in every type. No tensor here has a gradient of candle's.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod low_rank;
+pub mod rms_norm;
+pub mod rotate;

@@ -1,0 +1,162 @@
+//! A frozen linear layer with a low-rank change beside it (LoRA, Hu et al. 2021, arXiv:2106.09685), in one operation.
+
+use super::dropout::{Dropout, dropout};
+use super::linear::{product, times};
+use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable;
+use crate::nn::{Kept, Node, Result, Tape, profile};
+use candle_core::Tensor;
+use std::ops::Range;
+
+/// The low-rank change of a linear layer whose outputs may be several layers' end to end:
+/// `y[:, columns] += scale · (x A[rows]ᵀ) Bᵀ` for each part.
+#[derive(Debug, Clone)]
+pub struct LowRank {
+    /// A of all parts, one above the other, [R, i].
+    pub a: Node,
+    pub parts: Vec<LowRankPart>,
+    pub scale: f64,
+    /// On the input of A.
+    pub dropout: Option<Dropout>,
+}
+
+/// One B.
+#[derive(Debug, Clone)]
+pub struct LowRankPart {
+    /// [o, r]: o columns of the output, r rows of A.
+    pub b: Node,
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+/// x [n, i], weight [o, i], bias [o] -> [n, o].
+pub fn low_rank_linear(
+    tape: &Tape,
+    x: &Node,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    low: &LowRank,
+) -> Result<Node> {
+    let x_low = match low.dropout {
+        Some(of) => dropout(tape, x, of)?,
+        None => x.clone(),
+    };
+    let _span = profile::forward("low_rank_linear");
+    let values = Values {
+        weight: weight.clone(),
+        a: low.a.value().clone(),
+        parts: low.parts.iter().map(|p| (p.b.value().clone(), p.columns.clone(), p.rows.clone())).collect(),
+        scale: low.scale,
+    };
+    let (y, h) = values.forward(x.value(), x_low.value(), bias)?;
+    let mut inputs = vec![x, &x_low, &low.a];
+    inputs.extend(low.parts.iter().map(|part| &part.b));
+    let (kept, needs, is_one) = (x_low.keep(), x.needs_gradient(), low.dropout.is_none());
+    Ok(tape.record("low_rank_linear", &inputs, y, move |dy| {
+        let wanted = if !needs {
+            Wanted::Nothing
+        } else if is_one {
+            Wanted::Sum
+        } else {
+            Wanted::Both
+        };
+        values.backward(dy, &h, &kept, wanted)
+    }))
+}
+
+/// Which gradients of the input are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    /// x went both ways: one gradient, added up.
+    Sum,
+    /// x, and what dropout left of it.
+    Both,
+}
+
+struct Values {
+    weight: Tensor,
+    a: Tensor,
+    parts: Vec<(Tensor, Range<usize>, Range<usize>)>,
+    scale: f64,
+}
+
+impl Values {
+    /// -> y [n, o] and x Aᵀ [n, R].
+    fn forward(&self, x: &Tensor, x_low: &Tensor, bias: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+        let (n, o) = (x.dim(0)?, self.weight.dim(0)?);
+        let on_cpu = self.on_cpu(|low, weight| {
+            let (x, x_low) = (Numbers::of(x)?, Numbers::of(x_low)?);
+            let bias = match bias {
+                Some(bias) => Some(Numbers::of(bias)?),
+                None => None,
+            };
+            let mut y = cpu::linear::forward(&x, weight, bias.as_deref(), n);
+            let h = low.add_to(&mut y, &x_low, n);
+            Some((y, h))
+        });
+        match on_cpu {
+            Some((y, h)) => Ok((tensor(y, (n, o))?, tensor(h, (n, self.a.dim(0)?))?)),
+            None => self.portable().forward(product(x, &self.weight, bias)?, x_low),
+        }
+    }
+
+    /// Gradients of x, of x after dropout, of A and of each B.
+    fn backward(&self, dy: &Tensor, h: &Tensor, x: &Kept, wanted: Wanted) -> Result<Vec<Option<Tensor>>> {
+        let x = x.get()?;
+        let (n, i) = (dy.dim(0)?, x.dim(1)?);
+        let on_cpu = self.on_cpu(|low, weight| {
+            let (dy, h, x) = (Numbers::of(dy)?, Numbers::of(h)?, Numbers::of(&x)?);
+            let found = low.backward(&dy, &h, &x, n);
+            let (mut dx, mut dx_low) = (None, None);
+            if wanted != Wanted::Nothing {
+                let mut of_x = cpu::linear::backward(&dy, weight, n);
+                if wanted == Wanted::Sum {
+                    low.add_to_dx(&mut of_x, &found.h, n);
+                } else {
+                    dx_low = Some(low.dx(&found.h, n));
+                }
+                dx = Some(of_x);
+            }
+            Some((dx, dx_low, found))
+        });
+        let Some((dx, dx_low, found)) = on_cpu else {
+            let (dx_low, da, db) = self.portable().backward(dy, h, &x)?;
+            let (dx, dx_low) = match wanted {
+                Wanted::Nothing => (None, None),
+                Wanted::Sum => (Some((times(dy, &self.weight)? + dx_low)?), None),
+                Wanted::Both => (Some(times(dy, &self.weight)?), Some(dx_low)),
+            };
+            let first = [dx, dx_low, Some(da)];
+            return Ok(first.into_iter().chain(db.into_iter().map(Some)).collect());
+        };
+        let like_x = |numbers: Option<Vec<f32>>| numbers.map(|x| tensor(x, (n, i))).transpose();
+        let mut gradients = vec![like_x(dx)?, like_x(dx_low)?, Some(tensor(found.a, self.a.shape())?)];
+        for (db, (b, ..)) in found.b.into_iter().zip(&self.parts) {
+            gradients.push(Some(tensor(db, b.shape())?));
+        }
+        Ok(gradients)
+    }
+
+    /// Runs the kernel where all weights are slices.
+    fn on_cpu<R>(&self, run: impl FnOnce(&cpu::low_rank::LowRank, &[f32]) -> Option<R>) -> Option<R> {
+        let (weight, a) = (Numbers::of(&self.weight)?, Numbers::of(&self.a)?);
+        let b: Vec<Numbers> = self.parts.iter().map(|(b, ..)| Numbers::of(b)).collect::<Option<_>>()?;
+        let parts = b.iter().zip(&self.parts).map(|(b, (_, columns, rows))| cpu::low_rank::Part {
+            b,
+            columns: columns.clone(),
+            rows: rows.clone(),
+        });
+        let low = cpu::low_rank::LowRank {
+            a: &a,
+            rank: self.a.dims()[0],
+            parts: parts.collect(),
+            scale: self.scale as f32,
+        };
+        run(&low, &weight)
+    }
+
+    fn portable(&self) -> portable::low_rank::LowRank<'_> {
+        portable::low_rank::LowRank { a: &self.a, parts: &self.parts, scale: self.scale }
+    }
+}

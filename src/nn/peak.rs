@@ -1,0 +1,34 @@
+//! What this machine's matrix products reach at best, to hold a training run against.
+
+use super::Result;
+use candle_core::{Device, Tensor};
+use std::time::{Duration, Instant};
+
+/// How long each shape is tried.
+const TRIAL: Duration = Duration::from_millis(300);
+
+/// Shapes [m, i] x [i, o] that suit a processor, among them those of small language models.
+const SHAPES: [(usize, usize, usize); 4] =
+    [(1024, 576, 3072), (1024, 1536, 1536), (1024, 2048, 2048), (2048, 2048, 4096)];
+
+/// The most floating-point operations a second of an f32 product, of several shapes.
+pub fn flops_per_second(device: &Device) -> Result<f64> {
+    let mut best = 0f64;
+    for (m, i, o) in SHAPES {
+        let (a, b) = (
+            Tensor::ones((m, i), candle_core::DType::F32, device)?,
+            Tensor::ones((o, i), candle_core::DType::F32, device)?,
+        );
+        let started = Instant::now();
+        let mut fastest = f64::INFINITY;
+        while started.elapsed() < TRIAL || fastest.is_infinite() {
+            let begun = Instant::now();
+            let product = super::ops::product(&a, &b, None)?;
+            device.synchronize()?;
+            drop(product);
+            fastest = fastest.min(begun.elapsed().as_secs_f64());
+        }
+        best = best.max(2.0 * (m * i * o) as f64 / fastest);
+    }
+    Ok(best)
+}
