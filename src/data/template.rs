@@ -1,5 +1,6 @@
 //! Examples -> text: the model's chat template (minijinja), or a plain prompt template for base models.
 
+mod budget;
 mod chat;
 mod shield;
 

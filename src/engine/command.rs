@@ -36,7 +36,7 @@ pub struct ColumnRequest {
 /// What to send, rendered already so that the window can show the exact text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
-    pub text: Rendered,
+    pub rendered: Rendered,
     /// The right answer, if known: scored by exact match.
     pub expected: Option<String>,
 }

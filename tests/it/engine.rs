@@ -378,7 +378,7 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     let real = Real::new();
     let run = trained(&real, &place.path().join("project"), &model, &rows);
     let column = |adapter| ColumnRequest { adapter, sampling: Sampling::default() };
-    let prompt = |text: &str| Prompt { text: plain(text), expected: Some("peach".into()) };
+    let prompt = |text: &str| Prompt { rendered: plain(text), expected: Some("peach".into()) };
     let mut request = GenerateRequest {
         model: model.clone(),
         columns: vec![column(None), column(Some(run.join("adapter"))), column(None)],

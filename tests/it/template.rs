@@ -258,6 +258,112 @@ fn hostile_templates_end_with_a_reason_in_bounded_memory() {
     assert!(render("{{ '}' }}{% if %}", "").is_err());
 }
 
+/// Fuel alone does not bound memory: a few steps double a text to gigabytes, in more ways than one.
+#[test]
+fn templates_that_double_what_they_build_are_refused() {
+    let doubled = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = DOUBLE %}{% endfor %}{{ ns.x | length }}";
+    let many: String = (0..60).map(|i| format!("{{% set x{} = x{i} ~ x{i} %}}", i + 1)).collect();
+    let nested: String = (0..60).map(|i| format!("{{% set x{} = [x{i}, x{i}] %}}", i + 1)).collect();
+    let big = "x".repeat(1_000_000);
+    for source in [
+        doubled.replace("DOUBLE", "ns.x ~ ns.x"),
+        doubled.replace("DOUBLE", "ns.x + ns.x"),
+        doubled.replace("DOUBLE", "ns.x * 2"),
+        doubled.replace("DOUBLE", "[ns.x, ns.x] | join"),
+        doubled.replace("DOUBLE", "''.join([ns.x, ns.x])"),
+        doubled.replace("DOUBLE", "ns.x | replace('a', 'aa') | replace('b', 'bb')"),
+        doubled.replace("DOUBLE", "ns.x.replace('a', 'aa').replace('b', 'bb')"),
+        doubled.replace("DOUBLE", "'%s%s' | format(ns.x, ns.x)"),
+        doubled.replace("DOUBLE", "'{}{}'.format(ns.x, ns.x)"),
+        doubled.replace("DOUBLE", "[ns.x, ns.x]"),
+        doubled.replace("DOUBLE", "[ns.x, ns.x] | tojson"),
+        doubled.replace("DOUBLE", "{'a': ns.x, 'b': ns.x}"),
+        doubled.replace("DOUBLE", "dict(a=ns.x, b=ns.x)"),
+        doubled.replace("'ab'", "['ab']").replace("DOUBLE", "ns.x + ns.x"),
+        doubled.replace("'ab'", "['ab']").replace("DOUBLE", "ns.x | chain(ns.x)"),
+        "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = y %}{% endfor %}".into(),
+        "{% macro f(s, n) %}{% if n %}{{ f(s ~ s, n - 1) }}{% endif %}{% endmacro %}{{ f('ab', 60) }}".into(),
+        format!("{{% set x0 = 'ab' %}}{many}"),
+        format!("{{% set x0 = 'ab' %}}{nested}{{{{ 'a' in x60 }}}}"),
+        // One step that multiplies.
+        "{{ messages[0].content | replace('x', messages[0].content) }}".into(),
+        "{{ messages[0].content.replace('x', messages[0].content) }}".into(),
+        "{{ messages[0].content | join(messages[0].content) }}".into(),
+        "{{ messages[0].content | indent(999999999) }}".into(),
+        "{{ '%999999999s' | format('x') }}".into(),
+        "{{ '{:999999999}'.format('x') }}".into(),
+        "{{ [1] | batch(999999999, 'x') | list }}".into(),
+        "{{ [1] | slice(999999999, 'x') | list }}".into(),
+        // Pieces that are kept: of a text, of a list, of the template itself.
+        "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = ns.x + [messages[0].content[1:]] %}{% endfor %}".into(),
+        "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = ns.x + [range(99999) | list] %}{% endfor %}".into(),
+        format!("{{% set ns = namespace(x=[]) %}}{{% for i in range(90000) %}}{{% set y %}}{big}{{% endset %}}{{% set ns.x = [y, ns.x] %}}{{% endfor %}}"),
+        // What the compiler works out before anything runs.
+        "{{ 'a' * 99999999 ~ 'a' * 99999999 }}".into(),
+        "{{ 'a' * 9 ** 9 }}".into(),
+        "{{ ((1, 2) * 99999999) | length }}".into(),
+    ] {
+        let shown = &source[..source.len().min(200)];
+        let error = Template::chat(&source, "", "").and_then(|t| t.prompt(&[Message::new("user", big.as_str())]));
+        let error = error.map(|text| text.text.len()).unwrap_err().to_string();
+        let known = ["far more than it is given", "nests its values", "come to an end"];
+        assert!(known.iter().any(|words| error.contains(words)), "{shown}: {error}");
+    }
+}
+
+/// What is checked on the way does what it did without the checks.
+#[test]
+fn checked_operations_do_what_they_did() {
+    for (source, expected) in [
+        (
+            "{{ 'a' + 'b' }}{{ 'a' ~ 1 }}{{ 1 + 2 }}{{ 7 - 2 }}{{ 3 * 4 }}{{ 'xy' * 2 }}{{ 2 * 'z' }}",
+            "aba135".to_owned() + "12xyxyzz",
+        ),
+        (
+            "{{ [1] + [2, 3] }}{{ ([1] * 2) | list }}{{ 'abcd'[1:3] }}{{ [1, 2, 3][::-1] | list }}",
+            "[1, 2, 3][1, 1]bc[3, 2, 1]".into(),
+        ),
+        (
+            "{{ [1, 2] | join('-') }}{{ '-'.join(['a', 'b']) }}{{ 'aXa' | replace('a', 'b') }}{{ 'aXa'.replace('a', 'b', 1) }}",
+            "1-2a-bbXbbXa".into(),
+        ),
+        (
+            "{{ 'a\nb' | indent(2) }}{{ '%s-%03d' | format('x', 7) }}{{ '{}{x}'.format(1, x=2) }}",
+            "a\n  bx-00712".into(),
+        ),
+        (
+            "{% macro f(n) %}<{{ n }}{% if n %}{{ f(n - 1) }}{% endif %}>{% endmacro %}{{ f(2) }}|{{ f(0) }}",
+            "<2<1<0>>>|<0>".into(),
+        ),
+        (
+            "{% for x in [1, [2, [3]]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}{% endif %}{% endfor %}",
+            "1(2(3))".into(),
+        ),
+        (
+            "{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l | length }}{{ ns.l | last }}",
+            "500499".into(),
+        ),
+        (
+            "{% set x %}a{{ 1 }}b{% endset %}{{ x | upper }}{% call(y) g() %}{{ y }}{% endcall %}",
+            "A1B5".into(),
+        ),
+        (
+            "{% block b %}in{% endblock %}{{ dict(a=1).items() | list }}{{ {'a': {'b': [1]}} | tojson }}",
+            "in[('a', 1)]{\"a\": {\"b\": [1]}}".into(),
+        ),
+    ] {
+        let source = format!("{{% macro g() %}}{{{{ caller(5) }}}}{{% endmacro %}}{source}");
+        let text = Template::chat(&source, "", "").unwrap().prompt(&[]).unwrap().text;
+        assert_eq!(text, expected, "{source}");
+    }
+    let error = Template::chat("a\nb\n{{ 'x' + 1 }}", "", "").unwrap().prompt(&[]).unwrap_err().to_string();
+    assert!(error.contains("line 3"), "{error}");
+    // A value that holds itself has no end.
+    let error =
+        Template::chat("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}", "", "").unwrap().prompt(&[]);
+    assert!(error.is_err());
+}
+
 #[test]
 fn a_text_over_several_pieces_keeps_every_byte() {
     let (tokeniser, _) = smollm2();

@@ -98,7 +98,7 @@ fn base_stands_beside_the_newest_adapter_and_both_get_the_same_text() {
     assert_eq!(adapters, [None, Some(adapter())]);
     assert_eq!(request.columns[0].sampling, request.columns[1].sampling, "the same seed and settings");
     assert_eq!(request.prompts.len(), 1);
-    assert!(request.prompts[0].text.text.contains("What type of fruit is a peach?"));
+    assert!(request.prompts[0].rendered.text.contains("What type of fruit is a peach?"));
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn the_matrix_asks_with_none_one_and_all_examples() {
     draft["is_chat"] = false.into();
     set_draft(&mut state, draft);
     let request = generate(&mut state);
-    let lines: Vec<usize> = request.prompts.iter().map(|p| p.text.text.lines().count()).collect();
+    let lines: Vec<usize> = request.prompts.iter().map(|p| p.rendered.text.lines().count()).collect();
     assert_eq!(lines, [1, 2, 4], "{:?}", request.prompts);
-    assert!(request.prompts[2].text.text.ends_with("peach:"), "{:?}", request.prompts[2].text.text);
+    assert!(request.prompts[2].rendered.text.ends_with("peach:"), "{:?}", request.prompts[2].rendered.text);
     assert!(!request.stop.is_empty(), "a completion with examples ends at the end of its line");
 }
 

@@ -1,19 +1,23 @@
 //! A model's chat template in Jinja, run by minijinja as transformers runs it in Python.
 //!
 //! Templates come with models from anywhere: one can read no file, ends after a bounded number of instructions,
-//! and writes a bounded number of bytes.
+//! and builds and writes a bounded number of bytes ([`super::budget`]).
 
+use super::budget;
 use crate::data::{DataError, Message};
 use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use minijinja::machinery::{CompiledTemplate, TemplateConfig, eval, make_string_output};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, context};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Instructions a template may take: far more than a long conversation needs, far fewer than a loop without end.
 const FUEL: u64 = 20_000_000;
@@ -26,9 +30,10 @@ pub(super) const BEGIN: char = '\u{10FFFC}';
 pub(super) const END: char = '\u{10FFFD}';
 
 /// A compiled chat template.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ChatTemplate {
     env: Environment<'static>,
+    code: Arc<CompiledTemplate<'static>>,
     bos: String,
     eos: String,
 }
@@ -39,17 +44,22 @@ impl ChatTemplate {
             return Err(DataError::Template { why: "the chat template is larger than 1 MB".into() });
         }
         let mut env = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        env.set_syntax(syntax.map_err(explain)?);
+        let syntax =
+            SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?;
         env.set_fuel(Some(FUEL));
-        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        budget::install(&mut env);
         env.add_filter("tojson", to_json);
         env.add_function("raise_exception", |text: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))
         });
         env.add_function("strftime_now", |format: String| strftime(&format, &Zoned::now()));
-        env.add_template_owned("chat", mark_generation(source)).map_err(explain)?;
-        Ok(Self { env, bos: bos.into(), eos: eos.into() })
+        let source = kept(mark_generation(source));
+        budget::check_constants(source, &syntax).map_err(explain)?;
+        let config =
+            TemplateConfig { syntax_config: syntax, default_auto_escape: Arc::new(|_| AutoEscape::None) };
+        let mut code = CompiledTemplate::new("chat", source, &config).map_err(explain)?;
+        budget::watch(&mut code);
+        Ok(Self { env, code: Arc::new(code), bos: bos.into(), eos: eos.into() })
     }
 
     /// The same template, for which it is always `now`.
@@ -58,7 +68,7 @@ impl ChatTemplate {
         // The zone is only for formats that name one; a date and a time of day need none.
         let now = now.to_zoned(TimeZone::UTC).unwrap_or_else(|_| Zoned::now());
         env.add_function("strftime_now", move |format: String| strftime(&format, &now));
-        Self { env, bos: self.bos.clone(), eos: self.eos.clone() }
+        Self { env, ..self.clone() }
     }
 
     pub fn eos(&self) -> &str {
@@ -71,19 +81,36 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<(String, Vec<Range<usize>>), DataError> {
-        let template = self.env.get_template("chat").map_err(explain)?;
         let num_bytes: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
         let messages: Vec<Value> = messages
             .iter()
             .map(|m| context! { role => m.role.as_str(), content => m.content.as_str() })
             .collect();
         let (bos_token, eos_token) = (self.bos.as_str(), self.eos.as_str());
-        let mut out = Bounded { bytes: Vec::new(), limit: MAX_OUTPUT_BYTES + 4 * num_bytes };
-        template
-            .render_captured_to(context! { messages, add_generation_prompt, bos_token, eos_token }, &mut out)
-            .map_err(explain)?;
-        Ok(unmark(&String::from_utf8_lossy(&out.bytes)))
+        let given = context! { messages, add_generation_prompt, bos_token, eos_token };
+        let CompiledTemplate { instructions, blocks, .. } = self.code.as_ref();
+        let mut text = String::new();
+        budget::begin(num_bytes);
+        let mut out = make_string_output(&mut text);
+        eval(&self.env, instructions, given, blocks, &mut out, AutoEscape::None).map_err(explain)?;
+        if text.len() > MAX_OUTPUT_BYTES + 4 * num_bytes {
+            return Err(explain(budget::too_much()));
+        }
+        Ok(unmark(&text))
     }
+}
+
+/// Compiled templates borrow their text for ever; the few that a session meets are kept, each once.
+fn kept(source: String) -> &'static str {
+    static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = kept.get_or_insert_default();
+    if let Some(known) = kept.get(source.as_str()) {
+        return known;
+    }
+    let source: &'static str = source.leak();
+    kept.insert(source);
+    source
 }
 
 fn strftime(format: &str, now: &Zoned) -> Result<String, Error> {
@@ -91,31 +118,10 @@ fn strftime(format: &str, now: &Zoned) -> Result<String, Error> {
         .map_err(|e| Error::new(ErrorKind::InvalidOperation, e.to_string()))
 }
 
-/// Memory that refuses to grow beyond its limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            return Err(io::Error::other("too much output"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn explain(error: Error) -> DataError {
     let place = error.line().map(|line| format!(" (line {line} of the chat template)")).unwrap_or_default();
     let why = match error.kind() {
         ErrorKind::OutOfFuel => "the chat template does not come to an end".to_string(),
-        ErrorKind::WriteFailure => "the chat template writes far more than it is given".to_string(),
         _ => error.detail().map_or_else(|| error.to_string(), String::from),
     };
     DataError::Template { why: format!("{why}{place}") }
@@ -168,6 +174,7 @@ fn unmark(marked: &str) -> (String, Vec<Range<usize>>) {
 fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     let failed = |e: serde_json::Error| Error::new(ErrorKind::BadSerialization, e.to_string());
     let indent: Option<usize> = options.get("indent")?;
+    budget::spend(budget::written_bytes(&value)?)?;
     let mut out = Vec::new();
     match indent {
         Some(indent) => {

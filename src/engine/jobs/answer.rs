@@ -31,7 +31,7 @@ pub fn run(
         ));
     }
     for (prompt, asked) in request.prompts.iter().enumerate() {
-        let ids = asked.text.ids(&model.tokeniser)?;
+        let ids = asked.rendered.ids(&model.tokeniser)?;
         let mut turns = Vec::new();
         for (column, (session, options)) in columns.iter_mut().enumerate() {
             let event = GenerationEvent::Began { prompt_tokens: ids.len() };

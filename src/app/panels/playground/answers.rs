@@ -15,7 +15,7 @@ pub struct Asked {
     pub question: String,
     pub expected: Option<String>,
     /// The exact text sent.
-    pub text: Rendered,
+    pub rendered: Rendered,
 }
 
 /// One column's answer to one text.

@@ -105,7 +105,7 @@ impl Draft {
                     num_shots,
                     question: question.input.clone(),
                     expected: question.expected.clone().filter(|e| !e.trim().is_empty()),
-                    text: self.text(&question.input, num_shots, shared)?,
+                    rendered: self.text(&question.input, num_shots, shared)?,
                 });
             }
         }

@@ -203,7 +203,7 @@ impl State {
                 .collect(),
             prompts: asked
                 .iter()
-                .map(|a| Prompt { text: a.text.clone(), expected: a.expected.clone() })
+                .map(|a| Prompt { rendered: a.rendered.clone(), expected: a.expected.clone() })
                 .collect(),
             max_tokens: self.draft.max_tokens,
             stop: self.draft.stops(shared),
