@@ -129,6 +129,23 @@ fn the_matrix_asks_with_none_one_and_all_examples() {
 }
 
 #[test]
+fn a_matrix_without_examples_says_what_it_lacks() {
+    let mut state = actors::furnished(156);
+    type_prompt(&mut state, "peach");
+    let mut draft = state.playground.draft();
+    draft["is_matrix"] = true.into();
+    set_draft(&mut state, draft);
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("Without examples there is only zero-shot.");
+    h.get_by_label("Add examples").click();
+    h.run();
+    h.get_by_label("Draw 3 from the data").click();
+    h.run();
+    assert!(h.query_by_label("Without examples there is only zero-shot.").is_none());
+}
+
+#[test]
 fn answers_are_shown_with_their_speed_and_whether_they_differ() {
     let mut h = stage::window(answered());
     stage::act(&mut h, UiAction::Go(Place::Playground));

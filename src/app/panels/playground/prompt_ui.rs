@@ -53,6 +53,14 @@ pub(super) fn prompt(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mu
             out.push(UiAction::Playground(Action::OpenSets(!state.is_sets_open)));
         }
     });
+    if state.draft.is_matrix && state.draft.shot_rows() == [0] {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new("Without examples there is only zero-shot.").color(theme::of(ui).amber));
+            if !state.is_few_shot_open && ui.button("Add examples").clicked() {
+                out.push(UiAction::Playground(Action::OpenFewShot(true)));
+            }
+        });
+    }
     if state.is_few_shot_open {
         ui.add_space(space::S);
         widgets::card(ui, |ui| few_shot(ui, state, shared, out));
