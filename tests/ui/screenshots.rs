@@ -103,6 +103,11 @@ fn scenes() -> Vec<Scene> {
         size: stage::SMALLEST,
         ..scene("small-train-running", train::running, go(Place::Train))
     });
+    scenes.push(Scene { size: stage::NARROW, ..scene("narrow-runs", full, go(Place::Runs)) });
+    scenes.push(Scene {
+        size: stage::NARROW,
+        ..scene("narrow-runs-compare", runs::compared_many, go(Place::Runs))
+    });
     scenes
 }
 

@@ -27,14 +27,13 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
     if let Some(run) = state.open_run(shared) {
         details(ui, state, run, out);
     } else if state.is_comparing(shared) {
-        back(ui, out);
         compare::compare(ui, state, shared, out);
     } else {
         table(ui, state, shared, out);
     }
 }
 
-fn back(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
+pub(super) fn back(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
     if widgets::tool_button(ui, icons::ICON_ARROW_BACK, "All runs").on_hover_text("Esc").clicked() {
         out.push(UiAction::Runs(Action::ShowList));
     }
