@@ -267,3 +267,39 @@ fn a_run_is_exported_to_the_folder_that_was_chosen() {
     assert_eq!(*run, first());
     assert!(to.starts_with("/media/usb"));
 }
+
+#[test]
+fn the_settings_of_a_run_come_into_the_form_and_its_split_into_data() {
+    let mut state = opened();
+    let mut runs = state.shared.runs.clone();
+    runs[0].recipe.optimizer.learning_rate = 3e-4;
+    runs[0].recipe.batch.max_tokens = 96;
+    runs[0].recipe.data.split.test = 0.3;
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Use its settings").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.place, Place::Train);
+    assert!((h.state().state.train.recipe().optimizer.learning_rate - 3e-4).abs() < 1e-12);
+    h.get_by_label("Preset: From an earlier run");
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(options.max_tokens, 96);
+    assert!((options.split.test - 0.3).abs() < 1e-12);
+}
+
+#[test]
+fn no_second_run_is_begun_beside_the_first() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    let train = Command::Train { project: PathBuf::from("p"), recipe: Default::default() };
+    stage::accept(&mut h, 5, &train);
+    stage::effects(&mut h);
+    for button in ["Resume", "Rerun"] {
+        h.get_by_label(button).click();
+        h.run_steps(stage::SETTLE);
+        assert!(stage::commands(&mut h).is_empty(), "{button}");
+    }
+}
