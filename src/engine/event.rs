@@ -24,7 +24,6 @@ pub struct Event {
 }
 
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "the large ones are sent once in a while, and matched often")]
 pub enum EventKind {
     /// The job left the queue.
     Started,

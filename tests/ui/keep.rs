@@ -71,7 +71,7 @@ fn what_was_typed_is_there_when_the_window_is_opened_again() {
     h.get_by_label("Path of the model").type_text("/models/şeftali");
     h.run_steps(stage::SETTLE);
     let settings = close(h);
-    assert_eq!(settings.recent_projects, [project.clone()]);
+    assert_eq!(settings.recent_projects, std::slice::from_ref(&project));
 
     let mut h = open(settings, &project);
     assert_eq!(h.get_by_label("Path of the model").value().as_deref(), Some("/models/şeftali"));

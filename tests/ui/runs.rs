@@ -159,10 +159,8 @@ fn a_past_run_has_the_charts_of_a_live_one() {
 
 #[test]
 fn runs_are_usable_in_a_narrow_window() {
-    let states: [(&str, fn() -> AppState); 3] =
-        [("list", listed), ("compared", compared_many), ("open", opened)];
-    for (what, state) in states {
-        let mut h = stage::window_of(state(), stage::NARROW, egui::Theme::Light);
+    for (what, state) in [("list", listed()), ("compared", compared_many()), ("open", opened())] {
+        let mut h = stage::window_of(state, stage::NARROW, egui::Theme::Light);
         stage::act(&mut h, UiAction::Go(Place::Runs));
         let mut num_seen = 0;
         for node in h.root().children_recursive() {
