@@ -121,6 +121,13 @@ impl Jobs {
         });
     }
 
+    /// The job belongs to another place than its kind usually does.
+    pub fn moved(&mut self, id: JobId, place: Place) {
+        if let Some(job) = self.list.iter_mut().find(|j| j.id == id) {
+            job.place = place;
+        }
+    }
+
     pub fn switched(&mut self, id: JobId, switch: JobSwitch) {
         let Some(job) = self.list.iter_mut().find(|j| j.id == id) else { return };
         match switch {

@@ -162,6 +162,9 @@ impl AppState {
         self.train.submitted(job, command, &self.shared);
         self.runs.submitted(job, command);
         self.playground.submitted(job, command);
+        if self.model.is_trying(job) {
+            self.shared.jobs.moved(job, Place::Model);
+        }
     }
 
     /// Time goes on: good news fades, what was typed is written. Returns what reaches the world.

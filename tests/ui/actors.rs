@@ -19,6 +19,7 @@ use tunesmith::project::Outcome;
 use tunesmith::project::folder::ProjectView;
 use tunesmith::project::runs::RunSummary;
 use tunesmith::recipe::Recipe;
+use tunesmith::recipe::plan::Facts;
 
 pub const STARTER: &str = "smollm2-135m-instruct";
 
@@ -30,6 +31,11 @@ pub fn machine() -> Machine {
 pub fn project() -> EventKind {
     let folder = PathBuf::from("/home/ada/Tunesmith");
     EventKind::Project(ProjectView { folder, name: "Tunesmith".into(), ..ProjectView::default() })
+}
+
+/// No device but the CPU, and room on the disk.
+fn disk() -> EventKind {
+    EventKind::Machine(Facts { free_disk_bytes: Some(120_000_000_000), ..Facts::default() })
 }
 
 pub fn models(is_starter_here: bool) -> EventKind {
@@ -210,7 +216,7 @@ pub fn voice() -> EventKind {
 /// Everything is there: model, data, runs.
 pub fn furnished(num_rows: usize) -> AppState {
     let mut state = crate::stage::empty();
-    for kind in [project(), models(true), model(), voice(), runs()] {
+    for kind in [project(), disk(), models(true), model(), voice(), runs()] {
         feed(&mut state, kind);
     }
     let file = imported(num_rows);

@@ -6,12 +6,13 @@ use egui_kittest::kittest::Queryable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tunesmith::app::jobs::JobSwitch;
-use tunesmith::app::panels::{data, home};
-use tunesmith::app::{Effect, Place, UiAction};
+use tunesmith::app::panels::{data, home, model};
+use tunesmith::app::shared::Dot;
+use tunesmith::app::{AppState, Effect, Place, UiAction};
 use tunesmith::base::Failure;
 use tunesmith::data::schema::Role as ColumnRole;
-use tunesmith::engine::event::EventKind;
-use tunesmith::engine::{Command, JobId};
+use tunesmith::engine::event::{EventKind, GenerationEvent};
+use tunesmith::engine::{Command, Event, JobId};
 
 #[test]
 fn the_first_start_reads_the_chosen_model_only_if_it_is_here() {
@@ -66,6 +67,69 @@ fn a_model_is_chosen_by_its_path() {
     let failure = Failure::new("Cannot load the model", "config.json is missing", "Choose another folder.");
     stage::say(&mut h, 4, EventKind::Failed(failure));
     h.get_by_label("Cannot load the model: config.json is missing Choose another folder.");
+}
+
+/// A question was asked in Model and is being answered; also a scene of the screenshots.
+pub fn trying() -> AppState {
+    let mut state = actors::furnished(40);
+    state.act(UiAction::Model(model::Action::SetTrialText("What type of fruit is a peach?".into())));
+    for effect in state.act(UiAction::Model(model::Action::Ask)) {
+        if let Effect::Submit(command) = effect {
+            state.submitted(JobId(21), &command);
+        }
+    }
+    state.apply(Event { job: JobId(21), kind: EventKind::Started });
+    for event in [
+        GenerationEvent::Began { prompt_tokens: 21 },
+        GenerationEvent::Text("A peach is a".into()),
+        GenerationEvent::Text(" type of stone fruit".into()),
+    ] {
+        let kind = EventKind::Generation { column: 0, prompt: 0, event };
+        state.apply(Event { job: JobId(21), kind });
+    }
+    state
+}
+
+#[test]
+fn the_chosen_model_is_tried_at_once_and_can_be_stopped() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Model));
+    stage::effects(&mut h);
+    h.get_by_label("Prompt to try").focus();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Prompt to try").type_text("What is a şeftali?");
+    h.run_steps(stage::SETTLE);
+    h.key_press(egui::Key::Enter);
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [ask @ Command::Generate(request)] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(request.model, actors::STARTER);
+    assert_eq!(request.columns.len(), 1);
+    assert_eq!(request.columns[0].adapter, None, "the model as it is");
+    let [prompt] = &request.prompts[..] else { panic!("{:?}", request.prompts) };
+    assert!(
+        prompt.rendered.text.contains("What is a şeftali?") && prompt.rendered.text.contains("<|im_start|>"),
+        "{}",
+        prompt.rendered.text
+    );
+    stage::accept(&mut h, 21, ask);
+
+    let mut h = stage::window(trying());
+    stage::act(&mut h, UiAction::Go(Place::Model));
+    h.get_by_label("A peach is a type of stone fruit");
+    assert_eq!(h.state().state.dot(Place::Model), Dot::Working);
+    assert_eq!(h.state().state.dot(Place::Playground), Dot::None, "it belongs to Model");
+    stage::effects(&mut h);
+    h.key_press(egui::Key::Escape);
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    assert!(matches!(effects[..], [Effect::Job(JobId(21), JobSwitch::Stop)]), "{effects:?}");
+    stage::say(&mut h, 21, EventKind::Stopped);
+    h.get_by_label("Ask");
+    h.get_by_label("A peach is a type of stone fruit");
+    // Another model has said nothing yet.
+    stage::act(&mut h, UiAction::Model(model::Action::Choose("qwen2.5-7b-instruct".into())));
+    assert!(h.query_by_label("A peach is a type of stone fruit").is_none());
 }
 
 /// As the window hands over what was dropped on it.

@@ -1,8 +1,8 @@
 //! Runs: the list, one opened, several compared, deleted only after asking.
 
 use crate::{actors, stage};
-use eframe::egui;
-use egui_kittest::kittest::Queryable;
+use eframe::egui::{self, accesskit::Role};
+use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::PathBuf;
 use tunesmith::app::panels::runs::Action;
 use tunesmith::app::{AppState, Effect, Place, UiAction};
@@ -89,6 +89,27 @@ pub fn compared() -> AppState {
     state
 }
 
+/// As many runs as can be compared, with long names; also a scene of the screenshots.
+pub fn compared_many() -> AppState {
+    let mut state = listed();
+    let mut runs = state.shared.runs.clone();
+    for n in 2..6 {
+        let mut run = runs[n % 2].clone();
+        run.name = format!("2026-11-1{n}-101112-lora-a-data-file-with-quite-a-long-name-number-{n}");
+        run.folder = PathBuf::from("/home/ada/Tunesmith/runs").join(&run.name);
+        run.recipe.batch.accumulation = n;
+        runs.push(run);
+    }
+    let folders: Vec<PathBuf> = runs.iter().map(|r| r.folder.clone()).collect();
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    for (n, folder) in folders.into_iter().enumerate() {
+        state.act(UiAction::Runs(Action::Tick(folder.clone(), true)));
+        state.apply(Event { job: JobId(0), kind: read(folder, 300 - 30 * n as u64, 0.3 + 0.1 * n as f64) });
+    }
+    state.act(UiAction::Runs(Action::CompareTicked));
+    state
+}
+
 /// One run opened; also a scene of the screenshots.
 pub fn opened() -> AppState {
     let mut state = listed();
@@ -134,6 +155,46 @@ fn a_past_run_has_the_charts_of_a_live_one() {
     h.key_press(egui::Key::Escape);
     h.run_steps(stage::SETTLE);
     h.get_by_label("Compare 2026-11-21-143000-lora-fruit-families");
+}
+
+#[test]
+fn runs_are_usable_in_a_narrow_window() {
+    for (what, state) in [("list", listed()), ("compared", compared_many()), ("open", opened())] {
+        let mut h = stage::window_of(state, stage::NARROW, egui::Theme::Light);
+        stage::act(&mut h, UiAction::Go(Place::Runs));
+        let mut num_seen = 0;
+        for node in h.root().children_recursive() {
+            let access = node.accesskit_node();
+            // The table of what differs may be scrolled sideways; what is pressed may not.
+            let is_wanted = match access.role() {
+                Role::Button | Role::CheckBox => true,
+                Role::Label => what != "compared",
+                _ => false,
+            };
+            if is_wanted && !access.is_hidden() {
+                let name = access.label().or(access.value()).unwrap_or_default();
+                let rect = node.rect();
+                assert!(rect.right() <= stage::NARROW.x + 1.0, "{what}: {name:?} lies at {rect:?}");
+                num_seen += 1;
+            }
+        }
+        assert!(num_seen > 10, "{what}: only {num_seen} things were looked at");
+    }
+}
+
+#[test]
+fn long_names_are_elided_and_a_run_is_left_out_of_the_comparison() {
+    let mut h = stage::window_of(compared_many(), stage::SMALLEST, egui::Theme::Light);
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    let long = "2026-11-15-101112-lora-a-data-file-with-quite-a-long-name-number-5";
+    assert!(h.query_by_label(long).is_none());
+    let short = tunesmith::base::human::elide(long, 26);
+    h.get_all_by_label(&short).next().expect("the name in the legend").hover();
+    h.run_steps(80);
+    h.get_by_label(long);
+    h.get_by_label(&format!("Leave out {long}")).click();
+    h.run_steps(stage::SETTLE);
+    assert!(h.query_all_by_label(&short).next().is_none());
 }
 
 #[test]
@@ -203,4 +264,40 @@ fn a_run_is_exported_to_the_folder_that_was_chosen() {
     let [Command::ExportAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*run, first());
     assert!(to.starts_with("/media/usb"));
+}
+
+#[test]
+fn the_settings_of_a_run_come_into_the_form_and_its_split_into_data() {
+    let mut state = opened();
+    let mut runs = state.shared.runs.clone();
+    runs[0].recipe.optimizer.learning_rate = 3e-4;
+    runs[0].recipe.batch.max_tokens = 96;
+    runs[0].recipe.data.split.test = 0.3;
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Use its settings").click();
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.place, Place::Train);
+    assert!((h.state().state.train.recipe().optimizer.learning_rate - 3e-4).abs() < 1e-12);
+    h.get_by_label("Preset: From an earlier run");
+    let commands = stage::commands(&mut h);
+    let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(options.max_tokens, 96);
+    assert!((options.split.test - 0.3).abs() < 1e-12);
+}
+
+#[test]
+fn no_second_run_is_begun_beside_the_first() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    let train = Command::Train { project: PathBuf::from("p"), recipe: Default::default() };
+    stage::accept(&mut h, 5, &train);
+    stage::effects(&mut h);
+    for button in ["Resume", "Rerun"] {
+        h.get_by_label(button).click();
+        h.run_steps(stage::SETTLE);
+        assert!(stage::commands(&mut h).is_empty(), "{button}");
+    }
 }

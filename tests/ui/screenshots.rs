@@ -1,6 +1,6 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, playground, runs, stage, train};
+use crate::{actors, places, playground, runs, stage, train};
 use eframe::egui::{Theme, Vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
@@ -58,6 +58,7 @@ fn scenes() -> Vec<Scene> {
         scene("first-start", first_start, go(Place::Home)),
         scene("home", full, go(Place::Home)),
         scene("model", full, go(Place::Model)),
+        scene("model-trial", places::trying, go(Place::Model)),
         scene("data", full, go(Place::Data)),
         scene("data-lengths", full, tab(data::Tab::Lengths)),
         scene("data-split", full, tab(data::Tab::Split)),
@@ -102,6 +103,11 @@ fn scenes() -> Vec<Scene> {
     scenes.push(Scene {
         size: stage::SMALLEST,
         ..scene("small-train-running", train::running, go(Place::Train))
+    });
+    scenes.push(Scene { size: stage::NARROW, ..scene("narrow-runs", full, go(Place::Runs)) });
+    scenes.push(Scene {
+        size: stage::NARROW,
+        ..scene("narrow-runs-compare", runs::compared_many, go(Place::Runs))
     });
     scenes
 }

@@ -13,6 +13,8 @@ pub const SETTLE: usize = 5;
 
 pub const WINDOW: Vec2 = vec2(1280.0, 800.0);
 pub const SMALLEST: Vec2 = vec2(1024.0, 640.0);
+/// The smallest window at 120 %: a place is 640 points wide.
+pub const NARROW: Vec2 = vec2(864.0, 540.0);
 
 pub fn window(state: AppState) -> Harness<'static, App> {
     window_of(state, WINDOW, egui::Theme::Light)

@@ -15,6 +15,7 @@ use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::project::RunEvent;
 use tunesmith::project::event::{Answer, Outcome, Phase};
 use tunesmith::recipe::Recipe;
+use tunesmith::recipe::plan::Facts;
 use tunesmith::recipe::recipe::Method;
 
 const JOB: u64 = 77;
@@ -399,4 +400,17 @@ fn an_ended_run_says_how_it_ended() {
     stage::act(&mut h, UiAction::Go(Place::Train));
     h.get_by_label_contains("2 m 38 s so far");
     h.get_by_label("stopped early: no more gain: update 200/300, pass 5.3 of 8.0");
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_on_the_disk_are_a_problem() {
+    let mut h = at_train();
+    let facts = |free| EventKind::Machine(Facts { free_disk_bytes: Some(free), ..Facts::default() });
+    stage::say(&mut h, 1, facts(120_000_000_000));
+    h.get_by_label_contains("of 120.00 GB free");
+    stage::say(&mut h, 1, facts(5_000_000));
+    let header = h.state().state.header(Place::Train);
+    let why = header.primary.and_then(|p| p.why_not).expect("it must not start");
+    assert!(why.contains("5.0 MB are free on the disk"), "{why}");
+    h.get_by_label("Use 1");
 }

@@ -54,7 +54,8 @@ fn head(ui: &mut egui::Ui, state: &AppState, out: &mut Vec<UiAction>) {
     let header = state.header(state.place);
     ui.horizontal(|ui| {
         ui.vertical(|ui| {
-            ui.set_width((ui.available_width() - 330.0).max(200.0));
+            let room = if header.primary.is_some() { 330.0 } else { 0.0 };
+            ui.set_width((ui.available_width() - room).max(200.0));
             ui.heading(state.place.name());
             let line = egui::Label::new(RichText::new(&header.state).color(t.weak)).truncate();
             ui.add(line).on_hover_text(&header.state);

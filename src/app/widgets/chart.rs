@@ -3,7 +3,7 @@
 use super::chart_series::{Series, Thinned, logarithmic};
 use crate::app::theme::{self, space};
 use crate::base::human;
-use eframe::egui::{self, Color32, RichText, Stroke, vec2};
+use eframe::egui::{self, Color32, RichText, Shape, Stroke, vec2};
 use egui_plot::{
     Axis, Corner, HoverPosition, Legend, Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotPoint,
     PlotPoints, Points, Span,
@@ -92,7 +92,20 @@ pub fn loss_chart(ui: &mut egui::Ui, id: &str, height: f32, chart: LossChart) {
     super::named(response.response, &format!("Chart of the loss over the updates{last}"));
 }
 
-/// Several runs over one another, at most six.
+/// A piece of a curve's line, to stand beside its name.
+pub fn line_sample(ui: &mut egui::Ui, ink: Color32, style: LineStyle) {
+    let (rect, _) = ui.allocate_exact_size(vec2(26.0, 18.0), egui::Sense::hover());
+    let ends = [rect.left_center(), rect.right_center()];
+    let stroke = Stroke::new(2.0, ink);
+    let shapes = match style {
+        LineStyle::Solid => vec![Shape::line_segment(ends, stroke)],
+        LineStyle::Dashed { length } => Shape::dashed_line(&ends, stroke, length, length * 0.6),
+        LineStyle::Dotted { spacing } => Shape::dotted_line(&ends, ink, spacing, 1.5),
+    };
+    ui.painter().extend(shapes);
+}
+
+/// Several runs over one another, at most six; their names stand outside, where they can be long.
 pub fn overlay_chart(
     ui: &mut egui::Ui,
     id: &str,
@@ -104,12 +117,8 @@ pub fn overlay_chart(
     if curves.iter().all(|c| c.points.is_empty()) {
         return nothing(ui, height, "These runs have reported no loss yet.");
     }
-    let plot = base_plot(ui, id, height, is_log, is_reset)
-        .x_axis_label("update")
-        .y_axis_label("loss, smoothed")
-        .legend(
-            Legend::default().position(Corner::RightTop).background_alpha(0.85).follow_insertion_order(true),
-        );
+    let plot =
+        base_plot(ui, id, height, is_log, is_reset).x_axis_label("update").y_axis_label("loss, smoothed");
     let response = plot.show(ui, |plot| {
         let (from, to) = visible(plot);
         for curve in curves.iter().take(6) {

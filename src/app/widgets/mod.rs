@@ -9,6 +9,7 @@ pub use field::{Field, field};
 pub use text::{elided, mono_data, shown};
 
 use super::theme::{self, space};
+use crate::base::human;
 use eframe::egui::{
     self, Button, Color32, Frame, Margin, Pos2, Rect, Response, RichText, Sense, Stroke, WidgetInfo,
     accesskit::Role, vec2,
@@ -198,7 +199,9 @@ pub fn fact(ui: &mut egui::Ui, name: &str, value: &str) {
     let t = theme::of(ui);
     ui.horizontal(|ui| {
         in_column(ui, 150.0, RichText::new(name).color(t.weak));
-        ui.add(egui::Label::new(value).truncate()).on_hover_text(value);
+        // The end of a path says more than its middle.
+        let short = human::elide(value, (ui.available_width() / 7.5) as usize);
+        ui.add(egui::Label::new(short).truncate()).on_hover_text(value);
     });
 }
 

@@ -166,7 +166,9 @@ fn recent(ui: &mut egui::Ui, shared: &Shared, out: &mut Vec<UiAction>) {
             ui.set_width(ui.available_width());
             ui.horizontal(|ui| {
                 widgets::sparkline(ui, &run.sparkline, vec2(96.0, 24.0));
-                widgets::elided(ui, &run.name, 48);
+                // What stands beside the name is of about this width.
+                let room = ui.available_width() - 440.0;
+                widgets::elided(ui, &run.name, ((room / 7.5) as usize).clamp(14, 48));
                 ui.label(RichText::new(outcome_words(run)).small().color(t.weak));
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     let open = widgets::named(ui.button("Open"), &format!("Open {}", run.name));

@@ -1,3 +1,4 @@
+use super::trial::Trial;
 use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
 use crate::app::jobs::JobSwitch;
 use crate::app::panels::data;
@@ -19,6 +20,7 @@ pub struct State {
     download: Option<(JobId, String)>,
     /// Why the chosen model cannot be used.
     pub problem: Option<String>,
+    pub trial: Trial,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +37,10 @@ pub enum Action {
     FocusPath(bool),
     /// Choose the folder or file whose path was typed.
     UseTyped,
+    SetTrialText(String),
+    /// Answer what was typed in the box, with the model as it is.
+    Ask,
+    StopTrial,
     /// Look again what lies on this machine.
     Refresh,
 }
@@ -79,6 +85,9 @@ impl State {
                     return self.choose(source, shared);
                 }
             }
+            Action::SetTrialText(text) => self.trial.text = text,
+            Action::Ask => return self.trial.ask(shared),
+            Action::StopTrial => return self.trial.stop().into_iter().collect(),
             Action::Refresh => return vec![Effect::submit(Command::ListModels)],
         }
         Vec::new()
@@ -87,16 +96,22 @@ impl State {
     fn choose(&mut self, source: String, shared: &Shared) -> Vec<Effect> {
         self.problem = None;
         self.chosen = Some(source.clone());
-        let go = Effect::Act(UiAction::Go(Place::Model));
+        let mut effects = vec![Effect::Act(UiAction::Go(Place::Model))];
+        // What another model said says nothing about this one.
+        effects.extend(self.trial.stop());
+        self.trial.answers = None;
         // A model of the catalogue that is not here has nothing to read yet.
         let entry = shared.models.iter().find(|m| m.name == source);
-        if entry.is_some_and(|m| m.path.is_none()) {
-            return vec![go];
+        if entry.is_none_or(|m| m.path.is_some()) {
+            effects.push(Effect::submit(Command::InspectModel { source }));
         }
-        vec![go, Effect::submit(Command::InspectModel { source })]
+        effects
     }
 
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
+        if let Some(answers) = &mut self.trial.answers {
+            answers.apply(event);
+        }
         let is_inspection = self.inspect_job == Some(event.job);
         let is_download = self.download.as_ref().is_some_and(|d| d.0 == event.job);
         match &event.kind {
@@ -132,6 +147,14 @@ impl State {
             Command::DownloadModel { name } => self.download = Some((job, name.clone())),
             _ => {}
         }
+        if let Some(answers) = &mut self.trial.answers {
+            answers.submitted(job, command);
+        }
+    }
+
+    /// Whether the job answers what was typed here.
+    pub fn is_trying(&self, job: JobId) -> bool {
+        self.trial.answers.as_ref().is_some_and(|a| a.job == Some(job))
     }
 
     /// The job that fetches `name`, if one does.
@@ -181,11 +204,12 @@ impl State {
 
     /// What was typed here and is on no disk yet.
     pub fn draft(&self) -> serde_json::Value {
-        serde_json::json!({ "path": self.path_text })
+        serde_json::json!({ "path": self.path_text, "prompt": self.trial.text })
     }
 
     pub fn restore(&mut self, draft: serde_json::Value) {
-        self.path_text = draft["path"].as_str().unwrap_or_default().to_string();
+        let text = |key: &str| draft[key].as_str().unwrap_or_default().to_string();
+        (self.path_text, self.trial.text) = (text("path"), text("prompt"));
     }
 
     pub fn commands(&self, shared: &Shared) -> Vec<PaletteItem> {

@@ -1,5 +1,6 @@
 use super::state::{self, Action, Fit, State};
-use crate::app::action::{FrameAction, Place, UiAction};
+use super::trial;
+use crate::app::action::{FrameAction, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
@@ -197,17 +198,14 @@ fn details(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAc
         }
         return;
     };
+    trial::ui(ui, &state.trial, info, shared, out);
+    ui.add_space(space::S);
+    widgets::section(ui, "What it is");
     facts(ui, info);
     ui.add_space(space::S);
-    ui.horizontal(|ui| {
-        let button = widgets::tool_button(ui, icons::ICON_FORUM, "Try it in Playground");
-        if button.on_hover_text("Ask it something as it is, before you train").clicked() {
-            out.push(UiAction::Go(Place::Playground));
-        }
-        if widgets::tool_button(ui, icons::ICON_CONTENT_COPY, "Copy the path").clicked() {
-            out.push(UiAction::Frame(FrameAction::Copy(info.path.display().to_string())));
-        }
-    });
+    if widgets::tool_button(ui, icons::ICON_CONTENT_COPY, "Copy the path").clicked() {
+        out.push(UiAction::Frame(FrameAction::Copy(info.path.display().to_string())));
+    }
 }
 
 fn facts(ui: &mut egui::Ui, info: &ModelInfo) {

@@ -1,8 +1,10 @@
 //! What the columns have answered, as it comes.
 
+use crate::app::action::Effect;
+use crate::app::jobs::JobSwitch;
 use crate::data::template::Rendered;
-use crate::engine::JobId;
-use crate::engine::event::GenerationEvent;
+use crate::engine::event::{EventKind, GenerationEvent};
+use crate::engine::{Command, Event, JobId};
 use crate::infer::generate::Finish;
 
 /// One text that was sent.
@@ -57,7 +59,30 @@ impl Answers {
         self.replies.get(asked)?.get(column)
     }
 
-    pub fn take(&mut self, asked: usize, column: usize, event: &GenerationEvent) {
+    /// The engine called the job that answers `job`.
+    pub fn submitted(&mut self, job: JobId, command: &Command) {
+        if matches!(command, Command::Generate(_)) && self.job.is_none() {
+            self.job = Some(job);
+        }
+    }
+
+    /// What stops it, while it runs.
+    pub fn stop(&self) -> Option<Effect> {
+        self.job.filter(|_| self.is_running).map(|job| Effect::Job(job, JobSwitch::Stop))
+    }
+
+    pub fn apply(&mut self, event: &Event) {
+        if self.job != Some(event.job) {
+            return;
+        }
+        match &event.kind {
+            EventKind::Generation { column, prompt, event } => self.take(*prompt, *column, event),
+            EventKind::Done | EventKind::Stopped | EventKind::Failed(_) => self.is_running = false,
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, asked: usize, column: usize, event: &GenerationEvent) {
         let Some(reply) = self.replies.get_mut(asked).and_then(|r| r.get_mut(column)) else { return };
         match event {
             GenerationEvent::Began { prompt_tokens } => {

@@ -194,7 +194,8 @@ fn text(ui: &mut egui::Ui, reply: &Reply, base: Option<&Reply>) {
     }
 }
 
-fn figures(ui: &mut egui::Ui, reply: &Reply) {
+/// How long it took, once it has ended.
+pub fn figures(ui: &mut egui::Ui, reply: &Reply) {
     let t = theme::of(ui);
     let weak = |text: String| RichText::new(text).small().color(t.weak);
     match reply.end {

@@ -8,5 +8,8 @@ mod results_ui;
 mod state;
 mod ui;
 
-pub use state::{Action, State};
+pub use answers::Answers;
+pub use ask::Draft;
+pub use columns_ui::figures;
+pub use state::{Action, ColumnState, State, request};
 pub use ui::ui;

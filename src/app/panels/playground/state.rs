@@ -1,7 +1,6 @@
 use super::answers::Answers;
 use super::ask::Draft;
 use crate::app::action::{Effect, Pick, PickWhat, UiAction};
-use crate::app::jobs::JobSwitch;
 use crate::app::notices::Notice;
 use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared, last_part};
 use crate::data::shots::{LineFormat, Question, Shot, draw, questions, shots_from_text};
@@ -29,7 +28,7 @@ pub struct ColumnState {
 }
 
 impl ColumnState {
-    fn base() -> Self {
+    pub fn base() -> Self {
         Self { name: "Base".into(), ..Self::default() }
     }
 }
@@ -124,8 +123,7 @@ impl State {
             Action::Generate => return self.generate(false, shared),
             Action::GenerateSet => return self.generate(true, shared),
             Action::Stop => {
-                let running = self.answers.as_ref().filter(|a| a.is_running).and_then(|a| a.job);
-                return running.map(|job| Effect::Job(job, JobSwitch::Stop)).into_iter().collect();
+                return self.answers.as_ref().and_then(Answers::stop).into_iter().collect();
             }
             Action::Edit(draft) => self.draft = *draft,
             Action::AddColumn => {
@@ -189,28 +187,13 @@ impl State {
     }
 
     fn generate(&mut self, of_set: bool, shared: &Shared) -> Vec<Effect> {
-        let asked = match self.draft.all_asked(of_set, shared) {
-            Ok(asked) if !asked.is_empty() => asked,
-            Ok(_) => return vec![Effect::Say(Notice::info("Type a prompt first."))],
-            Err(why) => return vec![Effect::Say(Notice::info(why))],
-        };
-        let columns = &self.columns;
-        let request = GenerateRequest {
-            model: shared.model_source.clone(),
-            columns: columns
-                .iter()
-                .map(|c| ColumnRequest { adapter: c.adapter.clone(), sampling: c.sampling.clone() })
-                .collect(),
-            prompts: asked
-                .iter()
-                .map(|a| Prompt { rendered: a.rendered.clone(), expected: a.expected.clone() })
-                .collect(),
-            max_tokens: self.draft.max_tokens,
-            stop: self.draft.stops(shared),
-        };
-        let names = columns.iter().map(|c| c.name.clone()).collect();
-        self.answers = Some(Answers::new(asked, names));
-        vec![Effect::submit(Command::Generate(request))]
+        match request(&self.draft, &self.columns, of_set, shared) {
+            Ok((request, answers)) => {
+                self.answers = Some(answers);
+                vec![Effect::submit(Command::Generate(request))]
+            }
+            Err(why) => vec![Effect::Say(Notice::info(why))],
+        }
     }
 
     fn draw_shots(&mut self, k: usize, shared: &Shared) -> Vec<Effect> {
@@ -300,18 +283,10 @@ impl State {
     }
 
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
-        let is_ours = self.answers.as_ref().is_some_and(|a| a.job == Some(event.job));
+        if let Some(answers) = &mut self.answers {
+            answers.apply(event);
+        }
         match &event.kind {
-            EventKind::Generation { column, prompt, event } if is_ours => {
-                if let Some(answers) = &mut self.answers {
-                    answers.take(*prompt, *column, event);
-                }
-            }
-            EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
-                if let Some(answers) = &mut self.answers {
-                    answers.is_running = false;
-                }
-            }
             EventKind::PromptSets(sets) => self.sets.clone_from(sets),
             EventKind::Project(project) => {
                 return vec![Effect::submit(Command::ListPromptSets { project: project.folder.clone() })];
@@ -347,10 +322,8 @@ impl State {
 
     /// A command of any place was given to the engine.
     pub fn submitted(&mut self, job: JobId, command: &Command) {
-        if let (Command::Generate(_), Some(answers)) = (command, &mut self.answers)
-            && answers.job.is_none()
-        {
-            answers.job = Some(job);
+        if let Some(answers) = &mut self.answers {
+            answers.submitted(job, command);
         }
     }
 
@@ -414,4 +387,32 @@ impl State {
     pub(super) fn blank() -> Shot {
         Shot::default()
     }
+}
+
+/// What to ask of the engine, and where its answers will stand; or what is missing.
+pub fn request(
+    draft: &Draft,
+    columns: &[ColumnState],
+    of_set: bool,
+    shared: &Shared,
+) -> Result<(GenerateRequest, Answers), String> {
+    let asked = draft.all_asked(of_set, shared)?;
+    if asked.is_empty() {
+        return Err("Type a prompt first.".into());
+    }
+    let request = GenerateRequest {
+        model: shared.model_source.clone(),
+        columns: columns
+            .iter()
+            .map(|c| ColumnRequest { adapter: c.adapter.clone(), sampling: c.sampling.clone() })
+            .collect(),
+        prompts: asked
+            .iter()
+            .map(|a| Prompt { rendered: a.rendered.clone(), expected: a.expected.clone() })
+            .collect(),
+        max_tokens: draft.max_tokens,
+        stop: draft.stops(shared),
+    };
+    let names = columns.iter().map(|c| c.name.clone()).collect();
+    Ok((request, Answers::new(asked, names)))
 }

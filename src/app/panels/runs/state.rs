@@ -1,7 +1,7 @@
 use crate::app::action::{Effect, Pick, PickWhat, Place, Question, UiAction};
 use crate::app::notices::Notice;
 use crate::app::panels::playground;
-use crate::app::panels::train::{Look, RunView};
+use crate::app::panels::train::{self, Look, RunView};
 use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared};
 use crate::base::human;
 use crate::engine::event::EventKind;
@@ -41,6 +41,8 @@ pub enum Action {
     SetLook(Look),
     Resume(PathBuf),
     Rerun(PathBuf),
+    /// Put the settings of this run into the form in Train.
+    UseSettings(PathBuf),
     Compare(PathBuf),
     Export(PathBuf),
     ExportTo(PathBuf),
@@ -88,6 +90,10 @@ impl State {
                 ];
             }
             Action::Rerun(folder) => return rerun(&folder, shared),
+            Action::UseSettings(folder) => {
+                let run = shared.runs.iter().find(|run| run.folder == folder);
+                return run.map(use_settings).unwrap_or_default();
+            }
             Action::Compare(folder) => return compare(&folder, shared),
             Action::Export(folder) => {
                 self.exporting = Some(folder);
@@ -173,15 +179,20 @@ impl State {
             }
             n => format!("{}, newest first; tick two or more to compare them", human::plural(n, "run")),
         };
-        let open = self.open_run(shared).filter(|run| run.adapter.is_some());
         let ticked = self.ticked.len();
-        let primary = match open {
-            Some(run) => Some(("Compare in Playground".into(), Action::Compare(run.folder.clone()))),
+        let primary = match self.open_run(shared) {
+            Some(run) => Some(Primary {
+                label: "Compare in Playground".into(),
+                action: UiAction::Runs(Action::Compare(run.folder.clone())),
+                why_not: no_adapter(run).map(String::from),
+            }),
             None if self.is_inside(shared) || ticked < 2 => None,
-            None => Some((format!("Compare {ticked} runs"), Action::CompareTicked)),
+            None => Some(Primary {
+                label: format!("Compare {ticked} runs"),
+                action: UiAction::Runs(Action::CompareTicked),
+                why_not: None,
+            }),
         };
-        let primary =
-            primary.map(|(label, action)| Primary { label, action: UiAction::Runs(action), why_not: None });
         Header { state, primary }
     }
 
@@ -229,6 +240,11 @@ fn rerun(folder: &Path, shared: &Shared) -> Vec<Effect> {
     let recipe = Box::new(run.recipe.clone());
     let train = Command::Train { project: project.folder.clone(), recipe };
     vec![Effect::submit(train), Effect::Act(UiAction::Go(Place::Train))]
+}
+
+fn use_settings(run: &RunSummary) -> Vec<Effect> {
+    let load = train::Action::LoadRecipe(Box::new(run.recipe.clone()), run.name.clone());
+    vec![Effect::Act(UiAction::Go(Place::Train)), Effect::Act(UiAction::Train(load))]
 }
 
 fn compare(folder: &Path, shared: &Shared) -> Vec<Effect> {

@@ -25,16 +25,15 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
         return;
     }
     if let Some(run) = state.open_run(shared) {
-        details(ui, state, run, out);
+        details(ui, state, run, shared, out);
     } else if state.is_comparing(shared) {
-        back(ui, out);
         compare::compare(ui, state, shared, out);
     } else {
         table(ui, state, shared, out);
     }
 }
 
-fn back(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
+pub(super) fn back(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
     if widgets::tool_button(ui, icons::ICON_ARROW_BACK, "All runs").on_hover_text("Esc").clicked() {
         out.push(UiAction::Runs(Action::ShowList));
     }
@@ -158,13 +157,13 @@ fn state_label(ui: &mut egui::Ui, run: &RunSummary) {
     ui.add(Label::new(words).selectable(false)).on_hover_text(progress);
 }
 
-fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, out: &mut Vec<UiAction>) {
+fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, shared: &Shared, out: &mut Vec<UiAction>) {
     ui.horizontal(|ui| {
         back(ui, out);
         state_label(ui, run);
         ui.add(Label::new(RichText::new(&run.name).strong()).truncate()).on_hover_text(&run.name);
     });
-    buttons(ui, run, out);
+    buttons(ui, run, shared, out);
     ui.add_space(space::XS);
     let Some(view) = state.views.get(&run.folder) else {
         ui.label(RichText::new("Reading what it reported…").color(theme::of(ui).weak));
@@ -176,20 +175,22 @@ fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, out: &mut Vec<UiA
     }
 }
 
-fn buttons(ui: &mut egui::Ui, run: &RunSummary, out: &mut Vec<UiAction>) {
+fn buttons(ui: &mut egui::Ui, run: &RunSummary, shared: &Shared, out: &mut Vec<UiAction>) {
     let mut push =
         |action: fn(std::path::PathBuf) -> Action| out.push(UiAction::Runs(action(run.folder.clone())));
     ui.horizontal_wrapped(|ui| {
-        let why = run.resumable.as_ref().err().map(String::as_str);
+        let busy = shared.jobs.training().map(|_| "A run is in progress: stop it or wait for it first.");
+        let why = busy.or(run.resumable.as_ref().err().map(String::as_str));
         if widgets::button_or_why(ui, "Resume", why).clicked() {
             push(Action::Resume);
         }
         let hint = "Train again from the beginning with the same recipe, as a new run";
-        if ui.button("Rerun").on_hover_text(hint).clicked() {
+        if widgets::button_or_why(ui, "Rerun", busy).on_hover_text(hint).clicked() {
             push(Action::Rerun);
         }
-        if widgets::button_or_why(ui, "Compare in Playground", no_adapter(run)).clicked() {
-            push(Action::Compare);
+        let hint = "Put its settings into the form in Train, to change some and start a new run";
+        if ui.button("Use its settings").on_hover_text(hint).clicked() {
+            push(Action::UseSettings);
         }
         if widgets::button_or_why(ui, "Export…", no_adapter(run)).clicked() {
             push(Action::Export);

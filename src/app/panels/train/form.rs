@@ -210,15 +210,27 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
         t.accent_fill
     };
     ui.painter().rect_filled(filled, 3.0, ink);
+    disk(ui, estimate.disk_bytes, shared.facts.free_disk_bytes);
     ui.horizontal_wrapped(|ui| {
         let words = format!(
-            "About {} for {}; {} on disk; {} trained parameters",
+            "About {} for {}; {} trained parameters",
             human::secs(estimate.secs),
             human::plural(plan.num_updates(), "update"),
-            human::bytes(estimate.disk_bytes),
             human::count(estimate.num_trainable_params)
         );
         ui.label(RichText::new(words).small().color(t.weak))
             .on_hover_text("Estimated from the sizes alone; the run says what it really takes.");
+    });
+}
+
+/// What the checkpoints take of the disk, against what is free there.
+fn disk(ui: &mut egui::Ui, needed: u64, free: Option<u64>) {
+    let t = theme::of(ui);
+    ui.horizontal(|ui| {
+        widgets::icon(ui, icons::ICON_SAVE, t.weak);
+        let of_free = free.map_or(String::new(), |free| format!(" of {} free", human::bytes(free)));
+        let words = format!("Disk about {}{of_free}", human::bytes(needed));
+        ui.label(RichText::new(words).small())
+            .on_hover_text("The checkpoints that are kept, and the adapter, in the project's folder");
     });
 }

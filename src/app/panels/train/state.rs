@@ -178,8 +178,13 @@ impl State {
         self.preset = Some(preset.name.to_string());
         self.origin = preset.recipe.clone();
         self.draft = preset.recipe;
+        self.tell_data(&Recipe::default(), shared)
+    }
+
+    /// Data takes over what the form says beyond `usual`, and is prepared once.
+    fn tell_data(&mut self, usual: &Recipe, shared: &Shared) -> Vec<Effect> {
         let mut effects = self.say_limit(shared, false);
-        effects.extend(say_data(&self.draft, shared, &Recipe::default()));
+        effects.extend(say_data(&self.draft, shared, usual));
         if !effects.is_empty() {
             effects.push(Effect::Act(UiAction::Data(data::Action::Refresh)));
             self.is_limit_moving = false;
@@ -193,8 +198,8 @@ impl State {
         self.preset = None;
         self.origin = recipe.clone();
         self.draft = recipe;
-        let mut effects = self.say_limit(shared, true);
         let elsewhere = compose(&self.draft, shared);
+        let mut effects = self.tell_data(&elsewhere, shared);
         if elsewhere.data.path != self.draft.data.path || elsewhere.model.source != self.draft.model.source {
             let mut notice = Notice::info(format!("The settings of {name} are in the form"));
             notice.hint = "It was run with another model or data file; those chosen now are used.".into();
