@@ -65,10 +65,17 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         .zip(&questions)
         .map(|(pair, question)| {
             let expected = pair.expected.clone().unwrap_or_default();
-            vec![question.input.clone(), expected, pair.base.clone(), pair.tuned.clone()]
+            let answer = |text: &String| match &pair.problem {
+                Some(problem) => format!("(not answered: {problem})"),
+                None => text.clone(),
+            };
+            vec![question.input.clone(), expected, answer(&pair.base), answer(&pair.tuned)]
         })
         .collect();
     out::line(table(&["prompt", "expected", "base", "tuned"], &rows));
     out::line(format!("\nbase   {}\ntuned  {}", comparison.base, comparison.tuned));
+    if comparison.num_unanswered > 0 {
+        out::line(format!("{} could not be answered and are not scored", comparison.num_unanswered));
+    }
     Ok(())
 }

@@ -140,5 +140,12 @@ fn told(figures: &Figures) -> String {
         ("ROUGE-L", number(figures.rouge_l)),
         ("BLEU", number(figures.bleu)),
     ];
-    rows.map(|(name, value)| format!("{name:<14}{value}")).join("\n")
+    let mut lines = rows.map(|(name, value)| format!("{name:<14}{value}")).to_vec();
+    if let Some(problem) = &figures.unanswered_because {
+        lines.push(format!(
+            "{:<14}{} of {}, not scored: {problem}",
+            "not answered", figures.num_unanswered, figures.num_examples
+        ));
+    }
+    lines.join("\n")
 }

@@ -6,6 +6,7 @@ use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::{BaseModel, train};
+use crate::hub;
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::{Recipe, load};
 use clap::Args;
@@ -89,6 +90,7 @@ fn read(path: &std::path::Path, set: &[String]) -> Result<Recipe, Halt> {
         })?;
         recipe.data.path = Some(absolute);
     }
+    recipe.model.source = hub::lasting(&recipe.model.source);
     Ok(recipe)
 }
 

@@ -7,7 +7,7 @@ use crate::hub::HubError;
 use crate::model::ModelError;
 use crate::peft::PeftError;
 use crate::project::ProjectError;
-use crate::train::TrainError;
+use crate::train::{self, TrainError};
 
 /// A job was stopped by a person, or it failed.
 #[derive(Debug)]
@@ -53,6 +53,13 @@ impl From<TrainError> for Halt {
     fn from(error: TrainError) -> Self {
         let is_stop = matches!(error, TrainError::Model(ModelError::Stopped));
         halt(error, is_stop)
+    }
+}
+
+impl From<train::Failed> for Halt {
+    fn from(failed: train::Failed) -> Self {
+        let is_stop = matches!(*failed.error, TrainError::Model(ModelError::Stopped));
+        halt(failed, is_stop)
     }
 }
 

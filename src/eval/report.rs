@@ -22,16 +22,20 @@ pub struct Report {
     pub rouge_l: Option<f64>,
     pub bleu: Option<f64>,
     pub num_examples: usize,
-    /// Prompts that could not be answered; they count as wrong.
+    /// Prompts that could not be answered: too long for the context, or empty. They are not scored.
     pub num_unanswered: usize,
+    /// Why the first of them could not.
+    pub unanswered_because: Option<String>,
 }
 
 impl Report {
     pub fn of(answers: &[Scored]) -> Self {
         let score: ScoreBoard = answers.iter().filter_map(|a| a.is_match).collect();
         let interval = score.interval();
-        let pairs: Vec<(&str, &str)> =
-            answers.iter().filter_map(|a| Some((a.text(), a.expected.as_deref()?))).collect();
+        let pairs: Vec<(&str, &str)> = answers
+            .iter()
+            .filter_map(|a| Some((&*a.answer.as_ref()?.text, a.expected.as_deref()?)))
+            .collect();
         let mean = |metric: fn(&str, &str) -> f64| {
             let sum: f64 = pairs.iter().map(|(answer, expected)| metric(answer, expected)).sum();
             (!pairs.is_empty()).then(|| sum / pairs.len() as f64)
@@ -47,6 +51,7 @@ impl Report {
             bleu: (!pairs.is_empty()).then(|| bleu(pairs.iter().copied())),
             num_examples: answers.len(),
             num_unanswered: answers.iter().filter(|a| a.answer.is_none()).count(),
+            unanswered_because: answers.iter().find_map(|a| a.problem.clone()),
         }
     }
 
@@ -69,6 +74,8 @@ pub struct Pair {
     pub is_same: bool,
     pub is_base_match: Option<bool>,
     pub is_tuned_match: Option<bool>,
+    /// Why one of them gave no answer; such a pair is not scored.
+    pub problem: Option<String>,
 }
 
 /// Base against tuned, prompt by prompt.
@@ -78,6 +85,8 @@ pub struct Comparison {
     pub base: ScoreBoard,
     pub tuned: ScoreBoard,
     pub num_same: usize,
+    /// Prompts that one of them could not answer.
+    pub num_unanswered: usize,
     /// How likely chance alone makes a difference this large; see [`chance_of_difference`].
     pub chance: Option<f64>,
 }
@@ -92,6 +101,7 @@ impl Comparison {
             base: matches.iter().map(|m| m.0).collect(),
             tuned: matches.iter().map(|m| m.1).collect(),
             num_same: pairs.iter().filter(|p| p.is_same).count(),
+            num_unanswered: pairs.iter().filter(|p| p.problem.is_some()).count(),
             chance: chance_of_difference(&matches),
             pairs,
         }
@@ -105,9 +115,10 @@ impl Pair {
             expected: base.expected.clone(),
             base: base.text().into(),
             tuned: tuned.text().into(),
-            is_same: is_same(base.text(), tuned.text()),
+            is_same: base.answer.is_some() && tuned.answer.is_some() && is_same(base.text(), tuned.text()),
             is_base_match: base.is_match,
             is_tuned_match: tuned.is_match,
+            problem: base.problem.clone().or_else(|| tuned.problem.clone()),
         }
     }
 }

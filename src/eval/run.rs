@@ -34,7 +34,8 @@ pub struct Scored {
     pub answer: Option<Answer>,
     /// Why there is no answer: an empty prompt, or one too long for the context.
     pub problem: Option<String>,
-    /// Exact match; a prompt without an answer is no match. `None` where the right answer is not known.
+    /// Exact match. `None` where the right answer is not known, and where there is no answer: a question that was not
+    /// put to the model says nothing about it.
     pub is_match: Option<bool>,
 }
 
@@ -140,11 +141,10 @@ pub fn answer_pieces<'p>(
             }
             Err(e) => return Err(e),
         };
-        let is_right = |expected: &String| answer.as_ref().is_some_and(|a| is_match(&a.text, expected));
         let scored = Scored {
             prompt: asked.text.clone(),
             expected: asked.expected.clone(),
-            is_match: asked.expected.as_ref().map(is_right),
+            is_match: answer.as_ref().zip(asked.expected.as_ref()).map(|(a, right)| is_match(&a.text, right)),
             answer,
             problem,
         };

@@ -16,3 +16,4 @@ mod transfer;
 
 pub use error::HubError;
 pub use options::Options;
+pub use resolve::lasting;

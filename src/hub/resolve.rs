@@ -44,6 +44,17 @@ pub fn resolve_in(source: &str, options: &Options) -> Result<PathBuf, HubError> 
     Err(unknown(source, options))
 }
 
+/// The source as it can be kept in a file that is read elsewhere: a path becomes absolute, a name stays.
+pub fn lasting(source: &str) -> String {
+    let source = source.trim();
+    let path = expanded(source);
+    if catalogue::find(source).is_some() || source.is_empty() || !path.exists() {
+        return source.to_string();
+    }
+    let absolute = std::path::absolute(path).ok().and_then(|path| path.to_str().map(String::from));
+    absolute.unwrap_or_else(|| source.to_string())
+}
+
 /// The error for a name that nothing has, with the nearest one that exists.
 pub(super) fn unknown(name: &str, options: &Options) -> HubError {
     let wanted = name.to_lowercase();

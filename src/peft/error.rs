@@ -37,7 +37,7 @@ impl Explain for PeftError {
                 "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
             }
             Self::Unsupported { .. } => {
-                "Only plain LoRA adapters for causal language models can be loaded.".into()
+                "Only LoRA adapters of linear layers can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget(_) => {

@@ -1,9 +1,9 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
+use super::layers::{Alphas, Layers};
 use super::{Adapter, LoraSettings, PeftError};
 use crate::base::storage;
 use crate::model::config::DecoderConfig;
-use crate::model::hooks::Linear;
 use crate::nn::FlatParams;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -54,27 +54,26 @@ fn yes() -> Value {
 }
 
 /// Keys that change the mathematics: anything but nothing is refused rather than ignored.
-const MUST_BE_NEUTRAL: [&str; 12] = [
+const MUST_BE_NEUTRAL: [&str; 8] = [
     "use_dora",
     "use_qalora",
     "use_bdlora",
     "lora_bias",
     "modules_to_save",
-    "layers_to_transform",
     "layer_replication",
-    "rank_pattern",
-    "alpha_pattern",
     "trainable_token_indices",
     "target_parameters",
-    "exclude_modules",
 ];
 
-fn is_neutral(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
+impl Config {
+    /// Whether a key is absent or says what its absence says.
+    fn is_neutral(&self, key: &str) -> bool {
+        match self.rest.get(key) {
+            None | Some(Value::Null | Value::Bool(false)) => true,
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            Some(_) => false,
+        }
     }
 }
 
@@ -146,61 +145,70 @@ pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
 }
 
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
+///
+/// One whose ranks or alphas differ from layer to layer, or that tunes some layers only, is loaded as the uniform
+/// one that computes the same: see [`Layers`].
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
     let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
     let parsed: Config = serde_json::from_str(&text)
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not a LoRA config: {e}") })?;
-    let settings = settings(&parsed, &path)?;
+    refuse_unsupported(&parsed, &path)?;
 
-    let path = folder.join(WEIGHTS_FILE);
-    let mut tensors = load_tensors(&path)?;
-    let mut named = Vec::new();
-    for parameter in settings.parameters(config) {
-        let (name, shape) = (parameter.name(), parameter.shape);
-        let wrong = |why: String| PeftError::Tensor { path: path.clone(), tensor: name.clone(), why };
-        let tensor = tensors.remove(&name).ok_or_else(|| wrong("it is missing".into()))?;
-        if tensor.dims() != shape {
-            return Err(wrong(format!("its shape is {:?} where {shape:?} is needed", tensor.dims())));
+    let weights = folder.join(WEIGHTS_FILE);
+    let rank = parsed.is_neutral("rank_pattern").then_some(parsed.r);
+    let layers = Layers::sort(load_tensors(&weights)?, rank, config, &weights)?;
+    let settings = match named_targets(&parsed) {
+        Some(names) => {
+            let settings = LoraSettings::new(parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
+            layers.require_exactly(&settings, config, &weights)?;
+            settings
         }
-        named.push((name, tensor));
-    }
-    if let Some(name) = tensors.into_keys().min() {
-        return Err(PeftError::Tensor { path, tensor: name, why: "the model has no place for it".into() });
-    }
-    let params = FlatParams::new(named, device)
+        None => {
+            let names: Vec<String> = layers.targets().map(|linear| linear.name().to_string()).collect();
+            LoraSettings::new(layers.max_rank(), parsed.lora_alpha, parsed.lora_dropout, &names)?
+        }
+    };
+    let settings =
+        LoraSettings { rank: layers.max_rank(), has_rank_stabilised_scale: parsed.use_rslora, ..settings };
+    let alphas = Alphas::new(parsed.lora_alpha, parsed.rest.get("alpha_pattern"), &path)?;
+    let params = layers
+        .uniform(&settings, &alphas, config)
+        .and_then(|named| FlatParams::new(named, device))
         .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings, params, base_model, config: config.clone() })
 }
 
-fn settings(config: &Config, path: &Path) -> Result<LoraSettings, PeftError> {
-    let unsupported = |key: &str, value: String| PeftError::Unsupported {
-        path: path.to_path_buf(),
-        key: key.into(),
-        value,
+fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {
+    let unsupported = |key: &str, value: String| {
+        Err(PeftError::Unsupported { path: path.to_path_buf(), key: key.into(), value })
     };
     if config.peft_type != "LORA" {
-        return Err(unsupported("peft_type", config.peft_type.clone()));
+        return unsupported("peft_type", config.peft_type.clone());
+    }
+    if config.r == 0 {
+        return Err(PeftError::ZeroRank);
     }
     if config.bias != "none" {
-        return Err(unsupported("bias", config.bias.clone()));
+        return unsupported("bias", config.bias.clone());
     }
     if config.fan_in_fan_out {
-        return Err(unsupported("fan_in_fan_out", "true".into()));
+        return unsupported("fan_in_fan_out", "true".into());
     }
-    for key in MUST_BE_NEUTRAL {
-        if let Some(value) = config.rest.get(key).filter(|v| !is_neutral(v)) {
-            return Err(unsupported(key, value.to_string()));
-        }
+    match MUST_BE_NEUTRAL.into_iter().find(|key| !config.is_neutral(key)) {
+        Some(key) => unsupported(key, config.rest[key].to_string()),
+        None => Ok(()),
     }
-    let names = match &config.target_modules {
-        Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(String::from)).collect(),
-        Value::String(s) if s == "all-linear" => Linear::ALL.map(|l| l.name().to_string()).to_vec(),
-        other => return Err(unsupported("target_modules", other.to_string())),
-    };
-    let mut settings = LoraSettings::new(config.r, config.lora_alpha, config.lora_dropout, &names)?;
-    settings.has_rank_stabilised_scale = config.use_rslora;
-    Ok(settings)
+}
+
+/// The targets of an adapter that tunes the same linear layers in every block, as Tunesmith's own do. `None` for
+/// full names, a pattern, or some blocks only: the tensors say then what is tuned.
+fn named_targets(config: &Config) -> Option<Vec<String>> {
+    if !["layers_to_transform", "exclude_modules"].iter().all(|key| config.is_neutral(key)) {
+        return None;
+    }
+    let names: Vec<String> = serde_json::from_value(config.target_modules.clone()).ok()?;
+    names.iter().all(|name| !name.contains('.')).then_some(names)
 }

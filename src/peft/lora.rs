@@ -128,6 +128,13 @@ pub enum Factor {
     B,
 }
 
+impl Factor {
+    /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
+    pub fn name(self, site: Site) -> String {
+        format!("base_model.model.{site}.lora_{self:?}.weight")
+    }
+}
+
 /// One trainable matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
@@ -138,9 +145,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
     pub fn name(&self) -> String {
-        format!("base_model.model.{}.lora_{:?}.weight", self.site, self.factor)
+        self.factor.name(self.site)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod error;
 pub mod format;
+mod layers;
 pub mod lora;
 
 pub use adapter::Adapter;

@@ -11,4 +11,4 @@ pub mod runs;
 pub use error::ProjectError;
 pub use event::{Outcome, RunEvent};
 pub use folder::Project;
-pub use run_folder::RunFolder;
+pub use run_folder::{Beginning, RunFolder};

@@ -5,6 +5,7 @@ use crate::base::storage::{self, FolderLock};
 use crate::data::Ledger;
 use crate::recipe::{Recipe, load};
 use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,13 +16,26 @@ const LOG: &str = "log.txt";
 const CHECKPOINTS: &str = "checkpoints";
 const ADAPTER: &str = "adapter";
 const LEDGER: &str = "ledger.json";
-const BEGAN: &str = "began.txt";
+const BEGINNING: &str = "beginning.json";
+/// Put before the name of a checkpoint that could not be read.
+const DAMAGED: &str = "damaged-";
 /// Longest line of `metrics.jsonl` that is read; a longer one is passed over.
 const MAX_LINE_BYTES: u64 = 4 << 20;
 /// So much of `metrics.jsonl` is read: about a million updates.
 const MAX_METRICS_BYTES: u64 = 256 << 20;
 /// Whoever lists runs holds a run's lock for an instant to see whether it is free.
 const LOCK_ATTEMPTS: usize = 20;
+
+/// What a run began with and a resumed run must find again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// On the clock of the wall: chat templates may write the date.
+    pub time: DateTime,
+    /// Hash of the tokens that are learnt from and validated on.
+    pub data: String,
+    /// Hash of the base weights.
+    pub weights: String,
+}
 
 /// An open run. While it is open for writing, a lock says so to other processes.
 #[derive(Debug)]
@@ -119,15 +133,15 @@ impl RunFolder {
         })
     }
 
-    /// When the run began, on the clock of the wall; `None` for runs of before this was kept.
-    pub fn began(&self) -> Option<DateTime> {
-        storage::read_text_bounded(&self.path.join(BEGAN), 100).ok()?.trim().parse().ok()
+    /// What the run began with; `None` for runs of before this was kept.
+    pub fn beginning(&self) -> Option<Beginning> {
+        serde_json::from_str(&storage::read_text_bounded(&self.path.join(BEGINNING), 10_000).ok()?).ok()
     }
 
-    /// Keeps when the run began: chat templates may write the date, and a resumed run must see the same one.
-    pub fn save_began(&self, began: DateTime) -> Result<(), ProjectError> {
-        let path = self.path.join(BEGAN);
-        storage::write_atomic_bytes(&path, format!("{began}\n").as_bytes())
+    /// Keeps what the run begins with.
+    pub fn save_beginning(&self, beginning: &Beginning) -> Result<(), ProjectError> {
+        let path = self.path.join(BEGINNING);
+        storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, beginning)?))
             .map_err(ProjectError::write(&path))
     }
 
@@ -218,8 +232,12 @@ impl RunFolder {
         updates
     }
 
-    pub fn latest_checkpoint(&self) -> Option<PathBuf> {
-        self.checkpoints().last().map(|update| self.checkpoint_dir(*update))
+    /// Puts a checkpoint that cannot be read out of the way, so that it is neither counted nor kept for a good one.
+    pub fn set_aside(&self, update: u64) -> Result<(), ProjectError> {
+        let from = self.checkpoint_dir(update);
+        let to = self.path.join(CHECKPOINTS).join(format!("{DAMAGED}update-{update:06}"));
+        let _ = fs::remove_dir_all(&to);
+        fs::rename(&from, &to).map_err(ProjectError::write(&from))
     }
 
     /// Removes all checkpoints but the last `keep_last` and the best one, and what a crash left half-written.

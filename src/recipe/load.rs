@@ -33,7 +33,7 @@ pub fn from_toml(text: &str) -> Result<Recipe, Vec<Problem>> {
     from_table(table)
 }
 
-/// Reads a recipe file; a relative data path is taken from the file's folder.
+/// Reads a recipe file; a relative path of the data or of the model is taken from the file's folder.
 ///
 /// # Errors
 /// As [`from_toml`]; and when the file cannot be read or is larger than [`MAX_BYTES`].
@@ -46,7 +46,17 @@ pub fn from_file(path: &Path) -> Result<Recipe, Vec<Problem>> {
     {
         recipe.data.path = Some(folder.join(data));
     }
+    if let Some(model) = path.parent().and_then(|folder| beside(folder, &recipe.model.source)) {
+        recipe.model.source = model;
+    }
     Ok(recipe)
+}
+
+/// A model that is written as a path and lies there as seen from the recipe; a bare name is not a path.
+fn beside(folder: &Path, source: &str) -> Option<String> {
+    let is_path = source.contains(['/', '\\']) || source.ends_with(".gguf");
+    let path = folder.join(source);
+    (is_path && Path::new(source).is_relative() && path.exists()).then(|| path.to_str().map(String::from))?
 }
 
 /// Writes a recipe as TOML.

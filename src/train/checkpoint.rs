@@ -5,6 +5,7 @@ use super::TrainError;
 use super::trainer::{Position, Trainer};
 use crate::base::storage;
 use crate::peft::{Adapter, format};
+use crate::project::RunFolder;
 use candle_core::Tensor;
 use std::path::Path;
 
@@ -36,8 +37,34 @@ pub fn save_adapter(adapter: &Adapter, folder: &Path) -> Result<(), TrainError> 
     .map_err(write)
 }
 
+/// Puts the trainer where the newest checkpoint was made that can be read; without any, it stays at the beginning. Damaged
+/// ones are set aside. Gives what to tell about them.
+///
+/// # Errors
+/// When there are checkpoints and none can be read: then all stay where they are.
+pub fn restore_latest(trainer: &mut Trainer, folder: &RunFolder) -> Result<Vec<String>, TrainError> {
+    let mut damaged: Vec<(u64, TrainError)> = Vec::new();
+    for update in folder.checkpoints().into_iter().rev() {
+        match restore(trainer, &folder.checkpoint_dir(update)) {
+            Ok(()) => break,
+            Err(error) => damaged.push((update, error)),
+        }
+    }
+    let restored = trainer.position.update.0;
+    if restored == 0 && !damaged.is_empty() {
+        return Err(damaged.swap_remove(0).1);
+    }
+    let tell = |(update, error): (u64, TrainError)| {
+        folder.set_aside(update)?;
+        Ok(format!(
+            "The checkpoint of update {update} was passed over: {error}. Going on from update {restored}."
+        ))
+    };
+    damaged.into_iter().map(tell).collect()
+}
+
 /// Puts the trainer where the checkpoint was made.
-pub fn restore(trainer: &mut Trainer, folder: &Path) -> Result<(), TrainError> {
+fn restore(trainer: &mut Trainer, folder: &Path) -> Result<(), TrainError> {
     let broken = |why: String| TrainError::Checkpoint { path: folder.to_path_buf(), why };
     let text = storage::read_text_bounded(&folder.join(POSITION_FILE), 1 << 20)
         .map_err(|e| broken(format!("{POSITION_FILE}: {e}")))?;

@@ -43,18 +43,43 @@ impl Explain for TrainError {
     fn hint(&self) -> String {
         match self {
             Self::NotFinite { .. } => {
-                "The last good checkpoint is kept. Try a learning rate ten times smaller, a longer warm-up, or clipping at 1."
+                "Try a learning rate ten times smaller, a longer warm-up, or clipping at 1.".into()
+            }
+            Self::Checkpoint { .. } => {
+                "Begin a new run with the same recipe: Rerun in the window, or train with another --out."
                     .into()
             }
-            Self::Checkpoint { .. } => "Start the run again from the beginning with Rerun.".into(),
-            Self::Write { .. } => {
-                "The last good checkpoint is intact. Make room on the disk or choose another folder, then resume.".into()
-            }
+            Self::Write { .. } => "Make room on the disk, or see that you may write there.".into(),
             Self::NothingToLearn => "Train on everything, or raise the longest example.".into(),
             Self::Compute { .. } => "Try a smaller micro-batch or another device.".into(),
             Self::Model(e) => e.hint(),
             Self::Peft(e) => e.hint(),
             Self::Project(e) => e.hint(),
+        }
+    }
+}
+
+/// A run that ended in an error, and the update of the newest checkpoint it leaves.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failed {
+    pub error: Box<TrainError>,
+    pub kept: Option<u64>,
+}
+
+impl Explain for Failed {
+    fn title(&self) -> String {
+        self.error.title()
+    }
+
+    fn hint(&self) -> String {
+        let hint = self.error.hint();
+        match (&*self.error, self.kept) {
+            (TrainError::Checkpoint { .. } | TrainError::NothingToLearn, _) => hint,
+            (_, Some(update)) => {
+                format!("{hint} The checkpoint of update {update} is kept, and the run can go on from it.")
+            }
+            (_, None) => format!("{hint} No checkpoint had been saved yet."),
         }
     }
 }

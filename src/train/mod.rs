@@ -10,5 +10,5 @@ pub mod trainee;
 pub mod trainer;
 pub mod validate;
 
-pub use error::TrainError;
+pub use error::{Failed, TrainError};
 pub use run::run;

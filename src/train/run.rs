@@ -1,12 +1,12 @@
 //! The training loop.
 
 use super::early_stop::Policy;
-use super::error::During;
+use super::error::{During, Failed};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
 use super::validate::{loss_of, spread};
 use super::{TrainError, checkpoint};
-use crate::base::{Control, Failure, hardware};
+use crate::base::{Control, Explain, Failure, hardware};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
 use crate::data::template::Rendered;
@@ -14,6 +14,7 @@ use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
+use crate::peft::Adapter;
 use crate::project::event::{Answer, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Plan;
@@ -34,24 +35,24 @@ pub fn run(
     resume: bool,
     control: &Control,
     listener: &mut dyn FnMut(RunEvent),
-) -> Result<Outcome, TrainError> {
+) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let mut run = match Run::begin(plan, model, dataset, folder, resume) {
         Ok(run) => run,
-        Err(error) => return Err(fail(&mut reporter, 0, error)),
+        Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
     match run.train(control, &mut reporter) {
         Ok(outcome) => Ok(outcome),
-        Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error)),
+        Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error, folder)),
     }
 }
 
-fn fail(reporter: &mut Reporter, update: u64, error: TrainError) -> TrainError {
-    use crate::base::Explain;
-    let failure = Failure { title: error.title(), detail: error.to_string(), hint: error.hint() };
+fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFolder) -> Failed {
+    let failed = Failed { error: Box::new(error), kept: folder.checkpoints().last().copied() };
+    let failure = Failure { title: failed.title(), detail: failed.to_string(), hint: failed.hint() };
     let _logged = reporter.log(&failure.to_string());
     reporter.send_anyway(RunEvent::Failed { update, failure });
-    error
+    failed
 }
 
 struct Run<'a> {
@@ -68,6 +69,8 @@ struct Run<'a> {
     secs_before: f64,
     base_answers: Option<Vec<String>>,
     last_checkpoint: Option<u64>,
+    /// What had to be passed over to go on.
+    notices: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -82,10 +85,9 @@ impl<'a> Run<'a> {
         let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
         let num_train = train.len();
         let mut trainer = Trainer::new(plan, model, train)?;
+        let mut notices = Vec::new();
         if resume {
-            if let Some(latest) = folder.latest_checkpoint() {
-                checkpoint::restore(&mut trainer, &latest)?;
-            }
+            notices = checkpoint::restore_latest(&mut trainer, folder)?;
             folder.truncate_after(trainer.position.update.0)?;
         }
         let early = &recipe.early_stop;
@@ -99,6 +101,7 @@ impl<'a> Run<'a> {
             began: Instant::now(),
             base_answers: None,
             last_checkpoint: None,
+            notices,
             num_train,
             plan,
             model,
@@ -155,7 +158,16 @@ impl<'a> Run<'a> {
             device,
             from_update: self.from_update,
         })?;
+        for text in std::mem::take(&mut self.notices) {
+            self.notice(text, reporter)?;
+        }
         reporter.send(RunEvent::Phase { phase: Phase::Training })
+    }
+
+    /// Says something that is no failure, in the log as well.
+    fn notice(&self, text: String, reporter: &mut Reporter) -> Result<(), TrainError> {
+        reporter.log(&text)?;
+        reporter.send(RunEvent::Notice { text })
     }
 
     fn wait_while_paused(&self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
@@ -307,18 +319,32 @@ impl<'a> Run<'a> {
         if update > 0 {
             self.save(reporter)?;
         }
-        let best = self.trainer.position.validation.best.map(|b| self.folder.checkpoint_dir(b.update));
-        match best.filter(|folder| folder.is_dir()) {
-            Some(folder) => {
-                let device = self.trainer.adapter.device().clone();
-                let adapter = crate::peft::format::load(&folder, self.model.config(), &device)?;
-                checkpoint::save_adapter(&adapter, &self.folder.adapter_dir())?;
-            }
-            None => checkpoint::save_adapter(&self.trainer.adapter, &self.folder.adapter_dir())?,
-        }
+        let adapter = self.best_adapter(reporter)?;
+        checkpoint::save_adapter(
+            adapter.as_ref().unwrap_or(&self.trainer.adapter),
+            &self.folder.adapter_dir(),
+        )?;
         self.model.decoder.device().synchronize().during("finish")?;
         self.end(outcome, update, Some("adapter".into()), reporter)?;
         Ok(outcome)
+    }
+
+    /// The adapter of the best checkpoint; `None` when there is none that can be read.
+    fn best_adapter(&self, reporter: &mut Reporter) -> Result<Option<Adapter>, TrainError> {
+        let Some(best) = self.trainer.position.validation.best else { return Ok(None) };
+        let folder = self.folder.checkpoint_dir(best.update);
+        let config = self.model.config();
+        match crate::peft::format::load(&folder, config, self.trainer.adapter.device()) {
+            Ok(adapter) => Ok(Some(adapter)),
+            Err(error) => {
+                let text = format!(
+                    "The best checkpoint, of update {}, cannot be read: {error}. The adapter is that of the last update.",
+                    best.update
+                );
+                self.notice(text, reporter)?;
+                Ok(None)
+            }
+        }
     }
 
     fn end(

@@ -372,7 +372,7 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
 
 /// Some chat templates write the date: a run that is resumed on another day shall see the rows it began with.
 #[test]
-fn a_resumed_run_keeps_the_date_it_began_on() {
+fn a_resumed_run_keeps_the_date_it_began_on_and_refuses_other_data() {
     let stage = Stage::new();
     let (rows, model) = (stage.rows(), stage.model());
     let source = "{{ '<|im_start|>' + strftime_now('%Y-%m-%d') + '\n' }}{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}";
@@ -393,12 +393,49 @@ fn a_resumed_run_keeps_the_date_it_began_on() {
         let prompts = events.filter(|e| e["event"] == "answers").map(|e| e["answers"][0]["prompt"].clone());
         prompts.map(|p| p.as_str().unwrap()["<|im_start|>".len()..][..10].to_string()).collect::<Vec<_>>()
     };
-    let began = stage.path("run/began.txt");
+    let file = stage.path("run/beginning.json");
     let first = days(&["train", "--recipe", &recipe, "--out", "run"]);
-    assert_eq!(first, vec![std::fs::read_to_string(&began).unwrap()[..10].to_string(); 2]);
-    std::fs::remove_dir_all(stage.path("run/checkpoints/update-000004")).unwrap();
-    std::fs::write(&began, "2001-02-03T04:05:06\n").unwrap();
-    assert_eq!(days(&["train", "--resume", "--out", "run"]), [first[0].as_str(), "2001-02-03"]);
+    let mut beginning: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(first, vec![beginning["time"].as_str().unwrap()[..10].to_string(); 2]);
+    assert_eq!(days(&["train", "--resume", "--out", "run"]), first);
+    // What is learnt from holds the date, so its hash is not that of another day.
+    beginning["time"] = "2001-02-03T04:05:06".into();
+    std::fs::write(&file, beginning.to_string()).unwrap();
+    let refused = stage.run(&["train", "--resume", "--out", "run"]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("the data is not what the run began with"), "{}", stderr(&refused));
+}
+
+/// The frozen recipe is read again from anywhere.
+#[test]
+fn a_run_resumes_from_another_folder_and_refuses_another_model() {
+    let stage = Stage::new();
+    stage.rows();
+    stage.model();
+    let recipe = stage.file(
+        "r.toml",
+        "[model]\nsource = \"./tiny-llama\"\n[data]\npath = \"rows.csv\"\n[batch]\nmax_tokens = 128\n\
+         [length]\nupdates = 2\n[run]\ndevice = \"cpu\"\n",
+    );
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "run"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let run = stage.path("run");
+    let resume = |command: &mut Command| {
+        stage.output(command.args(["train", "--resume", "--out", run.to_str().unwrap()]))
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new("env");
+    command.args(["-C", elsewhere.path().to_str().unwrap(), PROGRAM]);
+    let output = resume(&mut command);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+
+    let weights = stage.path("tiny-llama/model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let refused = resume(&mut Command::new(PROGRAM));
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("the model is not the one the run began with"), "{}", stderr(&refused));
 }
 
 /// The disk is full when the second checkpoint is written: the run ends with a reason, the first checkpoint is as it

@@ -305,11 +305,17 @@ fn a_set_is_answered_and_scored() {
     let all = all.unwrap();
     assert_eq!(seen, [1, 2, 3, 4, 5]);
     let matches: Vec<_> = all.iter().map(|s| s.is_match).collect();
-    assert_eq!(matches, [Some(true), Some(false), None, Some(false), Some(false)]);
+    assert_eq!(matches, [Some(true), Some(false), None, None, None]);
     assert_eq!(all[2].answer.as_ref().unwrap().text, "c");
     assert_eq!(all[3].problem.as_deref(), Some("the prompt is empty"));
     assert!(all[4].problem.as_ref().unwrap().contains("9 tokens"));
-    assert_eq!(Cell::new(all).score, ScoreBoard { num: 4, matches: 1 });
+    // What was not answered is counted apart, and neither as right nor as wrong.
+    let report = Report::of(&all);
+    assert_eq!((report.num_examples, report.num_unanswered), (5, 2));
+    assert_eq!(report.unanswered_because.as_deref(), Some("the prompt is empty"));
+    let both = Comparison::new(&all, &all);
+    assert_eq!((both.base.num, both.tuned.num, both.num_unanswered, both.num_same), (2, 2, 2, 3));
+    assert_eq!(Cell::new(all).score, ScoreBoard { num: 2, matches: 1 });
 }
 
 #[test]
@@ -344,7 +350,7 @@ fn scored(expected: Option<&str>, text: &str) -> Scored {
 #[test]
 fn a_report_counts_what_is_known() {
     let mut unanswered = scored(Some("x y"), "");
-    unanswered.answer = None;
+    (unanswered.answer, unanswered.is_match) = (None, None);
     let answers = [
         scored(Some("a drupe"), "A drupe."),
         scored(Some("a pome"), "a berry"),
@@ -352,10 +358,10 @@ fn a_report_counts_what_is_known() {
         unanswered,
     ];
     let report = Report::of(&answers).with_loss(6.0, 4.0, 2);
-    close(report.exact_match.unwrap(), 1.0 / 3.0);
-    assert!(report.exact_match_low.unwrap() < 0.1 && report.exact_match_high.unwrap() > 0.75);
-    close(report.token_f1.unwrap(), (1.0 + 0.5 + 0.0) / 3.0);
-    close(report.rouge_l.unwrap(), (1.0 + 0.5 + 0.0) / 3.0);
+    close(report.exact_match.unwrap(), 1.0 / 2.0);
+    assert!(report.exact_match_low.unwrap() < 0.1 && report.exact_match_high.unwrap() > 0.9);
+    close(report.token_f1.unwrap(), (1.0 + 0.5) / 2.0);
+    close(report.rouge_l.unwrap(), (1.0 + 0.5) / 2.0);
     assert!(report.bleu.unwrap() > 0.0);
     assert_eq!((report.num_examples, report.num_unanswered), (4, 1));
     close(report.loss.unwrap(), 1.5);

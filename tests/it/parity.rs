@@ -76,6 +76,33 @@ impl Reference {
 
 const BOTH: [&str; 2] = ["tiny-llama", "tiny-qwen2"];
 
+/// Adapters whose layers differ, as PEFT makes them; `tests/fixtures/parity/make_uneven.py`.
+#[test]
+fn an_adapter_whose_layers_differ_gives_pefts_logits() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let expected = tensors("parity/uneven/logits.safetensors");
+    let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
+    let sample = Sample { weights: vec![1.0; ids.len()], ids };
+    let batch = Batch::pack([&sample]);
+    for kind in ["full_names", "pattern", "some_layers", "ranks_and_alphas", "ranks_stabilised"] {
+        let folder = fixture(&format!("parity/uneven/{kind}"));
+        let adapter = format::load(&folder, decoder.config(), &Device::Cpu).unwrap();
+        let logits = |adapter: &Adapter| {
+            let hidden = decoder.forward(&Tape::inference(), &batch, &adapter.hooks().unwrap()).unwrap();
+            decoder.logits(hidden.value()).unwrap()
+        };
+        let error = relative_error(&logits(&adapter), &expected[kind]);
+        assert!(error < BOUND, "{kind}: {error}");
+
+        // Saved again it is uniform, and the same.
+        let out = tempfile::tempdir().unwrap();
+        format::save(&adapter, out.path()).unwrap();
+        let again = format::load(out.path(), decoder.config(), &Device::Cpu).unwrap();
+        assert_eq!(again.settings, adapter.settings, "{kind}");
+        assert!(relative_error(&logits(&again), &expected[kind]) < BOUND, "{kind}");
+    }
+}
+
 #[test]
 fn logits_match_transformers_and_peft() {
     for name in BOTH {

@@ -184,6 +184,16 @@ fn recipe_files_that_are_none() {
     assert_eq!(load::from_file(&write("empty.toml", b"")).unwrap(), Recipe::default());
     let relative = write("relative.toml", b"[data]\npath = \"rows.csv\"");
     assert_eq!(load::from_file(&relative).unwrap().data.path.unwrap(), folder.path().join("rows.csv"));
+    // A model that lies beside the recipe, too; names and hub ids stay what they are.
+    std::fs::create_dir_all(folder.path().join("models/mine")).unwrap();
+    for (source, is_beside) in [("models/mine", true), ("smollm2-135m-instruct", false), ("org/name", false)]
+    {
+        let recipe = write("model.toml", format!("[model]\nsource = \"{source}\"\n").as_bytes());
+        let found = load::from_file(&recipe).unwrap().model.source;
+        let expected =
+            if is_beside { folder.path().join(source).to_str().unwrap().to_string() } else { source.into() };
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

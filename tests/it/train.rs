@@ -89,7 +89,7 @@ fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
 }
 
 struct Finished {
-    outcome: Result<Outcome, TrainError>,
+    outcome: Result<Outcome, train::Failed>,
     events: Vec<RunEvent>,
     folder: RunFolder,
 }
@@ -285,13 +285,14 @@ fn a_run_that_leaves_the_numbers_stops_and_keeps_the_last_checkpoint() {
     let third = Loader::new(lengths, 32, false, recipe.run.seed).epoch(0)[2][0];
     data.samples[third].weights[3] = f32::INFINITY;
     let failed = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
-    let error = failed.outcome.unwrap_err();
-    assert!(matches!(error, TrainError::NotFinite { update: 3, .. }), "{error}");
-    let failure = Failure::from(error);
+    let failed_run = failed.outcome.unwrap_err();
+    assert!(matches!(*failed_run.error, TrainError::NotFinite { update: 3, .. }), "{failed_run}");
+    let failure = Failure::from(failed_run);
     assert!(failure.hint.contains("learning rate"), "{failure}");
+    assert!(failure.hint.contains("checkpoint of update 2 is kept"), "{failure}");
     assert!(matches!(failed.events.last(), Some(RunEvent::Failed { update: 2, .. })));
     assert_eq!(failed.folder.checkpoints().last(), Some(&2));
-    let latest = failed.folder.latest_checkpoint().unwrap();
+    let latest = failed.folder.checkpoint_dir(2);
     assert!(format::load(&latest, model.config(), &candle_core::Device::Cpu).is_ok());
 }
 
@@ -308,13 +309,84 @@ fn a_failed_write_stops_the_run_and_leaves_the_last_checkpoint_whole() {
         }
     });
     let error = failed.outcome.unwrap_err();
-    assert!(matches!(error, TrainError::Write { .. }), "{error}");
+    assert!(matches!(*error.error, TrainError::Write { .. }), "{error}");
     assert_eq!(failed.folder.checkpoints(), [1, 2]);
     std::fs::remove_file(at.join("checkpoints/update-000003")).unwrap();
     let leftovers = std::fs::read_dir(at.join("checkpoints")).unwrap().count();
     assert_eq!(leftovers, 2, "nothing half-written is left");
     let rest = run(&model, &data, &recipe(&["checkpoint.keep_last=9"]), &at, true, |_, _| {});
     assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+}
+
+/// A run that fails before its first checkpoint does not promise one.
+#[test]
+fn a_failure_before_the_first_checkpoint_says_that_there_is_none() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 20);
+    data.samples.iter_mut().for_each(|sample| sample.weights[3] = f32::INFINITY);
+    let failed = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
+    let Some(RunEvent::Failed { failure, .. }) = failed.events.last() else { panic!("{:?}", failed.events) };
+    assert!(failure.hint.contains("No checkpoint had been saved yet"), "{failure}");
+    assert_eq!(&Failure::from(failed.outcome.unwrap_err()), failure);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_set_aside_and_the_one_before_it_serves() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&["checkpoint.every_updates=1", "checkpoint.keep_last=2"]);
+    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+    for (file, cut) in
+        [("adapter_model.safetensors", 100), ("optimizer.safetensors", 0), ("position.json", 10)]
+    {
+        let at = temp.path().join(file);
+        run(&model, &data, &recipe, &at, false, |event, control| {
+            if matches!(event, RunEvent::Checkpoint { update: 4, .. }) {
+                control.discard();
+            }
+        });
+        let damaged = at.join("checkpoints/update-000004").join(file);
+        let bytes = std::fs::read(&damaged).unwrap();
+        std::fs::write(&damaged, &bytes[..cut]).unwrap();
+        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+        let told = rest.events.iter().any(|event| {
+            matches!(event, RunEvent::Notice { text } if text.contains("update 4 was passed over") && text.contains("from update 3"))
+        });
+        assert!(told, "{file}: {:?}", rest.events);
+        assert_eq!(losses(&rest.events), losses(&whole.events)[3..], "{file}");
+        assert!(at.join("checkpoints/damaged-update-000004").is_dir());
+
+        // None that can be read: said, and nothing touched.
+        for update in rest.folder.checkpoints() {
+            std::fs::write(rest.folder.checkpoint_dir(update).join(file), "?").unwrap();
+        }
+        let before = rest.folder.checkpoints();
+        drop(rest.folder);
+        let failed = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert!(matches!(
+            *failed.outcome.unwrap_err().error,
+            TrainError::Checkpoint { .. } | TrainError::Peft(_)
+        ));
+        assert_eq!(failed.folder.checkpoints(), before);
+    }
+}
+
+#[test]
+fn a_damaged_best_checkpoint_does_not_cost_the_run_its_adapter() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let at = temp.path().join("r");
+    let checkpoints = at.join("checkpoints");
+    let done = run(&model, &data, &recipe(&[]), &at, false, |event, _| {
+        if matches!(event, RunEvent::Checkpoint { update: 6, .. }) {
+            for folder in std::fs::read_dir(&checkpoints).unwrap().flatten() {
+                std::fs::write(folder.path().join("adapter_config.json"), "{").unwrap();
+            }
+        }
+    });
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    assert!(format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).is_ok());
 }
 
 #[test]

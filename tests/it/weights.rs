@@ -74,6 +74,18 @@ fn a_folder_reads_as_candle_reads_it() {
 }
 
 #[test]
+fn weights_are_known_again_and_other_ones_are_not() {
+    let (one, other) = (copy_of(LLAMA), copy_of(LLAMA));
+    let fingerprint = |folder: &TempDir| Weights::open(folder.path()).unwrap().fingerprint().unwrap();
+    assert_eq!(fingerprint(&one), fingerprint(&other));
+    let mut tensors = tensors(LLAMA);
+    let norm = tensors.get_mut("model.norm.weight").unwrap();
+    *norm = (&*norm * 1.01).unwrap();
+    save(other.path(), &tensors);
+    assert_ne!(fingerprint(&one), fingerprint(&other));
+}
+
+#[test]
 fn half_precision_is_widened() {
     for (dtype, stored) in [(DType::BF16, "BF16"), (DType::F16, "F16")] {
         let dir = copy_of(LLAMA);

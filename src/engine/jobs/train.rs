@@ -11,7 +11,7 @@ use crate::engine::lane::Sink;
 use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::project::event::Phase;
-use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::project::{Beginning, Outcome, RunEvent, RunFolder};
 use crate::recipe::plan::Facts;
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train;
@@ -27,6 +27,41 @@ pub struct Ready {
     /// Warnings; the run may start.
     pub warnings: Vec<Problem>,
     began: DateTime,
+}
+
+impl Ready {
+    fn beginning(&self) -> Result<Beginning, Halt> {
+        let mut hasher = blake3::Hasher::new();
+        let split = &self.dataset.split;
+        for part in [&split.train, &split.valid] {
+            hasher.update(&part.len().to_le_bytes());
+            for sample in part.iter().map(|row| &self.dataset.samples[*row]) {
+                hasher.update(&sample.len().to_le_bytes());
+                hasher.update(bytemuck::cast_slice(&sample.ids));
+                hasher.update(bytemuck::cast_slice(&sample.weights));
+            }
+        }
+        let weights = self.files.weights.fingerprint()?;
+        Ok(Beginning { time: self.began, data: hasher.finalize().to_hex().to_string(), weights })
+    }
+}
+
+/// A run goes on exactly or not at all: not with other data, not on another model.
+fn refuse_change(before: &Beginning, now: &Beginning) -> Result<(), Failure> {
+    let refuse = |what: &str, hint: &str| Err(Failure::new("Cannot go on with the run", what, hint));
+    if before.weights != now.weights {
+        return refuse(
+            "the model is not the one the run began with: its weights have changed",
+            "Put the model back as it was, or begin a new run.",
+        );
+    }
+    if before.data != now.data {
+        return refuse(
+            "the data is not what the run began with: rows were changed, added or taken away",
+            "Put the data file back as it was, or begin a new run with the new data.",
+        );
+    }
+    Ok(())
 }
 
 /// What this machine says about a recipe whose run will lie near `out`.
@@ -116,7 +151,7 @@ pub fn start(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Outcome, Halt> {
-    folder.save_began(ready.began)?;
+    folder.save_beginning(&ready.beginning()?)?;
     folder.save_ledger(&ready.dataset.ledger)?;
     carry_on(base, ready, folder, false, control, sink)
 }
@@ -131,8 +166,12 @@ pub fn resume(
     let folder = RunFolder::open(path)?.locked()?;
     let recipe = folder.recipe()?;
     say(&folder, Phase::PreparingData, sink);
-    let began = folder.began().unwrap_or_else(|| jiff::Zoned::now().datetime());
-    let ready = ready_at(began, &recipe, path, control, sink)?;
+    let beginning = folder.beginning();
+    let time = beginning.as_ref().map_or_else(|| jiff::Zoned::now().datetime(), |b| b.time);
+    let ready = ready_at(time, &recipe, path, control, sink)?;
+    if let Some(before) = beginning {
+        refuse_change(&before, &ready.beginning()?)?;
+    }
     carry_on(base, &ready, &folder, true, control, sink)
 }
 
