@@ -53,7 +53,12 @@ impl Decoder {
     }
 
     /// Hidden states after the final norm, [n, d], of packed segments.
-    pub fn forward(&self, tape: &Tape, batch: &Batch, hooks: &dyn Hooks) -> Result<Node, ModelError> {
+    pub fn forward<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        batch: &Batch,
+        hooks: &'a dyn Hooks,
+    ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
         let tokens = index_tensor(&batch.tokens, &self.device)?;
         let positions = index_tensor(&batch.positions, &self.device)?;
@@ -66,8 +71,12 @@ impl Decoder {
         let mut x = ops::embedding(&self.params.embedding, &tokens).during("embedding")?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
-            let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-            x = block.forward(tape, &x, Sight::Packed(seen)).during("decoder block")?;
+            let (seen, rope) = (seen.clone(), rope.clone());
+            let block = move |tape: &Tape<'a>| {
+                let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
+                block.forward(tape, &x, Sight::Packed(&seen))
+            };
+            x = tape.checkpoint(block).during("decoder block")?;
         }
         ops::rms_norm(tape, &x, &self.params.norm, self.config.norm_epsilon).during("final norm")
     }

@@ -142,10 +142,12 @@ impl<'a> Trainer<'a> {
 
     /// Forward and backward of one micro-batch, added to `sum`.
     fn micro_step(&self, batch: &Batch, micro: u64, sum: &mut Accumulated) -> Result<(), TrainError> {
+        // The tape may come back to the hooks, so it must go first.
+        let hooks;
         let tape = Tape::recording();
         let update = self.position.update.0;
         let seed = self.plan.recipe().run.seed;
-        let hooks = trainee::training_hooks(&self.adapter, &tape, seed, [update, micro])?;
+        hooks = trainee::training_hooks(&self.adapter, &tape, seed, [update, micro])?;
         let hidden = self.model.decoder.forward(&tape, batch, &hooks)?;
         let loss = supervised(&tape, &hidden, self.model.decoder.head(), batch).during("loss")?;
         drop(hidden);

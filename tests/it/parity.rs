@@ -88,7 +88,8 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
         let folder = fixture(&format!("parity/uneven/{kind}"));
         let adapter = format::load(&folder, decoder.config(), &Device::Cpu).unwrap();
         let logits = |adapter: &Adapter| {
-            let hidden = decoder.forward(&Tape::inference(), &batch, &adapter.hooks().unwrap()).unwrap();
+            let hooks = adapter.hooks().unwrap();
+            let hidden = decoder.forward(&Tape::inference(), &batch, &hooks).unwrap();
             decoder.logits(hidden.value()).unwrap()
         };
         let error = relative_error(&logits(&adapter), &expected[kind]);
@@ -132,9 +133,19 @@ fn loss_and_gradients(
     decoder: &Decoder,
     adapter: &Adapter,
 ) -> (f64, Vec<Option<Tensor>>) {
+    loss_and_gradients_with(reference, decoder, adapter, false)
+}
+
+fn loss_and_gradients_with(
+    reference: &Reference,
+    decoder: &Decoder,
+    adapter: &Adapter,
+    has_checkpoints: bool,
+) -> (f64, Vec<Option<Tensor>>) {
     let batch = reference.batch();
-    let tape = Tape::recording();
-    let hooks =
+    let hooks;
+    let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
+    hooks =
         LoraHooks::trainable(&adapter.settings, &adapter.params, &adapter.config, &tape, 0, [0, 0]).unwrap();
     let hidden = decoder.forward(&tape, &batch, &hooks).unwrap();
     let loss = supervised(&tape, &hidden, decoder.head(), &batch).unwrap();
@@ -159,6 +170,21 @@ fn loss_and_lora_gradients_match_peft() {
             let error = relative_error(&gradient, &expected[&param]);
             assert!(error < BOUND, "{name} {param}: {error}");
         }
+    }
+}
+
+/// Blocks that are run again on the way back give the same numbers, bit for bit.
+#[test]
+fn checkpoints_change_no_number() {
+    for name in BOTH {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let adapter = reference.adapter(&decoder, "adapter_init");
+        let flat = |has_checkpoints| {
+            let (loss, gradients) = loss_and_gradients_with(&reference, &decoder, &adapter, has_checkpoints);
+            (loss, adapter.params.flatten(gradients).unwrap().to_vec1::<f32>().unwrap())
+        };
+        assert_eq!(flat(false), flat(true), "{name}");
     }
 }
 
