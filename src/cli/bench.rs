@@ -1,6 +1,7 @@
 //! `tunesmith bench train|generate`
 
 use super::asking::{self, Model};
+use super::number::{at_least_one, at_least_two, times};
 use super::out;
 use super::show::Show;
 use super::table::table;
@@ -20,9 +21,9 @@ use std::path::Path;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Updates on random tokens, every position supervised
+    /// Time training: updates on random tokens
     Train(Train),
-    /// Reading a prompt, and answering it
+    /// Time answering: reading a prompt, then writing
     Generate(Generate),
 }
 
@@ -40,7 +41,7 @@ pub struct Train {
     #[arg(long, value_enum, default_value_t)]
     method: MethodName,
     /// Rank of the adapter
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
@@ -49,7 +50,7 @@ pub struct Train {
     #[arg(long, default_value_t = 256, value_parser = at_least_two)]
     seq: usize,
     /// Updates that count, after two to warm up
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = times)]
     updates: u64,
     /// Say where the time of an update goes, by operation
     #[arg(long)]
@@ -72,22 +73,6 @@ pub struct Generate {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    at_least(text, 1)
-}
-
-fn at_least_two(text: &str) -> Result<usize, String> {
-    at_least(text, 2)
-}
-
-fn at_least(text: &str, min: usize) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(n) if (min..=1 << 24).contains(&n) => Ok(n),
-        Ok(n) => Err(format!("{n} is not between {min} and {}", 1 << 24)),
-        Err(e) => Err(e.to_string()),
-    }
 }
 
 impl Action {
