@@ -1,5 +1,6 @@
 //! `tunesmith bench train|generate`
 
+use super::Device;
 use super::asking::{self, Model};
 use super::number::{at_least_one, at_least_two, times};
 use super::out;
@@ -35,8 +36,12 @@ enum MethodName {
 
 #[derive(Args)]
 pub struct Train {
-    #[command(flatten)]
-    model: Model,
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
+    #[arg(long)]
+    model: String,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
     /// How the model is tuned
     #[arg(long, value_enum, default_value_t)]
     method: MethodName,
@@ -94,18 +99,18 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
 fn recipe(a: &Train) -> Recipe {
     let MethodName::Lora = a.method;
     let mut recipe = Recipe::default();
-    recipe.model.source.clone_from(&a.model.model);
+    recipe.model.source.clone_from(&a.model);
     recipe.method = Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() });
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);
-    recipe.run.device = a.model.device.into();
+    recipe.run.device = a.device.into();
     recipe
 }
 
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a);
-    let files = model::open(&a.model.model)?;
+    let files = model::open(&a.model)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {
         model: Some(data::model_facts(&files)),
@@ -120,7 +125,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     };
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
-    let loaded = asking::load(&a.model, control, &mut show)?;
+    let model = Model { model: a.model.clone(), adapter: None, device: a.device };
+    let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
     let options = BenchOptions { batch: a.batch, seq: a.seq, updates: a.updates, profile: a.profile };
     let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;

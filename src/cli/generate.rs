@@ -24,9 +24,9 @@ pub struct Arguments {
     /// File of examples to show before the prompt: question and answer in each row
     #[arg(long, value_name = "FILE")]
     shots: Option<PathBuf>,
-    /// How many of the examples to show
-    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "shots", value_parser = number::count)]
-    num_shots: usize,
+    /// How many of the examples to show; all of them when not given
+    #[arg(long, value_name = "COUNT", requires = "shots", value_parser = number::count)]
+    num_shots: Option<usize>,
     /// How an example becomes a line, and the prompt the last one
     #[arg(long, default_value = "{input}: {output}")]
     format: String,
@@ -85,10 +85,11 @@ impl Arguments {
     fn style(&self, control: &Control) -> Result<Style, Halt> {
         let format = LineFormat::parse(&self.format)?;
         let shots = match &self.shots {
-            Some(path) if self.num_shots > 0 => read_shots(path, &format, control)?.shots,
-            _ => Vec::new(),
+            Some(path) => read_shots(path, &format, control)?.shots,
+            None => Vec::new(),
         };
-        Ok(Style { chat: self.chat, format, shots, num_shots: self.num_shots })
+        let num_shots = self.num_shots.unwrap_or(shots.len());
+        Ok(Style { chat: self.chat, format, shots, num_shots })
     }
 }
 

@@ -34,7 +34,8 @@ First steps:
   tunesmith train --recipe my.toml --set data.path=my.csv --out my-run
   tunesmith compare --model smollm2-135m-instruct --adapter my-run/adapter --prompts prompts.txt
 
-Exit codes: 0 done, 1 failed or stopped, 2 wrong usage. What a command can be told: tunesmith COMMAND --help";
+Exit codes: 0 done, 1 failed or stopped, 2 wrong usage.
+More on each command: tunesmith COMMAND --help";
 
 /// Fine-tune a language model on your own workstation. Without a subcommand, the window opens.
 #[derive(Parser)]

@@ -591,6 +591,9 @@ fn an_answer_is_the_same_for_the_same_seed() {
         assert!(value[key].is_number(), "{key}: {value}");
     }
     assert_eq!(stage.json(&args).1["token_ids"], value["token_ids"]);
+    // A file of examples without a number shows all of them: before, none, in silence.
+    let all = ["generate", "--model", &model, "--prompt", "lime", "--shots", &shots, "--max-tokens", "1"];
+    assert!(stage.json(&all).1["prompt"].as_str().unwrap().contains("lemon: sour\nplum: sweet\nlime:"));
     let (code, value) = stage.json(&["generate", "--model", &model, "--prompt", "x", "--temperature=-1"]);
     assert_eq!(code, 1);
     assert!(value["failure"]["hint"].as_str().unwrap().contains("--temperature"), "{value}");

@@ -117,7 +117,7 @@ fn presets(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
     let title = now.map_or("From a run or a file", |p| p.title);
     ui.horizontal(|ui| {
         ui.label("Preset");
-        let width = ui.available_width() - space::S - 64.0;
+        let width = ui.available_width() - space::S - 72.0;
         let combo = ComboBox::from_id_salt("preset").width(width).height(420.0).selected_text(title).show_ui(
             ui,
             |ui| {
