@@ -227,6 +227,7 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::DownloadModel { name } => (format!("Downloading {name}"), Place::Model, false),
         Command::Import { path, .. } => (format!("Importing {}", name(path)), Place::Data, false),
         Command::Prepare { .. } => ("Preparing the data".into(), Place::Data, false),
+        Command::ReadRecipe { path } => (format!("Reading {}", name(path)), Place::Train, true),
         Command::ListRuns { .. } => ("Looking for runs".into(), Place::Runs, true),
         Command::ReadRun { folder } => (format!("Reading {}", name(folder)), Place::Runs, true),
         Command::DeleteRun { folder } => (format!("Deleting {}", name(folder)), Place::Runs, false),

@@ -446,10 +446,11 @@ pub fn pick_data() -> Effect {
     })
 }
 
-/// What a dropped path is, by its name: a model, or else data.
+/// What a dropped path is, by its name: a model, a recipe, or else data.
 fn opened(path: PathBuf) -> UiAction {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {
+        "toml" => UiAction::Train(train::Action::OpenRecipe(path)),
         "gguf" => UiAction::Model(model::Action::Choose(path.display().to_string())),
         "safetensors" => {
             let folder = path.parent().map_or_else(|| path.clone(), PathBuf::from);

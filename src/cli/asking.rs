@@ -12,11 +12,11 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Model {
-    /// Catalogue name, Hugging Face folder or .gguf file
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     pub model: String,
-    /// Folder of a LoRA adapter, made here or by PEFT
-    #[arg(long)]
+    /// Folder of a LoRA adapter: the folder "adapter" of a run, or one made by PEFT
+    #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]

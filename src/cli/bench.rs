@@ -1,6 +1,8 @@
 //! `tunesmith bench train|generate`
 
+use super::Device;
 use super::asking::{self, Model};
+use super::number::{at_least_one, at_least_two, times};
 use super::out;
 use super::show::Show;
 use super::table::table;
@@ -20,9 +22,9 @@ use std::path::Path;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Updates on random tokens, every position supervised
+    /// Time training: updates on random tokens
     Train(Train),
-    /// Reading a prompt, and answering it
+    /// Time answering: reading a prompt, then writing
     Generate(Generate),
 }
 
@@ -34,13 +36,17 @@ enum MethodName {
 
 #[derive(Args)]
 pub struct Train {
-    #[command(flatten)]
-    model: Model,
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
+    #[arg(long)]
+    model: String,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
     /// How the model is tuned
     #[arg(long, value_enum, default_value_t)]
     method: MethodName,
     /// Rank of the adapter
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
@@ -49,7 +55,7 @@ pub struct Train {
     #[arg(long, default_value_t = 256, value_parser = at_least_two)]
     seq: usize,
     /// Updates that count, after two to warm up
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = times)]
     updates: u64,
     /// Say where the time of an update goes, by operation
     #[arg(long)]
@@ -74,22 +80,6 @@ pub struct Generate {
     json: bool,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    at_least(text, 1)
-}
-
-fn at_least_two(text: &str) -> Result<usize, String> {
-    at_least(text, 2)
-}
-
-fn at_least(text: &str, min: usize) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(n) if (min..=1 << 24).contains(&n) => Ok(n),
-        Ok(n) => Err(format!("{n} is not between {min} and {}", 1 << 24)),
-        Err(e) => Err(e.to_string()),
-    }
-}
-
 impl Action {
     pub fn is_json(&self) -> bool {
         match self {
@@ -109,18 +99,18 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
 fn recipe(a: &Train) -> Recipe {
     let MethodName::Lora = a.method;
     let mut recipe = Recipe::default();
-    recipe.model.source.clone_from(&a.model.model);
+    recipe.model.source.clone_from(&a.model);
     recipe.method = Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() });
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);
-    recipe.run.device = a.model.device.into();
+    recipe.run.device = a.device.into();
     recipe
 }
 
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a);
-    let files = model::open(&a.model.model)?;
+    let files = model::open(&a.model)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {
         model: Some(data::model_facts(&files)),
@@ -135,7 +125,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     };
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
-    let loaded = asking::load(&a.model, control, &mut show)?;
+    let model = Model { model: a.model.clone(), adapter: None, device: a.device };
+    let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
     let options = BenchOptions { batch: a.batch, seq: a.seq, updates: a.updates, profile: a.profile };
     let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;

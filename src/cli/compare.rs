@@ -1,10 +1,10 @@
 //! `tunesmith compare`
 
 use super::asking::{self, Model};
-use super::out;
 use super::show::Show;
 use super::table::table;
-use crate::base::{Control, Failure};
+use super::{number, out};
+use crate::base::Control;
 use crate::data::shots::read_questions;
 use crate::engine::Halt;
 use crate::engine::jobs::measure::{Style, answer_all, greedy};
@@ -13,16 +13,17 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Args)]
+#[command(mut_arg("adapter", |adapter| adapter.required(true)))]
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
     /// Prompts: a line each in a text file, or rows of a data file, there with the right answers
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
     /// Longest answer, in tokens
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = number::at_least_one)]
     max_tokens: usize,
-    /// Leave the model's chat template out
+    /// Send the prompts as they are, without the model's chat template
     #[arg(long)]
     plain: bool,
     /// Print one JSON object
@@ -31,14 +32,6 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
-    if a.model.adapter.is_none() {
-        return Err(Failure::new(
-            "There is nothing to compare with",
-            "no adapter was named",
-            "Add --adapter and the folder of an adapter.",
-        )
-        .into());
-    }
     let questions = read_questions(&a.prompts, control)?;
     let mut show = Show::new();
     let loaded = asking::load(&a.model, control, &mut show)?;

@@ -1,8 +1,8 @@
 //! `tunesmith data inspect|preview`
 
-use super::out;
 use super::show::Show;
 use super::table::{one_line, table};
+use super::{number, out};
 use crate::base::{Control, Failure, human};
 use crate::data::import::{How, ImportOptions, Imported};
 use crate::data::mask::TrainOn;
@@ -21,15 +21,15 @@ const NUM_LEDGER_LINES: usize = 20;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Format, encoding, columns with their roles, and the row ledger
+    /// How the file is understood: format, encoding, what each column is for, and which rows are left out
     Inspect(Inspect),
-    /// One row as the model sees it, with what it is trained on
+    /// One row as the model sees it, with the part that is trained on marked
     Preview(Preview),
 }
 
 #[derive(Args)]
 pub struct Reading {
-    /// CSV, TSV, JSON, JSONL, Parquet, XLSX or text
+    /// The data file: CSV, TSV, JSON, JSONL, Parquet, XLSX or text
     file: PathBuf,
     /// Text encoding, for example windows-1254; recognised when not given
     #[arg(long)]
@@ -55,19 +55,19 @@ pub struct Inspect {
 pub struct Preview {
     #[command(flatten)]
     reading: Reading,
-    /// Catalogue name, Hugging Face folder or .gguf file
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     model: String,
     /// Which of the kept rows, from 1
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = number::times)]
     row: u64,
     /// Longest example, in tokens
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = number::at_least_one)]
     max_tokens: usize,
     /// Train on everything instead of on the answers only
     #[arg(long)]
     everything: bool,
-    /// Leave the model's chat template out
+    /// Show the text without the model's chat template
     #[arg(long)]
     plain: bool,
     /// Print one JSON object

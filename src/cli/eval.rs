@@ -1,8 +1,8 @@
 //! `tunesmith eval`
 
 use super::asking::{self, Model};
-use super::out;
 use super::show::Show;
+use super::{number, out};
 use crate::base::{Control, Failure};
 use crate::data::import::ImportOptions;
 use crate::data::prepare::{Dataset, PrepareOptions, prepare};
@@ -20,25 +20,26 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
-    /// The rows to measure on
-    #[arg(long)]
+    /// Data file with the rows to measure on
+    #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Which rows
+    /// Which rows: all, or one part of the split; with --adapter, of the split of its run
     #[arg(long, value_enum, default_value_t)]
     part: Part,
     /// Examples shown before each question, drawn from the training part; these rows are not measured
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = number::count)]
     num_shots: usize,
     /// Longest answer, in tokens
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = number::at_least_one)]
     max_tokens: usize,
-    /// At most so many rows
-    #[arg(long)]
+    /// At most so many rows; all of them when not given
+    #[arg(long, value_name = "ROWS", value_parser = number::at_least_one)]
     limit: Option<usize>,
-    /// Leave the model's chat template out
+    /// Send the questions as they are, without the model's chat template
     #[arg(long)]
     plain: bool,
-    #[arg(long, default_value_t = 17)]
+    /// Decides the split, where no run does, and which examples are shown
+    #[arg(long, default_value_t = 17, value_parser = number::seed)]
     seed: u64,
     /// Print one JSON object
     #[arg(long)]

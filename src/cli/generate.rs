@@ -1,8 +1,8 @@
 //! `tunesmith generate`
 
 use super::asking::{self, Model};
-use super::out;
 use super::show::Show;
+use super::{number, out};
 use crate::base::{Control, Failure};
 use crate::data::shots::{LineFormat, read_shots};
 use crate::engine::Halt;
@@ -18,42 +18,43 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
-    /// What to answer
+    /// The text to answer
     #[arg(long)]
     prompt: String,
     /// File of examples to show before the prompt: question and answer in each row
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     shots: Option<PathBuf>,
-    /// How many of the examples to show
-    #[arg(long, default_value_t = 0, requires = "shots")]
-    num_shots: usize,
-    /// How an example becomes a line
+    /// How many of the examples to show; all of them when not given
+    #[arg(long, value_name = "COUNT", requires = "shots", value_parser = number::count)]
+    num_shots: Option<usize>,
+    /// How an example becomes a line, and the prompt the last one
     #[arg(long, default_value = "{input}: {output}")]
     format: String,
     /// Longest answer, in tokens
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 128, value_parser = number::at_least_one)]
     max_tokens: usize,
-    /// 0 takes the likeliest token each time; higher is more varied
-    #[arg(long, default_value_t = 0.0)]
+    /// 0 takes the likeliest token each time; 1 draws by likelihood; higher is more varied
+    #[arg(long, default_value_t = 0.0, value_parser = number::decimal)]
     temperature: f32,
-    /// Only the likeliest tokens, so many; 0 means all
-    #[arg(long, default_value_t = 0)]
+    /// Draw from so many likeliest tokens only; 0 means all
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = number::count)]
     top_k: usize,
-    /// Only the likeliest tokens whose chances add up to this
-    #[arg(long, default_value_t = 1.0)]
+    /// Draw from the likeliest tokens whose chances add up to this; 1 means all
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = number::decimal)]
     top_p: f32,
-    /// Only tokens at least so many times as likely as the likeliest
-    #[arg(long, default_value_t = 0.0)]
+    /// Draw from tokens whose chance is at least this share of the likeliest one's; 0 means all
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = number::decimal)]
     min_p: f32,
-    /// Above 1, words used before become less likely
-    #[arg(long, default_value_t = 1.0)]
+    /// Above 1, words used before become less likely; 1 changes nothing
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = number::decimal)]
     repetition_penalty: f32,
-    #[arg(long, default_value_t = 42)]
+    /// The same seed draws the same answer; of no effect at temperature 0
+    #[arg(long, default_value_t = 42, value_parser = number::seed)]
     seed: u64,
     /// The answer ends before this text; may be given several times
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Put the prompt as a chat message, with the model's template
+    /// Send the prompt as a chat message, with the model's chat template; instruct models expect it
     #[arg(long)]
     chat: bool,
     /// Print one JSON object
@@ -84,10 +85,11 @@ impl Arguments {
     fn style(&self, control: &Control) -> Result<Style, Halt> {
         let format = LineFormat::parse(&self.format)?;
         let shots = match &self.shots {
-            Some(path) if self.num_shots > 0 => read_shots(path, &format, control)?.shots,
-            _ => Vec::new(),
+            Some(path) => read_shots(path, &format, control)?.shots,
+            None => Vec::new(),
         };
-        Ok(Style { chat: self.chat, format, shots, num_shots: self.num_shots })
+        let num_shots = self.num_shots.unwrap_or(shots.len());
+        Ok(Style { chat: self.chat, format, shots, num_shots })
     }
 }
 

@@ -11,6 +11,7 @@ mod eval;
 mod generate;
 mod interrupt;
 mod model;
+mod number;
 mod out;
 mod quickstart;
 mod recipe;
@@ -21,12 +22,24 @@ mod train;
 use crate::base::{DeviceChoice, Failure};
 use crate::engine::Halt;
 use crate::engine::lane::on_compute_stack;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
+
+const FIRST_STEPS: &str = "\
+First steps:
+  tunesmith quickstart                         see it work on a bundled example
+  tunesmith data inspect my.csv                is my file understood?
+  tunesmith recipe show balanced > my.toml     a recipe to start from
+  tunesmith train --recipe my.toml --set data.path=my.csv --out my-run
+  tunesmith compare --model smollm2-135m-instruct --adapter my-run/adapter --prompts prompts.txt
+
+Exit codes: 0 done, 1 failed or stopped, 2 wrong usage.
+More on each command: tunesmith COMMAND --help";
 
 /// Fine-tune a language model on your own workstation. Without a subcommand, the window opens.
 #[derive(Parser)]
-#[command(name = "tunesmith", version, max_term_width = 100)]
+#[command(name = "tunesmith", version, max_term_width = 100, after_help = FIRST_STEPS)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -34,24 +47,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// The whole job on a bundled data set: starter model, LoRA, base against tuned, a table
+    /// See it work: get the starter model, train it on a bundled example, compare before and after
     Quickstart(quickstart::Arguments),
-    /// Get, list and look into models
+    /// Download, list and look into models
     #[command(subcommand)]
     Model(model::Action),
     /// Look into a data file before it is trained on
     #[command(subcommand)]
     Data(data::Action),
-    /// Train as a recipe says
+    /// Train a model on a data file, as a recipe says; or go on with a run that was stopped
     Train(train::Arguments),
-    /// Check a recipe without training
+    /// List and show the recipes that come along; check one without training
     #[command(subcommand)]
     Recipe(recipe::Action),
-    /// Answer a prompt, with or without an adapter
+    /// Answer a prompt, with the base model or with what was trained (an adapter)
     Generate(generate::Arguments),
-    /// Measure loss, perplexity and exact match on a data file
+    /// Measure a model on a data file: loss, perplexity, exact match
     Eval(eval::Arguments),
-    /// Answer prompts with the base and with an adapter, side by side
+    /// Answer prompts with the base model and with an adapter, side by side
     Compare(compare::Arguments),
     /// Measure how fast this machine is
     #[command(subcommand)]
@@ -64,8 +77,11 @@ enum Device {
     /// The best one there is
     #[default]
     Auto,
+    /// The processor
     Cpu,
+    /// An NVIDIA GPU; needs a build with CUDA
     Cuda,
+    /// An Apple GPU; needs a build with Metal
     Metal,
 }
 
@@ -82,7 +98,25 @@ impl From<Device> for DeviceChoice {
 
 /// Reads the arguments; `None` asks for the window. Wrong usage ends the process with exit code 2.
 pub fn parse() -> Option<Command> {
-    Arguments::parse().command
+    let mut usage = taking_negative_numbers(Arguments::command());
+    let matches = usage.get_matches_mut();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.format(&mut usage).exit());
+    if let Some((name, why)) = arguments.command.as_ref().and_then(Command::contradiction) {
+        usage.build();
+        let of_command =
+            usage.find_subcommand_mut(name).map(|command| command.error(ErrorKind::ArgumentConflict, why));
+        of_command.unwrap_or_else(|| clap::Error::new(ErrorKind::ArgumentConflict)).exit();
+    }
+    arguments.command
+}
+
+/// So that `--temperature -1` is a temperature that can be refused in words, and not an unknown option "-1".
+fn taking_negative_numbers(usage: clap::Command) -> clap::Command {
+    let each = |argument: clap::Arg| {
+        let takes_value = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_value)
+    };
+    usage.mut_args(each).mut_subcommands(taking_negative_numbers)
 }
 
 /// Carries out a subcommand, with its results on standard output.
@@ -125,6 +159,14 @@ impl Command {
             Self::Eval(a) => eval::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
+        }
+    }
+
+    /// Arguments that do not go together, where it needs more words than clap has.
+    fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Train(a) => a.contradiction().map(|why| ("train", why)),
+            _ => None,
         }
     }
 

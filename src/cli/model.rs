@@ -13,17 +13,17 @@ use serde_json::json;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Download a model of the catalogue; what was downloaded before is checked and kept
+    /// Download a model; what was downloaded before is checked and kept
     Get(Get),
-    /// The models known by name, and where they are
+    /// The models known by name, with their size and where they are
     List(List),
-    /// What a model is, read from its headers
+    /// What a model is: family, size, context, files
     Inspect(Inspect),
 }
 
 #[derive(Args)]
 pub struct Get {
-    /// Name in the catalogue, for example smollm2-135m-instruct
+    /// Name from `tunesmith model list`, for example smollm2-135m-instruct, or a hub id (org/name)
     name: String,
     /// Print one JSON object
     #[arg(long)]
@@ -39,7 +39,7 @@ pub struct List {
 
 #[derive(Args)]
 pub struct Inspect {
-    /// Catalogue name, Hugging Face folder or .gguf file
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     model: String,
     /// Print one JSON object
     #[arg(long)]

@@ -1,9 +1,9 @@
 //! `tunesmith quickstart`: the whole job on a bundled data set.
 
 use super::Device;
-use super::out;
 use super::show::Show;
 use super::table::table;
+use super::{number, out};
 use crate::base::{Control, Failure, human, storage};
 use crate::data::prepare::Dataset;
 use crate::data::shots::{LineFormat, draw};
@@ -36,13 +36,13 @@ const NUM_ANSWERS: usize = 8;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Project folder for data, run and adapter
+    /// Project folder for data, run and adapter; made if it is not there
     #[arg(long, default_value = "tunesmith-quickstart")]
     dir: PathBuf,
-    /// Number of updates; the preset's own length when not given
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Number of training steps (updates); as many as the preset says when not given
+    #[arg(long, value_name = "COUNT", value_parser = number::times)]
     updates: Option<u64>,
-    /// Another model than the starter model
+    /// Another model than the starter model: name from `tunesmith model list`, model folder or .gguf file
     #[arg(long)]
     model: Option<String>,
     /// Where to compute
@@ -96,18 +96,34 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     Ok(())
 }
 
+fn data_file(project: &Project) -> PathBuf {
+    project.folder().join("datasets").join(SAMPLE_NAME)
+}
+
+/// Whether the data file holds something else than the bundled example: a user's own rows are theirs.
+fn is_changed(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|content| content != SAMPLE.as_bytes())
+}
+
 /// The preset, for the sample written into the project.
 fn recipe(a: &Arguments, project: &Project) -> Result<Recipe, Halt> {
     let preset = preset::find(PRESET).ok_or_else(|| {
         Failure::new("The quickstart preset is missing", "this build was put together wrongly", "")
     })?;
     let mut recipe = preset.recipe;
-    let path = project.folder().join("datasets").join(SAMPLE_NAME);
+    let path = data_file(project);
     let unwritable = |e: std::io::Error| {
         let detail = format!("{e} ({})", path.display());
         Failure::new("Cannot write the sample data", detail, "Choose another folder with --dir.")
     };
-    storage::write_atomic_bytes(&path, SAMPLE.as_bytes()).map_err(unwritable)?;
+    if !path.exists() {
+        storage::write_atomic_bytes(&path, SAMPLE.as_bytes()).map_err(unwritable)?;
+    } else if is_changed(&path) {
+        out::note(format!(
+            "Using {} as it is: it was changed since it was put there.\nDelete it to train on the bundled example again.",
+            path.display()
+        ));
+    }
     recipe.data.path = Some(std::path::absolute(&path).map_err(unwritable)?);
     recipe.run.device = a.device.into();
     if let Some(model) = &a.model {

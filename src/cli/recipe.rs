@@ -1,20 +1,38 @@
-//! `tunesmith recipe check`
+//! `tunesmith recipe list|show|check`
 
 use super::out;
 use super::show::Show;
-use crate::base::Control;
+use super::table::table;
+use crate::base::{Control, Failure};
 use crate::engine::Halt;
 use crate::engine::jobs::{data, model, train};
 use crate::recipe::plan::Facts;
-use crate::recipe::{Problem, Recipe, Severity, load};
+use crate::recipe::{Problem, Recipe, Severity, load, preset};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum Action {
+    /// The recipes that come along (presets), and what each is for
+    List(List),
+    /// Print a preset as a file to change: tunesmith recipe show balanced > my.toml
+    Show(Print),
     /// Every problem of a recipe, with a fix where there is one
     Check(Check),
+}
+
+#[derive(Args)]
+pub struct List {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Print {
+    /// Name from `tunesmith recipe list`
+    name: String,
 }
 
 #[derive(Args)]
@@ -30,6 +48,8 @@ impl Action {
     pub fn is_json(&self) -> bool {
         match self {
             Self::Check(a) => a.json,
+            Self::List(a) => a.json,
+            Self::Show(_) => false,
         }
     }
 }
@@ -37,7 +57,39 @@ impl Action {
 pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     match action {
         Action::Check(a) => check(&a, control),
+        Action::List(a) => {
+            list(&a);
+            Ok(())
+        }
+        Action::Show(a) => show(&a),
     }
+}
+
+fn list(a: &List) {
+    let presets = preset::all();
+    if a.json {
+        let told = |p: &preset::Preset| json!({ "name": p.name, "about": p.recipe.about });
+        out::json(&json!({ "presets": presets.iter().map(told).collect::<Vec<_>>() }));
+        return;
+    }
+    let rows: Vec<Vec<String>> =
+        presets.into_iter().map(|p| vec![p.name.to_string(), p.recipe.about]).collect();
+    out::line(table(&["name", "what it is for"], &rows));
+}
+
+fn show(a: &Print) -> Result<(), Halt> {
+    let Some(text) = preset::text(&a.name) else {
+        let names: Vec<&str> = preset::all().iter().map(|p| p.name).collect();
+        let detail = format!("no preset is called \"{}\"", a.name);
+        return Err(Failure::new(
+            "The preset was not found",
+            detail,
+            format!("There are: {}.", names.join(", ")),
+        )
+        .into());
+    };
+    out::piece(text);
+    Ok(())
 }
 
 fn check(a: &Check, control: &Control) -> Result<(), Halt> {

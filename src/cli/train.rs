@@ -14,16 +14,17 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The recipe, a TOML file; not needed with --resume
-    #[arg(long, required_unless_present = "resume")]
+    /// The recipe, a TOML file (`tunesmith recipe show balanced` prints one); not needed with --resume
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     recipe: Option<PathBuf>,
-    /// Changes one setting, for example optimizer.learning_rate=3e-4; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment, conflicts_with = "resume")]
+    /// Changes one setting of the recipe, for example data.path=my.csv or optimizer.learning_rate=3e-4; may be
+    /// given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<String>,
-    /// The run folder: it gets the frozen recipe, metrics.jsonl, checkpoints and the adapter
-    #[arg(long)]
+    /// Folder of the run, new or empty: it gets the frozen recipe, metrics.jsonl, checkpoints and the adapter
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Go on with the run in --out from its last checkpoint
+    /// Go on with the run in --out from its last checkpoint, by the recipe it was begun with
     #[arg(long)]
     resume: bool,
     /// Print one JSON object for each event
@@ -32,9 +33,23 @@ pub struct Arguments {
 }
 
 fn assignment(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_string()),
-        _ => Err("it must have the form key=value".into()),
+    let Some((key, _)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+        return Err("it must have the form key=value".into());
+    };
+    match load::misnamed(key.trim()) {
+        None => Ok(text.to_string()),
+        Some(problem) => Err(problem.text),
+    }
+}
+
+impl Arguments {
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let is_told = self.recipe.is_some() || !self.set.is_empty();
+        (self.resume && is_told).then_some(
+            "a resumed run keeps the recipe it was begun with (recipe.toml in its folder), so --recipe and --set \
+             would change nothing.\nLeave them out to go on with the run, or leave out --resume and name a new \
+             folder with --out",
+        )
     }
 }
 
@@ -51,6 +66,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut base = BaseModel::default();
     let result = match (&a.recipe, a.resume) {
         (Some(recipe), false) => {
+            RunFolder::check_free(&a.out)?;
             let recipe = read(recipe, &a.set)?;
             let ready = train::ready(&recipe, &a.out, control, &mut sink)?;
             let folder = RunFolder::create(&a.out, &recipe)?;

@@ -9,6 +9,8 @@ pub enum DataError {
     Unreadable { path: PathBuf, why: String },
     #[error("{why} ({})", path.display())]
     Malformed { path: PathBuf, why: String },
+    #[error("{why}")]
+    Option { why: String },
     #[error("the file has no rows ({})", path.display())]
     Empty { path: PathBuf },
     #[error("no column can be trained on: {why}")]
@@ -26,7 +28,7 @@ pub enum DataError {
 impl Explain for DataError {
     fn title(&self) -> String {
         match self {
-            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Empty { .. } => {
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Option { .. } | Self::Empty { .. } => {
                 "Cannot read the data file".into()
             }
             Self::Schema { .. } => "The data cannot be used as it is".into(),
@@ -43,6 +45,7 @@ impl Explain for DataError {
             Self::Malformed { .. } => {
                 "Open the file in the program it came from and save it again, for example as CSV.".into()
             }
+            Self::Option { .. } => "Leave it out: it is recognised from the file.".into(),
             Self::Empty { .. } => "Choose a file with at least two rows.".into(),
             Self::Schema { .. } => "Say what each column is for in its header.".into(),
             Self::Template { .. } => "Check the template's placeholders and braces.".into(),

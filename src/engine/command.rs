@@ -74,6 +74,10 @@ pub enum Command {
         model: String,
         options: PrepareOptions,
     },
+    /// Reads a recipe file of the user's.
+    ReadRecipe {
+        path: PathBuf,
+    },
     ListRuns {
         project: PathBuf,
     },

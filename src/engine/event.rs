@@ -13,6 +13,7 @@ use crate::project::RunEvent;
 use crate::project::folder::ProjectView;
 use crate::project::prompt_set::PromptSet;
 use crate::project::runs::RunSummary;
+use crate::recipe::Recipe;
 use crate::recipe::plan::Facts;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +53,11 @@ pub enum EventKind {
     },
     Imported(Arc<Imported>),
     Prepared(Arc<Dataset>),
+    /// A recipe file that was read.
+    Recipe {
+        path: PathBuf,
+        recipe: Box<Recipe>,
+    },
     Runs(Vec<RunSummary>),
     /// Something a run reported; `folder` says which run. Also sent for each line of `ReadRun`.
     Run {

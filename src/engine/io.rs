@@ -8,6 +8,7 @@ use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::hub;
 use crate::project::{Project, RunFolder, prompt_set, runs, samples};
+use crate::recipe::load;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +41,11 @@ impl Carrier for Io {
                 let files = model::open(&model)?;
                 let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
                 sink(EventKind::Prepared(Arc::new(dataset)));
+            }
+            Command::ReadRecipe { path } => {
+                let recipe = load::from_file(&path)
+                    .map_err(|problems| train::refusal("The recipe cannot be used", &problems))?;
+                sink(EventKind::Recipe { path, recipe: Box::new(recipe) });
             }
             Command::ListRuns { project } => sink(EventKind::Runs(runs::list(&project.join("runs"))?)),
             Command::ReadRun { folder } => {

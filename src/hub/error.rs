@@ -10,6 +10,8 @@ pub enum HubError {
     Unknown { name: String, nearest: Option<String> },
     #[error("there is nothing at {}", path.display())]
     NoSuchPath { path: PathBuf },
+    #[error("you have no permission to look at {}", path.display())]
+    NoPermission { path: PathBuf },
     #[error("the model \"{name}\" is not on this machine yet")]
     NotDownloaded { name: String },
     #[error("downloads are switched off by {switch}")]
@@ -20,8 +22,8 @@ pub enum HubError {
     Stalled { endpoint: String, secs: u64 },
     #[error("{endpoint} has no {what}")]
     NotFound { endpoint: String, what: String },
-    #[error("{endpoint} does not give {name} to everybody")]
-    Denied { endpoint: String, name: String },
+    #[error("{endpoint} refused {name}: it may be gated or private, or there is no such model")]
+    Denied { endpoint: String, name: String, has_token: bool },
     #[error("{endpoint} answered with {why}")]
     Answer { endpoint: String, why: String },
     #[error("{name} has no weights in the safetensors format")]
@@ -51,6 +53,14 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// Why a path that a person named cannot be looked at.
+    pub fn of_path(path: &Path, e: &std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::PermissionDenied => Self::NoPermission { path: path.into() },
+            _ => Self::NoSuchPath { path: path.into() },
+        }
+    }
+
     /// A failure to read or write at `path`; a full disk is told apart.
     pub(super) fn storage(path: &Path, e: &std::io::Error) -> Self {
         if e.kind() == std::io::ErrorKind::StorageFull {
@@ -81,6 +91,7 @@ impl Explain for HubError {
             Self::Unknown { .. } | Self::NoSuchPath { .. } | Self::NotDownloaded { .. } => {
                 "The model was not found".into()
             }
+            Self::NoPermission { .. } => "The model cannot be read".into(),
             Self::Model(error) => error.title(),
             Self::Stopped => "Stopped".into(),
             _ => "The model cannot be downloaded".into(),
@@ -96,6 +107,10 @@ impl Explain for HubError {
                 "Give a name from `tunesmith model list`, a hub id such as org/name, a folder or a .gguf file.".into()
             }
             Self::NoSuchPath { .. } => "Check the path. A model is a folder with a config.json, or a .gguf file.".into(),
+            Self::NoPermission { .. } => {
+                "Ask whoever owns it for the permission to read it and the folders above it (chmod, chown), or copy it to a folder of yours."
+                    .into()
+            }
             Self::NotDownloaded { name } => format!("Download it with `tunesmith model get {name}`."),
             Self::Offline { switch } => format!("Remove {switch} from the environment and try again."),
             Self::Unreachable { .. } | Self::Stalled { .. } => {
@@ -104,8 +119,15 @@ impl Explain for HubError {
                     .into()
             }
             Self::NotFound { .. } => "Check the spelling of the name, capitals included.".into(),
-            Self::Denied { .. } => {
-                "Accept the model's terms on its page on the hub, then set HF_TOKEN to an access token of yours.".into()
+            Self::Denied { has_token: false, .. } => {
+                "Check the spelling of the name. If the model is gated, accept its terms on its page on the hub, then set \
+                 HF_TOKEN to an access token of yours."
+                    .into()
+            }
+            Self::Denied { has_token: true, .. } => {
+                "Check the spelling of the name, and that the access token (HF_TOKEN) is valid and may read the model. If \
+                 the model is gated, accept its terms on its page on the hub."
+                    .into()
             }
             Self::Answer { .. } => "Try again later. What has arrived is kept.".into(),
             Self::NoWeights { .. } => "Choose a version of the model in the safetensors format.".into(),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// Finds a model by its catalogue name, folder, .gguf file, name in the models folder, or hub id. Downloads nothing.
 ///
 /// # Errors
-/// [`HubError::NotDownloaded`] for a model that is known and not here, [`HubError::NoSuchPath`] for a path,
+/// [`HubError::NotDownloaded`] for a model that is known and not here, [`HubError::NoSuchPath`] for a path and
+/// [`HubError::NoPermission`] for one that may not be looked at,
 /// [`HubError::Unknown`] with the nearest name for everything else.
 pub fn resolve(source: &str) -> Result<PathBuf, HubError> {
     resolve_in(source, &Options::from_env())
@@ -23,8 +24,12 @@ pub fn resolve_in(source: &str, options: &Options) -> Result<PathBuf, HubError> 
         return known.path(options).ok_or_else(|| HubError::NotDownloaded { name: known.name.into() });
     }
     let path = expanded(source);
-    if !source.is_empty() && path.exists() {
-        return Ok(path);
+    match std::fs::metadata(&path) {
+        Ok(_) => return Ok(path),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(HubError::of_path(&path, &e));
+        }
+        Err(_) => {}
     }
     if stays_inside(source) {
         let own = options.models_folder.join(source);

@@ -67,7 +67,9 @@ impl<'a> Transfer<'a> {
     fn refusal(&self, status: StatusCode, what: &str) -> HubError {
         let endpoint = self.options.endpoint.clone();
         match status.as_u16() {
-            401 | 403 => HubError::Denied { endpoint, name: what.into() },
+            401 | 403 => {
+                HubError::Denied { endpoint, name: what.into(), has_token: self.options.token.is_some() }
+            }
             404 | 410 => HubError::NotFound { endpoint, what: what.into() },
             code => HubError::Answer { endpoint, why: format!("status {code} for {what}") },
         }

@@ -1,12 +1,14 @@
 //! Why a model cannot be loaded. Every variant names the file, and the tensor where there is one.
 
 use crate::base::Explain;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("{why} ({})", path.display())]
     Unreadable { path: PathBuf, why: String },
+    #[error("you have no permission to read it ({})", path.display())]
+    NoPermission { path: PathBuf },
     #[error("{what} is missing ({})", path.display())]
     Missing { path: PathBuf, what: String },
     #[error("the file is damaged: {why} ({})", path.display())]
@@ -35,6 +37,16 @@ pub enum ModelError {
     Stopped,
 }
 
+impl ModelError {
+    /// Why a file cannot be read; a lack of permission is told apart.
+    pub fn of_file(path: &Path, e: &std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::PermissionDenied => Self::NoPermission { path: path.into() },
+            _ => Self::Unreadable { path: path.into(), why: e.to_string() },
+        }
+    }
+}
+
 impl Explain for ModelError {
     fn title(&self) -> String {
         match self {
@@ -52,6 +64,10 @@ impl Explain for ModelError {
         match self {
             Self::Unreadable { .. } | Self::Missing { .. } => {
                 "Choose the folder that holds config.json, the .safetensors files and tokenizer.json, or a .gguf file."
+                    .into()
+            }
+            Self::NoPermission { .. } => {
+                "Ask whoever owns it for the permission to read the folder and the files in it (chmod, chown), or copy them to a folder of yours."
                     .into()
             }
             Self::Corrupt { .. } | Self::Tensor { .. } => "Download the file again.".into(),

@@ -44,8 +44,7 @@ impl ModelFiles {
     /// # Errors
     /// [`ModelError`], naming the file and the tensor, before anything is allocated by what the files claim.
     pub fn open(source: &str, path: &Path) -> Result<Self, ModelError> {
-        let meta = std::fs::metadata(path)
-            .map_err(|e| ModelError::Unreadable { path: path.into(), why: e.to_string() })?;
+        let meta = std::fs::metadata(path).map_err(|e| ModelError::of_file(path, &e))?;
         if meta.is_dir() {
             return match only_gguf(path) {
                 Some(file) => open_gguf(source, &file),
@@ -55,7 +54,7 @@ impl ModelFiles {
         let mut magic = [0; 4];
         let num_read = File::open(path)
             .and_then(|mut file| file.read(&mut magic))
-            .map_err(|e| ModelError::Unreadable { path: path.into(), why: e.to_string() })?;
+            .map_err(|e| ModelError::of_file(path, &e))?;
         if &magic[..num_read] == b"GGUF" || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
             return open_gguf(source, path);
         }
@@ -142,7 +141,7 @@ fn only_gguf(folder: &Path) -> Option<PathBuf> {
 
 fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
     let path = folder.join("config.json");
-    if !path.exists() {
+    if !path.try_exists().map_err(|e| ModelError::of_file(folder, &e))? {
         let what = if folder.join("adapter_config.json").exists() {
             "config.json (this folder holds an adapter; choose the model it was made for)"
         } else {
@@ -150,8 +149,7 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
         };
         return Err(ModelError::Missing { path: folder.into(), what: what.into() });
     }
-    let text = read_text_bounded(&path, MAX_SETTINGS_BYTES)
-        .map_err(|e| ModelError::Unreadable { path: path.clone(), why: e.to_string() })?;
+    let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(|e| ModelError::of_file(&path, &e))?;
     let config = DecoderConfig::from_json(&path, &text)?;
     let weights = Weights::open(folder)?;
     weights.check(&config)?;
@@ -297,7 +295,7 @@ fn read_json(path: &Path) -> Result<Value, ModelError> {
     let text = match read_text_bounded(path, MAX_SETTINGS_BYTES) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Value::Null),
-        Err(e) => return Err(ModelError::Unreadable { path: path.into(), why: e.to_string() }),
+        Err(e) => return Err(ModelError::of_file(path, &e)),
     };
     serde_json::from_str(&text)
         .map_err(|e| ModelError::Corrupt { path: path.into(), why: format!("not valid JSON: {e}") })
@@ -309,7 +307,7 @@ fn chat_template(folder: &Path, settings: &Value) -> Result<Option<String>, Mode
     match read_text_bounded(&path, MAX_SETTINGS_BYTES) {
         Ok(text) => return Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(ModelError::Unreadable { path, why: e.to_string() }),
+        Err(e) => return Err(ModelError::of_file(&path, &e)),
     }
     let apart = read_json(&folder.join("chat_template.json"))?;
     Ok(template(&apart["chat_template"]).or_else(|| template(&settings["chat_template"])))

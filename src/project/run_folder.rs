@@ -45,13 +45,24 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Whether a new run may be made in `path`: it must not exist or be empty.
+    pub fn check_free(path: &Path) -> Result<(), ProjectError> {
+        match fs::read_dir(path) {
+            Ok(mut entries) => match entries.next() {
+                Some(_) => {
+                    Err(ProjectError::Occupied { path: path.to_path_buf(), is_run: Self::is_one(path) })
+                }
+                None => Ok(()),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(ProjectError::write(path)(e)),
+        }
+    }
+
     /// Makes `path`, which must not exist or be empty, and freezes the recipe in it.
     pub fn create(path: &Path, recipe: &Recipe) -> Result<Self, ProjectError> {
+        Self::check_free(path)?;
         fs::create_dir_all(path).map_err(ProjectError::write(path))?;
-        if fs::read_dir(path).map_err(ProjectError::read(path))?.next().is_some() {
-            let why = "the folder is not empty: choose a new one, or go on with its run".into();
-            return Err(ProjectError::Damaged { path: path.to_path_buf(), why });
-        }
         let folder = Self::open(path)?.locked()?;
         folder.furnish(recipe).inspect_err(|_| folder.clear())?;
         Ok(folder)

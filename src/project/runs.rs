@@ -175,11 +175,10 @@ fn sparkline(losses: &[f32]) -> Vec<f32> {
 /// Deletes a run with everything in it. Refuses a folder that does not look like a run of a project; what links in
 /// it point to stays.
 pub fn delete(path: &Path) -> Result<(), ProjectError> {
-    let refuse = |why: &str| ProjectError::Damaged { path: path.to_path_buf(), why: why.into() };
     let is_link = fs::symlink_metadata(path).map_err(ProjectError::read(path))?.file_type().is_symlink();
     let is_among_runs = path.file_name().is_some() && path.parent().is_some_and(|p| p.ends_with("runs"));
     if is_link || !is_among_runs || !RunFolder::is_one(path) {
-        return Err(refuse("this is not the folder of a run, so it is left alone"));
+        return Err(ProjectError::NotARun { path: path.to_path_buf() });
     }
     if RunFolder::is_locked(path) {
         return Err(ProjectError::InUse { path: path.to_path_buf() });

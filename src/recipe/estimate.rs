@@ -5,7 +5,7 @@
 //! projection's input (2 h e), gate, up and their product (3 f), and about as much again in short-lived
 //! gradients of one layer. Logits exist for 128 rows at a time, four tensors of them.
 
-use super::plan::ModelFacts;
+use super::plan::{DataFacts, ModelFacts};
 use super::recipe::{Method, Recipe};
 
 /// What two CPU cores of 2023 do in f32, measured with `tunesmith bench train`; the window replaces it by what
@@ -40,10 +40,27 @@ pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
     product(&[per_rank.fold(0, u64::saturating_add), wide(lora.rank), wide(model.num_layers)])
 }
 
+/// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.
+pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u64 {
+    let batch = &recipe.batch;
+    let longest = match data {
+        Some(data) => data.longest_tokens.min(batch.max_tokens),
+        None => batch.max_tokens,
+    };
+    let budget = if batch.packing { batch.micro_batch_tokens.max(longest) } else { longest };
+    (budget as u64).min(data.map_or(u64::MAX, |data| data.train_tokens))
+}
+
 /// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic.
-pub fn estimate(recipe: &Recipe, model: &ModelFacts, trained_tokens: u64, flops_per_second: f64) -> Estimate {
+pub fn estimate(
+    recipe: &Recipe,
+    model: &ModelFacts,
+    data: Option<&DataFacts>,
+    trained_tokens: u64,
+    flops_per_second: f64,
+) -> Estimate {
     let num_trainable_params = num_trainable(recipe, model);
-    let n = recipe.batch.micro_batch_tokens.max(recipe.batch.max_tokens) as u64;
+    let n = micro_batch_tokens(recipe, data);
     let q = product(&[model.num_heads as u64, model.head_width as u64]);
     let kv = product(&[model.num_kv_heads as u64, model.head_width as u64]);
     let per_token = sum(&[

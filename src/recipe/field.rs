@@ -1,6 +1,6 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
-use super::load::{error, from_table, join, known};
+use super::load::{error, from_table, join, known, unknown};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
@@ -20,6 +20,31 @@ pub fn set(recipe: &mut Recipe, assignment: &str) -> Result<(), Vec<Problem>> {
         vec![error(&short, format!("\"{short}\" is not of the form key=value"))]
     })?;
     set_field(recipe, field.trim(), value.trim())
+}
+
+/// What is wrong with `field` as the name of a setting, whatever the recipe; with the nearest right one.
+pub fn misnamed(field: &str) -> Option<Problem> {
+    let mut section = known();
+    let mut prefix = String::new();
+    let mut parts = field.split('.').peekable();
+    while let Some(part) = parts.next() {
+        match (section.remove(part), parts.peek()) {
+            (Some(Value::Table(inner)), Some(_)) => section = inner,
+            (Some(Value::Table(_)), None) => {
+                let text =
+                    format!("\"{field}\" is a section: name a setting in it, such as \"{field}.KEY\".");
+                return Some(error(field, text));
+            }
+            (Some(_), None) => return None,
+            (Some(_), Some(_)) => return Some(error(field, format!("\"{field}\" is not a setting."))),
+            (None, _) => {
+                let rest: Vec<&str> = std::iter::once(part).chain(parts).collect();
+                return Some(unknown(&prefix, &rest.join("."), &section));
+            }
+        }
+        prefix = join(&prefix, part);
+    }
+    None
 }
 
 /// Sets one field, `optimizer.learning_rate`, to TOML text.

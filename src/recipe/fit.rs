@@ -2,7 +2,7 @@
 
 use super::Fix;
 use super::check::Findings;
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, estimate};
+use super::estimate::{DEFAULT_FLOPS_PER_SECOND, estimate, micro_batch_tokens};
 use super::plan::{DataFacts, Facts};
 use super::recipe::{DeviceChoice, Overlong, Recipe};
 use crate::base::human;
@@ -134,9 +134,9 @@ impl Recipe {
             _ => {}
         }
         let Some(model) = &facts.model else { return };
-        let needed = estimate(self, model, 0, DEFAULT_FLOPS_PER_SECOND);
+        let needed = estimate(self, model, facts.data.as_ref(), 0, DEFAULT_FLOPS_PER_SECOND);
         if facts.free_memory_bytes > 0 && needed.memory_bytes > facts.free_memory_bytes {
-            self.check_memory(needed.memory_bytes, facts.free_memory_bytes, found);
+            self.check_memory(needed.memory_bytes, facts, found);
         }
         if let Some(free) = facts.free_disk_bytes.filter(|free| needed.disk_bytes > *free) {
             let text = format!(
@@ -149,17 +149,20 @@ impl Recipe {
     }
 
     /// Memory short: halve the micro-batch, then the longest example; then only a smaller model helps.
-    fn check_memory(&self, needed: u64, free: u64, found: &mut Findings) {
-        let batch = &self.batch;
+    fn check_memory(&self, needed: u64, facts: &Facts, found: &mut Findings) {
+        let free = facts.free_memory_bytes;
         let text =
             format!("The run needs about {}, and {} are free.", human::bytes(needed), human::bytes(free));
         let field = "batch.micro_batch_tokens";
-        let smallest = batch.max_tokens.max(SMALL_MICRO_BATCH);
-        if batch.micro_batch_tokens > smallest {
-            let half = (batch.micro_batch_tokens / 2).max(smallest).to_string();
+        let max_tokens = self.batch.max_tokens;
+        let longest = facts.data.as_ref().map_or(max_tokens, |data| data.longest_tokens.min(max_tokens));
+        let largest = usize::try_from(micro_batch_tokens(self, facts.data.as_ref())).unwrap_or(usize::MAX);
+        let smallest = longest.max(SMALL_MICRO_BATCH);
+        if self.batch.packing && largest > smallest {
+            let half = (largest / 2).max(smallest).to_string();
             found.warn(field, format!("{text} Use {half}."), Some(&half));
-        } else if batch.max_tokens > SMALL_MICRO_BATCH {
-            let half = (batch.max_tokens / 2).max(SMALL_MICRO_BATCH);
+        } else if longest > SMALL_MICRO_BATCH {
+            let half = (longest / 2).max(SMALL_MICRO_BATCH);
             let fix = Fix {
                 label: format!("Use a longest example of {half}"),
                 field: "batch.max_tokens".into(),

@@ -1,7 +1,7 @@
 //! TOML -> [`Recipe`]. Unknown or misspelt keys are problems that name the key and the nearest right one; values
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
-pub use super::field::{apply, difference, get, set, set_field};
+pub use super::field::{apply, difference, get, misnamed, set, set_field};
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -128,7 +128,7 @@ fn take_unknown(table: &mut Table, known: &Table, prefix: &str, problems: &mut V
     });
 }
 
-fn unknown(prefix: &str, key: &str, siblings: &Table) -> Problem {
+pub(super) fn unknown(prefix: &str, key: &str, siblings: &Table) -> Problem {
     let short = human::elide(key, 60);
     let field = join(prefix, &short);
     // The right name in the wrong section comes before a similar name in the right one.

@@ -84,7 +84,7 @@ impl Plan {
         let estimate = facts
             .model
             .as_ref()
-            .map(|model| estimate(&recipe, model, all_tokens, DEFAULT_FLOPS_PER_SECOND))
+            .map(|model| estimate(&recipe, model, facts.data.as_ref(), all_tokens, DEFAULT_FLOPS_PER_SECOND))
             .unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {

@@ -104,7 +104,7 @@ fn code(output: &Output) -> i32 {
 #[test]
 fn wrong_usage_exits_with_2() {
     let stage = Stage::new();
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 14] = [
         &["frobnicate"],
         &["train"],
         &["train", "--recipe", "r.toml"],
@@ -114,6 +114,11 @@ fn wrong_usage_exits_with_2() {
         &["bench", "train", "--model", "m", "--seq", "0"],
         &["data", "preview", "f.csv"],
         &["quickstart", "--updates", "0"],
+        &["compare", "--model", "m", "--prompts", "p.txt"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
+        &["train", "--set", "length.updates=1", "--out", "o", "--resume"],
+        &["generate", "--model", "m", "--prompt", "p", "--max-tokens", "-5"],
     ];
     for args in wrong {
         let output = stage.run(args);
@@ -121,6 +126,109 @@ fn wrong_usage_exits_with_2() {
         assert!(output.stdout.is_empty(), "{args:?}");
         assert!(stderr(&output).contains("Usage") || stderr(&output).contains("--help"), "{args:?}");
     }
+}
+
+#[test]
+fn wrong_usage_says_what_would_be_right() {
+    let stage = Stage::new();
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["compare", "--model", "m", "--prompts", "p.txt"], &["--adapter <DIR>"]),
+        (
+            &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
+            &["optimizer.lerning_rate", "\"optimizer.learning_rate\""],
+        ),
+        (&["train", "--recipe", "r.toml", "--out", "o", "--set", "rank=1"], &["\"method.rank\""]),
+        (&["train", "--recipe", "r.toml", "--out", "o", "--set", "method=1"], &["is a section"]),
+        (
+            &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
+            &["keeps the recipe", "Usage: tunesmith train"],
+        ),
+        (
+            &["generate", "--model", "m", "--prompt", "p", "--max-tokens", "-5"],
+            &["'-5' for '--max-tokens <TOKENS>'", "a whole number, 1 or above"],
+        ),
+    ];
+    for (args, needles) in cases {
+        let text = stderr(&stage.run(args));
+        for needle in needles {
+            assert!(text.contains(needle), "{args:?}: {needle}: {text}");
+        }
+    }
+}
+
+/// `-1` was taken for an option of that name.
+#[test]
+fn a_number_below_zero_is_a_value() {
+    let stage = Stage::new();
+    let model = stage.model();
+    for (option, value) in [("--temperature", "-1"), ("--top-p", "-0.5"), ("--repetition-penalty", "-2")] {
+        let args = ["generate", "--model", &model, "--prompt", "x", option, value];
+        let (code, answer) = stage.json(&args);
+        assert_eq!(code, 1, "{answer}");
+        assert!(answer["failure"]["hint"].as_str().unwrap().contains(option), "{answer}");
+    }
+    let output = stage.run(&["generate", "--model", "m", "--prompt", "x", "--temperature", "warm"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("a number, such as 0.7"), "{}", stderr(&output));
+    // A prompt may be a number, too.
+    assert_eq!(code(&stage.run(&["generate", "--model", &model, "--prompt", "-5", "--max-tokens", "1"])), 0);
+}
+
+#[test]
+fn presets_are_listed_and_printed_as_files_to_change() {
+    let stage = Stage::new();
+    let (code, value) = stage.json(&["recipe", "list"]);
+    assert_eq!(code, 0);
+    let names: Vec<&str> =
+        value["presets"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"balanced"), "{names:?}");
+    for name in names {
+        let output = stage.run(&["recipe", "show", name]);
+        assert_eq!(self::code(&output), 0, "{name}");
+        let (_, value) = stage.json(&["recipe", "check", &stage.file("my.toml", &output.stdout)]);
+        let problems = value["problems"].as_array().unwrap();
+        assert!(problems.iter().all(|p| p["field"] == "data.path"), "{name}: {value}");
+    }
+    let output = stage.run(&["recipe", "show", "blanced"]);
+    assert_eq!(self::code(&output), 1);
+    assert!(stderr(&output).contains("balanced"), "{}", stderr(&output));
+}
+
+/// Every option and command says what it is, and every option that may be left out what happens then.
+#[test]
+fn every_help_text_is_complete() {
+    let stage = Stage::new();
+    let help = |path: &[&str]| {
+        let output = stage.run(&[path, &["--help"]].concat());
+        assert_eq!(code(&output), 0, "{path:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut commands: Vec<Vec<String>> = vec![Vec::new()];
+    let mut num_seen = 0;
+    while let Some(path) = commands.pop() {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let text = help(&path);
+        num_seen += 1;
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let is_option = line.trim_start().starts_with("--") && !line.trim_start().contains("  ");
+            let next = lines.get(i + 1).map_or("", |next| next.trim());
+            assert!(
+                !is_option || !(next.is_empty() || next.starts_with('[')),
+                "{path:?}: {line} says nothing"
+            );
+        }
+        let listed = lines.iter().skip_while(|l| **l != "Commands:").skip(1).take_while(|l| !l.is_empty());
+        for line in listed {
+            let name = line.split_whitespace().next().unwrap();
+            if line.starts_with("   ") || name == "help" {
+                continue;
+            }
+            assert!(line.split_whitespace().count() > 2, "{path:?}: {line} says nothing");
+            commands.push(path.iter().chain([&name]).map(ToString::to_string).collect());
+        }
+    }
+    assert!(num_seen > 15, "{num_seen}");
 }
 
 #[test]
@@ -320,10 +428,13 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     assert!(!named("checkpoint").is_empty());
     assert_eq!(named("finished")[0]["outcome"], "done");
 
-    // The same folder again is refused, and nothing in it changes.
-    let output = stage.run(&["train", "--recipe", &recipe, "--out", out]);
+    // The same folder again is refused before anything is read, with the two ways on.
+    let again = ["train", "--recipe", &recipe, "--out", out, "--set", "data.path=missing.csv"];
+    let output = stage.run(&again);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
-    assert!(stderr(&output).contains("not empty"), "{}", stderr(&output));
+    for needle in ["holds a run already", "--resume", "another folder"] {
+        assert!(stderr(&output).contains(needle), "{needle}: {}", stderr(&output));
+    }
 
     let adapter = stage.path("run/adapter");
     let adapter = adapter.to_str().unwrap();
@@ -517,6 +628,9 @@ fn an_answer_is_the_same_for_the_same_seed() {
         assert!(value[key].is_number(), "{key}: {value}");
     }
     assert_eq!(stage.json(&args).1["token_ids"], value["token_ids"]);
+    // A file of examples without a number shows all of them: before, none, in silence.
+    let all = ["generate", "--model", &model, "--prompt", "lime", "--shots", &shots, "--max-tokens", "1"];
+    assert!(stage.json(&all).1["prompt"].as_str().unwrap().contains("lemon: sour\nplum: sweet\nlime:"));
     let (code, value) = stage.json(&["generate", "--model", &model, "--prompt", "x", "--temperature=-1"]);
     assert_eq!(code, 1);
     assert!(value["failure"]["hint"].as_str().unwrap().contains("--temperature"), "{value}");
@@ -590,7 +704,6 @@ fn a_run_that_cannot_be_sound_is_refused_before_it_begins() {
         "data.path=missing.csv",
         "data.encoding=klingon",
         "model.source=./missing",
-        "optimizer.lerning_rate=1",
         "method.kind=magic",
         &format!("data.path={none}"),
     ];
@@ -601,6 +714,40 @@ fn a_run_that_cannot_be_sound_is_refused_before_it_begins() {
         assert!(!stderr(&output).contains("panicked"), "{set}: {}", stderr(&output));
         assert!(!stage.path("run").exists(), "{set}: nothing is begun");
     }
+}
+
+#[test]
+fn training_without_data_says_how_to_name_it() {
+    let stage = Stage::new();
+    let recipe = stage.file("r.toml", format!("[model]\nsource = {:?}\n", stage.model()));
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "run"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--set data.path=FILE"), "{}", stderr(&output));
+}
+
+/// What is wrong is an option, and saving the file again would not help.
+#[test]
+fn a_wrong_reading_option_is_not_the_files_fault() {
+    let stage = Stage::new();
+    let rows = stage.rows();
+    for option in [["--encoding", "klingon"], ["--separator", "é"]] {
+        let output = stage.run(&["data", "inspect", &rows, option[0], option[1]]);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains(option[1]), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("save it again"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn quickstart_keeps_a_data_file_that_was_changed() {
+    let stage = Stage::new();
+    let run = || stage.run(&["quickstart", "--dir", "q", "--model", "./missing"]);
+    assert_eq!(code(&run()), 1);
+    let path = stage.path("q/datasets/fruit-families.csv");
+    assert!(!stderr(&run()).contains("as it is"), "{}", stderr(&run()));
+    std::fs::write(&path, "question,answer\nmine,yes\n").unwrap();
+    assert!(stderr(&run()).contains("fruit-families.csv as it is"), "{}", stderr(&run()));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "question,answer\nmine,yes\n");
 }
 
 #[test]

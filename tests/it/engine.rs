@@ -355,6 +355,15 @@ fn the_main_job_goes_through_the_engine() {
     let seen = real.done(Command::ReadRun { folder: run.clone() });
     assert!(matches!(&seen[..], [EventKind::RunRead { events, .. }] if events.len() > 5));
 
+    let path = place.path().join("my.toml");
+    std::fs::write(&path, "[optimizer]\nlearning_rate = 7e-4\n").unwrap();
+    let seen = real.done(Command::ReadRecipe { path: path.clone() });
+    assert!(
+        matches!(&seen[..], [EventKind::Recipe { recipe, .. }] if recipe.optimizer.learning_rate == 7e-4)
+    );
+    std::fs::write(&path, "[optimizer]\nlerning_rate = 7e-4\n").unwrap();
+    assert!(real.failed(Command::ReadRecipe { path }).detail.contains("optimizer.learning_rate"));
+
     let to = place.path().join("exported");
     real.done(Command::ExportAdapter { run: run.clone(), to: to.clone() });
     assert!(to.join("adapter_model.safetensors").is_file());

@@ -285,6 +285,34 @@ fn a_silent_hub_is_given_up() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
+/// Tests run as root, whom no permission stops: so the words are tested and not the system call.
+#[test]
+fn a_lack_of_permission_is_not_an_absence() {
+    use std::io::{Error, ErrorKind};
+    use tunesmith::model::ModelError;
+    let path = std::path::Path::new("/srv/models/secret");
+    let [denied, absent] = [ErrorKind::PermissionDenied, ErrorKind::NotFound].map(Error::from);
+    let text = said(&HubError::of_path(path, &denied));
+    assert!(text.contains("permission") && text.contains("secret") && !text.contains("not found"), "{text}");
+    assert!(said(&HubError::of_path(path, &absent)).contains("not found"));
+    let text = said(&ModelError::of_file(path, &denied).into());
+    assert!(text.contains("permission") && !text.contains("config.json"), "{text}");
+}
+
+#[test]
+fn a_refused_token_is_told_apart_from_none() {
+    let home = tempfile::tempdir().unwrap();
+    let hub = Hub::new(Behaviour { status: Some(401), ..Behaviour::tiny() });
+    let without = said(&get(ID, &options(&hub.endpoint, &home)).unwrap_err());
+    assert!(without.contains("gated") && without.contains("set HF_TOKEN"), "{without}");
+    let token = Some("hf_x".to_string());
+    let with = said(&get(ID, &Options { token, ..options(&hub.endpoint, &home) }).unwrap_err());
+    assert!(
+        with.contains("gated") && with.contains("(HF_TOKEN) is valid") && !with.contains("hf_x"),
+        "{with}"
+    );
+}
+
 #[test]
 fn refusals_are_told_apart() {
     let home = tempfile::tempdir().unwrap();

@@ -187,7 +187,7 @@ fn a_run_folder_is_made_once_and_freezes_its_recipe() {
     assert_ne!(run.path(), again.path());
 
     let error = RunFolder::create(run.path(), &recipe).unwrap_err();
-    assert!(error.to_string().contains("not empty"), "{error}");
+    assert!(error.to_string().contains("holds a run already"), "{error}");
     let in_use = RunFolder::open(run.path()).unwrap().locked().unwrap_err();
     assert!(matches!(in_use, ProjectError::InUse { .. }));
     let path = run.path().to_path_buf();

@@ -309,7 +309,9 @@ const WARNINGS: [(&str, Change); 11] = [
     ("early_stop.enabled", |_, f| data(f).num_valid = 0),
     ("validation.every_updates", |r, _| (r.length.updates, r.validation.every_updates) = (Some(10), 50)),
     ("batch.micro_batch_tokens", |r, f| (r.batch.micro_batch_tokens, f.free_memory_bytes) = (16384, 3 << 30)),
-    ("batch.micro_batch_tokens", |r, f| (r.batch.max_tokens, f.free_memory_bytes) = (8000, 3 << 30)),
+    ("batch.micro_batch_tokens", |r, f| {
+        (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 3 << 30);
+    }),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
 ];
@@ -448,7 +450,7 @@ fn a_plan_follows_from_recipe_and_data() {
 #[test]
 fn the_estimate_counts_what_lora_trains() {
     let mut recipe = Recipe::default();
-    let of = |recipe: &Recipe| estimate(recipe, &model(), 1_000_000, 8e10);
+    let of = |recipe: &Recipe| estimate(recipe, &model(), None, 1_000_000, 8e10);
     // Rank 8 on all seven layers of SmolLM2 135M: 30 * 8 * (2*(576+576) + 2*(192+576) + 3*(1536+576))
     let all = of(&recipe);
     assert_eq!(all.num_trainable_params, 30 * 8 * (2 * 1152 + 2 * 768 + 3 * 2112));
@@ -459,6 +461,62 @@ fn the_estimate_counts_what_lora_trains() {
     assert!(of(&recipe).memory_bytes < all.memory_bytes && of(&recipe).disk_bytes < all.disk_bytes);
     load::set(&mut recipe, "batch.micro_batch_tokens=4096").unwrap();
     assert!(of(&recipe).activation_bytes > 4 * all.activation_bytes);
+}
+
+/// A budget of 65,536 tokens was counted in full for data of 40,000: fourteen times what the run then took.
+#[test]
+fn the_estimate_counts_no_more_tokens_than_there_are() {
+    let mut recipe = Recipe::default();
+    let mut facts = facts();
+    let activations = |recipe: &Recipe, facts: &Facts| {
+        estimate(recipe, &model(), facts.data.as_ref(), 1_000_000, 8e10).activation_bytes
+    };
+    let usual = activations(&recipe, &facts);
+    load::set(&mut recipe, "batch.micro_batch_tokens=40000").unwrap();
+    let all = activations(&recipe, &facts);
+    assert!(all > 10 * usual);
+    load::set(&mut recipe, "batch.micro_batch_tokens=65536").unwrap();
+    assert_eq!(activations(&recipe, &facts), all);
+    data(&mut facts).train_tokens = 400;
+    let few = activations(&recipe, &facts);
+    assert!(few < usual);
+    // Without packing, a micro-batch is one example.
+    load::set(&mut recipe, "batch.packing=false").unwrap();
+    assert!(activations(&recipe, &facts) < few);
+}
+
+/// Halving a budget that is far above the data changes nothing.
+#[test]
+fn a_fix_for_memory_lowers_what_the_run_needs() {
+    let mut recipe = Recipe::default();
+    load::set(&mut recipe, "batch.micro_batch_tokens=1000000").unwrap();
+    let facts = Facts { free_memory_bytes: 1 << 30, ..facts() };
+    let needed = |recipe: &Recipe| estimate(recipe, &model(), facts.data.as_ref(), 0, 8e10).memory_bytes;
+    let problems = recipe.check(&facts);
+    let fix = problems.iter().find(|p| p.text.contains("are free")).and_then(|p| p.fix.clone()).unwrap();
+    let before = needed(&recipe);
+    load::apply(&mut recipe, &fix).unwrap();
+    assert!(needed(&recipe) < before, "{fix:?}");
+}
+
+#[test]
+fn a_misnamed_setting_is_told_with_the_right_one() {
+    let text = |field: &str| load::misnamed(field).map(|p| p.text).unwrap_or_default();
+    for field in ["optimizer.learning_rate", "data.path", "data.schema.roles", "length.updates", "about"] {
+        assert_eq!(text(field), "", "{field}");
+    }
+    for (field, needle) in [
+        ("optimizer.lerning_rate", "\"optimizer.learning_rate\""),
+        ("optimiser.learning_rate", "Did you mean"),
+        ("rank", "\"method.rank\""),
+        ("data", "a section"),
+        ("about.x", "not a setting"),
+        ("", "not a setting"),
+        ("data.path.", "not a setting"),
+        ("....", "not a setting"),
+    ] {
+        assert!(text(field).contains(needle), "{field}: {}", text(field));
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tunesmith::base::Failure;
 use tunesmith::data::schema::Role as ColumnRole;
 use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::recipe::Recipe;
 
 #[test]
 fn the_first_start_reads_the_chosen_model_only_if_it_is_here() {
@@ -155,6 +156,34 @@ fn a_dropped_file_is_imported_wherever_it_falls() {
     let commands = stage::commands(&mut h);
     assert!(matches!(&commands[..], [Command::Import { path, .. }] if *path == file), "{commands:?}");
     assert_eq!(h.state().state.place, Place::Data);
+}
+
+#[test]
+fn a_recipe_file_that_is_dropped_or_chosen_goes_into_the_form() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::effects(&mut h);
+    let file = PathBuf::from("/home/ada/My Recipe.TOML");
+    h.input_mut().dropped_files.push(Arc::new(Dropped(file.clone())));
+    h.run_steps(stage::SETTLE);
+    assert_eq!(h.state().state.place, Place::Train);
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::ReadRecipe { path }] if *path == file), "{commands:?}");
+    let mut recipe = Recipe::default();
+    recipe.optimizer.learning_rate = 7e-4;
+    stage::say(&mut h, 3, EventKind::Recipe { path: file, recipe: Box::new(recipe) });
+    assert!((h.state().state.train.recipe().optimizer.learning_rate - 7e-4).abs() < 1e-12);
+    h.get_by_label("Preset: From a run or a file");
+    let notices = h.state().state.notices.all();
+    assert!(notices.iter().any(|n| n.title.contains("My Recipe.TOML are in the form")), "{notices:?}");
+    h.get_by_label("Undo").click();
+    h.run_steps(stage::SETTLE);
+    assert!((h.state().state.train.recipe().optimizer.learning_rate - 7e-4).abs() > 1e-12);
+
+    stage::effects(&mut h);
+    h.get_by_label("Open a recipe file").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    assert!(matches!(&effects[..], [Effect::Pick(pick)] if pick.title == "Open a recipe"), "{effects:?}");
 }
 
 #[test]

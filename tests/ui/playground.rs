@@ -5,6 +5,7 @@ use egui_kittest::kittest::Queryable;
 use std::path::PathBuf;
 use tunesmith::app::panels::playground::Action;
 use tunesmith::app::{AppState, Place, UiAction};
+use tunesmith::base::Failure;
 use tunesmith::engine::command::GenerateRequest;
 use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::{Command, Event, JobId};
@@ -179,4 +180,67 @@ fn columns_that_were_chosen_stay_when_the_runs_are_read_again() {
     state.apply(Event { job: JobId(0), kind: actors::runs() });
     type_prompt(&mut state, "peach");
     assert_eq!(generate(&mut state).columns.len(), 1);
+}
+
+/// A job that failed half-way left "writing…" for good.
+#[test]
+fn an_answer_whose_job_is_over_says_so() {
+    let failure = Failure::new("The device is gone", "it was unplugged", "Plug it in.");
+    for (end, words) in
+        [(EventKind::Failed(failure), "failed: The device is gone"), (EventKind::Stopped, "stopped")]
+    {
+        let mut state = actors::furnished(40);
+        type_prompt(&mut state, "What is a peach?");
+        generate(&mut state);
+        answer(&mut state, 0, 0, "A fruit.");
+        for event in [GenerationEvent::Began { prompt_tokens: 21 }, GenerationEvent::Text("A dru".into())] {
+            state.apply(Event {
+                job: JobId(JOB),
+                kind: EventKind::Generation { column: 1, prompt: 0, event },
+            });
+        }
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Go(Place::Playground));
+        h.get_by_label("writing…");
+        stage::say(&mut h, JOB, end);
+        assert!(h.query_by_label("writing…").is_none());
+        h.get_by_label(words);
+        h.get_by_label_contains("A dru");
+        h.get_by_label_contains("18.4 tokens/s");
+    }
+}
+
+/// After a restart the newest adapter stood there, whoever had been chosen.
+#[test]
+fn columns_that_were_chosen_come_back_after_a_restart() {
+    let older = PathBuf::from(
+        "/home/ada/Tunesmith/runs/2026-11-20-091200-lora-letters-to-the-editor-with-a-long-name/adapter",
+    );
+    let mut state = actors::furnished(40);
+    state.act(UiAction::Playground(Action::SetColumn(1, Some(older.clone()), "letters".into())));
+    let own = PathBuf::from("/srv/own/adapter");
+    state.act(UiAction::Playground(Action::AddColumn));
+    state.act(UiAction::Playground(Action::SetColumn(2, Some(own.clone()), "own".into())));
+    let kept = state.playground.draft();
+
+    let mut state = actors::furnished(40);
+    state.playground.restore(kept);
+    state.apply(Event { job: JobId(0), kind: actors::runs() });
+    type_prompt(&mut state, "peach");
+    let adapters: Vec<_> = generate(&mut state).columns.into_iter().map(|c| c.adapter).collect();
+    assert_eq!(adapters, [None, Some(older), Some(own)]);
+
+    // Where nobody chose, the newest run stands beside the base, after a restart as well.
+    let kept = actors::furnished(40).playground.draft();
+    assert!(kept["columns"].is_null());
+    let mut damaged = kept.clone();
+    damaged["columns"] = serde_json::json!([{ "adapter": 7 }]);
+    for draft in [kept, damaged] {
+        let mut state = actors::furnished(40);
+        state.playground.restore(draft);
+        state.apply(Event { job: JobId(0), kind: actors::runs() });
+        type_prompt(&mut state, "peach");
+        let adapters: Vec<_> = generate(&mut state).columns.into_iter().map(|c| c.adapter).collect();
+        assert_eq!(adapters, [None, Some(adapter())]);
+    }
 }

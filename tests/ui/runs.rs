@@ -281,7 +281,7 @@ fn the_settings_of_a_run_come_into_the_form_and_its_split_into_data() {
     h.run_steps(stage::SETTLE);
     assert_eq!(h.state().state.place, Place::Train);
     assert!((h.state().state.train.recipe().optimizer.learning_rate - 3e-4).abs() < 1e-12);
-    h.get_by_label("Preset: From an earlier run");
+    h.get_by_label("Preset: From a run or a file");
     let commands = stage::commands(&mut h);
     let [Command::Prepare { options, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(options.max_tokens, 96);

@@ -20,9 +20,8 @@ pub(super) fn read(
         Some(said) => {
             let byte = u8::try_from(said).ok().filter(|b| b.is_ascii() && !matches!(b, b'"' | b'\n' | b'\r'));
             let byte = byte.ok_or_else(|| {
-                source
-                    .job()
-                    .malformed(format!("`{said}` cannot be a separator; use a comma, `;`, tab or `|`"))
+                let why = format!("`{said}` cannot be a separator; use a comma, `;`, tab or `|`");
+                DataError::Option { why }
             })?;
             csv_sniff::with_separator(head, byte)
         }

@@ -35,7 +35,8 @@ pub(super) fn find(job: &mut Job, sample: &[u8]) -> Result<Chosen, DataError> {
     let bom = Encoding::for_bom(sample);
     if let Some(label) = &job.options.encoding {
         let said = Encoding::for_label(label.trim().as_bytes()).ok_or_else(|| {
-            job.malformed(format!("the encoding `{label}` is not known; try utf-8, utf-16le or windows-1252"))
+            let why = format!("the encoding `{label}` is not known; try utf-8, utf-16le or windows-1252");
+            DataError::Option { why }
         })?;
         let bom_bytes = bom.filter(|(found, _)| *found == said).map_or(0, |(_, length)| length as u64);
         return Ok(Chosen::new(said, How::Said, bom_bytes));

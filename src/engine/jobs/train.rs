@@ -92,7 +92,7 @@ fn ready_at(
         return Err(Failure::new(
             "Cannot start the run",
             "the recipe names no data file (data.path)",
-            "Choose a data file first.",
+            "Choose a data file first; on the command line with --set data.path=FILE.",
         )
         .into());
     };

@@ -38,7 +38,7 @@ impl Plain {
 }
 
 pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> ModelError {
-    ModelError::Unreadable { path: path.into(), why: e.to_string() }
+    ModelError::of_file(path, e)
 }
 
 /// Opens `path` at `offset`, after a check that `num_bytes` are still there.

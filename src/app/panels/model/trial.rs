@@ -92,7 +92,7 @@ pub fn ui(ui: &mut egui::Ui, trial: &Trial, info: &ModelInfo, shared: &Shared, o
         ScrollArea::vertical().id_salt("trial").max_height(ANSWER_HEIGHT).stick_to_bottom(true).show(
             ui,
             |ui| {
-                if reply.prompt_tokens == 0 && reply.text.is_empty() {
+                if reply.prompt_tokens == 0 && reply.text.is_empty() && trial.is_running() {
                     ui.label(RichText::new("Loading the model, the first time…").color(t.weak));
                 }
                 widgets::shown(ui, &reply.text);

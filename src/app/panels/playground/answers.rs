@@ -26,6 +26,28 @@ pub struct Reply {
     pub text: String,
     pub prompt_tokens: usize,
     pub end: Option<End>,
+    /// Why it will never end by itself.
+    pub cut: Option<Cut>,
+}
+
+/// The job was over before the answer was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cut {
+    Stopped,
+    /// With what failed, in words.
+    Failed(String),
+}
+
+impl Reply {
+    /// How it stands with an answer that has not ended; nothing when it has, or has not begun.
+    pub fn state_words(&self) -> Option<String> {
+        match (&self.end, &self.cut) {
+            (Some(_), _) => None,
+            (None, Some(Cut::Stopped)) => Some("stopped".into()),
+            (None, Some(Cut::Failed(what))) => Some(format!("failed: {what}")),
+            (None, None) => (self.prompt_tokens > 0).then(|| "writing…".into()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,8 +99,17 @@ impl Answers {
         }
         match &event.kind {
             EventKind::Generation { column, prompt, event } => self.take(*prompt, *column, event),
-            EventKind::Done | EventKind::Stopped | EventKind::Failed(_) => self.is_running = false,
+            EventKind::Done | EventKind::Stopped => self.end(&Cut::Stopped),
+            EventKind::Failed(failure) => self.end(&Cut::Failed(failure.title.clone())),
             _ => {}
+        }
+    }
+
+    /// The job is over: what has not ended by now never will.
+    fn end(&mut self, how: &Cut) {
+        self.is_running = false;
+        for reply in self.replies.iter_mut().flatten().filter(|reply| reply.end.is_none()) {
+            reply.cut = Some(how.clone());
         }
     }
 

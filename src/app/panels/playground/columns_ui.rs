@@ -1,6 +1,6 @@
 //! The columns: who answers, how, and the answer as it comes.
 
-use super::answers::{Answers, Reply, finish_words};
+use super::answers::{Answers, Cut, Reply, finish_words};
 use super::state::{ColumnState, MOST_COLUMNS};
 use super::{Action, State};
 use crate::app::action::{FrameAction, UiAction};
@@ -199,10 +199,12 @@ pub fn figures(ui: &mut egui::Ui, reply: &Reply) {
     let t = theme::of(ui);
     let weak = |text: String| RichText::new(text).small().color(t.weak);
     match reply.end {
-        None if reply.prompt_tokens > 0 => {
-            ui.label(weak("writing…".into()));
+        None => {
+            let ink = if matches!(reply.cut, Some(Cut::Failed(_))) { t.red } else { t.weak };
+            if let Some(words) = reply.state_words() {
+                ui.label(RichText::new(words).small().color(ink));
+            }
         }
-        None => {}
         Some(end) => {
             let words = format!(
                 "{}, {:.1} tokens/s, first after {}",

@@ -52,7 +52,8 @@ fn one(ui: &mut egui::Ui, answers: &Answers, asked: usize, column: usize, width:
         Some(false) => ("✘ ", t.red),
         None => ("", t.text),
     };
-    let shown = format!("{mark}{}", reply.text.trim().replace('\n', " "));
+    let state = reply.state_words().map_or(String::new(), |words| format!(" ({words})"));
+    let shown = format!("{mark}{}{state}", reply.text.trim().replace('\n', " "));
     widgets::in_column(ui, width, RichText::new(shown).color(ink)).on_hover_text(&reply.text);
 }
 

@@ -9,6 +9,7 @@ use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
 use crate::infer::sampler::Sampling;
 use crate::project::prompt_set::PromptSet;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Columns side by side; more do not fit.
@@ -19,7 +20,8 @@ pub(super) const MOST_SHOTS: usize = 32;
 const MOST_TEST_ROWS: usize = 100;
 
 /// One column: who answers, and how.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ColumnState {
     /// Folder of an adapter; none is the base model.
     pub adapter: Option<PathBuf>,
@@ -112,6 +114,7 @@ impl State {
                 | Action::AddColumn
                 | Action::RemoveColumn(_)
                 | Action::SetColumn(..)
+                | Action::SetSampling(..)
                 | Action::AdapterPicked(_)
         );
         match action {
@@ -372,12 +375,21 @@ impl State {
         ]
     }
 
-    /// What was typed here and is on no disk yet.
+    /// What was typed and chosen here and is on no disk yet: the draft, and the columns if anybody chose them.
     pub fn draft(&self) -> serde_json::Value {
-        serde_json::to_value(&self.draft).unwrap_or_default()
+        let mut draft = serde_json::to_value(&self.draft).unwrap_or_default();
+        if !self.is_fresh {
+            draft["columns"] = serde_json::to_value(&self.columns).unwrap_or_default();
+        }
+        draft
     }
 
     pub fn restore(&mut self, draft: serde_json::Value) {
+        let columns = serde_json::from_value::<Vec<ColumnState>>(draft["columns"].clone());
+        if let Some(mut columns) = columns.ok().filter(|columns| !columns.is_empty()) {
+            columns.truncate(MOST_COLUMNS);
+            (self.columns, self.is_fresh) = (columns, false);
+        }
         if let Ok(draft) = serde_json::from_value(draft) {
             self.draft = draft;
         }

@@ -114,10 +114,10 @@ fn presets(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     let all = preset::all();
     let now = state.preset.as_ref().and_then(|name| all.iter().find(|p| p.name == name));
-    let title = now.map_or("From an earlier run", |p| p.title);
+    let title = now.map_or("From a run or a file", |p| p.title);
     ui.horizontal(|ui| {
         ui.label("Preset");
-        let width = ui.available_width() - space::S;
+        let width = ui.available_width() - space::S - 72.0;
         let combo = ComboBox::from_id_salt("preset").width(width).height(420.0).selected_text(title).show_ui(
             ui,
             |ui| {
@@ -134,6 +134,10 @@ fn presets(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
             },
         );
         widgets::named(combo.response, &format!("Preset: {title}"));
+        let hint = "Open a recipe file (.toml); it can be dropped on the window as well";
+        if widgets::named(ui.button("Open…"), "Open a recipe file").on_hover_text(hint).clicked() {
+            out.push(UiAction::Train(Action::PickRecipe));
+        }
     });
     if let Some(preset) = now {
         ui.label(RichText::new(&preset.recipe.about).small().color(t.weak));

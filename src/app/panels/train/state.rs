@@ -1,7 +1,7 @@
 use super::live::RunView;
 use super::look::Look;
 use super::review::{DataSight, Review, compose};
-use crate::app::action::{Effect, UiAction};
+use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
 use crate::app::jobs::JobSwitch;
 use crate::app::notices::Notice;
 use crate::app::panels::data::{self, Edit};
@@ -68,6 +68,10 @@ pub enum Action {
     LoadPreset(String),
     /// Put the recipe of an earlier run into the form; the name says whose.
     LoadRecipe(Box<Recipe>, String),
+    /// Choose a recipe file with the system's dialog.
+    PickRecipe,
+    /// Put the recipe of a file into the form.
+    OpenRecipe(PathBuf),
     /// Train with the form as it is.
     Start,
     SetAdvanced(bool),
@@ -102,6 +106,11 @@ impl State {
         match action {
             Action::LoadPreset(name) => return self.load_preset(&name, shared),
             Action::LoadRecipe(recipe, name) => return self.load_recipe(*recipe, &name, shared),
+            Action::PickRecipe => return vec![pick_recipe()],
+            Action::OpenRecipe(path) => {
+                let go = Effect::Act(UiAction::Go(Place::Train));
+                return vec![go, Effect::submit(Command::ReadRecipe { path })];
+            }
             Action::Start => return self.start(shared),
             Action::SetAdvanced(is_advanced) => self.is_advanced = is_advanced,
             Action::Edit(field, recipe) => {
@@ -200,11 +209,12 @@ impl State {
         self.draft = recipe;
         let elsewhere = compose(&self.draft, shared);
         let mut effects = self.tell_data(&elsewhere, shared);
-        if elsewhere.data.path != self.draft.data.path || elsewhere.model.source != self.draft.model.source {
-            let mut notice = Notice::info(format!("The settings of {name} are in the form"));
-            notice.hint = "It was run with another model or data file; those chosen now are used.".into();
-            effects.push(Effect::Say(notice));
+        let mut notice = Notice::info(format!("The settings of {name} are in the form"));
+        let is_other_data = self.draft.data.path.is_some() && elsewhere.data.path != self.draft.data.path;
+        if is_other_data || elsewhere.model.source != self.draft.model.source {
+            notice.hint = "It names another model or data file; those chosen now are used.".into();
         }
+        effects.push(Effect::Say(notice));
         effects
     }
 
@@ -287,6 +297,10 @@ impl State {
                     *live =
                         RunView::from_events(folder.clone(), live.recipe.take(), events, self.look.smoothing);
                 }
+            }
+            EventKind::Recipe { path, recipe } => {
+                let name = last_part(&path.to_string_lossy());
+                effects = self.load_recipe((**recipe).clone(), &name, shared);
             }
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
                 self.job = None;
@@ -396,6 +410,7 @@ impl State {
         }
         let (label, other) = if self.is_advanced { ("simple", false) } else { ("advanced", true) };
         items.push(item(format!("Train: {label} form"), "", Action::SetAdvanced(other)));
+        items.push(item("Train: open a recipe file".into(), "", Action::PickRecipe));
         if self.can_undo() {
             items.push(item("Train: undo the last change".into(), "", Action::Undo));
         }
@@ -423,6 +438,15 @@ impl State {
         self.is_advanced = draft["is_advanced"].as_bool().unwrap_or(false);
         self.look = serde_json::from_value(draft["look"].clone()).unwrap_or_default();
     }
+}
+
+fn pick_recipe() -> Effect {
+    Effect::Pick(Pick {
+        title: "Open a recipe".into(),
+        what: PickWhat::File,
+        filters: vec![("Recipes".into(), vec!["toml".into()]), ("All files".into(), vec!["*".into()])],
+        then: |path| UiAction::Train(Action::OpenRecipe(path)),
+    })
 }
 
 /// Why Start cannot be pressed, and whether it goes by itself.
