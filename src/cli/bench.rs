@@ -2,7 +2,7 @@
 
 use super::Device;
 use super::asking::{self, Model};
-use super::number::{at_least_one, at_least_two, times};
+use super::number::{at_least_one, at_least_two, share, times};
 use super::out;
 use super::show::Show;
 use super::table::table;
@@ -13,7 +13,7 @@ use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::recipe::plan::{DataFacts, Facts};
-use crate::recipe::recipe::{Lora, Method};
+use crate::recipe::recipe::{Checkpointing, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +32,27 @@ pub enum Action {
 enum MethodName {
     #[default]
     Lora,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum CheckpointingName {
+    /// As the memory that is free demands
+    #[default]
+    Auto,
+    /// Kept
+    None,
+    /// Run again
+    All,
+}
+
+impl From<CheckpointingName> for Checkpointing {
+    fn from(name: CheckpointingName) -> Self {
+        match name {
+            CheckpointingName::Auto => Self::Auto,
+            CheckpointingName::None => Self::None,
+            CheckpointingName::All => Self::All,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -57,6 +78,12 @@ pub struct Train {
     /// Updates that count, after two to warm up
     #[arg(long, default_value_t = 10, value_parser = times)]
     updates: u64,
+    /// Share of the positions that are trained on, as where only answers are
+    #[arg(long, default_value_t = 1.0, value_parser = share)]
+    supervised: f64,
+    /// Whether blocks are run again on the way back instead of kept
+    #[arg(long, value_enum, default_value_t)]
+    checkpointing: CheckpointingName,
     /// Say where the time of an update goes, by operation
     #[arg(long)]
     profile: bool,
@@ -105,6 +132,7 @@ fn recipe(a: &Train) -> Recipe {
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);
     recipe.run.device = a.device.into();
+    recipe.run.checkpointing = a.checkpointing.into();
     recipe
 }
 
@@ -128,18 +156,25 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let model = Model { model: a.model.clone(), adapter: None, device: a.device };
     let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
-    let options = BenchOptions { batch: a.batch, seq: a.seq, updates: a.updates, profile: a.profile };
+    let options = BenchOptions {
+        batch: a.batch,
+        seq: a.seq,
+        updates: a.updates,
+        supervised: a.supervised,
+        profile: a.profile,
+    };
     let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;
     if a.json {
         out::json(&report);
     } else {
         out::line(format!(
-            "{:.0} tokens/s, {} an update of {} x {} tokens, {} at its highest, {}",
+            "{:.0} tokens/s, {} an update of {} x {} tokens, {} at its highest ({} expected), {}",
             report.tokens_per_second,
             human::secs(report.update_secs),
             a.batch,
             a.seq,
             human::bytes(report.peak_rss_bytes),
+            human::bytes(report.estimated_memory_bytes),
             report.device
         ));
         out::line(format!(

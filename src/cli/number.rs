@@ -29,6 +29,12 @@ pub fn decimal(text: &str) -> Result<f32, String> {
     text.parse().map_err(|_| "it must be a number, such as 0.7".to_string())
 }
 
+/// More than nothing, at most everything.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "it must be a number above 0 and at most 1".to_string())
+}
+
 fn size(text: &str, min: u64) -> Result<usize, String> {
     match whole(text, min)? {
         n if n <= MOST => usize::try_from(n).map_err(|e| e.to_string()),

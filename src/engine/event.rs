@@ -88,6 +88,10 @@ pub enum GenerationEvent {
     },
     /// Text that came since the last one.
     Text(String),
+    /// This prompt cannot be answered; the others of the set can.
+    Refused {
+        why: String,
+    },
     Ended {
         finish: Finish,
         /// The whole answer, trimmed at the stop string.

@@ -1,16 +1,22 @@
 //! Memory, time and disk of a run before it starts, from shapes alone.
 //!
-//! A micro-step of `n` tokens saves, per layer and token, in f32: two block inputs and two normed inputs (4 d),
-//! queries and their rotation (2 h e), keys, values and rotated keys (3 k e), the attention's output and its
-//! projection's input (2 h e), gate, up and their product (3 f), and about as much again in short-lived
-//! gradients of one layer. Logits exist for 128 rows at a time, four tensors of them.
+//! A micro-step of `n` tokens keeps, per layer and token, in f32: both inputs of the norms (2 d), q | k | v rotated and the
+//! mixed values (2 h e + 2 k e), and gate | up (2 f); with checkpointing only the block's input (d), and one block's values while it is run again. Besides, the gradients of one feed-forward layer
+//! and its input (6 f + 4 d) live for a moment, and 128 rows of logits.
 
-use super::plan::{DataFacts, ModelFacts};
-use super::recipe::{Method, Recipe};
+use super::plan::{DataFacts, Facts, ModelFacts};
+use super::recipe::{Checkpointing, Method, Recipe};
 
 /// What two CPU cores of 2023 do in f32, measured with `tunesmith bench train`; the window replaces it by what
 /// this machine did last.
 pub const DEFAULT_FLOPS_PER_SECOND: f64 = 8e10;
+
+/// So much of the free memory a run may take before blocks are run again.
+const USED_PERCENT: u64 = 80;
+/// Rows of logits that exist at a time.
+const LOGIT_ROWS: u64 = 128;
+/// The program itself, its tokenizer and its threads.
+const PROCESS_BYTES: u64 = 64 << 20;
 
 /// Bytes and seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,6 +29,8 @@ pub struct Estimate {
     pub disk_bytes: u64,
     pub num_trainable_params: u64,
     pub secs: f64,
+    /// Whether blocks are run again on the way back.
+    pub has_checkpoints: bool,
 }
 
 /// Parameters that the recipe's method trains: `rank * (in + out)` for each chosen layer of each block.
@@ -51,45 +59,81 @@ pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u
     (budget as u64).min(data.map_or(u64::MAX, |data| data.train_tokens))
 }
 
-/// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic.
+/// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic. `None`
+/// while no model is known.
 pub fn estimate(
     recipe: &Recipe,
-    model: &ModelFacts,
-    data: Option<&DataFacts>,
+    facts: &Facts,
     trained_tokens: u64,
     flops_per_second: f64,
-) -> Estimate {
-    let num_trainable_params = num_trainable(recipe, model);
-    let n = micro_batch_tokens(recipe, data);
+) -> Option<Estimate> {
+    let model = facts.model.as_ref()?;
+    let with = |has_checkpoints: bool| {
+        let n = micro_batch_tokens(recipe, facts.data.as_ref());
+        let activation_bytes = product(&[4, activations(model, n, has_checkpoints)]);
+        // forward and backward without the gradient of frozen weights: 4 operations a weight and token; 2 for running it again
+        let operations = if has_checkpoints { 6.0 } else { 4.0 };
+        Estimate {
+            activation_bytes,
+            has_checkpoints,
+            secs: operations * model.num_params as f64 * trained_tokens as f64 / flops_per_second.max(1.0),
+            ..without_activations(recipe, model)
+        }
+        .summed()
+    };
+    let plain = with(false);
+    let budget = facts.free_memory_bytes / 100 * USED_PERCENT;
+    Some(match recipe.run.checkpointing {
+        Checkpointing::None => plain,
+        Checkpointing::All => with(true),
+        Checkpointing::Auto if budget > 0 && plain.memory_bytes > budget => with(true),
+        Checkpointing::Auto => plain,
+    })
+}
+
+/// Numbers that live at the height of a micro-step of `n` tokens.
+fn activations(model: &ModelFacts, n: u64, has_checkpoints: bool) -> u64 {
+    let (width, ffn) = (model.width as u64, model.ffn_width as u64);
     let q = product(&[model.num_heads as u64, model.head_width as u64]);
     let kv = product(&[model.num_kv_heads as u64, model.head_width as u64]);
-    let per_token = sum(&[
-        product(&[4, model.width as u64]),
-        product(&[4, q]),
-        product(&[3, kv]),
-        product(&[3, model.ffn_width as u64]),
-    ]);
-    let logits = product(&[4, 128, model.vocabulary as u64]);
-    let hidden = product(&[per_token, n, sum(&[model.num_layers as u64, 2])]);
-    let activation_bytes = product(&[4, sum(&[hidden, logits])]);
-    let weights_bytes = product(&[4, model.num_params]);
+    let block = sum(&[product(&[2, width]), product(&[2, q]), product(&[2, kv]), product(&[2, ffn])]);
+    let num_layers = model.num_layers as u64;
+    let kept = match has_checkpoints {
+        true => sum(&[product(&[num_layers, width]), block]),
+        false => product(&[num_layers, block]),
+    };
+    let passing = sum(&[product(&[6, ffn]), product(&[4, width])]);
+    let logits = product(&[LOGIT_ROWS, model.vocabulary as u64]);
+    sum(&[product(&[n, sum(&[kept, passing])]), logits])
+}
+
+fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
+    let num_trainable_params = num_trainable(recipe, model);
     let trainable_bytes = product(&[4, num_trainable_params]);
-    // moments, the flat gradient, and the values being replaced
-    let optimizer_bytes = product(&[16, num_trainable_params]);
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
-    // a checkpoint holds the adapter and two moments; the finished adapter lies beside them
-    let disk_bytes = sum(&[product(&[num_kept, 12, num_trainable_params]), trainable_bytes]);
     Estimate {
-        weights_bytes,
+        weights_bytes: product(&[4, model.num_params]),
         trainable_bytes,
-        optimizer_bytes,
-        activation_bytes,
-        memory_bytes: sum(&[weights_bytes, trainable_bytes, optimizer_bytes, activation_bytes]),
-        disk_bytes,
+        // moments, the flat gradient, and its parts
+        optimizer_bytes: product(&[16, num_trainable_params]),
+        // a checkpoint holds the adapter and two moments; the finished adapter lies beside them
+        disk_bytes: sum(&[product(&[num_kept, 12, num_trainable_params]), trainable_bytes]),
         num_trainable_params,
-        // forward and backward without the gradient of frozen weights: 4 operations a weight and token
-        secs: 4.0 * model.num_params as f64 * trained_tokens as f64 / flops_per_second.max(1.0),
+        ..Estimate::default()
+    }
+}
+
+impl Estimate {
+    fn summed(self) -> Self {
+        let parts = [
+            self.weights_bytes,
+            self.trainable_bytes,
+            self.optimizer_bytes,
+            self.activation_bytes,
+            PROCESS_BYTES,
+        ];
+        Self { memory_bytes: sum(&parts), ..self }
     }
 }
 

@@ -133,8 +133,7 @@ impl Recipe {
             }
             _ => {}
         }
-        let Some(model) = &facts.model else { return };
-        let needed = estimate(self, model, facts.data.as_ref(), 0, DEFAULT_FLOPS_PER_SECOND);
+        let Some(needed) = estimate(self, facts, 0, DEFAULT_FLOPS_PER_SECOND) else { return };
         if facts.free_memory_bytes > 0 && needed.memory_bytes > facts.free_memory_bytes {
             self.check_memory(needed.memory_bytes, facts, found);
         }

@@ -81,11 +81,7 @@ impl Plan {
         };
         let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
         let all_tokens = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
-        let estimate = facts
-            .model
-            .as_ref()
-            .map(|model| estimate(&recipe, model, facts.data.as_ref(), all_tokens, DEFAULT_FLOPS_PER_SECOND))
-            .unwrap_or_default();
+        let estimate = estimate(&recipe, facts, all_tokens, DEFAULT_FLOPS_PER_SECOND).unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {
             recipe,

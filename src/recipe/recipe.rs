@@ -286,10 +286,23 @@ impl Default for CheckpointSection {
 pub struct RunSection {
     pub seed: u64,
     pub device: DeviceChoice,
+    pub checkpointing: Checkpointing,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { seed: 42, device: DeviceChoice::Auto }
+        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto }
     }
+}
+
+/// Whether the blocks' inner values are kept for the way back or made again (Chen et al. 2016, arXiv:1604.06174): the same
+/// numbers either way, with less memory and more time when they are made again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpointing {
+    /// As the memory that is free demands.
+    #[default]
+    Auto,
+    None,
+    All,
 }

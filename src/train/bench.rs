@@ -31,6 +31,10 @@ pub struct BenchReport {
     pub batch: usize,
     pub seq: usize,
     pub last_loss: f64,
+    /// What was expected before the start, against `peak_rss_bytes`.
+    pub estimated_memory_bytes: u64,
+    /// Whether blocks were run again on the way back.
+    pub has_checkpoints: bool,
     /// The best this machine's matrix products reached just before, in f32.
     pub peak_flops_per_second: f64,
     /// Matrix FLOPs needed / seconds / peak.
@@ -56,6 +60,8 @@ pub struct BenchOptions {
     pub seq: usize,
     /// Updates that count.
     pub updates: u64,
+    /// Share of the positions that are trained on, at the end of each sample, 0..1.
+    pub supervised: f64,
     /// Time each operation.
     pub profile: bool,
 }
@@ -76,8 +82,10 @@ pub fn train(
     options: BenchOptions,
     control: &Control,
 ) -> Result<Option<BenchReport>, TrainError> {
-    let BenchOptions { batch, seq, updates, profile } = options;
-    let samples = random_samples(model.config().vocabulary, batch, seq, plan.recipe().run.seed);
+    let BenchOptions { batch, seq, updates, supervised, profile } = options;
+    let mut samples = random_samples(model.config().vocabulary, batch, seq, plan.recipe().run.seed);
+    let masked = seq - ((seq as f64 * supervised).round() as usize).clamp(1, seq);
+    samples.iter_mut().for_each(|sample| sample.weights[..masked].fill(0.0));
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device).during("measure the machine")?;
     let mut trainer = Trainer::new(plan, model, samples.iter().collect())?;
@@ -107,7 +115,7 @@ pub fn train(
     let median = secs[secs.len() / 2];
     let segments = vec![seq; batch];
     let settings = &trainer.adapter.settings;
-    let work = Work { segments: &segments, num_trained: batch * (seq - 1) };
+    let work = Work { segments: &segments, num_trained: batch * (seq - masked.max(1)) };
     let flops = model.config().lora_flops(work, settings.rank, &settings.targets);
     Ok(Some(BenchReport {
         tokens_per_second: (batch * seq) as f64 / median,
@@ -119,6 +127,8 @@ pub fn train(
         batch,
         seq,
         last_loss,
+        estimated_memory_bytes: plan.estimate().memory_bytes,
+        has_checkpoints: plan.estimate().has_checkpoints,
         peak_flops_per_second: peak,
         share_of_peak: flops / median / peak,
         operations: operations(costs, updates),

@@ -144,7 +144,8 @@ impl<'a> Trainer<'a> {
     fn micro_step(&self, batch: &Batch, micro: u64, sum: &mut Accumulated) -> Result<(), TrainError> {
         // The tape may come back to the hooks, so it must go first.
         let hooks;
-        let tape = Tape::recording();
+        let has_checkpoints = self.plan.estimate().has_checkpoints;
+        let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
         let update = self.position.update.0;
         let seed = self.plan.recipe().run.seed;
         hooks = trainee::training_hooks(&self.adapter, &tape, seed, [update, micro])?;

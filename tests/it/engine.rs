@@ -413,6 +413,7 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
                 assert!(*num_tokens <= 5 && is_match.is_some());
                 ended.push((*prompt, *column));
             }
+            GenerationEvent::Refused { why } => panic!("{why}"),
         }
     }
     ended.sort_unstable();
@@ -421,6 +422,21 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     let last_of_first = turns.iter().rposition(|turn| *turn == (0, 0)).unwrap();
     let first_of_last = turns.iter().position(|turn| *turn == (0, 2)).unwrap();
     assert!(first_of_last < last_of_first, "the columns take turns: {turns:?}");
+
+    // A prompt of the set that is longer than the context says so, and the others are answered.
+    request.prompts.insert(1, prompt(&"too long ".repeat(200)));
+    let seen = real.done(Command::Generate(request.clone()));
+    let (mut refused, mut ended) = (Vec::new(), Vec::new());
+    for kind in &seen {
+        let EventKind::Generation { prompt, event, .. } = kind else { panic!("{kind:?}") };
+        match event {
+            GenerationEvent::Refused { why } if why.contains("tokens") => refused.push(*prompt),
+            GenerationEvent::Ended { .. } => ended.push(*prompt),
+            _ => {}
+        }
+    }
+    ended.sort_unstable();
+    assert_eq!((refused, ended), (vec![1; 3], vec![0, 0, 0, 2, 2, 2]));
 
     request.columns[1].adapter = Some(place.path().join("missing"));
     let (seen, last) = real.carry_out(Command::Generate(request));

@@ -450,7 +450,9 @@ fn a_plan_follows_from_recipe_and_data() {
 #[test]
 fn the_estimate_counts_what_lora_trains() {
     let mut recipe = Recipe::default();
-    let of = |recipe: &Recipe| estimate(recipe, &model(), None, 1_000_000, 8e10);
+    let of = |recipe: &Recipe| {
+        estimate(recipe, &Facts { model: Some(model()), ..Facts::default() }, 1_000_000, 8e10).unwrap()
+    };
     // Rank 8 on all seven layers of SmolLM2 135M: 30 * 8 * (2*(576+576) + 2*(192+576) + 3*(1536+576))
     let all = of(&recipe);
     assert_eq!(all.num_trainable_params, 30 * 8 * (2 * 1152 + 2 * 768 + 3 * 2112));
@@ -468,9 +470,8 @@ fn the_estimate_counts_what_lora_trains() {
 fn the_estimate_counts_no_more_tokens_than_there_are() {
     let mut recipe = Recipe::default();
     let mut facts = facts();
-    let activations = |recipe: &Recipe, facts: &Facts| {
-        estimate(recipe, &model(), facts.data.as_ref(), 1_000_000, 8e10).activation_bytes
-    };
+    let activations =
+        |recipe: &Recipe, facts: &Facts| estimate(recipe, facts, 1_000_000, 8e10).unwrap().activation_bytes;
     let usual = activations(&recipe, &facts);
     load::set(&mut recipe, "batch.micro_batch_tokens=40000").unwrap();
     let all = activations(&recipe, &facts);
@@ -485,13 +486,31 @@ fn the_estimate_counts_no_more_tokens_than_there_are() {
     assert!(activations(&recipe, &facts) < few);
 }
 
+#[test]
+fn blocks_are_run_again_where_memory_is_short() {
+    let mut recipe = Recipe::default();
+    let mut facts = facts();
+    let mut of = |recipe: &Recipe, free: u64| {
+        facts.free_memory_bytes = free;
+        estimate(recipe, &facts, 1_000_000, 8e10).unwrap()
+    };
+    let plain = of(&recipe, 1 << 40);
+    let saving = of(&recipe, plain.memory_bytes);
+    assert!(!plain.has_checkpoints && saving.has_checkpoints);
+    assert!(saving.activation_bytes < plain.activation_bytes / 3 && saving.secs > plain.secs);
+    load::set(&mut recipe, "run.checkpointing=none").unwrap();
+    assert_eq!(of(&recipe, 1).memory_bytes, plain.memory_bytes);
+    load::set(&mut recipe, "run.checkpointing=all").unwrap();
+    assert!(of(&recipe, 1 << 40).has_checkpoints);
+}
+
 /// Halving a budget that is far above the data changes nothing.
 #[test]
 fn a_fix_for_memory_lowers_what_the_run_needs() {
     let mut recipe = Recipe::default();
     load::set(&mut recipe, "batch.micro_batch_tokens=1000000").unwrap();
     let facts = Facts { free_memory_bytes: 1 << 30, ..facts() };
-    let needed = |recipe: &Recipe| estimate(recipe, &model(), facts.data.as_ref(), 0, 8e10).memory_bytes;
+    let needed = |recipe: &Recipe| estimate(recipe, &facts, 0, 8e10).unwrap().memory_bytes;
     let problems = recipe.check(&facts);
     let fix = problems.iter().find(|p| p.text.contains("are free")).and_then(|p| p.fix.clone()).unwrap();
     let before = needed(&recipe);

@@ -168,6 +168,17 @@ fn the_same_seed_gives_the_same_losses_and_another_one_others() {
 }
 
 #[test]
+fn running_blocks_again_gives_the_same_run() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let of = |how: &str| {
+        let recipe = recipe(&[&format!("run.checkpointing={how}")]);
+        losses(&run(&model, &data, &recipe, &temp.path().join(how), false, |_, _| {}).events)
+    };
+    assert_eq!(of("none"), of("all"));
+}
+
+#[test]
 fn one_batch_can_be_learnt_by_heart() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 2);
@@ -446,7 +457,7 @@ fn the_benchmark_measures_real_updates() {
     let model = model();
     let data = dataset(&model, 4);
     let plan = plan(&recipe(&["batch.micro_batch_tokens=64", "batch.max_tokens=16"]), &data);
-    let options = bench::BenchOptions { batch: 4, seq: 16, updates: 3, profile: true };
+    let options = bench::BenchOptions { batch: 4, seq: 16, updates: 3, supervised: 0.5, profile: true };
     let report = bench::train(&plan, &model, options, &Control::new()).unwrap().unwrap();
     assert!(report.tokens_per_second > 0.0 && report.last_loss.is_finite());
     assert!(report.peak_flops_per_second > 1e8 && (1e-6..1.0).contains(&report.share_of_peak), "{report:?}");

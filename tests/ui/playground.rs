@@ -210,6 +210,22 @@ fn an_answer_whose_job_is_over_says_so() {
     }
 }
 
+/// One prompt of a set that is too long for the context keeps its reason when the job is over.
+#[test]
+fn a_prompt_that_was_refused_says_why() {
+    let mut state = actors::furnished(40);
+    type_prompt(&mut state, "What is a peach?");
+    generate(&mut state);
+    let refused = GenerationEvent::Refused { why: "the prompt has 9000 tokens".into() };
+    for event in [GenerationEvent::Began { prompt_tokens: 9000 }, refused] {
+        state.apply(Event { job: JobId(JOB), kind: EventKind::Generation { column: 1, prompt: 0, event } });
+    }
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    stage::say(&mut h, JOB, EventKind::Done);
+    h.get_by_label("failed: the prompt has 9000 tokens");
+}
+
 /// After a restart the newest adapter stood there, whoever had been chosen.
 #[test]
 fn columns_that_were_chosen_come_back_after_a_restart() {

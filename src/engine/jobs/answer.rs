@@ -9,6 +9,7 @@ use crate::engine::lane::Sink;
 use crate::eval::metrics::is_match;
 use crate::infer::generate::{Answer, Finish, GenerateOptions, Generation};
 use crate::infer::session::Session;
+use crate::model::ModelError;
 use crate::model::load::LoadedModel;
 
 /// Answers every prompt in all columns at once, prompt by prompt. An adapter that cannot be loaded fails the job before
@@ -30,14 +31,22 @@ pub fn run(
             options(request, &model, &column.sampling),
         ));
     }
+    let is_set = request.prompts.len() > 1;
     for (prompt, asked) in request.prompts.iter().enumerate() {
         let ids = asked.rendered.ids(&model.tokeniser)?;
         let mut turns = Vec::new();
         for (column, (session, options)) in columns.iter_mut().enumerate() {
             let event = GenerationEvent::Began { prompt_tokens: ids.len() };
             sink(EventKind::Generation { column, prompt, event });
-            let generation = Generation::begin(session, Box::new(model.tokeniser.stream()), &ids, options)?;
-            turns.push((column, session, generation));
+            match Generation::begin(session, Box::new(model.tokeniser.stream()), &ids, options) {
+                Ok(generation) => turns.push((column, session, generation)),
+                // One prompt of many, such as the one with the most examples, does not end the others.
+                Err(e @ (ModelError::EmptyPrompt | ModelError::PromptTooLong { .. })) if is_set => {
+                    let event = GenerationEvent::Refused { why: e.to_string() };
+                    sink(EventKind::Generation { column, prompt, event });
+                }
+                Err(e) => return Err(e.into()),
+            }
         }
         take_turns(turns, prompt, asked.expected.as_deref(), control, sink)?;
     }

@@ -109,7 +109,7 @@ impl Answers {
     fn end(&mut self, how: &Cut) {
         self.is_running = false;
         for reply in self.replies.iter_mut().flatten().filter(|reply| reply.end.is_none()) {
-            reply.cut = Some(how.clone());
+            reply.cut.get_or_insert_with(|| how.clone());
         }
     }
 
@@ -120,6 +120,7 @@ impl Answers {
                 *reply = Reply { prompt_tokens: *prompt_tokens, ..Reply::default() };
             }
             GenerationEvent::Text(piece) => reply.text.push_str(piece),
+            GenerationEvent::Refused { why } => reply.cut = Some(Cut::Failed(why.clone())),
             GenerationEvent::Ended {
                 finish,
                 text,
