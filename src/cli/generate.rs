@@ -3,7 +3,7 @@
 use super::asking::{self, Model};
 use super::out;
 use super::show::Show;
-use crate::base::{Control, Failure};
+use crate::base::{Control, Failure, human};
 use crate::data::shots::{LineFormat, read_shots};
 use crate::engine::Halt;
 use crate::engine::jobs::measure::Style;
@@ -84,7 +84,15 @@ impl Arguments {
     fn style(&self, control: &Control) -> Result<Style, Halt> {
         let format = LineFormat::parse(&self.format)?;
         let shots = match &self.shots {
-            Some(path) if self.num_shots > 0 => read_shots(path, &format, control)?.shots,
+            Some(path) if self.num_shots > 0 => {
+                let found = read_shots(path, &format, control)?;
+                if let Some(first) = found.skipped.first() {
+                    let rows = human::plural(found.skipped.len() as u64, "row");
+                    out::note(format!("{rows} of the examples left out: line {} {}", first.line, first.why));
+                }
+                asking::need_shots(found.shots.len(), self.num_shots, "the file", path)?;
+                found.shots
+            }
             _ => Vec::new(),
         };
         Ok(Style { chat: self.chat, format, shots, num_shots: self.num_shots })

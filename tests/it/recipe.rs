@@ -32,6 +32,7 @@ fn facts() -> Facts {
         trained_tokens: 10_000,
         longest_tokens: 120,
         num_overlong: 0,
+        num_answer_cut: 0,
     };
     Facts {
         model: Some(model()),
