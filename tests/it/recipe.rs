@@ -469,3 +469,15 @@ fn presets_are_read_and_sound() {
     assert_eq!(method(&mut quickstart).rank, 16);
     assert_eq!(preset::find("../../etc/passwd"), None);
 }
+
+/// What the README says of the data's settings is a recipe, and its values are the usual ones.
+#[test]
+fn the_recipe_in_the_readme_says_the_usual_values() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let text = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let mut recipe = load::from_toml(text).unwrap();
+    assert!(recipe.data.path.take().is_some());
+    let schema = recipe.data.schema.take().unwrap();
+    assert!(schema.layout().is_some() && schema.prompt_template.is_some());
+    assert_eq!(recipe, Recipe::default());
+}
