@@ -41,6 +41,15 @@ pub fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// The first `most` of some names, then how many more there are: `a, b, … and 3 more`.
+pub fn some_of<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(most).map(|name| elide(name, 40)).collect();
+    let num_more = names.count() as u64;
+    let first = first.join(", ");
+    if num_more == 0 { first } else { format!("{first}, … and {} more", count(num_more)) }
+}
+
 /// A long name shortened in the middle to at most `max` characters.
 pub fn elide(name: &str, max: usize) -> String {
     let chars: Vec<char> = name.chars().collect();
@@ -64,6 +73,8 @@ mod tests {
         assert_eq!(bytes(93_200_000), "93.2 MB");
         assert_eq!(secs(100.0), "1 m 40 s");
         assert_eq!(plural(1, "row"), "1 row");
+        assert_eq!(some_of(["a", "b"], 2), "a, b");
+        assert_eq!(some_of(["a", "b", "c"], 1), "a, … and 2 more");
         assert_eq!(elide("a-very-long-name.csv", 9), "a-ve….csv");
     }
 }

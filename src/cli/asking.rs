@@ -2,13 +2,13 @@
 
 use super::Device;
 use super::show::Show;
-use crate::base::{Control, Failure};
+use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::jobs::{self, BaseModel};
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Model {
@@ -34,6 +34,24 @@ pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Hal
     let model = BaseModel::default().load(&files, a.device.into(), control, &mut |kind| show.take(&kind))?;
     let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
+}
+
+/// Refuses to show fewer examples than were asked for.
+pub fn need_shots(num: usize, wanted: usize, place: &str, file: &Path) -> Result<(), Failure> {
+    if num >= wanted {
+        return Ok(());
+    }
+    let example = |n: usize| human::plural(n as u64, "example");
+    Err(Failure::new(
+        "There are fewer examples than asked for",
+        format!(
+            "--num-shots asks for {}, and {place} has {} ({})",
+            example(wanted),
+            example(num),
+            file.display()
+        ),
+        format!("Use --num-shots {num}, or a file with more examples."),
+    ))
 }
 
 /// Refuses a model that cannot chat, where a chat was asked for.

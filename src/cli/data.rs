@@ -2,14 +2,15 @@
 
 use super::show::Show;
 use super::table::{one_line, table};
-use super::{number, out};
+use super::{ledger, lengths, number, out};
 use crate::base::{Control, Failure, human};
 use crate::data::import::{How, ImportOptions, Imported};
 use crate::data::mask::TrainOn;
 use crate::data::prepare::{Dataset, Piece, PrepareOptions};
-use crate::data::{Fate, Ledger, Role};
+use crate::data::{Ledger, Role, prepare as preparing};
 use crate::engine::Halt;
-use crate::engine::jobs;
+use crate::engine::jobs::{self, Report};
+use crate::recipe::{Recipe, load};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 const NUM_ROWS: usize = 5;
 /// Lines of the ledger that are printed; `--json` has all.
 const NUM_LEDGER_LINES: usize = 20;
+/// Columns that are shown; `--json` has all.
+const NUM_COLUMNS: usize = 8;
 
 #[derive(Subcommand)]
 pub enum Action {
@@ -37,6 +40,25 @@ pub struct Reading {
     /// What separates the cells of a CSV file; recognised when not given
     #[arg(long)]
     separator: Option<char>,
+    /// Take roles, template, limits and split from this recipe; FILE stands for its data
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+}
+
+impl Reading {
+    fn recipe(&self) -> Result<Option<Recipe>, Halt> {
+        let Some(path) = &self.recipe else { return Ok(None) };
+        let unusable = |problems: Vec<_>| jobs::train::refusal("The recipe cannot be used", &problems);
+        Ok(Some(load::from_file(path).map_err(unusable)?))
+    }
+}
+
+/// As the recipe says, or the usual choices.
+fn options(recipe: Option<&Recipe>, imported: &Imported) -> PrepareOptions {
+    match recipe {
+        Some(recipe) => jobs::data::prepare_options(recipe, imported),
+        None => PrepareOptions::new(imported.schema.clone()),
+    }
 }
 
 #[derive(Args)]
@@ -56,14 +78,14 @@ pub struct Preview {
     #[command(flatten)]
     reading: Reading,
     /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
-    #[arg(long)]
-    model: String,
+    #[arg(long, required_unless_present = "recipe")]
+    model: Option<String>,
     /// Which of the kept rows, from 1
     #[arg(long, default_value_t = 1, value_parser = number::times)]
     row: u64,
-    /// Longest example, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = number::at_least_one)]
-    max_tokens: usize,
+    /// Longest example, in tokens; 512 unless a recipe says otherwise
+    #[arg(long, value_name = "TOKENS", value_parser = number::at_least_one)]
+    max_tokens: Option<usize>,
     /// Train on everything instead of on the answers only
     #[arg(long)]
     everything: bool,
@@ -91,12 +113,15 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     }
 }
 
-fn read(reading: &Reading, control: &Control, show: &mut Show) -> Result<Imported, Halt> {
-    let options = ImportOptions {
-        encoding: reading.encoding.clone(),
-        separator: reading.separator,
-        ..ImportOptions::default()
-    };
+fn read(
+    reading: &Reading,
+    recipe: Option<&Recipe>,
+    control: &Control,
+    show: &mut Show,
+) -> Result<Imported, Halt> {
+    let mut options = recipe.map_or_else(ImportOptions::default, jobs::data::import_options);
+    options.encoding = reading.encoding.clone().or(options.encoding);
+    options.separator = reading.separator;
     jobs::data::read(&reading.file, &options, control, &mut |kind| show.take(&kind))
 }
 
@@ -113,19 +138,33 @@ fn prepare(
 
 fn inspect(a: &Inspect, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
-    let imported = read(&a.reading, control, &mut show)?;
-    let options = PrepareOptions::new(imported.schema.clone());
-    let dataset = match &a.model {
-        Some(model) => Some(prepare(&imported, model, &options, control, &mut show)?),
-        None => None,
+    let recipe = a.reading.recipe()?;
+    let mut imported = read(&a.reading, recipe.as_ref(), control, &mut show)?;
+    let options = options(recipe.as_ref(), &imported);
+    imported.schema.clone_from(&options.schema);
+    let prepared = a.model.as_ref().map(|model| prepare(&imported, model, &options, control, &mut show));
+    let known = |show: &mut Show| -> Result<Ledger, Halt> {
+        let mut sink = |kind| show.take(&kind);
+        Ok(preparing::ledger(&imported, &options, control, &mut Report::to(&mut sink))?)
+    };
+    let (ledger, dataset, refused) = match prepared {
+        Some(Ok(dataset)) => (dataset.ledger.clone(), Some(dataset), None),
+        Some(Err(halt)) if a.json => return Err(halt),
+        // What cannot be trained on as it is can still be looked at.
+        Some(Err(Halt::Failed(why))) => {
+            let ledger = known(&mut show).unwrap_or_else(|_| imported.ledger.clone());
+            (ledger, None, Some(Halt::Failed(why)))
+        }
+        Some(Err(halt)) => return Err(halt),
+        None => (known(&mut show)?, None, None),
     };
     show.clear();
     if a.json {
-        out::json(&inspected(&imported, dataset.as_ref()));
+        out::json(&inspected(&imported, &ledger, dataset.as_ref()));
     } else {
-        out::line(described(&imported, dataset.as_ref()));
+        out::line(described(&imported, &ledger, dataset.as_ref()));
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 fn roles(imported: &Imported) -> impl Iterator<Item = (&str, Role)> {
@@ -133,7 +172,7 @@ fn roles(imported: &Imported) -> impl Iterator<Item = (&str, Role)> {
     imported.table.columns.iter().enumerate().map(move |(i, c)| (c.name.as_str(), role(i)))
 }
 
-fn inspected(imported: &Imported, dataset: Option<&Dataset>) -> Value {
+fn inspected(imported: &Imported, ledger: &Ledger, dataset: Option<&Dataset>) -> Value {
     let columns: Vec<Value> =
         roles(imported).map(|(name, role)| json!({ "name": name, "role": role })).collect();
     let sample: Vec<Vec<&str>> = (0..imported.table.num_rows().min(NUM_ROWS))
@@ -149,21 +188,8 @@ fn inspected(imported: &Imported, dataset: Option<&Dataset>) -> Value {
         "layout": imported.schema.layout(),
         "columns": columns,
         "sample": sample,
-        "ledger": ledger_json(dataset.map_or(&imported.ledger, |d| &d.ledger)),
+        "ledger": ledger::json(ledger),
         "dataset": dataset.map(dataset_json),
-    })
-}
-
-fn ledger_json(ledger: &Ledger) -> Value {
-    json!({
-        "num_read": ledger.num_read,
-        "num_kept": ledger.num_kept(),
-        "num_empty": ledger.count(|f| matches!(f, Fate::Empty)),
-        "num_malformed": ledger.count(|f| matches!(f, Fate::Malformed { .. })),
-        "num_duplicate": ledger.count(|f| matches!(f, Fate::Duplicate { .. })),
-        "num_truncated": ledger.count(|f| matches!(f, Fate::Truncated { .. })),
-        "num_too_long": ledger.count(|f| matches!(f, Fate::TooLong { .. })),
-        "entries": ledger.entries,
     })
 }
 
@@ -172,17 +198,11 @@ fn dataset_json(dataset: &Dataset) -> Value {
         "num_train": dataset.split.train.len(),
         "num_valid": dataset.split.valid.len(),
         "num_test": dataset.split.test.len(),
-        "tokens": {
-            "total": dataset.stats.total(),
-            "trained": dataset.stats.num_trained,
-            "median": dataset.stats.percentile(50.0),
-            "p95": dataset.stats.percentile(95.0),
-            "longest": dataset.stats.percentile(100.0),
-        },
+        "tokens": lengths::json(dataset),
     })
 }
 
-fn described(imported: &Imported, dataset: Option<&Dataset>) -> String {
+fn described(imported: &Imported, ledger: &Ledger, dataset: Option<&Dataset>) -> String {
     let mut lines = vec![format!(
         "{}: {:?}, {}, {}",
         imported.path.display(),
@@ -203,32 +223,41 @@ fn described(imported: &Imported, dataset: Option<&Dataset>) -> String {
         Some(layout) => format!("layout {}", snake(&layout)),
         None => "layout not recognised: say what each column is for".into(),
     });
-    let heading: Vec<String> =
-        roles(imported).map(|(name, role)| format!("{} [{}]", one_line(name), snake(&role))).collect();
+    let columns = columns(imported);
+    let roles: Vec<(&str, Role)> = roles(imported).collect();
+    let named = |c: &usize| format!("{} [{}]", one_line(roles[*c].0), snake(&roles[*c].1));
+    let heading: Vec<String> = columns.iter().map(named).collect();
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> = (0..imported.table.num_rows().min(NUM_ROWS))
-        .map(|row| (0..heading.len()).map(|c| imported.table.cell(row, c).to_string()).collect())
+        .map(|row| columns.iter().map(|c| imported.table.cell(row, *c).to_string()).collect())
         .collect();
     lines.push(format!("\n{}\n", table(&heading, &rows)));
-    lines.extend(ledger_lines(dataset.map_or(&imported.ledger, |d| &d.ledger)));
+    if columns.len() < roles.len() {
+        let num_more = human::count((roles.len() - columns.len()) as u64);
+        lines.push(format!("… and {num_more} more columns\n"));
+    }
+    lines.extend(ledger::lines(ledger, NUM_LEDGER_LINES));
     if let Some(dataset) = dataset {
-        let (split, stats) = (&dataset.split, &dataset.stats);
+        let split = &dataset.split;
         lines.push(format!(
             "split: {} to train, {} to validate, {} to test",
             split.train.len(),
             split.valid.len(),
             split.test.len()
         ));
-        lines.push(format!(
-            "tokens: {} in all, {} of them trained on; median {}, 95 % up to {}, longest {}",
-            human::count(stats.total()),
-            human::count(stats.num_trained),
-            stats.percentile(50.0),
-            stats.percentile(95.0),
-            stats.percentile(100.0)
-        ));
+        lines.extend(lengths::lines(dataset));
     }
     lines.join("\n")
+}
+
+/// Columns to show: first those that play a part, in the order of the file.
+fn columns(imported: &Imported) -> Vec<usize> {
+    let mut columns: Vec<(bool, usize)> =
+        roles(imported).enumerate().map(|(c, (_, role))| (role == Role::Ignore, c)).collect();
+    columns.sort_unstable();
+    let mut columns: Vec<usize> = columns.into_iter().take(NUM_COLUMNS).map(|(_, c)| c).collect();
+    columns.sort_unstable();
+    columns
 }
 
 /// The name that a value has in files.
@@ -236,39 +265,19 @@ fn snake(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default()
 }
 
-fn ledger_lines(ledger: &Ledger) -> Vec<String> {
-    let mut lines = vec![format!(
-        "ledger: {} read, {} kept",
-        human::plural(ledger.num_read, "row"),
-        human::count(ledger.num_kept())
-    )];
-    for entry in ledger.entries.iter().take(NUM_LEDGER_LINES) {
-        let fate = match &entry.fate {
-            Fate::Empty => "empty".to_string(),
-            Fate::Malformed { reason } => format!("left out: {reason}"),
-            Fate::Duplicate { of_line } => format!("the same as line {of_line}"),
-            Fate::Truncated { num_tokens } => format!("cut ({num_tokens} tokens)"),
-            Fate::TooLong { num_tokens } => format!("too long ({num_tokens} tokens)"),
-        };
-        lines.push(format!("  line {}: {fate}", entry.line));
-    }
-    let more = ledger.entries.len().saturating_sub(NUM_LEDGER_LINES);
-    if more > 0 {
-        lines.push(format!("  and {} more", human::count(more as u64)));
-    }
-    lines
-}
-
 fn preview(a: &Preview, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
-    let imported = read(&a.reading, control, &mut show)?;
-    let mut options = PrepareOptions::new(imported.schema.clone());
-    options.max_tokens = a.max_tokens;
-    options.chat = !a.plain;
+    let recipe = a.reading.recipe()?;
+    let imported = read(&a.reading, recipe.as_ref(), control, &mut show)?;
+    let mut options = options(recipe.as_ref(), &imported);
+    options.max_tokens = a.max_tokens.unwrap_or(options.max_tokens);
+    options.chat &= !a.plain;
     if a.everything {
         options.train_on = TrainOn::Everything;
     }
-    let dataset = prepare(&imported, &a.model, &options, control, &mut show)?;
+    let of_recipe = recipe.map(|recipe| recipe.model.source).unwrap_or_default();
+    let model = a.model.as_deref().unwrap_or(&of_recipe);
+    let dataset = prepare(&imported, model, &options, control, &mut show)?;
     show.clear();
     let index = a.row as usize - 1;
     let Some(row) = dataset.rows.get(index) else {

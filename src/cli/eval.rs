@@ -2,10 +2,11 @@
 
 use super::asking::{self, Model};
 use super::show::Show;
-use super::{number, out};
+use super::{ledger, number, out};
 use crate::base::{Control, Failure};
+use crate::data::DataError;
 use crate::data::import::ImportOptions;
-use crate::data::prepare::{Dataset, PrepareOptions, prepare};
+use crate::data::prepare::{Dataset, PrepareOptions, prepare_rows};
 use crate::data::shots::{LineFormat, Shot, draw};
 use crate::data::split::SplitOptions;
 use crate::engine::Halt;
@@ -69,8 +70,12 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         split_of_run(a).unwrap_or_else(|| SplitOptions { seed: a.seed, ..SplitOptions::default() });
     let (tokeniser, template) = (model.tokeniser.clone(), model.template.clone());
     let mut report = Report::to(&mut sink);
-    let dataset = prepare(&imported, tokeniser, template, &options, control, &mut report)?;
+    let dataset = prepare_rows(&imported, tokeniser, template, &options, control, &mut report)
+        .map_err(|error| unmeasurable(error, a))?;
+    show.rows(&dataset.ledger);
     let shots = draw(&dataset.rows, &dataset.split.train, a.num_shots, a.seed);
+    asking::need_shots(shots.len(), a.num_shots, "the training part", &a.data)?;
+    let mut sink = |kind| show.take(&kind);
     let rows = chosen(a, &dataset, &shots);
     if rows.is_empty() {
         return Err(nothing_to_measure(a).into());
@@ -84,7 +89,9 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
     show.clear();
     if a.json {
-        out::json(&figures)
+        let mut value = serde_json::json!(figures);
+        value["ledger"] = ledger::json(&dataset.ledger);
+        out::json(&value)
     } else {
         out::line(told(&figures))
     }
@@ -110,6 +117,24 @@ fn chosen(a: &Arguments, dataset: &Dataset, shots: &[Shot]) -> Vec<usize> {
     };
     let is_shown = |i: &usize| Shot::of(&dataset.rows[*i].example).is_some_and(|shot| shots.contains(&shot));
     part.into_iter().filter(|i| !is_shown(i)).take(a.limit.unwrap_or(usize::MAX)).collect()
+}
+
+/// Nobody is trained here: what to do is about the file and the model.
+fn unmeasurable(error: DataError, a: &Arguments) -> Halt {
+    let hint = match &error {
+        DataError::AnswersCut { .. } => "Choose a model with a longer context, or shorten the rows.",
+        DataError::AllMasked { .. } => "Leave the chat template out (--plain).",
+        DataError::NothingLeft { .. } => {
+            "`tunesmith data inspect` lists the rows with their reasons: put them right in the file."
+        }
+        DataError::Schema { .. } => {
+            let why = format!("no question and answer are recognised in it ({})", a.data.display());
+            let hint = "Name the columns in the first row, for example question and answer.";
+            return Failure::new("The columns do not fit", why, hint).into();
+        }
+        _ => return error.into(),
+    };
+    Failure::new("There is nothing to measure", format!("{error} ({})", a.data.display()), hint).into()
 }
 
 fn nothing_to_measure(a: &Arguments) -> Failure {

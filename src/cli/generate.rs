@@ -3,7 +3,7 @@
 use super::asking::{self, Model};
 use super::show::Show;
 use super::{number, out};
-use crate::base::{Control, Failure};
+use crate::base::{Control, Failure, human};
 use crate::data::shots::{LineFormat, read_shots};
 use crate::engine::Halt;
 use crate::engine::jobs::measure::Style;
@@ -85,8 +85,16 @@ impl Arguments {
     fn style(&self, control: &Control) -> Result<Style, Halt> {
         let format = LineFormat::parse(&self.format)?;
         let shots = match &self.shots {
-            Some(path) => read_shots(path, &format, control)?.shots,
-            None => Vec::new(),
+            Some(path) if self.num_shots != Some(0) => {
+                let found = read_shots(path, &format, control)?;
+                if let Some(first) = found.skipped.first() {
+                    let rows = human::plural(found.skipped.len() as u64, "row");
+                    out::note(format!("{rows} of the examples left out: line {} {}", first.line, first.why));
+                }
+                asking::need_shots(found.shots.len(), self.num_shots.unwrap_or(0), "the file", path)?;
+                found.shots
+            }
+            _ => Vec::new(),
         };
         let num_shots = self.num_shots.unwrap_or(shots.len());
         Ok(Style { chat: self.chat, format, shots, num_shots })

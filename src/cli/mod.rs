@@ -10,6 +10,8 @@ mod data;
 mod eval;
 mod generate;
 mod interrupt;
+mod ledger;
+mod lengths;
 mod model;
 mod number;
 mod out;

@@ -1,12 +1,15 @@
 //! `tunesmith recipe list|show|check`
 
-use super::out;
 use super::show::Show;
 use super::table::table;
-use crate::base::{Control, Failure};
+use super::{ledger, out};
+use crate::base::{Control, Explain, Failure};
+use crate::data::import::import;
+use crate::data::prepare::prepare;
+use crate::data::{DataError, Ledger};
 use crate::engine::Halt;
-use crate::engine::jobs::{data, model, train};
-use crate::recipe::plan::Facts;
+use crate::engine::jobs::{Report, data, model, train};
+use crate::recipe::plan::{DataFacts, Facts};
 use crate::recipe::{Problem, Recipe, Severity, load, preset};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -93,13 +96,17 @@ fn show(a: &Print) -> Result<(), Halt> {
 }
 
 fn check(a: &Check, control: &Control) -> Result<(), Halt> {
-    let (problems, unknown) = match load::from_file(&a.file) {
-        Ok(recipe) => checked(&recipe, &a.file, control),
-        Err(problems) => (problems, Vec::new()),
+    let mut seen = Seen::default();
+    let problems = match load::from_file(&a.file) {
+        Ok(recipe) => checked(&recipe, &a.file, &mut seen, control),
+        Err(problems) => problems,
     };
     let num_errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     if a.json {
-        out::json(&json!({ "ok": num_errors == 0, "problems": problems, "not_checked": unknown }));
+        let rows = seen.ledger.as_ref().map(ledger::json);
+        out::json(&json!({
+            "ok": num_errors == 0, "problems": problems, "not_checked": seen.unknown, "ledger": rows,
+        }));
     } else {
         for problem in &problems {
             let kind = if problem.severity == Severity::Error { "error" } else { "warning" };
@@ -108,7 +115,7 @@ fn check(a: &Check, control: &Control) -> Result<(), Halt> {
                 out::line(format!("  {}: {} = {}", fix.label, fix.field, fix.value));
             }
         }
-        for why in &unknown {
+        for why in &seen.unknown {
             out::line(format!("not checked: {why}"));
         }
         if problems.is_empty() {
@@ -118,27 +125,72 @@ fn check(a: &Check, control: &Control) -> Result<(), Halt> {
     if num_errors > 0 { Err(Halt::Reported) } else { Ok(()) }
 }
 
-/// Problems, as far as model and data can be looked at, and what could not be.
-fn checked(recipe: &Recipe, file: &Path, control: &Control) -> (Vec<Problem>, Vec<String>) {
-    let mut unknown = Vec::new();
-    let mut facts = train::machine_facts(file);
-    if let Err(halt) = look(recipe, &mut facts, control) {
-        unknown.push(match halt {
+/// What looking at model and data found.
+#[derive(Default)]
+struct Seen {
+    facts: Facts,
+    ledger: Option<Ledger>,
+    /// The data cannot be trained on, and why.
+    unusable: Option<Problem>,
+    /// What could not be looked at.
+    unknown: Vec<String>,
+}
+
+/// Problems, as far as model and data can be looked at.
+fn checked(recipe: &Recipe, file: &Path, seen: &mut Seen, control: &Control) -> Vec<Problem> {
+    seen.facts = train::machine_facts(file);
+    if let Err(halt) = look(recipe, seen, control) {
+        seen.unknown.push(match halt {
             Halt::Failed(failure) => failure.to_string(),
             Halt::Stopped | Halt::Reported => "stopped".into(),
         });
     }
-    (recipe.check(&facts), unknown)
+    let mut problems = recipe.check(&seen.facts);
+    // The limit itself is a problem of the recipe already.
+    if let Some(unusable) = seen.unusable.take().filter(|p| problems.iter().all(|q| q.field != p.field)) {
+        problems.insert(0, unusable);
+    }
+    problems
 }
 
-fn look(recipe: &Recipe, facts: &mut Facts, control: &Control) -> Result<(), Halt> {
+fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
     let files = model::open(&recipe.model.source)?;
-    facts.model = Some(data::model_facts(&files));
+    seen.facts.model = Some(data::model_facts(&files));
     let Some(path) = &recipe.data.path else { return Ok(()) };
-    let imported = data::read(path, &data::import_options(recipe), control, &mut |kind| show.take(&kind))?;
-    let options = data::prepare_options(recipe, &imported);
-    let dataset = data::prepare_for(&imported, &files, &options, control, &mut |kind| show.take(&kind))?;
-    facts.data = Some(data::data_facts(&dataset));
+    let (tokeniser, template) = (files.tokeniser()?, files.template()?);
+    let mut sink = |kind| show.take(&kind);
+    let mut report = Report::to(&mut sink);
+    let prepared = import(path, &data::import_options(recipe), control, &mut report).and_then(|imported| {
+        let options = data::prepare_options(recipe, &imported);
+        prepare(&imported, tokeniser, template, &options, control, &mut report)
+    });
+    match prepared {
+        Ok(dataset) => {
+            show.rows(&dataset.ledger);
+            seen.facts.data = Some(DataFacts::of(&dataset));
+            seen.ledger = Some(dataset.ledger);
+        }
+        Err(DataError::Stopped) => return Err(Halt::Stopped),
+        Err(error) => {
+            let text = format!("{}: {error}. {}", error.title(), error.hint());
+            let severity = Severity::Error;
+            seen.unusable = Some(Problem { field: field(&error).into(), severity, text, fix: None });
+        }
+    }
     Ok(())
+}
+
+/// The setting that an error of the data is about.
+fn field(error: &DataError) -> &'static str {
+    match error {
+        DataError::AllTooLong { .. } | DataError::AnswersCut { .. } | DataError::LimitTooSmall { .. } => {
+            "batch.max_tokens"
+        }
+        DataError::Placeholder { .. } => "data.schema.prompt_template",
+        DataError::Schema { .. } => "data.schema",
+        DataError::NoTraining { .. } => "data.split",
+        DataError::AllMasked { .. } => "objective.train_on",
+        _ => "data.path",
+    }
 }

@@ -1,7 +1,8 @@
 //! How far a job is, on standard error: a bar on a terminal, plain lines elsewhere.
 
-use super::out;
+use super::{ledger, out};
 use crate::base::{Unit, human};
+use crate::data::Ledger;
 use crate::engine::event::EventKind;
 use crate::project::RunEvent;
 use crate::project::event::Phase;
@@ -33,6 +34,7 @@ impl Show {
     pub fn take(&mut self, kind: &EventKind) {
         match kind {
             EventKind::Progress { phase, done, total, unit } => self.progress(phase, *done, *total, *unit),
+            EventKind::Rows { ledger, .. } => self.rows(ledger),
             EventKind::Run { event, .. } => self.run_event(event),
             _ => {}
         }
@@ -44,6 +46,12 @@ impl Show {
             Some(bar) => bar.suspend(|| out::note(text)),
             None => out::note(text),
         }
+    }
+
+    /// What became of the rows of a file.
+    pub fn rows(&mut self, rows: &Ledger) {
+        self.clear();
+        self.say(&ledger::few(rows));
     }
 
     /// Takes the bar away.

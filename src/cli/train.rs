@@ -1,7 +1,7 @@
 //! `tunesmith train`
 
-use super::out;
 use super::show::Show;
+use super::{ledger, out};
 use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
@@ -10,6 +10,7 @@ use crate::hub;
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::{Recipe, load};
 use clap::Args;
+use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -58,9 +59,20 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut failed = false;
     let mut sink = |kind: EventKind| {
         show.take(&kind);
-        if let (true, EventKind::Run { event, .. }) = (a.json, &kind) {
-            failed |= matches!(event, RunEvent::Failed { .. });
-            out::json(event);
+        match &kind {
+            EventKind::Run { event, .. } if a.json => {
+                failed |= matches!(event, RunEvent::Failed { .. });
+                out::json(event);
+            }
+            EventKind::Rows { ledger, num_train, num_valid, num_test } if a.json => {
+                let mut event = ledger::json(ledger);
+                event["event"] = json!("data");
+                event["num_train"] = json!(num_train);
+                event["num_valid"] = json!(num_valid);
+                event["num_test"] = json!(num_test);
+                out::json(&event);
+            }
+            _ => {}
         }
     };
     let mut base = BaseModel::default();

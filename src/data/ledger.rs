@@ -1,6 +1,8 @@
 //! The row ledger: what happened to every row of the file. Nothing is dropped without a line in it.
 
+use crate::base::human::{count, plural};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What happened to one row that was not simply kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,10 +12,14 @@ pub enum Fate {
     Empty,
     /// The row could not be read; `reason` in words for people.
     Malformed { reason: String },
+    /// There is a question, and nothing to learn; `reason` in words for people.
+    NoAnswer { reason: String },
     /// The same content (normalised) as the row that began on `of_line`.
     Duplicate { of_line: u64 },
     /// Longer than the limit; its end was cut off. Still trained on.
     Truncated { num_tokens: usize },
+    /// Longer than the limit, and what was cut off is all there was to learn.
+    AnswerCut { num_tokens: usize },
     /// Longer than the limit and left out.
     TooLong { num_tokens: usize },
 }
@@ -21,6 +27,33 @@ pub enum Fate {
 impl Fate {
     pub fn is_dropped(&self) -> bool {
         !matches!(self, Self::Truncated { .. })
+    }
+}
+
+impl From<String> for Fate {
+    fn from(reason: String) -> Self {
+        Self::Malformed { reason }
+    }
+}
+
+impl From<&str> for Fate {
+    fn from(reason: &str) -> Self {
+        Self::Malformed { reason: reason.into() }
+    }
+}
+
+/// In words for people.
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("empty"),
+            Self::Malformed { reason } => write!(f, "malformed: {reason}"),
+            Self::NoAnswer { reason } => write!(f, "unanswered: {reason}"),
+            Self::Duplicate { of_line } => write!(f, "duplicate of line {of_line}"),
+            Self::Truncated { num_tokens } => write!(f, "cut: {num_tokens} tokens"),
+            Self::AnswerCut { num_tokens } => write!(f, "answer cut off: {num_tokens} tokens"),
+            Self::TooLong { num_tokens } => write!(f, "too long: {num_tokens} tokens"),
+        }
     }
 }
 
@@ -38,6 +71,23 @@ pub struct Entry {
 pub struct Ledger {
     pub num_read: u64,
     pub entries: Vec<Entry>,
+    /// What else people should know about how the file was read, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Rows by what happened to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub num_read: u64,
+    pub num_kept: u64,
+    pub num_empty: u64,
+    pub num_malformed: u64,
+    pub num_no_answer: u64,
+    pub num_duplicate: u64,
+    pub num_truncated: u64,
+    pub num_answer_cut: u64,
+    pub num_too_long: u64,
 }
 
 impl Ledger {
@@ -51,5 +101,54 @@ impl Ledger {
 
     pub fn count(&self, which: impl Fn(&Fate) -> bool) -> u64 {
         self.entries.iter().filter(|e| which(&e.fate)).count() as u64
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { num_read: self.num_read, num_kept: self.num_kept(), ..Counts::default() };
+        for entry in &self.entries {
+            *match &entry.fate {
+                Fate::Empty => &mut counts.num_empty,
+                Fate::Malformed { .. } => &mut counts.num_malformed,
+                Fate::NoAnswer { .. } => &mut counts.num_no_answer,
+                Fate::Duplicate { .. } => &mut counts.num_duplicate,
+                Fate::Truncated { .. } => &mut counts.num_truncated,
+                Fate::AnswerCut { .. } => &mut counts.num_answer_cut,
+                Fate::TooLong { .. } => &mut counts.num_too_long,
+            } += 1;
+        }
+        counts
+    }
+
+    /// One line: `12 rows read, 9 kept; left out: 1 empty, 2 duplicate; kept but cut: 1`.
+    pub fn summary(&self) -> String {
+        let c = self.counts();
+        let dropped = [
+            (c.num_empty, "empty"),
+            (c.num_malformed, "malformed"),
+            (c.num_no_answer, "without an answer"),
+            (c.num_duplicate, "duplicate"),
+            (c.num_answer_cut, "with the answer cut off"),
+            (c.num_too_long, "too long"),
+        ];
+        let dropped = dropped.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
+        let dropped = dropped.collect::<Vec<_>>().join(", ");
+        let mut line = format!("{} read, {} kept", plural(c.num_read, "row"), count(c.num_kept));
+        if !dropped.is_empty() {
+            line.push_str(&format!("; left out: {dropped}"));
+        }
+        if c.num_truncated > 0 {
+            line.push_str(&format!("; kept but cut: {}", count(c.num_truncated)));
+        }
+        line
+    }
+
+    /// The first lines in words, then how many more there are.
+    pub fn lines(&self, most: usize) -> Vec<String> {
+        let told = |entry: &Entry| format!("line {}: {}", entry.line, entry.fate);
+        let mut lines: Vec<String> = self.entries.iter().take(most).map(told).collect();
+        if self.entries.len() > most {
+            lines.push(format!("and {} more", count((self.entries.len() - most) as u64)));
+        }
+        lines
     }
 }

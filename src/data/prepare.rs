@@ -7,7 +7,7 @@ use super::stats::TokenStats;
 use super::template::{Rendered, Template};
 use super::tokenise::Tokeniser;
 use super::{DataError, Example, Fate, Ledger, Row, Sample, Schema, Split};
-use crate::base::human::{count, plural};
+use crate::base::human::plural;
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Rows that are tokenised between two looks at the control.
 const BLOCK: usize = 256;
+/// Why a row of which all is there is not trained on.
+const MASKED: &str = "the template leaves the answer out";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrepareOptions {
@@ -107,8 +109,7 @@ pub fn preview(
 /// Turns an imported file into a data set for one model's tokenizer and template.
 ///
 /// # Errors
-/// [`DataError::Schema`] when no row is left, [`DataError::AllMasked`] when no token of the training rows is
-/// trained on, [`DataError::Template`] when rendering fails.
+/// Those of [`prepare_rows`], and [`DataError::NoTraining`] when the split leaves nothing to train on.
 pub fn prepare(
     imported: &Imported,
     tokeniser: Arc<Tokeniser>,
@@ -117,12 +118,36 @@ pub fn prepare(
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<Dataset, DataError> {
+    let dataset = prepare_rows(imported, tokeniser, template, options, control, progress)?;
+    if dataset.split.train.is_empty() {
+        let Split { valid, test, .. } = &dataset.split;
+        return Err(DataError::NoTraining { num_valid: valid.len(), num_test: test.len() });
+    }
+    Ok(dataset)
+}
+
+/// [`prepare`] for other uses than training: all rows may lie in any part of the split.
+///
+/// # Errors
+/// Those of [`Schema::check`]; why no row is left; [`DataError::Template`] when no row can be rendered.
+pub fn prepare_rows(
+    imported: &Imported,
+    tokeniser: Arc<Tokeniser>,
+    template: Arc<Template>,
+    options: &PrepareOptions,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<Dataset, DataError> {
+    if options.max_tokens < 2 {
+        return Err(DataError::LimitTooSmall { max_tokens: options.max_tokens });
+    }
+    options.schema.check(&imported.table)?;
     let mut ledger = imported.ledger.clone();
     let candidates = rows(imported, options, &mut ledger, control, progress)?;
     let kept = tokenise(candidates, (&tokeniser, &template), options, &mut ledger, control, progress)?;
     ledger.entries.sort_by_key(|entry| entry.line);
     if kept.rows.is_empty() {
-        return Err(kept.refused.unwrap_or_else(|| nothing_left(&ledger, options.max_tokens)));
+        return Err(kept.refused.unwrap_or_else(|| nothing_left(&ledger, &kept.lengths, options.max_tokens)));
     }
     let (split, num_moved) = split_and_count(&kept.rows, &options.split);
     if num_moved > 0 {
@@ -133,16 +158,36 @@ pub fn prepare(
     }
     let Kept { rows, samples, lengths, .. } = kept;
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
-    if split.train.iter().all(|i| samples[*i].num_trained() == 0) {
-        let why = format!("none of the {} training rows has a token to learn from", split.train.len());
-        return Err(DataError::AllMasked { why });
-    }
     let stats = TokenStats::new(lengths, num_trained);
     let source = imported.path.clone();
     Ok(Dataset { source, options: options.clone(), rows, samples, split, ledger, stats, template, tokeniser })
 }
 
-/// Rows that are kept, with their samples and lengths before cutting.
+/// What is known of the rows without a model: unreadable, empty, unanswered and duplicate ones.
+///
+/// # Errors
+/// Those of [`Schema::check`] where there is a layout, and [`DataError::Stopped`].
+pub fn ledger(
+    imported: &Imported,
+    options: &PrepareOptions,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<Ledger, DataError> {
+    let (table, mut ledger) = (&imported.table, imported.ledger.clone());
+    if options.schema.layout().is_some() {
+        options.schema.check(table)?;
+        rows(imported, options, &mut ledger, control, progress)?;
+    } else {
+        // Without roles only rows without any content are known.
+        let is_blank = |row: &usize| table.columns.iter().all(|c| c.get(*row).trim().is_empty());
+        let blank = (0..table.num_rows()).filter(is_blank);
+        blank.for_each(|row| ledger.add(table.lines[row], Fate::Empty));
+    }
+    ledger.entries.sort_by_key(|entry| entry.line);
+    Ok(ledger)
+}
+
+/// Rows that are kept, with their samples; and the lengths before cutting, also of rows that are left out for them.
 #[derive(Default)]
 struct Kept {
     rows: Vec<Row>,
@@ -165,7 +210,7 @@ fn tokenise(
     let total = candidates.len() as u64;
     let mut candidates = candidates.into_iter();
     let mut kept = Kept::default();
-    let mut num_spelt = 0;
+    let mut spelt = Spelt::default();
     loop {
         if control.is_stopped() {
             return Err(DataError::Stopped);
@@ -178,12 +223,11 @@ fn tokenise(
             .par_iter()
             .map(|row| {
                 let rendered = template.render(&row.example, options.train_on, options.chat)?;
-                let is_spelt = matches!(row.example, Example::Text { .. }) && !rendered.literal.is_empty();
-                Ok((sample(tokeniser, &rendered, options.max_tokens)?, is_spelt))
+                Ok((sample(tokeniser, &rendered, options.max_tokens)?, spelt_in(tokeniser, &rendered)))
             })
             .collect();
         for (row, result) in block.into_iter().zip(tokenised) {
-            let ((sample, num_tokens), is_spelt) = match result {
+            let ((sample, num_tokens), special) = match result {
                 Ok(done) => done,
                 Err(error) => {
                     ledger.add(row.line, Fate::Malformed { reason: error.to_string() });
@@ -191,47 +235,94 @@ fn tokenise(
                     continue;
                 }
             };
-            num_spelt += u64::from(is_spelt);
-            if num_tokens > options.max_tokens {
-                let too_long = Fate::TooLong { num_tokens };
-                let cut = Fate::Truncated { num_tokens };
-                ledger.add(row.line, if options.drop_overlong { too_long } else { cut });
-                if options.drop_overlong {
+            kept.lengths.push(u32::try_from(num_tokens).unwrap_or(u32::MAX));
+            if let Some(fate) = fate(&sample, num_tokens, options) {
+                let is_dropped = fate.is_dropped();
+                ledger.add(row.line, fate);
+                if is_dropped {
                     continue;
                 }
             }
-            kept.lengths.push(u32::try_from(num_tokens).unwrap_or(u32::MAX));
+            spelt.add(&row, special);
             kept.samples.push(sample);
             kept.rows.push(row);
         }
         progress.report("Counting tokens", total - candidates.len() as u64, Some(total), Unit::Rows);
     }
-    if num_spelt > 0 {
-        // Most likely chats that were rendered elsewhere.
-        let rows = plural(num_spelt, "row");
-        log::warn!(
-            "{rows} of plain text spell special tokens, which stay text; import chats as messages instead"
-        );
-    }
+    ledger.notes.extend(spelt.note());
     Ok(kept)
 }
 
-/// Why there is no row to train on.
-fn nothing_left(ledger: &Ledger, max_tokens: usize) -> DataError {
-    let too_long = ledger.count(|fate| matches!(fate, Fate::TooLong { .. }));
-    let empty = ledger.count(|fate| matches!(fate, Fate::Empty));
-    let reason = ledger.entries.iter().find_map(|entry| match &entry.fate {
-        Fate::Malformed { reason } => Some(format!("; line {}: {reason}", entry.line)),
-        _ => None,
-    });
-    let why = format!(
-        "none of the {} is left: {} empty, {} longer than {max_tokens} tokens{}",
-        plural(ledger.num_read, "row"),
-        count(empty),
-        count(too_long),
-        reason.unwrap_or_default()
-    );
-    DataError::Schema { why }
+/// What becomes of a row of `num_tokens`, `sample` before cutting; `None` when it is simply kept.
+fn fate(sample: &Sample, num_tokens: usize, options: &PrepareOptions) -> Option<Fate> {
+    let is_long = num_tokens > options.max_tokens;
+    match sample.num_trained() {
+        _ if is_long && options.drop_overlong => Some(Fate::TooLong { num_tokens }),
+        0 if is_long => Some(Fate::AnswerCut { num_tokens }),
+        0 => Some(Fate::NoAnswer { reason: MASKED.into() }),
+        _ => is_long.then_some(Fate::Truncated { num_tokens }),
+    }
+}
+
+/// The first special token that a row's own words spell.
+fn spelt_in(tokeniser: &Tokeniser, rendered: &Rendered) -> Option<String> {
+    let mut pieces = rendered.literal.iter().map(|range| &rendered.text[range.clone()]);
+    pieces.find(|piece| tokeniser.specials().iter().any(|s| s == piece)).map(String::from)
+}
+
+/// Rows whose words spell special tokens.
+#[derive(Default)]
+struct Spelt {
+    num_rows: u64,
+    /// Plain text: most likely chats that were rendered elsewhere.
+    has_text: bool,
+    first: Option<(String, u64)>,
+}
+
+impl Spelt {
+    fn add(&mut self, row: &Row, special: Option<String>) {
+        let Some(special) = special else { return };
+        self.num_rows += 1;
+        self.has_text |= matches!(row.example, Example::Text { .. });
+        self.first.get_or_insert((special, row.line));
+    }
+
+    fn note(self) -> Option<String> {
+        let (special, line) = self.first?;
+        let contain = if self.num_rows == 1 { "contains" } else { "contain" };
+        let advice = if self.has_text { " Import chats as messages instead." } else { "" };
+        Some(format!(
+            "{} {contain} special tokens of the model ({special} in line {line}); they are read as plain text.{advice}",
+            plural(self.num_rows, "row")
+        ))
+    }
+}
+
+/// Why no row is left.
+fn nothing_left(ledger: &Ledger, lengths: &[u32], max_tokens: usize) -> DataError {
+    let counts = ledger.counts();
+    let is_masked = |fate: &Fate| matches!(fate, Fate::NoAnswer { reason } if reason == MASKED);
+    let num_masked = ledger.count(is_masked);
+    let num_unusable = counts.num_malformed + counts.num_no_answer;
+    let shortest = lengths.iter().min().map_or(0, |n| *n as usize);
+    let longest = lengths.iter().max().map_or(0, |n| *n as usize);
+    // What most rows suffer from is what to do something about.
+    if counts.num_too_long > num_unusable {
+        return DataError::AllTooLong { num_rows: counts.num_too_long, max_tokens, shortest };
+    }
+    if counts.num_answer_cut > num_unusable {
+        return DataError::AnswersCut { num_rows: counts.num_answer_cut, max_tokens, longest };
+    }
+    if num_masked > 0 && counts.num_malformed == 0 && num_masked == counts.num_no_answer {
+        let why = format!("none of the {} has a token to learn from: {MASKED}", plural(num_masked, "row"));
+        return DataError::AllMasked { why };
+    }
+    let mut why = ledger.summary();
+    let with_reason = |fate: &Fate| matches!(fate, Fate::Malformed { .. } | Fate::NoAnswer { .. });
+    if let Some(entry) = ledger.entries.iter().find(|entry| with_reason(&entry.fate)) {
+        why.push_str(&format!("; line {}: {}", entry.line, entry.fate));
+    }
+    DataError::NothingLeft { why }
 }
 
 /// Rows with content, in file order; the others become lines of the ledger.
@@ -255,7 +346,7 @@ fn rows(
         let line = imported.table.lines[index];
         match options.schema.row(&imported.table, index) {
             Ok(None) => ledger.add(line, Fate::Empty),
-            Err(reason) => ledger.add(line, Fate::Malformed { reason }),
+            Err(fate) => ledger.add(line, fate),
             Ok(Some(row)) => match seen.get(&row.hash) {
                 Some(of_line) if !options.keep_duplicates => {
                     ledger.add(line, Fate::Duplicate { of_line: *of_line });

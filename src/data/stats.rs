@@ -1,9 +1,9 @@
 //! How long the examples are, in tokens.
 
-/// Lengths of all kept rows, before cutting.
+/// Lengths of all rows that were tokenised, before cutting.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenStats {
-    /// Sorted lengths before cutting, one a row.
+    /// Sorted lengths before cutting, one a row, those that are left out for their length among them.
     pub lengths: Vec<u32>,
     /// Tokens that are trained on, all rows together.
     pub num_trained: u64,

@@ -2,10 +2,10 @@
 
 use super::JobId;
 use crate::base::{Failure, Unit};
-use crate::data::Tokeniser;
 use crate::data::import::Imported;
 use crate::data::prepare::Dataset;
 use crate::data::template::Template;
+use crate::data::{Ledger, Tokeniser};
 use crate::hub::catalogue::ModelEntry;
 use crate::infer::generate::Finish;
 use crate::model::info::ModelInfo;
@@ -57,6 +57,13 @@ pub enum EventKind {
     Recipe {
         path: PathBuf,
         recipe: Box<Recipe>,
+    },
+    /// What became of the rows that a run is about to begin with.
+    Rows {
+        ledger: Arc<Ledger>,
+        num_train: usize,
+        num_valid: usize,
+        num_test: usize,
     },
     Runs(Vec<RunSummary>),
     /// Something a run reported; `folder` says which run. Also sent for each line of `ReadRun`.

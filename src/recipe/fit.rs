@@ -102,8 +102,16 @@ impl Recipe {
         }
         if data.num_overlong > 0 {
             let many = data.num_overlong != 1;
+            let lost = match data.num_answer_cut {
+                0 => String::new(),
+                1 => "; 1 of them would lose the whole answer and is left out".into(),
+                n => format!(
+                    "; {} of them would lose the whole answer and are left out",
+                    human::count(n as u64)
+                ),
+            };
             let text = format!(
-                "{} {} longer than {} tokens and {} {}.",
+                "{} {} longer than {} tokens and {} {}{lost}.",
                 human::plural(data.num_overlong as u64, "example"),
                 if many { "are" } else { "is" },
                 human::count(self.batch.max_tokens as u64),

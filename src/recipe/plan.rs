@@ -2,6 +2,7 @@
 
 use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
 use super::{Problem, Recipe, Severity};
+use crate::data::prepare::Dataset;
 
 /// What the machine, the model and the data say about a recipe; needed to check it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,6 +43,25 @@ pub struct DataFacts {
     pub trained_tokens: u64,
     pub longest_tokens: usize,
     pub num_overlong: usize,
+    /// Those of them that are left out because nothing to learn was left of them.
+    pub num_answer_cut: usize,
+}
+
+impl DataFacts {
+    pub fn of(dataset: &Dataset) -> Self {
+        let limit = u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX);
+        let train = || dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i));
+        Self {
+            num_train: dataset.split.train.len(),
+            num_valid: dataset.split.valid.len(),
+            num_test: dataset.split.test.len(),
+            train_tokens: train().map(|s| s.len() as u64).sum(),
+            trained_tokens: train().map(|s| s.num_trained() as u64).sum(),
+            longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
+            num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
+            num_answer_cut: dataset.ledger.counts().num_answer_cut as usize,
+        }
+    }
 }
 
 /// A recipe that was found sound, with the numbers that follow from it.

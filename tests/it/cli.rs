@@ -7,26 +7,26 @@ use std::process::{Command, Output, Stdio};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tunesmith");
 
 /// A folder of its own, and a program that sees nothing of this machine's models and settings.
-struct Stage {
+pub struct Stage {
     folder: tempfile::TempDir,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_string()
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         self.output(Command::new(PROGRAM).args(args))
     }
 
@@ -53,7 +53,7 @@ impl Stage {
     }
 
     /// Runs with `--json`; exit code and the only object printed.
-    fn json(&self, args: &[&str]) -> (i32, Value) {
+    pub fn json(&self, args: &[&str]) -> (i32, Value) {
         let output = self.run(&[args, &["--json"]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
         let value = serde_json::from_str(text.trim_end())
@@ -61,11 +61,11 @@ impl Stage {
         (output.status.code().unwrap(), value)
     }
 
-    fn model(&self) -> String {
+    pub fn model(&self) -> String {
         tiny_model(self.folder.path())
     }
 
-    fn rows(&self) -> String {
+    pub fn rows(&self) -> String {
         rows_file(self.folder.path())
     }
 }
@@ -93,11 +93,11 @@ pub fn rows_file(folder: &Path) -> String {
     path.to_str().unwrap().to_string()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 

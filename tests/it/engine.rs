@@ -461,7 +461,10 @@ fn a_stopped_run_is_saved_and_can_be_resumed() {
                 folder = Some(at);
                 real.engine.stop(job);
             }
-            EventKind::Run { .. } | EventKind::Started | EventKind::Progress { .. } => {}
+            EventKind::Run { .. }
+            | EventKind::Rows { .. }
+            | EventKind::Started
+            | EventKind::Progress { .. } => {}
             last => break last,
         }
     };
@@ -479,7 +482,10 @@ fn a_stopped_run_is_saved_and_can_be_resumed() {
                 from = Some(from_update);
                 real.engine.control(job).unwrap().discard();
             }
-            EventKind::Run { .. } | EventKind::Started | EventKind::Progress { .. } => {}
+            EventKind::Run { .. }
+            | EventKind::Rows { .. }
+            | EventKind::Started
+            | EventKind::Progress { .. } => {}
             last => {
                 assert!(matches!(last, EventKind::Stopped), "{last:?}");
                 break;

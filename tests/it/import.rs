@@ -465,10 +465,11 @@ fn excel_gives_the_first_sheet_with_data() {
     let rows = vec![
         vec!["elma, yeşil", "pome", "3", "2024-05-17", "true"],
         vec!["plum\nblue", "drupe", "2.5", "2024-05-18 09:30:00", "false"],
+        vec![""; 5],
         vec!["りんご", "", "", "", ""],
     ];
     assert_eq!(content(&imported), (vec!["fruit", "family", "count", "picked", "ripe"], rows));
-    assert_eq!(imported.table.lines, [2, 3, 5]);
+    assert_eq!(imported.table.lines, [2, 3, 4, 5], "the blank row is counted");
 }
 
 /// A column's size counts its dictionary, which lies before its data pages.

@@ -7,6 +7,7 @@ mod house;
 mod hub;
 mod import;
 mod infer;
+mod ledger;
 mod loader;
 mod model_files;
 mod ops;

@@ -32,6 +32,7 @@ fn facts() -> Facts {
         trained_tokens: 10_000,
         longest_tokens: 120,
         num_overlong: 0,
+        num_answer_cut: 0,
     };
     Facts {
         model: Some(model()),
@@ -308,9 +309,9 @@ const WARNINGS: [(&str, Change); 11] = [
     ("batch.accumulation", |r, _| r.batch.accumulation = 100),
     ("early_stop.enabled", |_, f| data(f).num_valid = 0),
     ("validation.every_updates", |r, _| (r.length.updates, r.validation.every_updates) = (Some(10), 50)),
-    ("batch.micro_batch_tokens", |r, f| (r.batch.micro_batch_tokens, f.free_memory_bytes) = (16384, 3 << 30)),
+    ("batch.micro_batch_tokens", |r, f| (r.batch.micro_batch_tokens, f.free_memory_bytes) = (16384, 1 << 30)),
     ("batch.micro_batch_tokens", |r, f| {
-        (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 3 << 30);
+        (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 1 << 30);
     }),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
@@ -554,4 +555,16 @@ fn presets_are_read_and_sound() {
     let mut quickstart = preset::find("quickstart").unwrap().recipe;
     assert_eq!(method(&mut quickstart).rank, 16);
     assert_eq!(preset::find("../../etc/passwd"), None);
+}
+
+/// What the README says of the data's settings is a recipe, and its values are the usual ones.
+#[test]
+fn the_recipe_in_the_readme_says_the_usual_values() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let text = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let mut recipe = load::from_toml(text).unwrap();
+    assert!(recipe.data.path.take().is_some());
+    let schema = recipe.data.schema.take().unwrap();
+    assert!(schema.layout().is_some() && schema.prompt_template.is_some());
+    assert_eq!(recipe, Recipe::default());
 }

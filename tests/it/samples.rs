@@ -157,14 +157,15 @@ fn data_with_nothing_to_learn_is_refused() {
     let long = "word ".repeat(100);
     let (_folder, imported) = written("rows.csv", &format!("prompt,completion\n{long},1\nb {long},2\n"));
     let error = prepared(&imported, |o| o.max_tokens = 16).unwrap_err();
-    assert!(matches!(error, DataError::AllMasked { .. }), "{error}");
+    assert!(matches!(error, DataError::AnswersCut { num_rows: 2, max_tokens: 16, .. }), "{error}");
     let all = prepared(&imported, |o| (o.max_tokens, o.train_on) = (16, TrainOn::Everything)).unwrap();
     assert_eq!(all.samples[0].num_trained(), 15);
     let error = prepared(&imported, |o| (o.max_tokens, o.drop_overlong) = (16, true)).unwrap_err();
-    assert!(error.to_string().contains("2 longer than 16 tokens"), "{error}");
+    assert!(matches!(error, DataError::AllTooLong { num_rows: 2, max_tokens: 16, .. }), "{error}");
     let (_folder, empty) = written("rows.csv", "prompt,completion\n,\n,\n");
     let error = prepared(&empty, |_| ()).unwrap_err();
-    assert!(matches!(error, DataError::Schema { .. }), "{error}");
+    assert!(matches!(error, DataError::NothingLeft { .. }), "{error}");
+    assert!(error.to_string().contains("every cell of the 2 rows is empty"), "{error}");
 }
 
 #[test]

@@ -95,7 +95,8 @@ fn schema(roles: &[Role]) -> Schema {
 fn example(roles: &[Role], cells: &[&str]) -> Result<Option<Example>, String> {
     let names: Vec<String> = (0..cells.len()).map(|i| format!("c{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    schema(roles).row(&table(&names, &[cells]), 0).map(|row| row.map(|row| row.example))
+    let row = schema(roles).row(&table(&names, &[cells]), 0);
+    row.map(|row| row.map(|row| row.example)).map_err(|fate| fate.to_string())
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn conversations_are_read_in_both_forms() {
         ("{\"a\": 1}", "without a list"),
         ("[{\"role\": \"user\"}]", "message 1: has no content"),
         ("[{\"content\": \"x\"}]", "message 1: has no role"),
-        ("[{\"role\": \"user\", \"content\": \"x\"}]", "nothing to learn"),
+        ("[{\"role\": \"user\", \"content\": \"x\"}]", "says nothing"),
     ] {
         let error = messages(cell).unwrap_err();
         assert!(error.contains(words), "{error}");
@@ -189,7 +190,7 @@ fn templates_replace_the_prompt() {
     let prompt = "Which {kind} is fig?".to_string();
     assert_eq!(row.example, Example::PromptCompletion { prompt, completion: "multiple".into() });
     assert_eq!(with("{Fruit}").problems(&table), Vec::<String>::new());
-    let unknown = with("{familly}").row(&table, 0).unwrap_err();
+    let unknown = with("{familly}").row(&table, 0).unwrap_err().to_string();
     assert!(unknown.contains("{familly}") && unknown.contains("did you mean {family}"), "{unknown}");
     for (template, words) in [
         ("{familly}", "did you mean"),

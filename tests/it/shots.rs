@@ -160,7 +160,7 @@ fn plain_files_are_read_and_bad_ones_said() {
     std::fs::write(&path, [0xff, 0xfe, 0x80]).unwrap();
     assert!(matches!(read_questions(&path, &Control::new()), Err(DataError::Unreadable { .. })));
     std::fs::write(&path, "nothing here").unwrap();
-    assert!(matches!(read(&path), Err(DataError::Schema { .. })));
+    assert!(matches!(read(&path), Err(DataError::NoShots { .. })));
     assert!(matches!(read(folder.path()), Err(DataError::Unreadable { .. })));
     assert!(matches!(read(&folder.path().join("none.txt")), Err(DataError::Unreadable { .. })));
 }

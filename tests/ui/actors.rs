@@ -116,7 +116,7 @@ pub fn imported(num_rows: usize) -> Arc<Imported> {
         };
         table.push_row(row as u64 + 2, [name.as_str(), kind]);
     }
-    let mut ledger = Ledger { num_read: num_rows as u64 + 2, entries: Vec::new() };
+    let mut ledger = Ledger { num_read: num_rows as u64 + 2, ..Ledger::default() };
     for line in [num_rows as u64 + 3, num_rows as u64 + 4] {
         ledger.add(line, Fate::Malformed { reason: "3 cells where the header has 2".into() });
     }

@@ -8,6 +8,9 @@ use super::{Format, ImportOptions, csv_sniff};
 use crate::base::human;
 use crate::data::{DataError, Table};
 
+/// Cells by which a row with too many is told.
+const MOST_NAMES: usize = 8;
+
 /// Returns the rows and the separator, which is `None` for a file with one column.
 pub(super) fn read(
     source: &mut Source,
@@ -38,7 +41,7 @@ pub(super) fn read(
                 let why = "the first row does not end: a quotation mark is missing in it";
                 return Err(source.job().malformed(why));
             }
-            Some(Ending::TooLong) => return Err(source.job().malformed(too_wide())),
+            Some(Ending::TooLong) => return Err(source.job().malformed(too_wide(&records))),
             _ => {}
         }
         rows.table = Table::with_columns(header::unique_names(records.lossy()));
@@ -46,18 +49,52 @@ pub(super) fn read(
         rows.table = Table::with_columns(header::numbered(sniffed.num_columns));
     }
     if rows.table.columns.len() > MAX_COLUMNS {
-        return Err(source.job().malformed(too_wide()));
+        let cells = records.lossy();
+        return Err(source.job().malformed(too_many(rows.table.columns.len(), &cells)));
     }
+    let mut is_first = true;
     while let Some(ending) = records.next(source)? {
+        if std::mem::take(&mut is_first) && records.surplus().is_some() && rows.table.num_rows() == 0 {
+            return Err(source.job().malformed(too_wide(&records)));
+        }
         push(&mut rows, &records, ending);
         rows.check(source.job())?;
     }
+    let note = options.separator.and_then(|said| is_one_column(&rows, said, head));
+    note.into_iter().for_each(|note| rows.note(note));
     let separator = (sniffed.separator != NO_SEPARATOR).then(|| char::from(sniffed.separator));
     Ok((rows, separator))
 }
 
-fn too_wide() -> String {
-    format!("the first row has more than {} cells, or it does not end", human::count(MAX_COLUMNS as u64))
+fn too_wide(records: &Records) -> String {
+    match records.surplus() {
+        Some((num_cells, first)) => too_many(num_cells, first),
+        None => "the first row does not end: a line break may be missing".into(),
+    }
+}
+
+fn too_many(num_cells: usize, first: &[String]) -> String {
+    let names = first.iter().take(MOST_NAMES).map(String::as_str);
+    let mut names: Vec<String> = names.map(|name| human::elide(name, 40)).collect();
+    let num_more = human::count((num_cells - names.len()) as u64);
+    names.push(format!("… and {num_more} more"));
+    format!(
+        "the first row has {} cells, and more than {} cells cannot be read: {}. Save the columns you need as a file of their own",
+        human::count(num_cells as u64),
+        human::count(MAX_COLUMNS as u64),
+        names.join(", ")
+    )
+}
+
+/// A separator that was said and does not occur where another one does.
+fn is_one_column(rows: &Rows, said: char, head: &Head) -> Option<String> {
+    let other = csv_sniff::sniff(head, Format::Csv).filter(csv_sniff::Sniffed::is_table)?;
+    (rows.table.columns.len() == 1).then(|| {
+        format!(
+            "The separator `{said}` does not occur, so the file was read as one column; `{}` looks like the right one.",
+            char::from(other.separator).escape_default()
+        )
+    })
 }
 
 fn skip_separator_line(source: &mut Source, records: &mut Records) -> Result<(), DataError> {
@@ -70,6 +107,9 @@ fn skip_separator_line(source: &mut Source, records: &mut Records) -> Result<(),
 fn push(rows: &mut Rows, records: &Records, ending: Ending) {
     let line = records.line;
     match ending {
+        Ending::TooLong if records.surplus().is_some() => {
+            return rows.malformed(line, wrong_number(records, rows.table.columns.len()));
+        }
         Ending::TooLong => return rows.too_long(line),
         Ending::OpenQuote => {
             let last = human::count(records.last_line());
@@ -102,7 +142,7 @@ fn push(rows: &mut Rows, records: &Records, ending: Ending) {
 
 fn wrong_number(records: &Records, num_columns: usize) -> String {
     let expected = human::plural(num_columns as u64, "cell");
-    let mut reason = format!("expected {expected}, found {}", human::count(records.num_cells() as u64));
+    let mut reason = format!("expected {expected}, found {}", human::count(records.num_all_cells() as u64));
     if records.last_line() > records.line {
         let last = human::count(records.last_line());
         reason.push_str(&format!(" (the row goes on to line {last}: is a quotation mark missing?)"));

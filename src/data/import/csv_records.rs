@@ -8,6 +8,9 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 /// A byte that no text has: for files with one column, whose commas are commas.
 pub(super) const NO_SEPARATOR: u8 = 0x1F;
 
+/// Cells by which a record with too many is told.
+const NUM_FIRST_CELLS: usize = 8;
+
 /// How a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -23,6 +26,10 @@ pub(super) struct Records {
     ends: Vec<usize>,
     text_len: usize,
     num_cells: usize,
+    /// Cells of the record, also where it is too long.
+    num_all_cells: usize,
+    /// The first cells of a record with too many.
+    first_cells: Vec<String>,
     /// Line on which the record begins, from 1.
     pub line: u64,
 }
@@ -35,6 +42,8 @@ impl Records {
             ends: vec![0; 64],
             text_len: 0,
             num_cells: 0,
+            num_all_cells: 0,
+            first_cells: Vec::new(),
             line: 1,
         }
     }
@@ -43,7 +52,7 @@ impl Records {
     pub fn next(&mut self, feed: &mut impl Feed) -> Result<Option<Ending>, DataError> {
         self.skip_blank_lines(feed)?;
         self.line = self.core.line();
-        (self.text_len, self.num_cells) = (0, 0);
+        (self.text_len, self.num_cells, self.num_all_cells) = (0, 0, 0);
         let (mut is_too_long, mut has_read) = (false, false);
         loop {
             let block = feed.fill()?;
@@ -64,6 +73,7 @@ impl Records {
             }
             self.text_len += num_out;
             self.num_cells += num_ends;
+            self.num_all_cells += num_ends;
             match result {
                 ReadRecordResult::Record => {
                     return Ok(Some(if is_too_long { Ending::TooLong } else { Ending::Whole }));
@@ -111,12 +121,20 @@ impl Records {
             self.ends.resize(self.ends.len() * 2, 0);
             return true;
         }
+        if self.num_all_cells == self.num_cells {
+            self.first_cells = self.first(NUM_FIRST_CELLS);
+        }
         self.num_cells = 0;
         false
     }
 
-    pub fn num_cells(&self) -> usize {
-        self.num_cells
+    pub fn num_all_cells(&self) -> usize {
+        self.num_all_cells
+    }
+
+    /// Of a record with too many cells: how many, and the first of them.
+    pub fn surplus(&self) -> Option<(usize, &[String])> {
+        (self.num_all_cells > self.num_cells).then_some((self.num_all_cells, self.first_cells.as_slice()))
     }
 
     /// The last line that the record reaches.
@@ -136,8 +154,12 @@ impl Records {
 
     /// Cells as text, wrong bytes replaced: for looking, not for keeping.
     pub fn lossy(&self) -> Vec<String> {
+        self.first(usize::MAX)
+    }
+
+    fn first(&self, most: usize) -> Vec<String> {
         let mut start = 0;
-        let cells = self.ends().iter().map(|end| {
+        let cells = self.ends().iter().take(most).map(|end| {
             let cell = self.bytes().get(start..*end).unwrap_or_default();
             start = *end;
             String::from_utf8_lossy(cell).into_owned()

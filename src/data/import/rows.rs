@@ -31,6 +31,11 @@ impl Rows {
         }
     }
 
+    /// Something people should know about how the file was read.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.ledger.notes.push(note.into());
+    }
+
     /// A row that cannot be used.
     pub fn malformed(&mut self, line: u64, reason: impl Into<String>) {
         self.ledger.num_read += 1;

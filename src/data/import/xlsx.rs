@@ -14,6 +14,10 @@ const MAX_UNPACKED_BYTES: u64 = 2 << 30;
 const MAX_PARTS: usize = 100_000;
 /// Rows that the header is judged against.
 const NUM_FIRST_ROWS: usize = 200;
+/// Sheets that a note names.
+const MOST_NAMES: usize = 8;
+/// A longer stretch of blank rows is one note rather than a row of the ledger each.
+const MOST_BLANK: u64 = 1000;
 const CHECKING: &str = "Checking the workbook";
 const PHASE: &str = "Reading rows";
 
@@ -34,6 +38,13 @@ pub(super) fn read_from<R: Read + Seek>(
         read_sheet(job, &mut book, &name, &mut sheet)?;
         sheet.begin(job);
         if sheet.rows.table.num_rows() > 0 {
+            let others: Vec<String> = book.sheet_names().into_iter().filter(|other| *other != name).collect();
+            if !others.is_empty() {
+                let others = human::some_of(others.iter().map(String::as_str), MOST_NAMES);
+                sheet
+                    .rows
+                    .note(format!("The sheet {name} was read; others in the workbook were not: {others}."));
+            }
             return Ok(sheet.rows);
         }
     }
@@ -97,6 +108,8 @@ struct Sheet {
     /// The first rows, until it is known whether one of them is a header.
     first: Vec<(u64, Vec<String>)>,
     has_begun: bool,
+    /// The last row with cells, from 1; 0 before the first.
+    last_line: u64,
     cells: Vec<String>,
 }
 
@@ -182,12 +195,32 @@ impl Sheet {
             _ => header::numbered(num_columns),
         };
         self.rows.table = Table::with_columns(names);
+        if is_header {
+            self.last_line = waiting.first().map_or(0, |(line, _)| *line);
+        }
         for (line, cells) in waiting.iter().skip(usize::from(is_header)) {
             self.push(*line, cells);
         }
     }
 
+    /// Blank rows between two that are not count as rows, like blank cells.
+    fn push_blank(&mut self, before: u64) {
+        let blank = self.last_line + 1..before;
+        if self.last_line == 0 || blank.is_empty() {
+            return;
+        }
+        if before - self.last_line > MOST_BLANK {
+            let (first, last) = (human::count(blank.start), human::count(before - 1));
+            return self
+                .rows
+                .note(format!("The rows {first} to {last} of the sheet are blank and not counted."));
+        }
+        blank.for_each(|line| self.rows.push(line, []));
+    }
+
     fn push(&mut self, line: u64, cells: &[String]) {
+        self.push_blank(line);
+        self.last_line = line;
         if cells.iter().map(String::len).sum::<usize>() > MAX_ROW_BYTES {
             return self.rows.too_long(line);
         }

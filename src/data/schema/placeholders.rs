@@ -98,3 +98,14 @@ pub(super) fn check(template: &str, table: &Table) -> Vec<String> {
         }
     }
 }
+
+/// Why no row can be filled in, before any row.
+pub(super) fn unusable(template: &str, table: &Table) -> Option<String> {
+    match parts(template) {
+        Err(why) => Some(why),
+        Ok(parts) => parts.iter().find_map(|part| match part {
+            Part::Column(name) => find(table, name).err(),
+            Part::Text(_) => None,
+        }),
+    }
+}

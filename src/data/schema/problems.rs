@@ -1,9 +1,40 @@
 //! What is wrong with a schema for a table, in words for people.
 
 use super::{Layout, Role, Schema, placeholders};
-use crate::data::Table;
+use crate::base::human;
+use crate::data::{DataError, Table};
+
+/// Columns that a message names.
+const MOST_NAMES: usize = 8;
 
 impl Schema {
+    /// Whether any row of `table` can become an example at all.
+    ///
+    /// # Errors
+    /// [`DataError::Schema`] about the roles, [`DataError::Placeholder`] about the template, and
+    /// [`DataError::NothingLeft`] when all is empty.
+    pub fn check(&self, table: &Table) -> Result<(), DataError> {
+        let (roles, columns) = (self.roles.len(), table.columns.len());
+        if roles > columns {
+            let why = format!("the roles are for {roles} columns, the file has {columns}");
+            return Err(DataError::Schema { why });
+        }
+        if let Some(why) = self.prompt_template.as_ref().and_then(|t| placeholders::unusable(t, table)) {
+            let names = table.columns.iter().map(|c| c.name.as_str());
+            let why = format!("{why} The columns are {}.", human::some_of(names, MOST_NAMES));
+            return Err(DataError::Placeholder { why });
+        }
+        if self.layout().is_none() {
+            if table.columns.iter().all(|c| c.iter().all(|cell| cell.trim().is_empty())) {
+                let why =
+                    format!("every cell of the {} is empty", human::plural(table.num_rows() as u64, "row"));
+                return Err(DataError::NothingLeft { why });
+            }
+            return Err(DataError::Schema { why: self.missing() });
+        }
+        Ok(())
+    }
+
     /// All that keeps this schema from giving good examples; empty when it is fine.
     pub fn problems(&self, table: &Table) -> Vec<String> {
         let mut problems = Vec::new();
@@ -25,7 +56,7 @@ impl Schema {
                 problems.push(format!(
                     "{} columns are {title}: {}; only the first counts",
                     names.len(),
-                    names.join(", ")
+                    human::some_of(names.iter().copied(), MOST_NAMES)
                 ));
             }
         }

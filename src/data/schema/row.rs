@@ -1,20 +1,20 @@
 //! One row of a table -> one example.
 
 use super::{Layout, Role, Schema, content_hash, conversation, placeholders};
-use crate::data::{Example, Message, Row, Table};
+use crate::data::{Example, Fate, Message, Row, Table};
 
 impl Schema {
     /// The example in row `index`; `None` when every cell that matters is empty.
     ///
     /// # Errors
-    /// Why the row cannot be used, in words for people, for the ledger.
-    pub fn row(&self, table: &Table, index: usize) -> Result<Option<Row>, String> {
+    /// The row's line in the ledger: malformed, or without an answer.
+    pub fn row(&self, table: &Table, index: usize) -> Result<Option<Row>, Fate> {
         let cells = Cells { schema: self, table, index };
         let layout = self.layout().ok_or("no column has a role that can be trained on")?;
         let example = match layout {
             Layout::Chat => cells.chat(),
             Layout::ChosenRejected => cells.preference(),
-            Layout::Text => cells.text().map(|text| text.map(|text| Example::Text { text })),
+            Layout::Text => Ok(cells.text()?.map(|text| Example::Text { text })),
             Layout::TextLabel => cells.labelled(),
             Layout::TextScore => cells.scored(),
             Layout::PromptCompletion | Layout::InstructionInputOutput | Layout::QuestionAnswer => {
@@ -72,7 +72,7 @@ impl<'a> Cells<'a> {
         roles.iter().any(|role| self.filled(*role).is_some())
     }
 
-    fn completion(&self) -> Result<Option<Example>, String> {
+    fn completion(&self) -> Result<Option<Example>, Fate> {
         let Some(column) = self.schema.answer_column() else {
             return Err("no column holds what is learnt".into());
         };
@@ -84,11 +84,7 @@ impl<'a> Cells<'a> {
                 self.has_prompt_cell()
             };
             let name = &self.table.columns[column].name;
-            return if has_rest {
-                Err(format!("the column {name} is empty: nothing to learn"))
-            } else {
-                Ok(None)
-            };
+            return if has_rest { Err(no_answer(format!("the column {name} is empty"))) } else { Ok(None) };
         }
         let prompt = self.prompt()?;
         let completion = answer.to_string();
@@ -110,23 +106,25 @@ impl<'a> Cells<'a> {
         self.rendered().unwrap_or_else(|| Ok(text.to_string())).map(Some)
     }
 
-    fn labelled(&self) -> Result<Option<Example>, String> {
+    fn labelled(&self) -> Result<Option<Example>, Fate> {
         match (self.text()?, self.filled(Role::Label)) {
             (Some(text), Some(label)) => {
                 Ok(Some(Example::Labelled { text, label: label.trim().to_string() }))
             }
             (None, None) => Ok(None),
-            (None, Some(_)) => Err(format!("the column {} is empty", self.name(Role::Text))),
-            (Some(_), None) => Err(format!("the column {} is empty", self.name(Role::Label))),
+            (None, Some(_)) => Err(format!("the column {} is empty", self.name(Role::Text)).into()),
+            (Some(_), None) => Err(no_answer(format!("the column {} is empty", self.name(Role::Label)))),
         }
     }
 
-    fn scored(&self) -> Result<Option<Example>, String> {
+    fn scored(&self) -> Result<Option<Example>, Fate> {
         let (text, score) = match (self.text()?, self.filled(Role::Score)) {
             (Some(text), Some(score)) => (text, score),
             (None, None) => return Ok(None),
-            (None, Some(_)) => return Err(format!("the column {} is empty", self.name(Role::Text))),
-            (Some(_), None) => return Err(format!("the column {} is empty", self.name(Role::Score))),
+            (None, Some(_)) => return Err(format!("the column {} is empty", self.name(Role::Text)).into()),
+            (Some(_), None) => {
+                return Err(no_answer(format!("the column {} is empty", self.name(Role::Score))));
+            }
         };
         let number = score.trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
         let shown: String = score.trim().chars().take(20).collect();
@@ -134,7 +132,7 @@ impl<'a> Cells<'a> {
         Ok(Some(Example::Scored { text, score }))
     }
 
-    fn chat(&self) -> Result<Option<Example>, String> {
+    fn chat(&self) -> Result<Option<Example>, Fate> {
         let Some(cell) = self.filled(Role::Messages) else { return Ok(None) };
         if cell.trim() == "[]" {
             return Ok(None);
@@ -146,17 +144,18 @@ impl<'a> Cells<'a> {
             messages.insert(0, Message::new("system", system));
         }
         if !messages.iter().any(|m| m.role == "assistant" && !m.content.trim().is_empty()) {
-            return Err("the assistant says nothing in this conversation: nothing to learn".into());
+            let why = "the assistant says nothing in this conversation";
+            return Err(no_answer(why.into()));
         }
         Ok(Some(Example::Chat { messages }))
     }
 
-    fn preference(&self) -> Result<Option<Example>, String> {
+    fn preference(&self) -> Result<Option<Example>, Fate> {
         let (chosen, rejected) = match (self.filled(Role::Chosen), self.filled(Role::Rejected)) {
             (Some(chosen), Some(rejected)) => (chosen, rejected),
             (None, None) => return Ok(None),
-            (None, _) => return Err(format!("the column {} is empty", self.name(Role::Chosen))),
-            (_, None) => return Err(format!("the column {} is empty", self.name(Role::Rejected))),
+            (None, _) => return Err(no_answer(format!("the column {} is empty", self.name(Role::Chosen)))),
+            (_, None) => return Err(no_answer(format!("the column {} is empty", self.name(Role::Rejected)))),
         };
         let (before, chosen) = answer_of(chosen);
         let (_, rejected) = answer_of(rejected);
@@ -176,6 +175,10 @@ impl<'a> Cells<'a> {
         }
         Ok(Some(Example::Preference { prompt, chosen, rejected }))
     }
+}
+
+fn no_answer(reason: String) -> Fate {
+    Fate::NoAnswer { reason }
 }
 
 /// A cell that is a conversation gives its last answer and, first, what was said before it.

@@ -14,7 +14,7 @@ const MOST_TEXT_BYTES: u64 = 16 << 20;
 /// Examples from a data file of any kind that can be imported. Plain text is read like pasted text.
 ///
 /// # Errors
-/// Those of [`import`], and [`DataError::Schema`] when no row holds a question and an answer.
+/// Those of [`import`], and [`DataError::NoShots`] when no row holds a question and an answer.
 pub fn read_shots(path: &Path, format: &LineFormat, control: &Control) -> Result<PastedShots, DataError> {
     let found = if is_plain_text(path) {
         shots_from_text(&read_text(path)?, format)
@@ -23,8 +23,7 @@ pub fn read_shots(path: &Path, format: &LineFormat, control: &Control) -> Result
         shots_from_table(&imported.table, &imported.schema.roles)
     };
     if found.shots.is_empty() {
-        let why = format!("no row holds a question and an answer ({})", path.display());
-        return Err(DataError::Schema { why });
+        return Err(DataError::NoShots { path: path.into() });
     }
     Ok(found)
 }

@@ -9,7 +9,7 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::model::files::ModelFiles;
 use crate::recipe::Recipe;
-use crate::recipe::plan::{DataFacts, ModelFacts};
+use crate::recipe::plan::ModelFacts;
 use crate::recipe::recipe::{Objective, Overlong};
 use std::path::Path;
 
@@ -76,20 +76,5 @@ pub fn model_facts(files: &ModelFiles) -> ModelFacts {
         context_tokens: info.context_tokens,
         num_params: info.num_params,
         has_chat_template: info.has_chat_template,
-    }
-}
-
-/// What a recipe is checked against.
-pub fn data_facts(dataset: &Dataset) -> DataFacts {
-    let limit = u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX);
-    let train = || dataset.split.train.iter().map(|i| &dataset.samples[*i]);
-    DataFacts {
-        num_train: dataset.split.train.len(),
-        num_valid: dataset.split.valid.len(),
-        num_test: dataset.split.test.len(),
-        train_tokens: train().map(|s| s.len() as u64).sum(),
-        trained_tokens: train().map(|s| s.num_trained() as u64).sum(),
-        longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
-        num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
     }
 }

@@ -12,7 +12,7 @@ use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::project::event::Phase;
 use crate::project::{Beginning, Outcome, RunEvent, RunFolder};
-use crate::recipe::plan::Facts;
+use crate::recipe::plan::{DataFacts, Facts};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train;
 use jiff::civil::DateTime;
@@ -96,16 +96,24 @@ fn ready_at(
         )
         .into());
     };
+    // What is wrong whatever the data is comes first: a limit of 0 tokens is not the data's fault.
+    let facts = Facts { model: Some(data::model_facts(&files)), ..machine_facts(out) };
+    let problems = recipe.check(&facts);
+    if problems.iter().any(|p| p.severity == Severity::Error) {
+        return Err(refusal("Cannot start the run", &problems).into());
+    }
     let imported = data::read(path, &data::import_options(recipe), control, sink)?;
     let options = data::prepare_options(recipe, &imported);
     let template = Arc::new(files.template()?.dated(began));
     let mut report = Report::to(sink);
     let dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
-    let facts = Facts {
-        model: Some(data::model_facts(&files)),
-        data: Some(data::data_facts(&dataset)),
-        ..machine_facts(out)
-    };
+    sink(EventKind::Rows {
+        ledger: Arc::new(dataset.ledger.clone()),
+        num_train: dataset.split.train.len(),
+        num_valid: dataset.split.valid.len(),
+        num_test: dataset.split.test.len(),
+    });
+    let facts = Facts { data: Some(DataFacts::of(&dataset)), ..facts };
     let problems = recipe.check(&facts);
     let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &dataset))
         .map_err(|problems| refusal("Cannot start the run", &problems))?;

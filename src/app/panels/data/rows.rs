@@ -14,18 +14,22 @@ pub enum Filter {
     Duplicate,
     Empty,
     Malformed,
+    NoAnswer,
     Truncated,
+    AnswerCut,
     TooLong,
 }
 
 impl Filter {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::All,
         Self::Kept,
         Self::Duplicate,
         Self::Empty,
         Self::Malformed,
+        Self::NoAnswer,
         Self::Truncated,
+        Self::AnswerCut,
         Self::TooLong,
     ];
 
@@ -36,7 +40,9 @@ impl Filter {
             Self::Duplicate => "duplicate",
             Self::Empty => "empty",
             Self::Malformed => "malformed",
+            Self::NoAnswer => "unanswered",
             Self::Truncated => "cut",
+            Self::AnswerCut => "answer cut off",
             Self::TooLong => "too long",
         }
     }
@@ -48,7 +54,9 @@ impl Filter {
             Self::Duplicate => "Rows that say the same as an earlier one",
             Self::Empty => "Rows with nothing in the columns that matter",
             Self::Malformed => "Rows that could not be read, each with its reason",
+            Self::NoAnswer => "Rows with a question and nothing to learn, left out",
             Self::Truncated => "Rows longer than the limit: their end is cut off, the rest is kept",
+            Self::AnswerCut => "Rows whose whole answer lies beyond the limit, left out",
             Self::TooLong => "Rows longer than the limit, left out",
         }
     }
@@ -60,20 +68,11 @@ impl Filter {
             Self::Duplicate => matches!(fate, Fate::Duplicate { .. }),
             Self::Empty => matches!(fate, Fate::Empty),
             Self::Malformed => matches!(fate, Fate::Malformed { .. }),
+            Self::NoAnswer => matches!(fate, Fate::NoAnswer { .. }),
             Self::Truncated => matches!(fate, Fate::Truncated { .. }),
+            Self::AnswerCut => matches!(fate, Fate::AnswerCut { .. }),
             Self::TooLong => matches!(fate, Fate::TooLong { .. }),
         }
-    }
-}
-
-/// What happened to a row, in words.
-pub fn fate_words(fate: &Fate) -> String {
-    match fate {
-        Fate::Empty => "empty".into(),
-        Fate::Malformed { reason } => format!("malformed: {reason}"),
-        Fate::Duplicate { of_line } => format!("duplicate of line {of_line}"),
-        Fate::Truncated { num_tokens } => format!("cut: {num_tokens} tokens"),
-        Fate::TooLong { num_tokens } => format!("too long: {num_tokens} tokens"),
     }
 }
 
@@ -90,7 +89,7 @@ pub struct Shown {
 /// The rows to show, found once when the file, the ledger or the filter changes, never a frame.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    pub counts: [u64; 7],
+    pub counts: [u64; 9],
     fate_of_row: HashMap<usize, usize>,
     /// `None` shows the whole table.
     list: Option<Vec<Shown>>,

@@ -233,6 +233,12 @@ impl State {
         self.file.as_ref()
     }
 
+    /// What else there is to know about how the file was read.
+    pub fn notes<'a>(&self, shared: &'a Shared) -> &'a [String] {
+        let imported = shared.imported.as_deref();
+        imported.map_or(&[], |i| ledger_of(i, shared.dataset.as_deref()).notes.as_slice())
+    }
+
     pub fn import_options(&self) -> &ImportOptions {
         &self.import_options
     }

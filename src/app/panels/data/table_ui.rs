@@ -1,7 +1,7 @@
 //! The rows: only those in sight are drawn, whatever the file's size.
 
 use super::edit::{ROLES, role_name};
-use super::rows::{Shown, fate_words};
+use super::rows::Shown;
 use super::{Action, Edit, State};
 use crate::app::action::UiAction;
 use crate::app::bidi;
@@ -127,7 +127,7 @@ fn fate(shown: Shown, _state: &State, shared: &Shared) -> Option<String> {
         Some(dataset) => &dataset.ledger,
         None => &shared.imported.as_ref()?.ledger,
     };
-    ledger.entries.get(entry).map(|e| fate_words(&e.fate))
+    ledger.entries.get(entry).map(|e| e.fate.to_string())
 }
 
 fn reason(ui: &mut egui::Ui, shown: Shown, state: &State, shared: &Shared) {

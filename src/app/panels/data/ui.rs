@@ -203,4 +203,7 @@ fn ledger_bar(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<U
             ui.label(RichText::new("preparing…").small().color(t.weak));
         }
     });
+    for note in state.notes(shared) {
+        ui.label(RichText::new(note).small().color(t.amber));
+    }
 }

@@ -93,7 +93,7 @@ impl DataSight {
             return;
         }
         if self.seen.is_none_or(|seen| seen.0 != key.0) {
-            self.facts = Some(data_facts(dataset));
+            self.facts = Some(DataFacts::of(dataset));
         }
         self.seen = Some(key);
         let samples: Vec<_> = dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i)).collect();
@@ -144,19 +144,5 @@ pub fn model_facts(info: &ModelInfo) -> ModelFacts {
         context_tokens: info.context_tokens,
         num_params: info.num_params,
         has_chat_template: info.has_chat_template,
-    }
-}
-
-fn data_facts(dataset: &Dataset) -> DataFacts {
-    let limit = u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX);
-    let train = || dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i));
-    DataFacts {
-        num_train: dataset.split.train.len(),
-        num_valid: dataset.split.valid.len(),
-        num_test: dataset.split.test.len(),
-        train_tokens: train().map(|s| s.len() as u64).sum(),
-        trained_tokens: train().map(|s| s.num_trained() as u64).sum(),
-        longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
-        num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
     }
 }
