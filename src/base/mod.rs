@@ -9,6 +9,7 @@ pub mod storage;
 pub mod control;
 pub mod places;
 pub mod device;
+pub mod precision;
 pub mod progress;
 pub mod hardware;
 
@@ -16,4 +17,5 @@ pub use control::Control;
 pub use device::DeviceChoice;
 pub use failure::{Explain, Failure};
 pub use ids::{Tokens, Update};
+pub use precision::Precision;
 pub use progress::{Progress, Silent, Unit};

@@ -1,11 +1,11 @@
 //! What all subcommands that answer have in common: a model, an adapter, a device.
 
-use super::Device;
 use super::show::Show;
+use super::{Device, PrecisionName};
 use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::jobs::{self, BaseModel};
-use crate::model::load::LoadedModel;
+use crate::model::load::{LoadedModel, Placement};
 use crate::peft::Adapter;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ pub struct Model {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     pub device: Device,
+    /// How the model's weights are kept: less than f32 needs less memory and takes longer
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionName,
 }
 
 /// A model in memory, and its adapter if one was named.
@@ -31,7 +34,8 @@ pub struct Loaded {
 
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     let files = jobs::model::open(&a.model)?;
-    let model = BaseModel::default().load(&files, a.device.into(), control, &mut |kind| show.take(&kind))?;
+    let placement = Placement { device: a.device.into(), precision: a.precision.into() };
+    let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
     let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
 }

@@ -1,18 +1,18 @@
 //! `tunesmith bench train|generate`
 
-use super::Device;
 use super::asking::{self, Model};
 use super::number::{at_least_one, at_least_two, share, times};
 use super::out;
 use super::show::Show;
 use super::table::table;
+use super::{Device, PrecisionName};
 use crate::base::{Control, hardware, human};
 use crate::engine::Halt;
-use crate::engine::jobs::{data, model, train as jobs};
+use crate::engine::jobs::{model, train as jobs};
 use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
-use crate::recipe::plan::{DataFacts, Facts};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::recipe::{Checkpointing, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
@@ -81,6 +81,9 @@ pub struct Train {
     /// Share of the positions that are trained on, as where only answers are
     #[arg(long, default_value_t = 1.0, value_parser = share)]
     supervised: f64,
+    /// How the model's weights are kept
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionName,
     /// Whether blocks are run again on the way back instead of kept
     #[arg(long, value_enum, default_value_t)]
     checkpointing: CheckpointingName,
@@ -127,6 +130,7 @@ fn recipe(a: &Train) -> Recipe {
     let MethodName::Lora = a.method;
     let mut recipe = Recipe::default();
     recipe.model.source.clone_from(&a.model);
+    recipe.model.precision = a.precision.into();
     recipe.method = Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() });
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
@@ -141,7 +145,7 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let files = model::open(&a.model)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {
-        model: Some(data::model_facts(&files)),
+        model: Some(ModelFacts::from(&files.info)),
         data: Some(DataFacts {
             num_train: a.batch,
             train_tokens: num_tokens,
@@ -153,7 +157,7 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     };
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
-    let model = Model { model: a.model.clone(), adapter: None, device: a.device };
+    let model = Model { model: a.model.clone(), adapter: None, device: a.device, precision: a.precision };
     let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
     let options = BenchOptions {

@@ -21,7 +21,7 @@ mod show;
 mod table;
 mod train;
 
-use crate::base::{DeviceChoice, Failure};
+use crate::base::{DeviceChoice, Failure, Precision};
 use crate::engine::Halt;
 use crate::engine::lane::on_compute_stack;
 use clap::error::ErrorKind;
@@ -85,6 +85,40 @@ enum Device {
     Cuda,
     /// An Apple GPU; needs a build with Metal
     Metal,
+}
+
+/// How the frozen weights are kept in memory.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum PrecisionName {
+    /// 4 bytes a weight: the fastest
+    #[default]
+    F32,
+    /// As they are in the file
+    Stored,
+    /// 2 bytes a weight
+    Bf16,
+    /// About 8.5 bits a weight
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// About 5.5 bits a weight
+    #[value(name = "q5_0")]
+    Q5_0,
+    /// About 4.5 bits a weight
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Stored => Self::Stored,
+            PrecisionName::Bf16 => Self::Bf16,
+            PrecisionName::Q8_0 => Self::Q8_0,
+            PrecisionName::Q5_0 => Self::Q5_0,
+            PrecisionName::Q4_0 => Self::Q4_0,
+        }
+    }
 }
 
 impl From<Device> for DeviceChoice {

@@ -82,7 +82,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
             Failure::new("Stopped and saved", "you asked for it before the run was done", hint).into()
         );
     }
-    let model = base.load(&ready.files, recipe.run.device, control, &mut sink)?;
+    let model = base.load(&ready.files, train::placement(&recipe), control, &mut sink)?;
     let adapter = model::adapter(&folder.adapter_dir(), &model)?;
     let measured = measure(&model, &adapter, &ready.dataset, &recipe, control, &mut sink)?;
     show.clear();

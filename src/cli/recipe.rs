@@ -9,7 +9,7 @@ use crate::data::prepare::prepare;
 use crate::data::{DataError, Ledger};
 use crate::engine::Halt;
 use crate::engine::jobs::{Report, data, model, train};
-use crate::recipe::plan::{DataFacts, Facts};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Problem, Recipe, Severity, load, preset};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -156,7 +156,7 @@ fn checked(recipe: &Recipe, file: &Path, seen: &mut Seen, control: &Control) -> 
 fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
     let files = model::open(&recipe.model.source)?;
-    seen.facts.model = Some(data::model_facts(&files));
+    seen.facts.model = Some(ModelFacts::from(&files.info));
     let Some(path) = &recipe.data.path else { return Ok(()) };
     let (tokeniser, template) = (files.tokeniser()?, files.template()?);
     let mut sink = |kind| show.take(&kind);

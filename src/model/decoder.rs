@@ -9,7 +9,7 @@ use super::hooks::Hooks;
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, RopeTable, Seen};
-use crate::nn::{Node, Tape};
+use crate::nn::{Node, Tape, Weight};
 use candle_core::{Device, Tensor};
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ impl Decoder {
     }
 
     /// The vocabulary projection, [v, d].
-    pub fn head(&self) -> &Tensor {
+    pub fn head(&self) -> &Weight {
         &self.params.head
     }
 
@@ -60,7 +60,6 @@ impl Decoder {
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
-        let tokens = index_tensor(&batch.tokens, &self.device)?;
         let positions = index_tensor(&batch.positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let seen = |window| {
@@ -68,7 +67,7 @@ impl Decoder {
             Rc::new(Seen { segments: batch.segments.clone(), scale, window })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
-        let mut x = ops::embedding(&self.params.embedding, &tokens).during("embedding")?;
+        let mut x = ops::embedding(&self.params.embedding, &batch.tokens).during("embedding")?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
             let (seen, rope) = (seen.clone(), rope.clone());
@@ -94,8 +93,7 @@ impl Decoder {
         let positions = index_tensor(&positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let tape = Tape::inference();
-        let ids = index_tensor(tokens, &self.device)?;
-        let mut x = ops::embedding(&self.params.embedding, &ids).during("embedding")?;
+        let mut x = ops::embedding(&self.params.embedding, tokens).during("embedding")?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
             let sight = Sight::Cached(&mut cache.layers[layer]);
@@ -109,6 +107,6 @@ impl Decoder {
 
     /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        self.params.head.t().and_then(|head| hidden.matmul(&head)).during("vocabulary projection")
+        ops::product(hidden, &self.params.head, None).during("vocabulary projection")
     }
 }

@@ -6,11 +6,25 @@ use super::error::During;
 use super::files::ModelFiles;
 use super::params::DecoderParams;
 use super::{ModelError, device};
-use crate::base::{Control, DeviceChoice, Failure, Progress};
+use crate::base::{Control, DeviceChoice, Failure, Precision, Progress};
 use crate::data::Tokeniser;
 use crate::data::template::Template;
 use crate::model::info::ModelInfo;
 use std::sync::Arc;
+
+/// Where a model is put, and how its frozen weights are kept there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Placement {
+    pub device: DeviceChoice,
+    pub precision: Precision,
+}
+
+impl From<DeviceChoice> for Placement {
+    /// In f32.
+    fn from(device: DeviceChoice) -> Self {
+        Self { device, ..Self::default() }
+    }
+}
 
 /// The base model in memory. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -26,13 +40,13 @@ impl LoadedModel {
     /// Checks all headers, then reads the weights onto the device.
     pub fn load(
         files: &ModelFiles,
-        choice: DeviceChoice,
+        placement: Placement,
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, Failure> {
         let tokeniser = files.tokeniser()?;
         let template = files.template()?;
-        let decoder = load_decoder(files, choice, control, progress)?;
+        let decoder = load_decoder(files, placement, control, progress)?;
         Ok(Self {
             info: files.info.clone(),
             decoder: Arc::new(decoder),
@@ -55,13 +69,14 @@ impl LoadedModel {
 /// The decoder alone, for models that come without a tokenizer.
 pub fn load_decoder(
     files: &ModelFiles,
-    choice: DeviceChoice,
+    placement: Placement,
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<Decoder, ModelError> {
     files.weights.check(&files.config)?;
-    let device = device::open(choice)?;
-    let params = DecoderParams::load(&files.weights, &files.config, &device, control, progress)?;
+    let device = device::open(placement.device)?;
+    let precision = placement.precision;
+    let params = DecoderParams::load(&files.weights, &files.config, precision, &device, control, progress)?;
     device.synchronize().during("copy the weights")?;
     Decoder::new(files.config.clone(), params, device)
 }

@@ -4,14 +4,15 @@ use super::config::DecoderConfig;
 use super::hooks::{Linear, Projection, Site};
 use super::weights::Weights;
 use super::{ModelError, error::During};
-use crate::base::{Control, Progress, Unit};
+use crate::base::{Control, Precision, Progress, Unit};
+use crate::nn::Weight;
 use crate::nn::ops::{HeadLayout, HeadNorms};
 use candle_core::{Device, Tensor};
 
 /// `y = x Wᵀ + bias`: weight [o, i], bias [o].
 #[derive(Debug, Clone)]
 pub struct LinearWeights {
-    pub weight: Tensor,
+    pub weight: Weight,
     pub bias: Option<Tensor>,
 }
 
@@ -34,16 +35,16 @@ impl LayerWeights {
     }
 }
 
-/// All weights, f32, on one device.
+/// All weights on one device: matrices in some precision, vectors in f32.
 #[derive(Debug, Clone)]
 pub struct DecoderParams {
     /// [v, d]
-    pub embedding: Tensor,
+    pub embedding: Weight,
     pub layers: Vec<LayerWeights>,
     /// [d]
     pub norm: Tensor,
     /// [v, d]; the embedding itself where they are tied.
-    pub head: Tensor,
+    pub head: Weight,
 }
 
 impl DecoderParams {
@@ -51,46 +52,64 @@ impl DecoderParams {
     pub fn load(
         weights: &Weights,
         config: &DecoderConfig,
+        precision: Precision,
         device: &Device,
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        let mut read = |name: &str| weights.read(name, device);
-        let embedding = read("model.embed_tokens.weight")?;
-        let head = if config.has_tied_embeddings { embedding.clone() } else { read("lm_head.weight")? };
-        let norm = read("model.norm.weight")?;
+        let read = Reading { weights, precision, device };
+        let embedding = read.matrix("model.embed_tokens.weight")?;
+        let head =
+            if config.has_tied_embeddings { embedding.clone() } else { read.matrix("lm_head.weight")? };
+        let norm = read.vector("model.norm.weight")?;
         let mut layers = Vec::with_capacity(config.num_layers);
         for layer in 0..config.num_layers {
             if control.is_stopped() {
                 return Err(ModelError::Stopped);
             }
             progress.report("Loading the model", layer as u64, Some(config.num_layers as u64), Unit::Tensors);
-            layers.push(load_layer(&mut read, config, layer)?);
+            layers.push(load_layer(&read, config, layer)?);
         }
         Ok(Self { embedding, layers, norm, head })
     }
 }
 
-fn load_layer(
-    read: &mut impl FnMut(&str) -> Result<Tensor, ModelError>,
-    config: &DecoderConfig,
-    layer: usize,
-) -> Result<LayerWeights, ModelError> {
+/// Where tensors come from and what becomes of them.
+struct Reading<'a> {
+    weights: &'a Weights,
+    precision: Precision,
+    device: &'a Device,
+}
+
+impl Reading<'_> {
+    fn matrix(&self, name: &str) -> Result<Weight, ModelError> {
+        self.weights.weight(name, self.precision, self.device)
+    }
+
+    fn vector(&self, name: &str) -> Result<Tensor, ModelError> {
+        self.weights.read(name, self.device)
+    }
+}
+
+fn load_layer(read: &Reading, config: &DecoderConfig, layer: usize) -> Result<LayerWeights, ModelError> {
     let mut projections = Vec::with_capacity(Projection::ALL.len());
     for projection in Projection::ALL {
         let sites = projection.linears().iter().map(|linear| Site { layer, linear: *linear });
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for site in sites {
-            weights.push(read(&format!("{site}.weight"))?);
+            weights.push(read.matrix(&format!("{site}.weight"))?);
             if config.has_bias(site.linear) {
-                biases.push(read(&format!("{site}.bias"))?);
+                biases.push(read.vector(&format!("{site}.bias"))?);
             }
         }
-        let weight = end_to_end(weights)?;
-        let bias = if biases.is_empty() { None } else { Some(end_to_end(biases)?) };
+        let weight = Weight::stacked(weights).during("fuse the weights")?;
+        let bias = match biases.is_empty() {
+            true => None,
+            false => Some(Tensor::cat(&biases, 0).during("fuse the biases")?),
+        };
         projections.push(LinearWeights { weight, bias });
     }
-    let mut norm = |name: &str| read(&format!("model.layers.{layer}.{name}.weight"));
+    let norm = |name: &str| read.vector(&format!("model.layers.{layer}.{name}.weight"));
     let head_norms = match config.has_qk_norm {
         true => Some(HeadNorms {
             query: norm("self_attn.q_norm")?,
@@ -105,14 +124,6 @@ fn load_layer(
         head_norms,
         projections,
     })
-}
-
-/// One tensor out of those of several layers, along their outputs.
-fn end_to_end(mut parts: Vec<Tensor>) -> Result<Tensor, ModelError> {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => Ok(only),
-        last => Tensor::cat(&parts.into_iter().chain(last).collect::<Vec<_>>(), 0).during("fuse the weights"),
-    }
 }
 
 impl DecoderConfig {

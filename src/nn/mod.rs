@@ -16,9 +16,11 @@ pub mod tape;
 pub mod ops;
 pub mod optim;
 pub mod params;
+mod weight;
 
 pub use params::{FlatParams, ParamName};
 pub use tape::{Gradients, Kept, Node, Tape};
+pub use weight::Weight;
 
 /// Errors of single operations are candle's; `model` and `train` say what was being done.
 pub type Result<T> = candle_core::Result<T>;

@@ -1,6 +1,6 @@
 //! What this machine's matrix products reach at best, to hold a training run against.
 
-use super::Result;
+use super::{Result, Weight};
 use candle_core::{Device, Tensor};
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,8 @@ const SHAPES: [(usize, usize, usize); 4] =
 pub fn flops_per_second(device: &Device) -> Result<f64> {
     let mut best = 0f64;
     for (m, i, o) in SHAPES {
-        let (a, b) = (
-            Tensor::ones((m, i), candle_core::DType::F32, device)?,
-            Tensor::ones((o, i), candle_core::DType::F32, device)?,
-        );
+        let ones = |rows| Tensor::ones((rows, i), candle_core::DType::F32, device);
+        let (a, b) = (ones(m)?, Weight::from(ones(o)?));
         let started = Instant::now();
         let mut fastest = f64::INFINITY;
         while started.elapsed() < TRIAL || fastest.is_infinite() {

@@ -113,7 +113,7 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
     Estimate {
-        weights_bytes: product(&[4, model.num_params]),
+        weights_bytes: recipe.model.precision.num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
         // moments, the flat gradient, and its parts
         optimizer_bytes: product(&[16, num_trainable_params]),

@@ -2,9 +2,9 @@
 
 use super::Fix;
 use super::check::Findings;
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, estimate, micro_batch_tokens};
+use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate, micro_batch_tokens};
 use super::plan::{DataFacts, Facts};
-use super::recipe::{DeviceChoice, Overlong, Recipe};
+use super::recipe::{DeviceChoice, Overlong, Precision, Recipe};
 use crate::base::human;
 
 /// Smallest micro-batch that a fix proposes, in tokens.
@@ -143,7 +143,7 @@ impl Recipe {
         }
         let Some(needed) = estimate(self, facts, 0, DEFAULT_FLOPS_PER_SECOND) else { return };
         if facts.free_memory_bytes > 0 && needed.memory_bytes > facts.free_memory_bytes {
-            self.check_memory(needed.memory_bytes, facts, found);
+            self.check_memory(needed, facts, found);
         }
         if let Some(free) = facts.free_disk_bytes.filter(|free| needed.disk_bytes > *free) {
             let text = format!(
@@ -155,11 +155,14 @@ impl Recipe {
         }
     }
 
-    /// Memory short: halve the micro-batch, then the longest example; then only a smaller model helps.
-    fn check_memory(&self, needed: u64, facts: &Facts, found: &mut Findings) {
-        let free = facts.free_memory_bytes;
-        let text =
-            format!("The run needs about {}, and {} are free.", human::bytes(needed), human::bytes(free));
+    /// Memory short: keep the weights in fewer bits where they are most of it, halve the micro-batch, then the longest example; then only a smaller model helps.
+    fn check_memory(&self, needed: Estimate, facts: &Facts, found: &mut Findings) {
+        let (all, free) = (needed.memory_bytes, facts.free_memory_bytes);
+        let text = format!("The run needs about {}, and {} are free.", human::bytes(all), human::bytes(free));
+        if self.model.precision == Precision::F32 && needed.weights_bytes > all / 2 {
+            let text = format!("{text} Keep the model's weights in 8 bits.");
+            return found.warn("model.precision", text, Some("q8_0"));
+        }
         let field = "batch.micro_batch_tokens";
         let max_tokens = self.batch.max_tokens;
         let longest = facts.data.as_ref().map_or(max_tokens, |data| data.longest_tokens.min(max_tokens));

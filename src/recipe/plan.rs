@@ -3,6 +3,7 @@
 use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
 use super::{Problem, Recipe, Severity};
 use crate::data::prepare::Dataset;
+use crate::model::info::ModelInfo;
 
 /// What the machine, the model and the data say about a recipe; needed to check it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,7 +29,34 @@ pub struct ModelFacts {
     pub vocabulary: usize,
     pub context_tokens: usize,
     pub num_params: u64,
+    /// Of its weights on disk.
+    pub stored_bytes: u64,
     pub has_chat_template: bool,
+}
+
+impl From<&ModelInfo> for ModelFacts {
+    fn from(info: &ModelInfo) -> Self {
+        let is_weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".gguf");
+        Self {
+            name: info.source.clone(),
+            num_layers: info.num_layers,
+            width: info.width,
+            num_heads: info.num_heads,
+            num_kv_heads: info.num_kv_heads,
+            head_width: info.head_width,
+            ffn_width: info.ffn_width,
+            vocabulary: info.vocabulary,
+            context_tokens: info.context_tokens,
+            num_params: info.num_params,
+            stored_bytes: info
+                .files
+                .iter()
+                .filter(|(name, _)| is_weights(name))
+                .map(|(_, bytes)| bytes)
+                .sum(),
+            has_chat_template: info.has_chat_template,
+        }
+    }
 }
 
 /// Numbers of the prepared data that a recipe is checked against.

@@ -1,6 +1,6 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
-pub use crate::base::DeviceChoice;
+pub use crate::base::{DeviceChoice, Precision};
 use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -31,11 +31,14 @@ pub struct Recipe {
 pub struct ModelSection {
     /// A catalogue name, a Hugging Face folder, or a .gguf file.
     pub source: String,
+    /// How its frozen weights are kept: quantised ones need less memory and a little more time (QLoRA, Dettmers et al.
+    /// 2023, arXiv:2305.14314).
+    pub precision: Precision,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { source: "smollm2-135m-instruct".into() }
+        Self { source: "smollm2-135m-instruct".into(), precision: Precision::F32 }
     }
 }
 

@@ -12,6 +12,7 @@ mod loader;
 mod model_files;
 mod ops;
 mod optim;
+mod packed;
 mod parity;
 mod project;
 mod recipe;

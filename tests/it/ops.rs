@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::kernels::cpu::lanes::exp;
 use tunesmith::nn::ops::{self, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen};
-use tunesmith::nn::{Kept, Node, Result, Tape};
+use tunesmith::nn::{Kept, Node, Result, Tape, Weight};
 
 const CPU: Device = Device::Cpu;
 
@@ -62,7 +62,9 @@ fn linear_matches_autograd() {
     let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
     check(
         &[&[4, 7]],
-        |tape, x| ops::linear(tape, &x[0], &like(&weight, x[0].value()), Some(&like(&bias, x[0].value()))),
+        |tape, x| {
+            ops::linear(tape, &x[0], &like(&weight, x[0].value()).into(), Some(&like(&bias, x[0].value())))
+        },
         |x| x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0])),
     );
 }
@@ -90,7 +92,7 @@ fn low_rank_linear_matches_autograd() {
             |tape, x| {
                 let low = two_parts(&x[1], &x[2], &x[3], dropout);
                 let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
-                ops::low_rank_linear(tape, &x[0], &weight, Some(&bias), &low)
+                ops::low_rank_linear(tape, &x[0], &weight.clone().into(), Some(&bias), &low)
             },
             |x| {
                 let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0]))?;
@@ -273,7 +275,7 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
         &[&[n, d]],
         |tape, x| {
             let head = like(&head, x[0].value());
-            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
+            Ok(ops::linear_cross_entropy(tape, &x[0], &head.clone().into(), &targets, &weights)?.sum)
         },
         |x| {
             let logits = x[0].matmul(&like(&head, &x[0]).t()?)?;
@@ -289,7 +291,8 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
 fn cross_entropy_of_a_fully_masked_batch_is_zero() {
     let tape = Tape::recording();
     let hidden = tape.leaf(random(&[3, 4], 1));
-    let loss = ops::linear_cross_entropy(&tape, &hidden, &random(&[5, 4], 2), &[0; 3], &[0.0; 3]).unwrap();
+    let loss =
+        ops::linear_cross_entropy(&tape, &hidden, &random(&[5, 4], 2).into(), &[0; 3], &[0.0; 3]).unwrap();
     assert_eq!(loss.value, 0.0);
 }
 
@@ -333,10 +336,10 @@ fn gradients_match_finite_differences() {
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
-    let (square, norm_weight) = (random(&[8, 8], 3), random(&[8], 4));
+    let (square, norm_weight) = (Weight::from(random(&[8, 8], 3)), random(&[8], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
     let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
-    let five = random(&[5, 8], 6);
+    let five = Weight::from(random(&[5, 8], 6));
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
@@ -381,8 +384,8 @@ fn the_vectorised_exponential_is_exact_to_two_units() {
 fn frozen_inputs_record_nothing() {
     let tape = Tape::recording();
     let x = Node::frozen(random(&[2, 3], 1));
-    let y = ops::linear(&tape, &x, &random(&[4, 3], 2), None).unwrap();
+    let y = ops::linear(&tape, &x, &random(&[4, 3], 2).into(), None).unwrap();
     assert!(!y.needs_gradient());
     let trained = tape.leaf(random(&[2, 3], 1));
-    assert!(ops::linear(&tape, &trained, &random(&[4, 3], 2), None).unwrap().needs_gradient());
+    assert!(ops::linear(&tape, &trained, &random(&[4, 3], 2).into(), None).unwrap().needs_gradient());
 }

@@ -28,7 +28,7 @@ fn tensors(path: &str) -> HashMap<String, Tensor> {
 
 pub fn decoder(folder: &str) -> Decoder {
     let files = ModelFiles::open(folder, &fixture(folder)).unwrap();
-    load_decoder(&files, DeviceChoice::Cpu, &Control::new(), &mut Silent).unwrap()
+    load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap()
 }
 
 /// The reference's padded batch [3, 48] as packed samples: padding is simply not there.

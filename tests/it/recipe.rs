@@ -19,6 +19,7 @@ fn model() -> ModelFacts {
         vocabulary: 49152,
         context_tokens: 8192,
         num_params: 134_515_008,
+        stored_bytes: 91_700_000,
         has_chat_template: true,
     }
 }
@@ -301,7 +302,7 @@ const ERRORS: [(&str, Change); 33] = [
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
 ];
 
-const WARNINGS: [(&str, Change); 11] = [
+const WARNINGS: [(&str, Change); 12] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -313,6 +314,7 @@ const WARNINGS: [(&str, Change); 11] = [
     ("batch.micro_batch_tokens", |r, f| {
         (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 1 << 30);
     }),
+    ("model.precision", |_, f| f.free_memory_bytes = 400 << 20),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
 ];

@@ -4,13 +4,15 @@ use crate::parity::{decoder, fixture};
 use crate::tokenise::smollm2;
 use std::path::Path;
 use std::sync::Arc;
-use tunesmith::base::{Control, Failure};
+use tunesmith::base::{Control, DeviceChoice, Failure, Precision, Silent};
 use tunesmith::data::loader::Loader;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::stats::TokenStats;
 use tunesmith::data::{Example, Ledger, Row, Schema, Split};
+use tunesmith::model::files::ModelFiles;
+use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::info::ModelInfo;
-use tunesmith::model::load::LoadedModel;
+use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::peft::format;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
@@ -176,6 +178,31 @@ fn running_blocks_again_gives_the_same_run() {
         losses(&run(&model, &data, &recipe, &temp.path().join(how), false, |_, _| {}).events)
     };
     assert_eq!(of("none"), of("all"));
+}
+
+/// QLoRA: an adapter that was trained on weights of four bits works on the dense model as well.
+#[test]
+fn an_adapter_is_trained_on_quantised_weights() {
+    let (dense, temp) = (model(), tempfile::tempdir().unwrap());
+    let files = ModelFiles::open("tiny", &fixture("parity/tiny-llama/model")).unwrap();
+    let placement = Placement { precision: Precision::Q4_0, ..DeviceChoice::Cpu.into() };
+    let decoder = load_decoder(&files, placement, &Control::new(), &mut Silent).unwrap();
+    let quantised = LoadedModel { decoder: Arc::new(decoder), ..model() };
+    let data = dataset(&quantised, 20);
+    let recipe =
+        recipe(&["length.updates=30", "optimizer.learning_rate=0.02", "validation.every_updates=1000"]);
+    let run = run(&quantised, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
+    assert_eq!(run.outcome.unwrap(), Outcome::Done);
+    let samples: Vec<_> = data.samples.iter().collect();
+    let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
+        train::validate::loss_of(model, hooks, &samples, 64, &Control::new()).unwrap().unwrap().mean()
+    };
+    let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &candle_core::Device::Cpu).unwrap();
+    let tuned = adapter.hooks().unwrap();
+    for model in [&quantised, &dense] {
+        let (before, after) = (loss(model, &NoHooks), loss(model, &tuned));
+        assert!(after < before - 0.1, "{before} -> {after}");
+    }
 }
 
 #[test]
@@ -404,7 +431,11 @@ fn a_damaged_best_checkpoint_does_not_cost_the_run_its_adapter() {
 fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let data = dataset(&model, 12);
-    let before = model.decoder.head().clone().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let head = || {
+        let head = model.decoder.head().widened().unwrap();
+        head.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let before = head();
     let fresh = train::trainee::new_adapter(&recipe(&[]).method, &model, 3).unwrap();
     let ids = &data.samples[0].ids;
     let logits = |hooks: &dyn tunesmith::model::hooks::Hooks| {
@@ -415,7 +446,7 @@ fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
     assert_eq!(base, logits(&fresh.hooks().unwrap()));
     let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     assert_eq!(base, logits(&tunesmith::model::hooks::NoHooks));
-    assert_eq!(before, model.decoder.head().flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    assert_eq!(before, head());
     let tuned = format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).unwrap();
     assert_ne!(base, logits(&tuned.hooks().unwrap()));
 }

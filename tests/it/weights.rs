@@ -13,7 +13,7 @@ use tunesmith::model::config::{DecoderConfig, RopeScaling};
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::weights::{Gguf, Weights};
 
-const LLAMA: &str = "parity/tiny-llama/model";
+pub const LLAMA: &str = "parity/tiny-llama/model";
 const QWEN: &str = "parity/tiny-qwen2/model";
 
 type Tensors = HashMap<String, Tensor>;
@@ -284,7 +284,7 @@ fn permuted(t: &Tensor, heads: usize) -> Tensor {
         .unwrap()
 }
 
-type Meta = BTreeMap<String, gguf_file::Value>;
+pub type Meta = BTreeMap<String, gguf_file::Value>;
 
 fn metadata(architecture: &str, config: &DecoderConfig) -> Meta {
     use gguf_file::Value;
@@ -308,7 +308,7 @@ fn metadata(architecture: &str, config: &DecoderConfig) -> Meta {
     ])
 }
 
-fn write_gguf(path: &Path, meta: &Meta, tensors: &[(String, QTensor)]) {
+pub fn write_gguf(path: &Path, meta: &Meta, tensors: &[(String, QTensor)]) {
     let meta: Vec<_> = meta.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     gguf_file::write(&mut fs::File::create(path).unwrap(), &meta, &tensors).unwrap();
@@ -319,7 +319,7 @@ fn quantised(t: &Tensor, dtype: GgmlDType) -> QTensor {
 }
 
 /// The fixture as llama.cpp would store it.
-fn as_gguf(fixture: &str, architecture: &str, dtype: GgmlDType) -> (Meta, Vec<(String, QTensor)>) {
+pub fn as_gguf(fixture: &str, architecture: &str, dtype: GgmlDType) -> (Meta, Vec<(String, QTensor)>) {
     let config = config(fixture);
     let mut out = Vec::new();
     for (name, tensor) in tensors(fixture) {

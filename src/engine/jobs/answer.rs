@@ -22,7 +22,7 @@ pub fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
-    let model = base.load(&files, device, control, sink)?;
+    let model = base.load(&files, device.into(), control, sink)?;
     let mut columns = Vec::new();
     for column in &request.columns {
         let adapter = column.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;

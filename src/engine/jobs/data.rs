@@ -9,7 +9,6 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::model::files::ModelFiles;
 use crate::recipe::Recipe;
-use crate::recipe::plan::ModelFacts;
 use crate::recipe::recipe::{Objective, Overlong};
 use std::path::Path;
 
@@ -58,23 +57,5 @@ pub fn prepare_options(recipe: &Recipe, imported: &Imported) -> PrepareOptions {
         drop_overlong: data.overlong == Overlong::Drop,
         keep_duplicates: data.keep_duplicates,
         chat: data.chat,
-    }
-}
-
-/// What a recipe is checked against.
-pub fn model_facts(files: &ModelFiles) -> ModelFacts {
-    let info = &files.info;
-    ModelFacts {
-        name: info.source.clone(),
-        num_layers: info.num_layers,
-        width: info.width,
-        num_heads: info.num_heads,
-        num_kv_heads: info.num_kv_heads,
-        head_width: info.head_width,
-        ffn_width: info.ffn_width,
-        vocabulary: info.vocabulary,
-        context_tokens: info.context_tokens,
-        num_params: info.num_params,
-        has_chat_template: info.has_chat_template,
     }
 }

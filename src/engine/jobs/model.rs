@@ -1,12 +1,12 @@
 //! Models: found by name or path, opened by their headers, loaded once.
 
 use super::Report;
-use crate::base::{Control, DeviceChoice};
+use crate::base::Control;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
 use crate::model::files::ModelFiles;
-use crate::model::load::LoadedModel;
+use crate::model::load::{LoadedModel, Placement};
 use crate::peft::{Adapter, format};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ pub fn open(source: &str) -> Result<ModelFiles, Halt> {
 struct Key {
     path: PathBuf,
     changed: Option<SystemTime>,
-    device: DeviceChoice,
+    placement: Placement,
 }
 
 /// The one base model in memory, kept from job to job.
@@ -32,17 +32,17 @@ pub struct BaseModel {
 }
 
 impl BaseModel {
-    /// The model of `files` on the device; read from disk only when another one is held.
+    /// The model of `files` on its place; read from disk only when another one is held.
     pub fn load(
         &mut self,
         files: &ModelFiles,
-        device: DeviceChoice,
+        placement: Placement,
         control: &Control,
         sink: &mut Sink<'_>,
     ) -> Result<LoadedModel, Halt> {
         let path = files.info.path.clone();
         let changed = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
-        let key = Key { path, changed, device };
+        let key = Key { path, changed, placement };
         if let Some((held, model)) = &self.held
             && *held == key
         {
@@ -50,7 +50,7 @@ impl BaseModel {
         }
         // Two models at once may not fit.
         self.forget();
-        let loaded = LoadedModel::load(files, device, control, &mut Report::to(sink));
+        let loaded = LoadedModel::load(files, placement, control, &mut Report::to(sink));
         let model = loaded.map_err(|failure| match control.is_stopped() {
             true => Halt::Stopped,
             false => Halt::Failed(failure),

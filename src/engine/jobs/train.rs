@@ -10,9 +10,10 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::model::device;
 use crate::model::files::ModelFiles;
+use crate::model::load::Placement;
 use crate::project::event::Phase;
 use crate::project::{Beginning, Outcome, RunEvent, RunFolder};
-use crate::recipe::plan::{DataFacts, Facts};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train;
 use jiff::civil::DateTime;
@@ -97,7 +98,7 @@ fn ready_at(
         .into());
     };
     // What is wrong whatever the data is comes first: a limit of 0 tokens is not the data's fault.
-    let facts = Facts { model: Some(data::model_facts(&files)), ..machine_facts(out) };
+    let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..machine_facts(out) };
     let problems = recipe.check(&facts);
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(refusal("Cannot start the run", &problems).into());
@@ -196,11 +197,15 @@ fn carry_on(
         sink(EventKind::Run { folder: folder.path().to_path_buf(), event: RunEvent::Notice { text } });
     }
     say(folder, Phase::LoadingModel, sink);
-    let choice = ready.plan.recipe().run.device;
-    let model = base.load(&ready.files, choice, control, sink)?;
+    let model = base.load(&ready.files, placement(ready.plan.recipe()), control, sink)?;
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
     Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, control, &mut listener)?)
+}
+
+/// Where a recipe's model is put.
+pub fn placement(recipe: &Recipe) -> Placement {
+    Placement { device: recipe.run.device, precision: recipe.model.precision }
 }
 
 /// Phases before the trainer takes over are of no use later: they are not written to the run.

@@ -79,6 +79,20 @@ pub(super) fn read_plain(
     Ok(out)
 }
 
+/// Reads `count` numbers as they are stored.
+pub(super) fn read_stored(
+    path: &Path,
+    offset: u64,
+    count: usize,
+    dtype: GgmlDType,
+) -> Result<Vec<u8>, ModelError> {
+    let num_bytes = count / dtype.block_size() * dtype.type_size();
+    let mut file = open_at(path, offset, num_bytes as u64)?;
+    let mut bytes = vec![0; num_bytes];
+    file.read_exact(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    Ok(bytes)
+}
+
 /// Reads and dequantises `count` numbers in blocks of a GGML type.
 pub(super) fn read_quantised(
     path: &Path,
@@ -86,10 +100,7 @@ pub(super) fn read_quantised(
     count: usize,
     dtype: GgmlDType,
 ) -> Result<Vec<f32>, ModelError> {
-    let num_bytes = count / dtype.block_size() * dtype.type_size();
-    let mut file = open_at(path, offset, num_bytes as u64)?;
-    let mut bytes = vec![0; num_bytes];
-    file.read_exact(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    let bytes = read_stored(path, offset, count, dtype)?;
     let dequantise = || {
         let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, dtype)?;
         let tensor: Tensor = QTensor::new(storage, count)?.dequantize(&Device::Cpu)?;

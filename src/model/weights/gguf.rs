@@ -1,6 +1,6 @@
 //! A GGUF file under Hugging Face names, dequantised, in Hugging Face's order of rows.
 
-use super::block::{Plain, read_plain, read_quantised};
+use super::block::{Plain, read_plain, read_quantised, read_stored};
 use super::gguf_header::{GgufHeader, GgufTensor, dtype_name};
 use crate::model::ModelError;
 use crate::model::config::{DecoderConfig, RopeScaling};
@@ -148,9 +148,30 @@ impl Gguf {
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.known(name)?;
+        self.in_order(name, tensor, self.values(tensor)?)
+    }
+
+    /// A tensor's bytes as they are stored, and what they mean.
+    pub(super) fn read_stored(&self, name: &str) -> Result<(Vec<u8>, GgmlDType), ModelError> {
+        let tensor = self.known(name)?;
+        let count = tensor.shape.iter().product();
+        let bytes = read_stored(self.path(), tensor.offset, count, tensor.dtype)?;
+        Ok((self.in_order(name, tensor, bytes)?, tensor.dtype))
+    }
+
+    fn known(&self, name: &str) -> Result<&GgufTensor, ModelError> {
         let missing = || ModelError::Missing { path: self.path().into(), what: format!("tensor {name}") };
-        let tensor = self.tensor(name).ok_or_else(missing)?;
-        let values = self.values(tensor)?;
+        self.tensor(name).ok_or_else(missing)
+    }
+
+    /// Rows of q and k in Hugging Face's order; `values` are numbers or whole rows of bytes.
+    fn in_order<T: Copy>(
+        &self,
+        name: &str,
+        tensor: &GgufTensor,
+        values: Vec<T>,
+    ) -> Result<Vec<T>, ModelError> {
         let heads = match self.permuted_heads {
             Some((q, _)) if name.contains(".q_proj.") => q,
             Some((_, k)) if name.contains(".k_proj.") => k,
@@ -177,7 +198,7 @@ impl Gguf {
 
 /// Undoes llama.cpp's order of the rows of q and k. Its rope turns neighbours (2i, 2i+1) where Hugging Face's turns
 /// (i, i + e/2), so within each head its row 2i + half is Hugging Face's row half * e/2 + i.
-fn unpermuted(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
+fn unpermuted<T: Copy>(values: &[T], rows: usize, heads: usize) -> Vec<T> {
     let width = values.len() / rows;
     let half = rows / heads / 2;
     let mut out = Vec::with_capacity(values.len());

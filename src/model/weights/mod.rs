@@ -16,6 +16,10 @@ pub use safetensors::Safetensors;
 use super::ModelError;
 use super::config::DecoderConfig;
 use super::error::During;
+use crate::base::Precision;
+use crate::nn::Weight;
+use crate::nn::kernels::Packed;
+use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -122,10 +126,66 @@ impl Weights {
             Self::Gguf(file) => file.read(name)?,
         };
         if !values.iter().all(|x| x.is_finite()) {
-            let why = "holds values that are not finite numbers".into();
-            return Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why });
+            return Err(self.not_finite(name));
         }
         Tensor::from_vec(values, shape, device).during("placing a weight on the device")
+    }
+
+    /// Reads a matrix [o, i] to keep it in `precision`.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; and [`ModelError::Tensor`] for a matrix whose rows are no whole number of blocks.
+    pub fn weight(&self, name: &str, precision: Precision, device: &Device) -> Result<Weight, ModelError> {
+        let weight = match precision {
+            Precision::F32 => return Ok(self.read(name, device)?.into()),
+            Precision::Stored => match self.stored(name, device)? {
+                Some(packed) => packed,
+                None => return Ok(self.read(name, device)?.into()),
+            },
+            Precision::Bf16 => self.quantised(name, GgmlDType::BF16, device)?,
+            Precision::Q8_0 => self.quantised(name, GgmlDType::Q8_0, device)?,
+            Precision::Q5_0 => self.quantised(name, GgmlDType::Q5_0, device)?,
+            Precision::Q4_0 => self.quantised(name, GgmlDType::Q4_0, device)?,
+        };
+        Ok(Weight::Packed(weight))
+    }
+
+    /// The blocks of the file; `None` where they are plain f32.
+    fn stored(&self, name: &str, device: &Device) -> Result<Option<Packed>, ModelError> {
+        let found = match self {
+            Self::Safetensors(files) => files.read_stored(name)?,
+            Self::Gguf(file) => Some(file.read_stored(name)?).filter(|(_, dtype)| *dtype != GgmlDType::F32),
+        };
+        let (Some((bytes, dtype)), Some(&[rows, width])) =
+            (found, self.shape(name).as_deref().and_then(|s| s.as_array()))
+        else {
+            return Ok(None);
+        };
+        let packed =
+            Packed::new(&bytes, dtype, [rows, width], device).during("keeping a weight in blocks")?;
+        let mut is_finite = true;
+        if device.is_cpu() {
+            packed
+                .each(|_, numbers| is_finite &= numbers.iter().all(|x| x.is_finite()))
+                .during("widening a weight")?;
+        }
+        if is_finite { Ok(Some(packed)) } else { Err(self.not_finite(name)) }
+    }
+
+    /// The nearest blocks of a type.
+    fn quantised(&self, name: &str, dtype: GgmlDType, device: &Device) -> Result<Packed, ModelError> {
+        let dense = self.read(name, device)?;
+        let width = dense.dims().last().copied().unwrap_or(0);
+        if !width.is_multiple_of(dtype.block_size()) {
+            let why = format!("has rows of {width} numbers, which are no whole number of {dtype:?} blocks");
+            return Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why });
+        }
+        Packed::quantise(&dense, dtype).during("quantising a weight")
+    }
+
+    fn not_finite(&self, name: &str) -> ModelError {
+        let why = "holds values that are not finite numbers".into();
+        ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why }
     }
 
     /// Whether every tensor that the model needs is there, with the right shape and a type that can be read.

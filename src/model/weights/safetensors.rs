@@ -2,10 +2,11 @@
 //!
 //! The header is parsed here and not by the `safetensors` crate, so that an error can name the tensor.
 
-use super::block::{Plain, read_plain, unreadable};
+use super::block::{Plain, read_plain, read_stored, unreadable};
 use crate::base::human;
 use crate::base::storage::{read_text_bounded, stays_inside};
 use crate::model::ModelError;
+use candle_core::quantized::GgmlDType;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -153,6 +154,18 @@ impl Safetensors {
 
     pub(super) fn files(&self) -> Vec<(PathBuf, u64)> {
         self.shards.iter().map(|shard| (shard.path.clone(), shard.num_bytes)).collect()
+    }
+
+    /// A tensor's bytes as they are stored, and what they mean; `None` for types without a packed form.
+    pub(super) fn read_stored(&self, name: &str) -> Result<Option<(Vec<u8>, GgmlDType)>, ModelError> {
+        let Some(place) = self.tensors.get(name) else { return Ok(None) };
+        let dtype = match plain(&place.dtype) {
+            Some(Plain::F16) => GgmlDType::F16,
+            Some(Plain::Bf16) => GgmlDType::BF16,
+            Some(Plain::F32) | None => return Ok(None),
+        };
+        let bytes = read_stored(&self.path_of(name), place.offset, place.shape.iter().product(), dtype)?;
+        Ok(Some((bytes, dtype)))
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {

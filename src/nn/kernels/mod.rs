@@ -7,5 +7,7 @@ pub mod cpu;
 pub mod portable;
 
 mod heads;
+mod packed;
 
 pub use heads::{HeadLayout, Seen};
+pub use packed::Packed;

@@ -1,11 +1,11 @@
 //! `y = x Wᵀ + bias` with a frozen weight: the backward pass has no dW.
 
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
-use crate::nn::{Node, Result, Tape, profile};
+use crate::nn::{Node, Result, Tape, Weight, profile};
 use candle_core::Tensor;
 
 /// x [n, i], weight [o, i], bias [o] -> [n, o].
-pub fn linear(tape: &Tape, x: &Node, weight: &Tensor, bias: Option<&Tensor>) -> Result<Node> {
+pub fn linear(tape: &Tape, x: &Node, weight: &Weight, bias: Option<&Tensor>) -> Result<Node> {
     let _span = profile::forward("linear");
     let y = product(x.value(), weight, bias)?;
     let weight = weight.clone();
@@ -14,17 +14,17 @@ pub fn linear(tape: &Tape, x: &Node, weight: &Tensor, bias: Option<&Tensor>) -> 
 }
 
 /// `x Wᵀ + bias`: x [n, i], weight [o, i], bias [o] -> [n, o].
-pub(in crate::nn) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (n, o) = (x.dim(0)?, weight.dim(0)?);
+pub fn product(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (n, o) = (x.dim(0)?, weight.rows());
     let bias_numbers = bias.map(Numbers::of);
-    if let (Some(x), Some(w)) = (Numbers::of(x), Numbers::of(weight)) {
+    if let (Some(x), Some(w)) = (Numbers::of(x), weight.on_cpu()) {
         match bias_numbers {
-            None => return tensor(cpu::linear::forward(&x, &w, None, n), (n, o)),
-            Some(Some(bias)) => return tensor(cpu::linear::forward(&x, &w, Some(&bias), n), (n, o)),
+            None => return tensor(cpu::linear::forward(&x, &w, None, n)?, (n, o)),
+            Some(Some(bias)) => return tensor(cpu::linear::forward(&x, &w, Some(&bias), n)?, (n, o)),
             Some(None) => {}
         }
     }
-    let y = x.matmul(&weight.t()?)?; // [n, o]
+    let y = x.matmul(&weight.widened()?.t()?)?; // [n, o]
     match bias {
         Some(bias) => y.broadcast_add(bias),
         None => Ok(y),
@@ -32,12 +32,12 @@ pub(in crate::nn) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>)
 }
 
 /// `dy W`: dy [n, o], weight [o, i] -> [n, i].
-pub(super) fn times(dy: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    match (Numbers::of(dy), Numbers::of(weight)) {
+pub(super) fn times(dy: &Tensor, weight: &Weight) -> Result<Tensor> {
+    match (Numbers::of(dy), weight.on_cpu()) {
         (Some(numbers), Some(w)) => {
             let n = dy.dim(0)?;
-            tensor(cpu::linear::backward(&numbers, &w, n), (n, weight.dim(1)?))
+            tensor(cpu::linear::backward(&numbers, &w, n)?, (n, weight.width()))
         }
-        _ => dy.matmul(weight),
+        _ => dy.matmul(weight.widened()?.as_ref()),
     }
 }

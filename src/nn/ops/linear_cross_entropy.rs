@@ -4,7 +4,7 @@
 use super::linear::{product, times};
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
 use crate::nn::kernels::portable;
-use crate::nn::{Node, Result, Tape, profile};
+use crate::nn::{Node, Result, Tape, Weight, profile};
 use candle_core::Tensor;
 
 /// Rows of logits that exist at a time.
@@ -23,7 +23,7 @@ pub struct CrossEntropy {
 pub fn linear_cross_entropy(
     tape: &Tape,
     hidden: &Node,
-    weight: &Tensor,
+    weight: &Weight,
     targets: &[u32],
     weights: &[f32],
 ) -> Result<CrossEntropy> {
@@ -66,13 +66,13 @@ struct Chunk<'a> {
 impl Chunk<'_> {
     /// -> Σ weight · -log p(target), and d hidden = weight (p - onehot) · W [c, d] when it is wanted. `logits` is a buffer that
     /// serves chunk after chunk.
-    fn run(&self, weight: &Tensor, wants: bool, logits: &mut Vec<f32>) -> Result<(f64, Option<Tensor>)> {
+    fn run(&self, weight: &Weight, wants: bool, logits: &mut Vec<f32>) -> Result<(f64, Option<Tensor>)> {
         let c = self.targets.len();
-        if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), Numbers::of(weight)) {
-            logits.resize(c * weight.dim(0)?, 0.0);
-            cpu::linear::forward_into(logits, &x, &w, c);
+        if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), weight.on_cpu()) {
+            logits.resize(c * weight.rows(), 0.0);
+            cpu::linear::forward_into(logits, &x, &w, c)?;
             let loss = cpu::cross_entropy::in_place(logits, self.targets, self.weights, wants);
-            let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c), self.hidden.shape()));
+            let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c)?, self.hidden.shape()));
             return Ok((loss, gradient.transpose()?));
         }
         let logits = product(&self.hidden, weight, None)?; // [c, v]

@@ -2,9 +2,9 @@
 
 use super::dropout::{Dropout, dropout};
 use super::linear::{product, times};
-use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
 use crate::nn::kernels::portable;
-use crate::nn::{Kept, Node, Result, Tape, profile};
+use crate::nn::{Kept, Node, Result, Tape, Weight, profile};
 use candle_core::Tensor;
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub struct LowRankPart {
 pub fn low_rank_linear(
     tape: &Tape,
     x: &Node,
-    weight: &Tensor,
+    weight: &Weight,
     bias: Option<&Tensor>,
     low: &LowRank,
 ) -> Result<Node> {
@@ -75,7 +75,7 @@ enum Wanted {
 }
 
 struct Values {
-    weight: Tensor,
+    weight: Weight,
     a: Tensor,
     parts: Vec<(Tensor, Range<usize>, Range<usize>)>,
     scale: f64,
@@ -84,18 +84,20 @@ struct Values {
 impl Values {
     /// -> y [n, o] and x Aᵀ [n, R].
     fn forward(&self, x: &Tensor, x_low: &Tensor, bias: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
-        let (n, o) = (x.dim(0)?, self.weight.dim(0)?);
+        let (n, o) = (x.dim(0)?, self.weight.rows());
         let on_cpu = self.on_cpu(|low, weight| {
             let (x, x_low) = (Numbers::of(x)?, Numbers::of(x_low)?);
             let bias = match bias {
                 Some(bias) => Some(Numbers::of(bias)?),
                 None => None,
             };
-            let mut y = cpu::linear::forward(&x, weight, bias.as_deref(), n);
-            let h = low.add_to(&mut y, &x_low, n);
-            Some((y, h))
+            let y = cpu::linear::forward(&x, weight, bias.as_deref(), n);
+            Some(y.map(|mut y| {
+                let h = low.add_to(&mut y, &x_low, n);
+                (y, h)
+            }))
         });
-        match on_cpu {
+        match on_cpu.transpose()? {
             Some((y, h)) => Ok((tensor(y, (n, o))?, tensor(h, (n, self.a.dim(0)?))?)),
             None => self.portable().forward(product(x, &self.weight, bias)?, x_low),
         }
@@ -110,7 +112,10 @@ impl Values {
             let found = low.backward(&dy, &h, &x, n);
             let (mut dx, mut dx_low) = (None, None);
             if wanted != Wanted::Nothing {
-                let mut of_x = cpu::linear::backward(&dy, weight, n);
+                let mut of_x = match cpu::linear::backward(&dy, weight, n) {
+                    Ok(of_x) => of_x,
+                    Err(error) => return Some(Err(error)),
+                };
                 if wanted == Wanted::Sum {
                     low.add_to_dx(&mut of_x, &found.h, n);
                 } else {
@@ -118,9 +123,9 @@ impl Values {
                 }
                 dx = Some(of_x);
             }
-            Some((dx, dx_low, found))
+            Some(Ok((dx, dx_low, found)))
         });
-        let Some((dx, dx_low, found)) = on_cpu else {
+        let Some((dx, dx_low, found)) = on_cpu.transpose()? else {
             let (dx_low, da, db) = self.portable().backward(dy, h, &x)?;
             let (dx, dx_low) = match wanted {
                 Wanted::Nothing => (None, None),
@@ -139,8 +144,8 @@ impl Values {
     }
 
     /// Runs the kernel where all weights are slices.
-    fn on_cpu<R>(&self, run: impl FnOnce(&cpu::low_rank::LowRank, &[f32]) -> Option<R>) -> Option<R> {
-        let (weight, a) = (Numbers::of(&self.weight)?, Numbers::of(&self.a)?);
+    fn on_cpu<R>(&self, run: impl FnOnce(&cpu::low_rank::LowRank, &Rows) -> Option<R>) -> Option<R> {
+        let (weight, a) = (self.weight.on_cpu()?, Numbers::of(&self.a)?);
         let b: Vec<Numbers> = self.parts.iter().map(|(b, ..)| Numbers::of(b)).collect::<Option<_>>()?;
         let parts = b.iter().zip(&self.parts).map(|(b, (_, columns, rows))| cpu::low_rank::Part {
             b,

@@ -4,14 +4,14 @@ use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::recipe::Recipe;
-use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Shape};
+use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Precision, Shape};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 11] = [
+pub const NAMES: [(&str, &str); 12] = [
     ("method.rank", "Strength (rank)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
@@ -23,6 +23,7 @@ pub const NAMES: [(&str, &str); 11] = [
     ("model.source", "Model"),
     ("run.device", "Device"),
     ("run.checkpointing", "Save memory"),
+    ("model.precision", "Model kept in"),
 ];
 
 const MODULES: [(&str, &str); 7] = [
@@ -162,6 +163,19 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
                 (DeviceChoice::Metal, "Apple (Metal)"),
             ];
             choice(ui, "device", &mut r.run.device, &devices)
+        });
+        let help = "How the model's own weights are kept while the addition is trained. Fewer bits need less memory and \
+                    a little more time; the addition can then be used on the full model, too (QLoRA, Dettmers et al. 2023).";
+        form.row(ui, "model.precision", "Model kept in", help, |ui, r| {
+            let ways = [
+                (Precision::F32, "full precision (f32)"),
+                (Precision::Stored, "as in its file"),
+                (Precision::Bf16, "16 bits (bf16)"),
+                (Precision::Q8_0, "8 bits (q8_0)"),
+                (Precision::Q5_0, "5 bits (q5_0)"),
+                (Precision::Q4_0, "4 bits (q4_0)"),
+            ];
+            choice(ui, "precision", &mut r.model.precision, &ways)
         });
         let help = "Running each block of the model a second time on the way back, instead of keeping what it worked out, \
                     needs far less memory and a third more time. The result is the same, bit for bit.";

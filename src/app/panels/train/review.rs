@@ -3,7 +3,6 @@
 use crate::app::shared::Shared;
 use crate::data::loader::Loader;
 use crate::data::prepare::Dataset;
-use crate::model::info::ModelInfo;
 use crate::nn::optim::{Schedule, ScheduleShape};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::recipe::{Objective, Overlong, Shape, SplitSection};
@@ -29,7 +28,7 @@ impl Review {
         data.look(dataset, &recipe);
         let free_memory_bytes = shared.machine.memory.available_bytes;
         let facts = Facts {
-            model: shared.model.as_deref().map(model_facts),
+            model: shared.model.as_deref().map(ModelFacts::from),
             data: data.facts.clone().filter(|_| dataset.is_some()),
             free_memory_bytes,
             ..shared.facts.clone()
@@ -129,20 +128,4 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.objective = Objective::Supervised { train_on: options.train_on };
     }
     recipe
-}
-
-pub fn model_facts(info: &ModelInfo) -> ModelFacts {
-    ModelFacts {
-        name: info.source.clone(),
-        num_layers: info.num_layers,
-        width: info.width,
-        num_heads: info.num_heads,
-        num_kv_heads: info.num_kv_heads,
-        head_width: info.head_width,
-        ffn_width: info.ffn_width,
-        vocabulary: info.vocabulary,
-        context_tokens: info.context_tokens,
-        num_params: info.num_params,
-        has_chat_template: info.has_chat_template,
-    }
 }

@@ -1,33 +1,47 @@
 //! Products with a weight [o, i].
 
+use super::Rows;
 use super::elementwise::add_bias;
 use super::matmul::{Into, Matrix, MatrixMut, Workers, matmul};
+use crate::nn::Result;
 
 /// `x Wᵀ + bias`: x [n, i] -> [n, o].
-pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, n: usize) -> Vec<f32> {
-    let i = x.len() / n.max(1);
-    let o = weight.len() / i.max(1);
-    let mut y = vec![0.0; n * o];
-    forward_into(&mut y, x, weight, n);
+pub fn forward(x: &[f32], weight: &Rows, bias: Option<&[f32]>, n: usize) -> Result<Vec<f32>> {
+    let mut y = vec![0.0; n * weight.num_rows()];
+    forward_into(&mut y, x, weight, n)?;
     if let Some(bias) = bias {
         add_bias(&mut y, bias);
     }
-    y
+    Ok(y)
 }
 
 /// `x Wᵀ` in place of what stands in y [n, o].
-pub fn forward_into(y: &mut [f32], x: &[f32], weight: &[f32], n: usize) {
-    let (i, o) = (x.len() / n.max(1), y.len() / n.max(1));
-    let (x, w) = (Matrix::new(x, n, i), Matrix::new(weight, o, i));
-    matmul(MatrixMut::new(y, n, o), Into::Replace, 1.0, x, w.t(), Workers::All);
+pub fn forward_into(y: &mut [f32], x: &[f32], weight: &Rows, n: usize) -> Result<()> {
+    let (i, o) = (weight.width(), weight.num_rows());
+    if n == 0 {
+        return Ok(());
+    }
+    weight.each(|first, rows| {
+        let num = rows.len() / i.max(1);
+        let (x, w) = (Matrix::new(x, n, i), Matrix::new(rows, num, i));
+        let out = MatrixMut::strided(&mut y[first..], n, num, o);
+        matmul(out, Into::Replace, 1.0, x, w.t(), Workers::All);
+    })
 }
 
 /// `dx = dy W`: dy [n, o] -> [n, i].
-pub fn backward(dy: &[f32], weight: &[f32], n: usize) -> Vec<f32> {
-    let o = dy.len() / n.max(1);
-    let i = weight.len() / o.max(1);
+pub fn backward(dy: &[f32], weight: &Rows, n: usize) -> Result<Vec<f32>> {
+    let (i, o) = (weight.width(), weight.num_rows());
     let mut dx = vec![0.0; n * i];
-    let (dy, w) = (Matrix::new(dy, n, o), Matrix::new(weight, o, i));
-    matmul(MatrixMut::new(&mut dx, n, i), Into::Replace, 1.0, dy, w, Workers::All);
-    dx
+    if n == 0 {
+        return Ok(dx);
+    }
+    let mut into = Into::Replace;
+    weight.each(|first, rows| {
+        let num = rows.len() / i.max(1);
+        let (dy, w) = (Matrix::strided(&dy[first..], n, num, o), Matrix::new(rows, num, i));
+        matmul(MatrixMut::new(&mut dx, n, i), into, 1.0, dy, w, Workers::All);
+        into = Into::Add;
+    })?;
+    Ok(dx)
 }

@@ -14,8 +14,10 @@ pub mod matmul;
 mod numbers;
 pub mod rms_norm;
 pub mod rotate;
+mod rows;
 
 pub use numbers::{Numbers, tensor};
+pub use rows::Rows;
 
 /// Numbers that one task of rayon works on, about: enough to be worth handing over.
 const TASK_NUMBERS: usize = 16 << 10;

@@ -1,0 +1,155 @@
+//! Matrices in the blocks of a GGML type (or f16, bf16): a few rows at a time become f32 where they are used, as in QLoRA
+//! (Dettmers et al. 2023, arXiv:2305.14314). What the blocks mean is candle's business.
+
+use super::cpu::Numbers;
+use crate::nn::Result;
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{Device, Tensor, bail};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Rows that are widened as one task.
+const PANEL_ROWS: usize = 64;
+/// Numbers that are widened together and then multiplied as one matrix: they stay within the caches' reach.
+const GROUP_NUMBERS: usize = 1 << 20;
+
+/// A frozen matrix [rows, width]. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    panels: Vec<Arc<QTensor>>,
+    rows: usize,
+    width: usize,
+    device: Device,
+}
+
+impl Packed {
+    /// From the bytes of all blocks, row after row; no block may span two rows.
+    pub fn new(bytes: &[u8], dtype: GgmlDType, shape: [usize; 2], device: &Device) -> Result<Self> {
+        let [rows, width] = shape;
+        let row_bytes = width / dtype.block_size() * dtype.type_size();
+        if !width.is_multiple_of(dtype.block_size()) || bytes.len() != rows * row_bytes {
+            bail!("{} bytes of {dtype:?} are no [{rows}, {width}]", bytes.len());
+        }
+        let panel = |bytes: &[u8]| {
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?;
+            Ok(Arc::new(QTensor::new(storage, (bytes.len() / row_bytes.max(1), width))?))
+        };
+        let panels = bytes.chunks((PANEL_ROWS * row_bytes).max(1)).map(panel).collect::<Result<_>>()?;
+        Ok(Self { panels, rows, width, device: device.clone() })
+    }
+
+    /// The nearest blocks to the f32 of a [rows, width], on its device.
+    pub fn quantise(dense: &Tensor, dtype: GgmlDType) -> Result<Self> {
+        let (rows, width) = dense.dims2()?;
+        let panel = |first: usize| {
+            // candle quantises the whole storage, whatever part of it a tensor shows.
+            let rows = dense.narrow(0, first, PANEL_ROWS.min(rows - first))?.force_contiguous()?;
+            Ok(Arc::new(QTensor::quantize(&rows, dtype)?))
+        };
+        let panels = (0..rows).step_by(PANEL_ROWS).map(panel).collect::<Result<_>>()?;
+        Ok(Self { panels, rows, width, device: dense.device().clone() })
+    }
+
+    /// One below the other: all of one width.
+    pub fn stacked(parts: Vec<Self>) -> Result<Self> {
+        let Some(first) = parts.first() else { bail!("nothing to stack") };
+        let (width, device) = (first.width, first.device.clone());
+        if parts.iter().any(|part| part.width != width) {
+            bail!("matrices of different widths cannot be stacked");
+        }
+        let rows = parts.iter().map(|part| part.rows).sum();
+        Ok(Self { panels: parts.into_iter().flat_map(|part| part.panels).collect(), rows, width, device })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Bytes of all blocks.
+    pub fn num_bytes(&self) -> usize {
+        self.panels.iter().map(|panel| panel.storage_size_in_bytes()).sum()
+    }
+
+    /// All of it as f32, [rows, width], on its device.
+    pub fn widened(&self) -> Result<Tensor> {
+        let panels: Vec<Tensor> =
+            self.panels.iter().map(|panel| panel.dequantize(&self.device)).collect::<Result<_>>()?;
+        Tensor::cat(&panels, 0)
+    }
+
+    /// Gives rows after rows as f32 to `work`, with the number of the first: on the CPU.
+    pub fn each(&self, mut work: impl FnMut(usize, &[f32])) -> Result<()> {
+        let rows = (GROUP_NUMBERS / self.width.max(1)).max(PANEL_ROWS);
+        let mut group = Vec::new();
+        let (mut wide, mut first, mut num_rows) = (Vec::new(), 0, 0);
+        for (i, panel) in self.panels.iter().enumerate() {
+            group.push(panel);
+            num_rows += panel.shape().dims()[0];
+            let next = self.panels.get(i + 1).map_or(usize::MAX, |next| next.shape().dims()[0]);
+            if num_rows.saturating_add(next) > rows {
+                wide.resize(num_rows * self.width, 0.0);
+                widen(&group, &mut wide)?;
+                work(first, &wide);
+                first += num_rows;
+                num_rows = 0;
+                group.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Some rows as f32, [n, width], on the CPU.
+    pub fn select(&self, rows: &[u32]) -> Result<Vec<f32>> {
+        let mut firsts = Vec::with_capacity(self.panels.len());
+        let mut first = 0;
+        for panel in &self.panels {
+            firsts.push(first);
+            first += panel.shape().dims()[0];
+        }
+        let mut wanted: Vec<(usize, usize)> = rows.iter().map(|row| *row as usize).zip(0..).collect();
+        wanted.sort_unstable();
+        let panel_of = |row: usize| firsts.partition_point(|first| *first <= row) - 1;
+        let mut out = vec![0.0; rows.len() * self.width];
+        for of_panel in wanted.chunk_by(|a, b| panel_of(a.0) == panel_of(b.0)) {
+            let index = panel_of(of_panel[0].0);
+            let wide = self.panels[index].dequantize(&Device::Cpu)?;
+            let Some(numbers) = Numbers::of(&wide) else { bail!("a panel that is not f32") };
+            for (row, place) in of_panel {
+                let from = (row - firsts[index]) * self.width;
+                let Some(found) = numbers.get(from..from + self.width) else {
+                    bail!("row {row} of {}", self.rows)
+                };
+                out[place * self.width..(place + 1) * self.width].copy_from_slice(found);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Widens panels, one below the other, on all threads.
+fn widen(panels: &[&Arc<QTensor>], out: &mut [f32]) -> Result<()> {
+    let mut rest = out;
+    let mut tasks = Vec::with_capacity(panels.len());
+    for panel in panels {
+        let (part, after) = rest.split_at_mut(panel.shape().elem_count());
+        tasks.push((panel, part));
+        rest = after;
+    }
+    tasks.into_par_iter().try_for_each(|(panel, out)| {
+        let wide = panel.dequantize(&Device::Cpu)?;
+        match Numbers::of(&wide) {
+            Some(numbers) => out.copy_from_slice(&numbers),
+            None => bail!("a panel that is not f32"),
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,80 @@
+//! A frozen matrix as a linear layer uses it.
+
+use super::Result;
+use super::kernels::Packed;
+use super::kernels::cpu::{Numbers, Rows};
+use candle_core::{Device, Tensor};
+use std::borrow::Cow;
+
+/// [o, i], dense or in blocks. Cloning shares it.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    Dense(Tensor),
+    Packed(Packed),
+}
+
+impl From<Tensor> for Weight {
+    fn from(dense: Tensor) -> Self {
+        Self::Dense(dense)
+    }
+}
+
+impl Weight {
+    /// One below the other. Where one of them is dense, all become so.
+    pub fn stacked(parts: Vec<Self>) -> Result<Self> {
+        let packed: Option<Vec<Packed>> = parts
+            .iter()
+            .map(|part| match part {
+                Self::Dense(_) => None,
+                Self::Packed(packed) => Some(packed.clone()),
+            })
+            .collect();
+        if let Some(packed) = packed {
+            return Packed::stacked(packed).map(Self::Packed);
+        }
+        let dense: Vec<Cow<Tensor>> = parts.iter().map(Self::widened).collect::<Result<_>>()?;
+        match &dense[..] {
+            [only] => Ok(Self::Dense(only.clone().into_owned())),
+            _ => Ok(Self::Dense(Tensor::cat(&dense.iter().map(AsRef::as_ref).collect::<Vec<&Tensor>>(), 0)?)),
+        }
+    }
+
+    /// Number of outputs, o.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Dense(dense) => dense.dims().first().copied().unwrap_or(0),
+            Self::Packed(packed) => packed.rows(),
+        }
+    }
+
+    /// Number of inputs, i.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Dense(dense) => dense.dims().get(1).copied().unwrap_or(0),
+            Self::Packed(packed) => packed.width(),
+        }
+    }
+
+    pub fn device(&self) -> &Device {
+        match self {
+            Self::Dense(dense) => dense.device(),
+            Self::Packed(packed) => packed.device(),
+        }
+    }
+
+    /// All of it as one tensor [o, i], for as long as it is needed.
+    pub fn widened(&self) -> Result<Cow<'_, Tensor>> {
+        match self {
+            Self::Dense(dense) => Ok(Cow::Borrowed(dense)),
+            Self::Packed(packed) => packed.widened().map(Cow::Owned),
+        }
+    }
+
+    /// Its rows for the CPU's kernels; `None` where they don't lie there as f32 or as blocks.
+    pub(super) fn on_cpu(&self) -> Option<Rows<'_>> {
+        match self {
+            Self::Dense(dense) => Numbers::of(dense).map(|numbers| Rows::Dense(numbers, self.width())),
+            Self::Packed(packed) => packed.device().is_cpu().then_some(Rows::Packed(packed)),
+        }
+    }
+}
