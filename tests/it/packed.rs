@@ -86,6 +86,32 @@ fn operations_on_blocks_equal_those_on_f32() {
     }
 }
 
+/// A few inputs, as while an answer is written, go another way.
+#[test]
+fn a_few_inputs_are_multiplied_without_widening() {
+    for dtype in TYPES {
+        let (packed, dense) = both(dtype);
+        for n in 1..=5 {
+            let x = random(&[n, SHAPE[1]], n as u64);
+            let [got, expected] = [&packed, &dense].map(|weight| ops::product(&x, weight, None).unwrap());
+            let error = relative_error(&got, &expected);
+            assert!(error < 2e-6, "{n} rows on {dtype:?}: {error}");
+        }
+    }
+}
+
+/// Our own loops give what candle's dequantisation gives, to the bit.
+#[test]
+fn blocks_are_widened_as_candle_widens_them() {
+    for dtype in TYPES {
+        let packed = Packed::quantise(&random(&SHAPE, 3), dtype).unwrap();
+        let mut ours = Vec::new();
+        packed.each(|_, rows| ours.extend_from_slice(rows)).unwrap();
+        let theirs = packed.widened().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(ours, theirs, "{dtype:?}");
+    }
+}
+
 /// q | k | v of a GGUF file are often of different types.
 #[test]
 fn blocks_of_different_types_stack_and_more_than_one_group_is_one_matrix() {

@@ -2,6 +2,7 @@
 //! (Dettmers et al. 2023, arXiv:2305.14314). What the blocks mean is candle's business.
 
 use super::cpu::Numbers;
+use super::cpu::blocks::{self, Inputs};
 use crate::nn::Result;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor, bail};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 const PANEL_ROWS: usize = 64;
 /// Numbers that are widened together and then multiplied as one matrix: they stay within the caches' reach.
 const GROUP_NUMBERS: usize = 1 << 20;
+/// Up to so many inputs are multiplied with the blocks as they are.
+const FEW_INPUTS: usize = 4;
 
 /// A frozen matrix [rows, width]. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -107,6 +110,35 @@ impl Packed {
         Ok(())
     }
 
+    /// `x Wᵀ` for a few inputs, x [n, width] -> [n, rows], on the CPU, without widening; `None` for many inputs, which are quicker
+    /// the other way, and for blocks without such a loop.
+    pub fn multiply(&self, x: &[f32], n: usize) -> Result<Option<Vec<f32>>> {
+        if n > FEW_INPUTS {
+            return Ok(None);
+        }
+        let inputs = Inputs::new(x, self.width);
+        let mut by_row = vec![0.0; self.rows * n]; // [rows, n]
+        let mut rest = &mut by_row[..];
+        let mut tasks = Vec::with_capacity(self.panels.len());
+        for panel in &self.panels {
+            let (part, after) = rest.split_at_mut(panel.shape().dims()[0] * n);
+            tasks.push((panel, part));
+            rest = after;
+        }
+        let multiply = |(panel, out): (&Arc<QTensor>, &mut [f32])| {
+            Ok(blocks::multiply(panel.dtype(), &panel.data()?, &inputs, out))
+        };
+        let are_done = tasks.into_par_iter().map(multiply).collect::<Result<Vec<bool>>>()?;
+        if !are_done.into_iter().all(|is_done| is_done) {
+            return Ok(None);
+        }
+        if n == 1 {
+            return Ok(Some(by_row));
+        }
+        let place = |i: usize| by_row[i % self.rows * n + i / self.rows];
+        Ok(Some((0..n * self.rows).map(place).collect()))
+    }
+
     /// Some rows as f32, [n, width], on the CPU.
     pub fn select(&self, rows: &[u32]) -> Result<Vec<f32>> {
         let mut firsts = Vec::with_capacity(self.panels.len());
@@ -121,8 +153,8 @@ impl Packed {
         let mut out = vec![0.0; rows.len() * self.width];
         for of_panel in wanted.chunk_by(|a, b| panel_of(a.0) == panel_of(b.0)) {
             let index = panel_of(of_panel[0].0);
-            let wide = self.panels[index].dequantize(&Device::Cpu)?;
-            let Some(numbers) = Numbers::of(&wide) else { bail!("a panel that is not f32") };
+            let mut numbers = vec![0.0; self.panels[index].shape().elem_count()];
+            widen_one(&self.panels[index], &mut numbers)?;
             for (row, place) in of_panel {
                 let from = (row - firsts[index]) * self.width;
                 let Some(found) = numbers.get(from..from + self.width) else {
@@ -144,12 +176,17 @@ fn widen(panels: &[&Arc<QTensor>], out: &mut [f32]) -> Result<()> {
         tasks.push((panel, part));
         rest = after;
     }
-    tasks.into_par_iter().try_for_each(|(panel, out)| {
-        let wide = panel.dequantize(&Device::Cpu)?;
-        match Numbers::of(&wide) {
-            Some(numbers) => out.copy_from_slice(&numbers),
-            None => bail!("a panel that is not f32"),
-        }
-        Ok(())
-    })
+    tasks.into_par_iter().try_for_each(|(panel, out)| widen_one(panel, out))
+}
+
+fn widen_one(panel: &QTensor, out: &mut [f32]) -> Result<()> {
+    if blocks::widen(panel.dtype(), &panel.data()?, out) {
+        return Ok(());
+    }
+    let wide = panel.dequantize(&Device::Cpu)?;
+    match Numbers::of(&wide) {
+        Some(numbers) => out.copy_from_slice(&numbers),
+        None => bail!("a panel that is not f32"),
+    }
+    Ok(())
 }

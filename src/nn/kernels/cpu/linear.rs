@@ -21,6 +21,12 @@ pub fn forward_into(y: &mut [f32], x: &[f32], weight: &Rows, n: usize) -> Result
     if n == 0 {
         return Ok(());
     }
+    if let Rows::Packed(packed) = weight
+        && let Some(product) = packed.multiply(x, n)?
+    {
+        y.copy_from_slice(&product);
+        return Ok(());
+    }
     weight.each(|first, rows| {
         let num = rows.len() / i.max(1);
         let (x, w) = (Matrix::new(x, n, i), Matrix::new(rows, num, i));
