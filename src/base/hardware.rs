@@ -89,3 +89,12 @@ pub fn pin_thread_pools() {
         }
     }
 }
+
+/// Makes the calling thread one of the pool's workers for good, so that sharing out a small loop costs it no wake-up and no
+/// waiting. For the one thread that computes; what comes later changes nothing.
+pub fn join_thread_pool() {
+    // Somebody must be left for the loops of other threads.
+    if num_threads() > 1 {
+        let _already_made = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+    }
+}

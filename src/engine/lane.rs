@@ -5,7 +5,7 @@ use super::halt::Halt;
 use super::outbox::{self, Outbox, Waker};
 use super::queue::Queue;
 use super::{Command, JobId, compute, io};
-use crate::base::{Control, Failure};
+use crate::base::{Control, Failure, hardware};
 use crossbeam_channel::Receiver;
 use std::any::Any;
 use std::collections::HashMap;
@@ -82,7 +82,10 @@ pub struct Engine {
 impl Engine {
     /// `waker` is called after each event.
     pub fn new(waker: Waker) -> (Self, Receiver<Event>) {
-        let compute: MakeCarrier = Box::new(|| Box::new(compute::Compute::default()));
+        let compute: MakeCarrier = Box::new(|| {
+            hardware::join_thread_pool();
+            Box::new(compute::Compute::default())
+        });
         let io: MakeCarrier = Box::new(|| Box::new(io::Io::default()));
         Self::with_carriers(waker, compute, io)
     }
@@ -211,6 +214,10 @@ fn of_panic(panic: &(dyn Any + Send)) -> Failure {
 pub fn on_compute_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("compute".into()).stack_size(COMPUTE_STACK_BYTES);
+        let work = || {
+            hardware::join_thread_pool();
+            work()
+        };
         let thread = builder.spawn_scoped(scope, work).map_err(|error| {
             Failure::new("Cannot start computing", error.to_string(), "Close other programs and try again.")
         })?;
