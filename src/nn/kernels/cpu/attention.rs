@@ -3,9 +3,9 @@
 
 use super::lanes::{dot, exp, exp_sum, max};
 use super::matmul::{Into, Matrix, MatrixMut, Workers, matmul};
-use super::vectorised;
 use crate::nn::kernels::heads::{HeadLayout, Seen, Span};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Queries of one block.
 const BLOCK: usize = 64;
@@ -71,21 +71,9 @@ impl Attention<'_> {
         let mut scores = vec![0.0; s * t];
         for head in 0..h {
             self.scores(&mut scores, qkv, span, head);
-            vectorised(|| {
-                for (i, row) in scores.chunks_exact_mut(t).enumerate() {
-                    let seen = self.seen.keys_of(span, i);
-                    row[..seen.start].fill(0.0);
-                    row[seen.end..].fill(0.0);
-                    let row = &mut row[seen];
-                    let highest = max(row);
-                    let total = exp_sum(row, highest);
-                    let share = 1.0 / total;
-                    for p in row {
-                        *p *= share;
-                    }
-                    log_sums[i * h + head] = highest + total.ln();
-                }
-            });
+            for (i, row) in scores.chunks_exact_mut(t).enumerate() {
+                log_sums[i * h + head] = softmax(row, self.seen.keys_of(span, i));
+            }
             let p = Matrix::new(&scores, s, t);
             let out = MatrixMut::strided(&mut out[head * e..], s, e, width);
             matmul(out, Into::Replace, 1.0, p, self.values(qkv, span, head), Workers::One);
@@ -139,21 +127,11 @@ impl Attention<'_> {
             let d_out = Matrix::strided(&saved.d_out[at(0).start..], s, e, width);
             let dp = MatrixMut::new(ds, s, t);
             matmul(dp, Into::Replace, 1.0, d_out, self.values(saved.qkv, span, head).t(), Workers::One);
-            vectorised(|| {
-                for (i, (p, ds)) in p.chunks_exact_mut(t).zip(ds.chunks_exact_mut(t)).enumerate() {
-                    let seen = self.seen.keys_of(span, i);
-                    for row in [&mut *p, &mut *ds] {
-                        row[..seen.start].fill(0.0);
-                        row[seen.end..].fill(0.0);
-                    }
-                    let d = dot(&saved.d_out[at(i)], &saved.out[at(i)]);
-                    let log_sum = saved.log_sums[(span.start + i) * h + head];
-                    for (p, ds) in p[seen.clone()].iter_mut().zip(&mut ds[seen]) {
-                        *p = exp(*p - log_sum);
-                        *ds = *p * (*ds - d);
-                    }
-                }
-            });
+            for (i, (p, ds)) in p.chunks_exact_mut(t).zip(ds.chunks_exact_mut(t)).enumerate() {
+                let log_sum = saved.log_sums[(span.start + i) * h + head];
+                let (d_out, out) = (&saved.d_out[at(i)], &saved.out[at(i)]);
+                softmax_backward(p, ds, self.seen.keys_of(span, i), log_sum, d_out, out);
+            }
             let keys = (span.first_key - begin) * e..(span.end - begin) * e;
             let (p, ds) = (Matrix::new(p, s, t), Matrix::new(ds, s, t));
             let dv = MatrixMut::new(&mut of_head.v[keys.clone()], t, e);
@@ -165,6 +143,44 @@ impl Attention<'_> {
             matmul(dq, Into::Replace, self.scale(), ds, self.keys(saved.qkv, span, head), Workers::One);
         }
         of_head
+    }
+}
+
+vectorised! {
+    /// One row of scores -> probabilities of the keys it sees, 0 elsewhere; returns the log-sum-exp.
+    fn softmax<'a>(row: &'a mut [f32], seen: Range<usize>) -> f32 {
+        row[..seen.start].fill(0.0);
+        row[seen.end..].fill(0.0);
+        let row = &mut row[seen];
+        let highest = max(row);
+        let total = exp_sum(row, highest);
+        let share = 1.0 / total;
+        for p in row {
+            *p *= share;
+        }
+        highest + total.ln()
+    }
+}
+
+vectorised! {
+    /// One row: scores in `p` -> P, dP in `ds` -> dS.
+    fn softmax_backward<'a>(
+        p: &'a mut [f32],
+        ds: &'a mut [f32],
+        seen: Range<usize>,
+        log_sum: f32,
+        d_out: &'a [f32],
+        out: &'a [f32],
+    ) -> () {
+        for row in [&mut *p, &mut *ds] {
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
+        }
+        let d = dot(d_out, out);
+        for (p, ds) in p[seen.clone()].iter_mut().zip(&mut ds[seen]) {
+            *p = exp(*p - log_sum);
+            *ds = *p * (*ds - d);
+        }
     }
 }
 
@@ -183,7 +199,7 @@ struct HeadGradients {
 }
 
 /// Puts the gradients of one position together; query heads that share a key head add up.
-fn gather_row(row: &mut [f32], heads: &[HeadGradients], at: std::ops::Range<usize>, layout: HeadLayout) {
+fn gather_row(row: &mut [f32], heads: &[HeadGradients], at: Range<usize>, layout: HeadLayout) {
     let e = layout.head_width;
     let (q, kv) = row.split_at_mut(layout.query_width());
     let (k, v) = kv.split_at_mut(layout.key_width());

@@ -4,7 +4,6 @@
 //!
 //! Layouts: <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>.
 
-use super::vectorised;
 use candle_core::quantized::GgmlDType;
 
 /// Numbers in a block.
@@ -81,13 +80,13 @@ block!(Bf16, 64, |b| {
 macro_rules! by_layout {
     ($dtype:expr, $run:ident($($arguments:expr),*)) => {
         match $dtype {
-            GgmlDType::Q4_0 => Some(vectorised(|| $run::<Q4_0>($($arguments),*))),
-            GgmlDType::Q4_1 => Some(vectorised(|| $run::<Q4_1>($($arguments),*))),
-            GgmlDType::Q5_0 => Some(vectorised(|| $run::<Q5_0>($($arguments),*))),
-            GgmlDType::Q5_1 => Some(vectorised(|| $run::<Q5_1>($($arguments),*))),
-            GgmlDType::Q8_0 => Some(vectorised(|| $run::<Q8_0>($($arguments),*))),
-            GgmlDType::F16 => Some(vectorised(|| $run::<F16>($($arguments),*))),
-            GgmlDType::BF16 => Some(vectorised(|| $run::<Bf16>($($arguments),*))),
+            GgmlDType::Q4_0 => Some($run::<Q4_0>($($arguments),*)),
+            GgmlDType::Q4_1 => Some($run::<Q4_1>($($arguments),*)),
+            GgmlDType::Q5_0 => Some($run::<Q5_0>($($arguments),*)),
+            GgmlDType::Q5_1 => Some($run::<Q5_1>($($arguments),*)),
+            GgmlDType::Q8_0 => Some($run::<Q8_0>($($arguments),*)),
+            GgmlDType::F16 => Some($run::<F16>($($arguments),*)),
+            GgmlDType::BF16 => Some($run::<Bf16>($($arguments),*)),
             _ => None,
         }
     };
@@ -98,12 +97,13 @@ pub fn widen(dtype: GgmlDType, blocks: &[u8], out: &mut [f32]) -> bool {
     by_layout!(dtype, widen_as(blocks, out)).is_some()
 }
 
-#[inline(always)]
-fn widen_as<B: Block>(blocks: &[u8], out: &mut [f32]) {
-    for (block, out) in blocks.chunks_exact(B::BYTES).zip(out.chunks_exact_mut(SIZE)) {
-        let (codes, d, m) = B::parts(block);
-        for (out, code) in out.iter_mut().zip(codes) {
-            *out = code * d + m;
+vectorised! {
+    fn widen_as<'a, B: Block>(blocks: &'a [u8], out: &'a mut [f32]) -> () {
+        for (block, out) in blocks.chunks_exact(B::BYTES).zip(out.chunks_exact_mut(SIZE)) {
+            let (codes, d, m) = B::parts(block);
+            for (out, code) in out.iter_mut().zip(codes) {
+                *out = code * d + m;
+            }
         }
     }
 }
@@ -127,14 +127,15 @@ pub fn multiply(dtype: GgmlDType, blocks: &[u8], inputs: &Inputs, out: &mut [f32
     by_layout!(dtype, multiply_as(blocks, inputs, out)).is_some()
 }
 
-#[inline(always)]
-fn multiply_as<B: Block>(blocks: &[u8], inputs: &Inputs, out: &mut [f32]) {
-    let per_row = inputs.width / SIZE;
-    let n = inputs.x.len() / inputs.width.max(1);
-    for (row, out) in blocks.chunks_exact(per_row * B::BYTES).zip(out.chunks_exact_mut(n)) {
-        let rows = inputs.x.chunks_exact(inputs.width).zip(inputs.sums.chunks_exact(per_row));
-        for ((x, sums), out) in rows.zip(out) {
-            *out = dot::<B>(row, x, sums);
+vectorised! {
+    fn multiply_as<'a, B: Block>(blocks: &'a [u8], inputs: &'a Inputs<'a>, out: &'a mut [f32]) -> () {
+        let per_row = inputs.width / SIZE;
+        let n = inputs.x.len() / inputs.width.max(1);
+        for (row, out) in blocks.chunks_exact(per_row * B::BYTES).zip(out.chunks_exact_mut(n)) {
+            let rows = inputs.x.chunks_exact(inputs.width).zip(inputs.sums.chunks_exact(per_row));
+            for ((x, sums), out) in rows.zip(out) {
+                *out = dot::<B>(row, x, sums);
+            }
         }
     }
 }

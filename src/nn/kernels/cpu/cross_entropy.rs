@@ -1,7 +1,6 @@
 //! Softmax and cross entropy of rows of logits, in place.
 
 use super::lanes::{exp_sum, max};
-use super::vectorised;
 use rayon::prelude::*;
 
 /// logits [c, v], targets [c], weights [c] -> Σ weight · -log p(target), in f64.
@@ -12,22 +11,23 @@ pub fn in_place(logits: &mut [f32], targets: &[u32], weights: &[f32], gradient: 
     let losses: Vec<f64> = logits
         .par_chunks_exact_mut(v.max(1))
         .zip(targets.par_iter().zip(weights))
-        .map(|(row, (target, weight))| vectorised(|| row_loss(row, *target as usize, *weight, gradient)))
+        .map(|(row, (target, weight))| row_loss(row, *target as usize, *weight, gradient))
         .collect();
     losses.iter().sum()
 }
 
-#[inline(always)]
-fn row_loss(row: &mut [f32], target: usize, weight: f32, gradient: bool) -> f64 {
-    let highest = max(row);
-    let of_target = row[target] - highest;
-    let total = exp_sum(row, highest);
-    if gradient {
-        let share = weight / total;
-        for p in row.iter_mut() {
-            *p *= share;
+vectorised! {
+    fn row_loss<'a>(row: &'a mut [f32], target: usize, weight: f32, gradient: bool) -> f64 {
+        let highest = max(row);
+        let of_target = row[target] - highest;
+        let total = exp_sum(row, highest);
+        if gradient {
+            let share = weight / total;
+            for p in row.iter_mut() {
+                *p *= share;
+            }
+            row[target] -= weight;
         }
-        row[target] -= weight;
+        f64::from(weight) * (f64::from(total).ln() - f64::from(of_target))
     }
-    f64::from(weight) * (f64::from(total).ln() - f64::from(of_target))
 }

@@ -1,7 +1,7 @@
 //! Loops over rows without any exchange between their numbers.
 
 use super::lanes::sigmoid;
-use super::{TASK_NUMBERS, rows_of_task, vectorised};
+use super::{TASK_NUMBERS, rows_of_task};
 use rayon::prelude::*;
 
 /// `a + b`, same length.
@@ -11,13 +11,17 @@ pub fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
         .zip(a.par_chunks(TASK_NUMBERS))
         .zip(b.par_chunks(TASK_NUMBERS))
         .for_each(|((out, a), b)| {
-            vectorised(|| {
-                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                    *out = a + b;
-                }
-            });
+            add_task(out, a, b);
         });
     out
+}
+
+vectorised! {
+    fn add_task<'a>(out: &'a mut [f32], a: &'a [f32], b: &'a [f32]) -> () {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a + b;
+        }
+    }
 }
 
 /// Each number times a factor that depends on its place.
@@ -50,16 +54,20 @@ pub fn swiglu(gate_up: &[f32], f: usize) -> Vec<f32> {
     let rows = rows_of_task(f);
     let mut out = vec![0.0; gate_up.len() / 2];
     out.par_chunks_mut(f * rows).zip(gate_up.par_chunks(2 * f * rows)).for_each(|(out, gate_up)| {
-        vectorised(|| {
-            for (out, gate_up) in out.chunks_exact_mut(f).zip(gate_up.chunks_exact(2 * f)) {
-                let (gate, up) = gate_up.split_at(f);
-                for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
-                    *out = g * sigmoid(*g) * u;
-                }
-            }
-        });
+        swiglu_rows(out, gate_up, f);
     });
     out
+}
+
+vectorised! {
+    fn swiglu_rows<'a>(out: &'a mut [f32], gate_up: &'a [f32], f: usize) -> () {
+        for (out, gate_up) in out.chunks_exact_mut(f).zip(gate_up.chunks_exact(2 * f)) {
+            let (gate, up) = gate_up.split_at(f);
+            for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
+                *out = g * sigmoid(*g) * u;
+            }
+        }
+    }
 }
 
 /// silu'(x) = σ(x) (1 + x (1 - σ(x))): gate | up [n, 2f] and dy [n, f] -> d gate | d up [n, 2f].
@@ -69,20 +77,24 @@ pub fn swiglu_backward(gate_up: &[f32], dy: &[f32], f: usize) -> Vec<f32> {
     let tasks =
         out.par_chunks_mut(2 * f * rows).zip(gate_up.par_chunks(2 * f * rows)).zip(dy.par_chunks(f * rows));
     tasks.for_each(|((out, gate_up), dy)| {
-        vectorised(|| {
-            let rows = out.chunks_exact_mut(2 * f).zip(gate_up.chunks_exact(2 * f)).zip(dy.chunks_exact(f));
-            for ((out, gate_up), dy) in rows {
-                let (d_gate, d_up) = out.split_at_mut(f);
-                let (gate, up) = gate_up.split_at(f);
-                let gates = d_gate.iter_mut().zip(d_up).zip(gate.iter().zip(up)).zip(dy);
-                for (((d_gate, d_up), (g, u)), dy) in gates {
-                    let sig = sigmoid(*g);
-                    let silu = g * sig;
-                    *d_up = dy * silu;
-                    *d_gate = dy * u * (sig + silu * (1.0 - sig));
-                }
-            }
-        });
+        swiglu_backward_rows(out, gate_up, dy, f);
     });
     out
+}
+
+vectorised! {
+    fn swiglu_backward_rows<'a>(out: &'a mut [f32], gate_up: &'a [f32], dy: &'a [f32], f: usize) -> () {
+        let rows = out.chunks_exact_mut(2 * f).zip(gate_up.chunks_exact(2 * f)).zip(dy.chunks_exact(f));
+        for ((out, gate_up), dy) in rows {
+            let (d_gate, d_up) = out.split_at_mut(f);
+            let (gate, up) = gate_up.split_at(f);
+            let gates = d_gate.iter_mut().zip(d_up).zip(gate.iter().zip(up)).zip(dy);
+            for (((d_gate, d_up), (g, u)), dy) in gates {
+                let sig = sigmoid(*g);
+                let silu = g * sig;
+                *d_up = dy * silu;
+                *d_gate = dy * u * (sig + silu * (1.0 - sig));
+            }
+        }
+    }
 }

@@ -3,6 +3,35 @@
 //!
 //! Operations ask [`Numbers::of`] whether their tensors are such slices, and use the portable form where they are not.
 
+/// Defines a function whose loops are compiled for each set of vector instructions, of which the widest one that this processor
+/// has is run. Lifetimes of its arguments must be named; what it calls must be `#[inline(always)]`.
+///
+/// A closure would do, but nothing forces the compiler to inline one, and outside it knows the oldest instructions only.
+macro_rules! vectorised {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident<$life:lifetime $(, $kind:ident: $bound:path)?>($($arg:ident: $type:ty),* $(,)?) -> $out:ty $body:block
+    ) => {
+        $(#[$meta])*
+        $vis fn $name<$life $(, $kind: $bound)?>($($arg: $type),*) -> $out {
+            struct Loop<$life $(, $kind)?> {
+                $($arg: $type,)*
+                marker: std::marker::PhantomData<(&$life (), $($kind)?)>,
+            }
+            impl<$life $(, $kind: $bound)?> pulp::NullaryFnOnce for Loop<$life $(, $kind)?> {
+                type Output = $out;
+
+                #[inline(always)]
+                fn call(self) -> $out {
+                    let Self { $($arg,)* marker: _ } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Loop::<$($kind)?> { $($arg,)* marker: std::marker::PhantomData })
+        }
+    };
+}
+
 pub mod adamw;
 pub mod attention;
 pub mod blocks;
@@ -26,10 +55,4 @@ const TASK_NUMBERS: usize = 16 << 10;
 /// How many rows of `width` numbers one task takes.
 fn rows_of_task(width: usize) -> usize {
     (TASK_NUMBERS / width.max(1)).max(1)
-}
-
-/// Runs a loop with the widest vector instructions of this processor. What it calls must be `#[inline(always)]`.
-#[inline(always)]
-fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
 }

@@ -1,7 +1,7 @@
 //! Root-mean-square normalisation, a row at a time.
 
 use super::lanes::{dot, sum_of};
-use super::{rows_of_task, vectorised};
+use super::rows_of_task;
 use rayon::prelude::*;
 
 /// 1 / sqrt(mean(x²) + ε) of one row.
@@ -16,16 +16,21 @@ pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let mut out = vec![0.0; x.len()];
     let task = d * rows_of_task(d);
     out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-                let rstd = rstd(x, epsilon);
-                for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
-                    *out = x * rstd * w;
-                }
-            }
-        });
+        forward_rows(out, x, weight, epsilon);
     });
     out
+}
+
+vectorised! {
+    fn forward_rows<'a>(out: &'a mut [f32], x: &'a [f32], weight: &'a [f32], epsilon: f32) -> () {
+        let d = weight.len();
+        for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+            let rstd = rstd(x, epsilon);
+            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * rstd * w;
+            }
+        }
+    }
 }
 
 /// u = dy w;  dx = rstd (u - x rstd² mean(u x)), of one row.
@@ -48,11 +53,16 @@ pub fn backward(x: &[f32], weight: &[f32], dy: &[f32], epsilon: f32) -> Vec<f32>
     let mut out = vec![0.0; x.len()];
     let task = d * rows_of_task(d);
     out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(dy.par_chunks(task)).for_each(|((dx, x), dy)| {
-        vectorised(|| {
-            for ((dx, x), dy) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d)) {
-                backward_row(dx, x, weight, dy, epsilon);
-            }
-        });
+        backward_rows(dx, x, weight, dy, epsilon);
     });
     out
+}
+
+vectorised! {
+    fn backward_rows<'a>(dx: &'a mut [f32], x: &'a [f32], weight: &'a [f32], dy: &'a [f32], epsilon: f32) -> () {
+        let d = weight.len();
+        for ((dx, x), dy) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d)) {
+            backward_row(dx, x, weight, dy, epsilon);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! position (Su et al. 2021, arXiv:2104.09864, half-split form). Values pass unchanged.
 
 use super::rms_norm::{backward_row, rstd};
-use super::{rows_of_task, vectorised};
+use super::rows_of_task;
 use crate::nn::kernels::HeadLayout;
 use rayon::prelude::*;
 
@@ -17,72 +17,35 @@ pub struct Turn<'a> {
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
 }
 
+/// Some rows of one pass over all.
+struct Task<'a> {
+    turn: Turn<'a>,
+    /// Number of the first row.
+    first: usize,
+    out: &'a mut [f32],
+    /// All rows of what is turned, and of `qkv`.
+    x: &'a [f32],
+    qkv: &'a [f32],
+}
+
 impl Turn<'_> {
     /// qkv [n, (h + 2k) e] -> the same, q and k normalised and turned.
     pub fn forward(self, qkv: &[f32]) -> Vec<f32> {
-        self.rows(qkv, qkv, |turn, out, x, _, cos, sin| {
-            for (head, (out, x)) in turn.heads(out).zip(turn.heads_of(x)).enumerate() {
-                let scale = match turn.norms {
-                    Some((.., epsilon)) => rstd(x, epsilon),
-                    None => 1.0,
-                };
-                match turn.norm_weight(head) {
-                    Some(weight) => {
-                        for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
-                            *out = x * scale * w;
-                        }
-                    }
-                    None => out.copy_from_slice(x),
-                }
-                turn_head(out, cos, sin, 1.0);
-            }
-        })
+        self.tasks(qkv, qkv, forward_rows)
     }
 
     /// Gradient of `forward`'s result -> gradient of its `qkv`. Only norms look at `qkv`.
     pub fn backward(self, qkv: &[f32], dy: &[f32]) -> Vec<f32> {
-        self.rows(dy, qkv, |turn, out, dy, x, cos, sin| {
-            let mut turned = vec![0.0; turn.layout.head_width];
-            for (head, (out, dy)) in turn.heads(out).zip(turn.heads_of(dy)).enumerate() {
-                let (Some(weight), Some((.., epsilon))) = (turn.norm_weight(head), turn.norms) else {
-                    out.copy_from_slice(dy);
-                    turn_head(out, cos, sin, -1.0);
-                    continue;
-                };
-                turned.copy_from_slice(dy);
-                turn_head(&mut turned, cos, sin, -1.0);
-                let e = turn.layout.head_width;
-                backward_row(out, &x[head * e..(head + 1) * e], weight, &turned, epsilon);
-            }
-        })
+        self.tasks(dy, qkv, backward_rows)
     }
 
-    /// The row loop: `body` gets a row of the output, of `x` and of `other`, and the row's cosines and sines. Values have
-    /// been copied from `x` before.
-    fn rows(
-        self,
-        x: &[f32],
-        other: &[f32],
-        body: impl Fn(Self, &mut [f32], &[f32], &[f32], &[f32], &[f32]) + Sync,
-    ) -> Vec<f32> {
+    fn tasks(self, x: &[f32], qkv: &[f32], run: impl Fn(Task) + Sync) -> Vec<f32> {
         let width = self.layout.row_width();
-        let half = self.layout.head_width / 2;
-        let num_turned = self.layout.query_width() + self.layout.key_width();
         let rows = rows_of_task(width);
         let mut out = vec![0.0; x.len()];
-        out.par_chunks_mut(width * rows).enumerate().for_each(|(task, out)| {
-            vectorised(|| {
-                for (i, out) in out.chunks_exact_mut(width).enumerate() {
-                    let row = task * rows + i;
-                    let of_row =
-                        |all: &'_ [f32], width: usize| row * width..((row + 1) * width).min(all.len());
-                    let x = &x[of_row(x, width)];
-                    out[num_turned..].copy_from_slice(&x[num_turned..]);
-                    let (cos, sin) = (&self.cos[of_row(self.cos, half)], &self.sin[of_row(self.sin, half)]);
-                    body(self, out, x, &other[of_row(other, width)], cos, sin);
-                }
-            });
-        });
+        out.par_chunks_mut(width * rows)
+            .enumerate()
+            .for_each(|(task, out)| run(Task { turn: self, first: task * rows, out, x, qkv }));
         out
     }
 
@@ -101,11 +64,80 @@ impl Turn<'_> {
 }
 
 impl<'a> Turn<'a> {
+    /// Row `i` of everything; its values are copied to `out`.
+    #[inline(always)]
+    fn row(self, i: usize, x: &'a [f32], qkv: &'a [f32], out: &mut [f32]) -> Row<'a> {
+        let (width, half) = (self.layout.row_width(), self.layout.head_width / 2);
+        let x = &x[i * width..(i + 1) * width];
+        let num_turned = self.layout.query_width() + self.layout.key_width();
+        out[num_turned..].copy_from_slice(&x[num_turned..]);
+        let angles = i * half..(i + 1) * half;
+        Row {
+            x,
+            qkv: &qkv[i * width..(i + 1) * width],
+            cos: &self.cos[angles.clone()],
+            sin: &self.sin[angles],
+        }
+    }
+
     #[inline(always)]
     fn norm_weight(&self, head: usize) -> Option<&'a [f32]> {
         let (query, key, _) = self.norms?;
         Some(if head < self.layout.num_heads { query } else { key })
     }
+}
+
+vectorised! {
+    fn forward_rows<'a>(task: Task<'a>) -> () {
+        let Task { turn, first, out, x, .. } = task;
+        for (i, out) in out.chunks_exact_mut(turn.layout.row_width()).enumerate() {
+            let Row { x, cos, sin, .. } = turn.row(first + i, x, x, out);
+            for (head, (out, x)) in turn.heads(out).zip(turn.heads_of(x)).enumerate() {
+                let scale = match turn.norms {
+                    Some((.., epsilon)) => rstd(x, epsilon),
+                    None => 1.0,
+                };
+                match turn.norm_weight(head) {
+                    Some(weight) => {
+                        for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                            *out = x * scale * w;
+                        }
+                    }
+                    None => out.copy_from_slice(x),
+                }
+                turn_head(out, cos, sin, 1.0);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn backward_rows<'a>(task: Task<'a>) -> () {
+        let Task { turn, first, out, x: dy, qkv } = task;
+        let e = turn.layout.head_width;
+        let mut turned = vec![0.0; e];
+        for (i, out) in out.chunks_exact_mut(turn.layout.row_width()).enumerate() {
+            let Row { x: dy, qkv, cos, sin } = turn.row(first + i, dy, qkv, out);
+            for (head, (out, dy)) in turn.heads(out).zip(turn.heads_of(dy)).enumerate() {
+                let (Some(weight), Some((.., epsilon))) = (turn.norm_weight(head), turn.norms) else {
+                    out.copy_from_slice(dy);
+                    turn_head(out, cos, sin, -1.0);
+                    continue;
+                };
+                turned.copy_from_slice(dy);
+                turn_head(&mut turned, cos, sin, -1.0);
+                backward_row(out, &qkv[head * e..(head + 1) * e], weight, &turned, epsilon);
+            }
+        }
+    }
+}
+
+/// What belongs to one row.
+struct Row<'a> {
+    x: &'a [f32],
+    qkv: &'a [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
 }
 
 /// Turns one head in place; `way` is -1 to turn it back.
