@@ -21,9 +21,9 @@ pub struct Model {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     pub device: Device,
-    /// How the model's weights are kept: less than f32 needs less memory and takes longer
-    #[arg(long, value_enum, default_value_t)]
-    pub precision: PrecisionName,
+    /// How the model's weights are kept; as they are in the file where answers are quicker so, unless it is said
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionName>,
 }
 
 /// A model in memory, and its adapter if one was named.
@@ -34,7 +34,10 @@ pub struct Loaded {
 
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     let files = jobs::model::open(&a.model)?;
-    let placement = Placement { device: a.device.into(), precision: a.precision.into() };
+    let placement = match a.precision {
+        Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
+        None => jobs::model::answering(&files, a.device.into()),
+    };
     let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
     let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })

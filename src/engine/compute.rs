@@ -4,7 +4,7 @@ use super::command::Command;
 use super::halt::Halt;
 use super::jobs::{BaseModel, answer, train};
 use super::lane::{Carrier, Sink};
-use crate::base::{Control, DeviceChoice};
+use crate::base::Control;
 use crate::project::{Outcome, RunFolder};
 use crate::recipe::Recipe;
 use std::path::Path;
@@ -19,9 +19,7 @@ impl Carrier for Compute {
         match command {
             Command::Train { project, recipe } => self.train(&project, &recipe, control, sink),
             Command::ResumeRun { folder } => ended(train::resume(&mut self.base, &folder, control, sink)?),
-            Command::Generate(request) => {
-                answer::run(&mut self.base, &request, DeviceChoice::Auto, control, sink)
-            }
+            Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),
             _ => Ok(()),
         }
     }

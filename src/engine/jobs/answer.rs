@@ -1,7 +1,7 @@
 //! Prompts answered in columns: one base model, an adapter or none in each.
 
 use super::model::{self, BaseModel};
-use crate::base::{Control, DeviceChoice};
+use crate::base::Control;
 use crate::engine::command::GenerateRequest;
 use crate::engine::event::{EventKind, GenerationEvent};
 use crate::engine::halt::Halt;
@@ -17,12 +17,11 @@ use crate::model::load::LoadedModel;
 pub fn run(
     base: &mut BaseModel,
     request: &GenerateRequest,
-    device: DeviceChoice,
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
-    let model = base.load(&files, device.into(), control, sink)?;
+    let model = base.load_to_answer(&files, control, sink)?;
     let mut columns = Vec::new();
     for column in &request.columns {
         let adapter = column.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;

@@ -1,7 +1,7 @@
 //! Models: found by name or path, opened by their headers, loaded once.
 
 use super::Report;
-use crate::base::Control;
+use crate::base::{Control, DeviceChoice, Precision};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
@@ -25,6 +25,24 @@ struct Key {
     placement: Placement,
 }
 
+impl Key {
+    fn new(files: &ModelFiles, placement: Placement) -> Self {
+        let path = files.info.path.clone();
+        let changed = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+        Self { path, changed, placement }
+    }
+
+    fn is_of(&self, files: &ModelFiles) -> bool {
+        *self == Self::new(files, self.placement)
+    }
+}
+
+/// Where a model answers best on a device.
+pub fn answering(files: &ModelFiles, device: DeviceChoice) -> Placement {
+    let precision = if files.weights.are_quick_as_stored() { Precision::Stored } else { Precision::F32 };
+    Placement { device, precision }
+}
+
 /// The one base model in memory, kept from job to job.
 #[derive(Default)]
 pub struct BaseModel {
@@ -40,9 +58,7 @@ impl BaseModel {
         control: &Control,
         sink: &mut Sink<'_>,
     ) -> Result<LoadedModel, Halt> {
-        let path = files.info.path.clone();
-        let changed = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
-        let key = Key { path, changed, placement };
+        let key = Key::new(files, placement);
         if let Some((held, model)) = &self.held
             && *held == key
         {
@@ -57,6 +73,19 @@ impl BaseModel {
         })?;
         self.held = Some((key, model.clone()));
         Ok(model)
+    }
+
+    /// The model of `files` for answers: whatever place it has already, or else on the best device, its weights as they are in the
+    /// file where answers are quicker so.
+    pub fn load_to_answer(
+        &mut self,
+        files: &ModelFiles,
+        control: &Control,
+        sink: &mut Sink<'_>,
+    ) -> Result<LoadedModel, Halt> {
+        let held = self.held.as_ref().map(|(key, _)| key).filter(|key| key.is_of(files));
+        let placement = held.map_or_else(|| answering(files, DeviceChoice::Auto), |key| key.placement);
+        self.load(files, placement, control, sink)
     }
 
     /// Lets go of the memory.

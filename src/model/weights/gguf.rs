@@ -143,6 +143,10 @@ impl Gguf {
         self.tensor(name).map(|tensor| tensor.shape.clone())
     }
 
+    pub(super) fn ggml_dtype(&self, name: &str) -> Option<GgmlDType> {
+        self.tensor(name).map(|tensor| tensor.dtype)
+    }
+
     pub(super) fn dtype(&self, name: &str) -> Option<String> {
         self.tensor(name).map(|tensor| dtype_name(tensor.dtype))
     }

@@ -113,6 +113,16 @@ impl Weights {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
+    /// Whether all matrices are in f32 or in blocks that can be multiplied as they are, so that nothing is gained by widening them
+    /// for answers.
+    pub fn are_quick_as_stored(&self) -> bool {
+        let is_matrix = |name: &&str| self.shape(name).is_some_and(|shape| shape.len() == 2);
+        self.names().into_iter().filter(is_matrix).all(|name| match self {
+            Self::Safetensors(_) => true,
+            Self::Gguf(file) => file.ggml_dtype(name).is_some_and(Packed::multiplies),
+        })
+    }
+
     /// Reads a tensor as f32, dequantised where needed.
     ///
     /// # Errors

@@ -65,6 +65,11 @@ impl Packed {
         Ok(Self { panels: parts.into_iter().flat_map(|part| part.panels).collect(), rows, width, device })
     }
 
+    /// Whether [`Self::multiply`] has a loop for a type (f32 needs none).
+    pub fn multiplies(dtype: GgmlDType) -> bool {
+        dtype == GgmlDType::F32 || blocks::has_loop(dtype)
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }
