@@ -2,19 +2,19 @@
 //!
 //! A micro-step of `n` tokens keeps, per layer and token, in f32: both inputs of the norms (2 d), q | k | v rotated and the
 //! mixed values (2 h e + 2 k e), and gate | up (2 f); with checkpointing only the block's input (d), and one block's values while it is run again. Besides, the gradients of one feed-forward layer
-//! and its input (6 f + 4 d) live for a moment, and 128 rows of logits.
+//! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, Recipe};
 
-/// What two CPU cores of 2023 do in f32, measured with `tunesmith bench train`; the window replaces it by what
+/// What two CPU cores of 2023 make of the operations that are needed, measured with `tunesmith bench train`; the window replaces it by what
 /// this machine did last.
-pub const DEFAULT_FLOPS_PER_SECOND: f64 = 8e10;
+pub const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
 
 /// So much of the free memory a run may take before blocks are run again.
 const USED_PERCENT: u64 = 80;
 /// Rows of logits that exist at a time.
-const LOGIT_ROWS: u64 = 128;
+const LOGIT_ROWS: u64 = 256;
 /// The program itself, its tokenizer and its threads.
 const PROCESS_BYTES: u64 = 64 << 20;
 

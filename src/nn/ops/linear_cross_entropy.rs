@@ -8,7 +8,7 @@ use crate::nn::{Node, Result, Tape, Weight, profile};
 use candle_core::Tensor;
 
 /// Rows of logits that exist at a time.
-const CHUNK: usize = 128;
+const CHUNK: usize = 256;
 
 /// The weighted sum of the losses of one batch.
 #[derive(Debug, Clone)]
