@@ -264,7 +264,7 @@ impl AppState {
             self.shared.tokeniser = None;
             self.shared.dataset = None;
         }
-        self.shared.import_options = self.data.import_options().clone();
+        self.shared.import_options = self.data.read_as().clone();
         if self.shared.prepare_options.as_ref() != self.data.options() {
             self.shared.prepare_options = self.data.options().cloned();
             self.train.look_again(&self.shared);

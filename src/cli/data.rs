@@ -121,7 +121,7 @@ fn read(
 ) -> Result<Imported, Halt> {
     let mut options = recipe.map_or_else(ImportOptions::default, jobs::data::import_options);
     options.encoding = reading.encoding.clone().or(options.encoding);
-    options.separator = reading.separator;
+    options.separator = reading.separator.or(options.separator);
     jobs::data::read(&reading.file, &options, control, &mut |kind| show.take(&kind))
 }
 

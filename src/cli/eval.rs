@@ -5,15 +5,15 @@ use super::show::Show;
 use super::{ledger, number, out};
 use crate::base::{Control, Failure};
 use crate::data::DataError;
-use crate::data::import::ImportOptions;
+use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::{Dataset, PrepareOptions, prepare_rows};
 use crate::data::shots::{LineFormat, Shot, draw};
-use crate::data::split::SplitOptions;
 use crate::engine::Halt;
 use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy, loss};
 use crate::engine::jobs::{self, Report};
 use crate::eval::report::Report as Figures;
 use crate::project::RunFolder;
+use crate::recipe::Recipe;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -24,7 +24,8 @@ pub struct Arguments {
     /// Data file with the rows to measure on
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Which rows: all, or one part of the split; with --adapter, of the split of its run
+    /// Which rows: all, or one part of the split. With the adapter of a run, the file is read, understood and split
+    /// as in the run
     #[arg(long, value_enum, default_value_t)]
     part: Part,
     /// Examples shown before each question, drawn from the training part; these rows are not measured
@@ -62,12 +63,10 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let loaded = asking::load(&a.model, control, &mut show)?;
     let (model, adapter) = (&loaded.model, loaded.adapter.as_ref());
     let mut sink = |kind| show.take(&kind);
-    let imported = jobs::data::read(&a.data, &ImportOptions::default(), control, &mut sink)?;
-    let mut options = PrepareOptions::new(imported.schema.clone());
-    options.max_tokens = model.config().context_tokens;
-    options.chat = !a.plain;
-    options.split =
-        split_of_run(a).unwrap_or_else(|| SplitOptions { seed: a.seed, ..SplitOptions::default() });
+    let of_run = recipe_of_run(a);
+    let reading = of_run.as_ref().map_or_else(ImportOptions::default, jobs::data::import_options);
+    let imported = jobs::data::read(&a.data, &reading, control, &mut sink)?;
+    let options = options(a, of_run.as_ref(), &imported, model.config().context_tokens);
     let (tokeniser, template) = (model.tokeniser.clone(), model.template.clone());
     let mut report = Report::to(&mut sink);
     let dataset = prepare_rows(&imported, tokeniser, template, &options, control, &mut report)
@@ -80,7 +79,8 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     if rows.is_empty() {
         return Err(nothing_to_measure(a).into());
     }
-    let style = Style { chat: !a.plain, format: LineFormat::default(), shots, num_shots: a.num_shots };
+    let style =
+        Style { chat: dataset.options.chat, format: LineFormat::default(), shots, num_shots: a.num_shots };
     let asked = ask_rows(model, rows.iter().map(|i| &dataset.rows[*i]), &style)?;
     let options = greedy(model, a.max_tokens, style.stop(model));
     let scored = answer_all(model, adapter, &asked, &options, "Answering", control, &mut sink)?;
@@ -98,12 +98,27 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The split of the run that made the adapter: rows it was trained on must not count as test rows.
-fn split_of_run(a: &Arguments) -> Option<SplitOptions> {
+/// The recipe of the run that made the adapter: rows it was trained on must not count as test rows.
+fn recipe_of_run(a: &Arguments) -> Option<Recipe> {
     let adapter = std::path::absolute(a.model.adapter.as_ref()?).ok()?;
-    let recipe =
-        adapter.ancestors().skip(1).take(2).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())?;
-    Some(jobs::data::split_options(&recipe))
+    adapter.ancestors().skip(1).take(2).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
+}
+
+/// As in the run; or the usual choices. The place of a row hangs on its prompt and so on roles and template.
+fn options(a: &Arguments, run: Option<&Recipe>, imported: &Imported, context: usize) -> PrepareOptions {
+    let mut options = match run {
+        Some(recipe) => jobs::data::prepare_options(recipe, imported),
+        None => PrepareOptions { max_tokens: context, ..PrepareOptions::new(imported.schema.clone()) },
+    };
+    if run.is_none() {
+        options.split.seed = a.seed;
+    } else if options.schema.check(&imported.table).is_err() {
+        out::note("The columns are not those of the adapter's run: what they are for is recognised anew.");
+        options.schema = imported.schema.clone();
+    }
+    options.max_tokens = options.max_tokens.min(context);
+    options.chat &= !a.plain;
+    options
 }
 
 /// Rows to measure, without those that are shown as examples.

@@ -150,12 +150,7 @@ pub fn prepare_rows(
         return Err(kept.refused.unwrap_or_else(|| nothing_left(&ledger, &kept.lengths, options.max_tokens)));
     }
     let (split, num_moved) = split_and_count(&kept.rows, &options.split);
-    if num_moved > 0 {
-        log::info!(
-            "{} moved so that every part of the split has what it needs",
-            plural(num_moved as u64, "row")
-        );
-    }
+    ledger.notes.extend(moved(num_moved));
     let Kept { rows, samples, lengths, .. } = kept;
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
     let stats = TokenStats::new(lengths, num_trained);
@@ -262,6 +257,13 @@ fn fate(sample: &Sample, num_tokens: usize, options: &PrepareOptions) -> Option<
         0 => Some(Fate::NoAnswer { reason: MASKED.into() }),
         _ => is_long.then_some(Fate::Truncated { num_tokens }),
     }
+}
+
+/// What the content alone would place elsewhere, in words.
+fn moved(num_rows: usize) -> Option<String> {
+    let rows = plural(num_rows as u64, "row");
+    let note = format!("{rows} moved in the split, so that no part is empty or lacks a common label.");
+    (num_rows > 0).then(|| format!("{note} When rows are added, they may lie elsewhere."))
 }
 
 /// The first special token that a row's own words spell.

@@ -62,7 +62,7 @@ pub fn split(rows: &[Row], options: &SplitOptions) -> Split {
     split_and_count(rows, options).0
 }
 
-/// [`split`], and how many units lie elsewhere than their hash says, so that no part that was asked for is empty
+/// [`split`], and how many rows lie elsewhere than their hash says, so that no part that was asked for is empty
 /// or lacks a common label.
 pub fn split_and_count(rows: &[Row], options: &SplitOptions) -> (Split, usize) {
     let mut units = units(rows, options);
@@ -143,7 +143,7 @@ fn root(parent: &mut [usize], mut index: usize) -> usize {
 }
 
 /// Moves one of `members` into each part that was asked for, should have at least `least` of them, and has none. It
-/// comes from the fullest part, which keeps one unless training has none. Returns how many were moved.
+/// comes from the fullest part, which keeps one unless training has none. Returns how many rows that moved.
 fn fill(units: &mut [Unit], members: &[usize], options: &SplitOptions, least: f64) -> usize {
     let mut num_moved = 0;
     let train = 1.0 - options.valid - options.test;
@@ -165,7 +165,7 @@ fn fill(units: &mut [Unit], members: &[usize], options: &SplitOptions, least: f6
         let nearest = if donor > part { nearest.min_by(by_place) } else { nearest.max_by(by_place) };
         if let Some(unit) = nearest {
             units[unit].part = part;
-            num_moved += 1;
+            num_moved += units[unit].rows.len();
         }
     }
     num_moved

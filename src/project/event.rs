@@ -51,6 +51,7 @@ pub enum RunEvent {
         #[serde(deserialize_with = "null_is_nan")]
         updates_per_epoch: f64,
         num_train: usize,
+        /// Validation rows that are measured.
         num_valid: usize,
         num_trainable_params: u64,
         estimated_memory_bytes: u64,

@@ -260,15 +260,33 @@ impl RunFolder {
                 fs::remove_dir_all(&path).map_err(ProjectError::write(&path))?;
             }
         }
+        self.remove_folders(is_part)
+    }
+
+    /// Removes all checkpoints, damaged and half-written ones as well, because the run was thrown away. Metrics and
+    /// log stay.
+    pub fn remove_checkpoints(&self) -> Result<(), ProjectError> {
+        for update in self.checkpoints() {
+            let path = self.checkpoint_dir(update);
+            fs::remove_dir_all(&path).map_err(ProjectError::write(&path))?;
+        }
+        self.remove_folders(|name| is_part(name) || name.starts_with(DAMAGED))
+    }
+
+    /// Removes the folders among the checkpoints whose name `is_meant`.
+    fn remove_folders(&self, is_meant: impl Fn(&str) -> bool) -> Result<(), ProjectError> {
         let entries = fs::read_dir(self.path.join(CHECKPOINTS)).into_iter().flatten().flatten();
-        for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(".update-") && name.ends_with(".part") {
-                fs::remove_dir_all(entry.path()).map_err(ProjectError::write(&entry.path()))?;
-            }
+        let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        for entry in entries.filter(is_folder).filter(|e| is_meant(&e.file_name().to_string_lossy())) {
+            fs::remove_dir_all(entry.path()).map_err(ProjectError::write(&entry.path()))?;
         }
         Ok(())
     }
+}
+
+/// Whether a crash left this checkpoint half-written.
+fn is_part(name: &str) -> bool {
+    name.starts_with(".update-") && name.ends_with(".part")
 }
 
 /// Gives every line of a file, without its end, to `take`. No file, no lines; reads at most `max_bytes`.

@@ -104,6 +104,7 @@ fn nothing_known(path: &Path) -> RunSummary {
 impl RunSummary {
     fn take_in_all(&mut self, events: Vec<RunEvent>, folder: &RunFolder) {
         let mut losses = Vec::new();
+        self.outcome = outcome(&events);
         for event in events {
             self.take_in(event, &mut losses);
         }
@@ -122,7 +123,6 @@ impl RunSummary {
                     self.started = time;
                 }
                 self.num_updates = num_updates;
-                self.outcome = None;
             }
             RunEvent::Update { update, loss, update_secs, .. } => {
                 self.last_update = update;
@@ -135,12 +135,11 @@ impl RunSummary {
             RunEvent::Validation { loss, .. } if loss.is_finite() => {
                 self.best_loss = Some(self.best_loss.map_or(loss, |best| best.min(loss)));
             }
-            RunEvent::Failed { .. } => self.outcome = Some(Outcome::Failed),
-            RunEvent::Finished { outcome, secs, .. } => {
-                self.outcome = Some(outcome);
+            RunEvent::Finished { secs, .. } => {
                 self.secs = if secs.is_finite() { secs } else { self.secs };
             }
             RunEvent::Phase { .. }
+            | RunEvent::Failed { .. }
             | RunEvent::Validation { .. }
             | RunEvent::Answers { .. }
             | RunEvent::Checkpoint { .. }
@@ -153,12 +152,30 @@ fn resumable(run: &RunSummary, folder: &RunFolder) -> Result<u64, String> {
     if run.is_running {
         return Err("It is running.".into());
     }
-    match (run.outcome, folder.checkpoints().last()) {
-        (Some(Outcome::Done), _) => Err("It has done all its updates.".into()),
-        (Some(Outcome::StoppedEarly), _) => Err("It ended because nothing got better.".into()),
-        (Some(Outcome::Discarded), _) => Err("It was thrown away.".into()),
-        (_, None) => Err("It has no checkpoint: use Rerun.".into()),
-        (_, Some(update)) => Ok(*update),
+    if let Some(why) = run.outcome.and_then(why_over) {
+        return Err(why.into());
+    }
+    folder.checkpoints().last().copied().ok_or_else(|| "It has no checkpoint: use Rerun.".into())
+}
+
+/// How the run that reported `events` ended; `None` while it runs or when it was cut off.
+pub fn outcome(events: &[RunEvent]) -> Option<Outcome> {
+    let ends = events.iter().rev().find_map(|event| match event {
+        RunEvent::Started { .. } => Some(None),
+        RunEvent::Failed { .. } => Some(Some(Outcome::Failed)),
+        RunEvent::Finished { outcome, .. } => Some(Some(*outcome)),
+        _ => None,
+    });
+    ends.flatten()
+}
+
+/// Why a run that ended so does not go on; `None` when it can.
+pub fn why_over(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Done => Some("It has done all its updates."),
+        Outcome::StoppedEarly => Some("It ended because nothing got better."),
+        Outcome::Discarded => Some("It was thrown away."),
+        Outcome::Stopped | Outcome::Failed => None,
     }
 }
 

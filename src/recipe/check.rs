@@ -5,6 +5,7 @@ use super::load::nearest;
 use super::plan::{Facts, ModelFacts};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem, Severity};
+use crate::data::import::is_separator;
 
 const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 /// More micro-batches in one update than anybody means.
@@ -94,6 +95,10 @@ impl Recipe {
             let short = crate::base::human::elide(label, 40);
             let text = format!("No text encoding is called \"{short}\". Use utf-8.");
             found.error("data.encoding", text, Some("\"utf-8\""));
+        }
+        if let Some(said) = self.data.separator.filter(|c| !is_separator(*c)) {
+            let text = format!("{said:?} cannot separate cells. Use a comma, a semicolon, a tab or a bar.");
+            found.error("data.separator", text, Some("\",\""));
         }
     }
 

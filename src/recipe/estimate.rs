@@ -7,8 +7,7 @@
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, Recipe};
 
-/// What two CPU cores of 2023 make of the operations that are needed, measured with `tunesmith bench train`; the window replaces it by what
-/// this machine did last.
+/// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`.
 pub const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
 
 /// So much of the free memory a run may take before blocks are run again.

@@ -7,8 +7,16 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Settings that may be absent: `none` takes them away.
-const OPTIONAL: [&str; 5] =
-    ["data.path", "data.encoding", "data.schema", "data.schema.prompt_template", "length.updates"];
+const OPTIONAL: [&str; 8] = [
+    "data.path",
+    "data.format",
+    "data.encoding",
+    "data.separator",
+    "data.has_header",
+    "data.schema",
+    "data.schema.prompt_template",
+    "length.updates",
+];
 
 /// Carries out `--set optimizer.learning_rate=3e-4`. A value that is no TOML is taken as a word.
 ///

@@ -95,7 +95,10 @@ pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
 pub(super) fn known() -> Table {
     let mut recipe = Recipe::default();
     recipe.data.path = Some("x".into());
+    recipe.data.format = Some(crate::data::import::Format::Csv);
     recipe.data.encoding = Some("utf-8".into());
+    recipe.data.separator = Some(',');
+    recipe.data.has_header = Some(true);
     recipe.data.schema =
         Some(crate::data::Schema { roles: Vec::new(), prompt_template: Some(String::new()) });
     recipe.optimizer.clip_norm = Some(1.0);
@@ -222,6 +225,7 @@ fn misfit(field: &str, value: &Value, message: &str) -> Problem {
         "usize" | "u64" | "u32" => "a whole number, 0 or above",
         "a boolean" => "true or false",
         "a string" | "path string" => "text in quotes",
+        "a character" => "one character in quotes",
         "a sequence" => "a list in square brackets",
         "a number or \"none\"" => "a number, or \"none\"",
         _ => return error(field, format!("{said} does not fit: {}.", human::elide(message, 200))),

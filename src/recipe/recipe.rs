@@ -1,6 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 pub use crate::base::{DeviceChoice, Precision};
+use crate::data::import::Format;
 use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,14 @@ impl Default for ModelSection {
 #[serde(deny_unknown_fields, default)]
 pub struct DataSection {
     pub path: Option<PathBuf>,
-    /// Text encoding by its WHATWG label; recognised from the file when absent.
+    /// What kind of file it is; recognised from the file when absent, as are the three below.
+    pub format: Option<Format>,
+    /// Text encoding by its WHATWG label.
     pub encoding: Option<String>,
+    /// What separates the cells of a CSV file.
+    pub separator: Option<char>,
+    /// Whether the first row of a CSV file or of a sheet holds names.
+    pub has_header: Option<bool>,
     /// Roles of the columns; recognised from the file when absent.
     pub schema: Option<Schema>,
     /// What a row longer than `batch.max_tokens` becomes.
@@ -62,7 +69,10 @@ impl Default for DataSection {
     fn default() -> Self {
         Self {
             path: None,
+            format: None,
             encoding: None,
+            separator: None,
+            has_header: None,
             schema: None,
             overlong: Overlong::Truncate,
             keep_duplicates: false,

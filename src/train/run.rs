@@ -67,7 +67,10 @@ struct Run<'a> {
     from_update: u64,
     began: Instant,
     secs_before: f64,
-    base_answers: Option<Vec<String>>,
+    /// What the base model answers, or why it cannot; asked once.
+    base_answers: Option<Vec<Result<String, String>>>,
+    /// That some questions have no answers was said.
+    has_told_unanswered: bool,
     last_checkpoint: Option<u64>,
     /// What had to be passed over to go on.
     notices: Vec<String>,
@@ -100,6 +103,7 @@ impl<'a> Run<'a> {
             secs_before: trainer.position.secs,
             began: Instant::now(),
             base_answers: None,
+            has_told_unanswered: false,
             last_checkpoint: None,
             notices,
             num_train,
@@ -152,7 +156,7 @@ impl<'a> Run<'a> {
             num_updates: self.plan.num_updates(),
             updates_per_epoch: self.plan.updates_per_epoch(),
             num_train: self.num_train,
-            num_valid: self.dataset.split.valid.len(),
+            num_valid: self.valid.len(),
             num_trainable_params: self.trainer.adapter.params.num_values() as u64,
             estimated_memory_bytes: self.plan.estimate().memory_bytes,
             device,
@@ -235,15 +239,17 @@ impl<'a> Run<'a> {
         Ok(verdict.is_over)
     }
 
-    /// Answers a few validation rows with the base and the tuned model, to look at.
+    /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left
+    /// out and told, once a run.
     fn answer(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
         let chosen = spread(&self.dataset.split.valid, self.plan.recipe().validation.num_answers);
         let chat = self.plan.recipe().data.chat;
+        let mut problem = None;
         let mut prompts = Vec::new();
         for row in chosen {
-            let example = &self.dataset.rows[row].example;
-            if let Ok((prompt, expected)) = self.dataset.template.example_prompt(example, chat) {
-                prompts.push((prompt, expected.unwrap_or_default()));
+            match self.dataset.template.example_prompt(&self.dataset.rows[row].example, chat) {
+                Ok((prompt, expected)) => prompts.push((prompt, expected.unwrap_or_default())),
+                Err(error) => problem = Some(error.to_string()),
             }
         }
         if self.base_answers.is_none() {
@@ -252,12 +258,22 @@ impl<'a> Run<'a> {
         }
         let mut tuned = Session::new(&self.model.decoder, Some(&self.trainer.adapter))?;
         let tuned = self.answers(&mut tuned, &prompts, control)?;
-        let base = self.base_answers.iter().flatten();
-        let answers = prompts.into_iter().zip(base).zip(tuned).map(|(((prompt, expected), base), tuned)| {
-            Answer { prompt: prompt.text, expected, base: base.clone(), tuned }
-        });
+        if control.is_stopped() {
+            return Ok(()); // they were cut off
+        }
+        let base = self.base_answers.iter().flatten().cloned();
+        let mut answers = Vec::new();
+        for (((prompt, expected), base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
+            match base.and_then(|base| Ok((base, tuned?))) {
+                Ok((base, tuned)) => answers.push(Answer { prompt: prompt.text, expected, base, tuned }),
+                Err(why) => problem = Some(why),
+            }
+        }
+        if let Some(why) = problem.filter(|_| !std::mem::replace(&mut self.has_told_unanswered, true)) {
+            self.notice(format!("Not every sample question can be answered: {why}."), reporter)?;
+        }
         let update = self.trainer.position.update.0;
-        reporter.send(RunEvent::Answers { update, answers: answers.collect() })
+        reporter.send(RunEvent::Answers { update, answers })
     }
 
     fn answers(
@@ -265,7 +281,7 @@ impl<'a> Run<'a> {
         session: &mut dyn NextLogits,
         prompts: &[(Rendered, String)],
         control: &Control,
-    ) -> Result<Vec<String>, TrainError> {
+    ) -> Result<Vec<Result<String, String>>, TrainError> {
         let options = GenerateOptions {
             max_tokens: MAX_ANSWER_TOKENS,
             sampling: Sampling::default(),
@@ -279,7 +295,7 @@ impl<'a> Run<'a> {
                 generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})
                     .map_err(Failure::from)
             });
-            out.push(answer.map_or_else(|failure| failure.detail, |a| a.text));
+            out.push(answer.map(|a| a.text).map_err(|failure| failure.detail));
         }
         Ok(out)
     }
@@ -303,6 +319,7 @@ impl<'a> Run<'a> {
 
     fn stop(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
         if control.is_discarded() {
+            self.folder.remove_checkpoints()?;
             let update = self.trainer.position.update.0;
             self.end(Outcome::Discarded, update, None, reporter)?;
             return Ok(Outcome::Discarded);

@@ -475,10 +475,126 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     assert_eq!(code, 0);
     assert_eq!(value["pairs"].as_array().unwrap().len(), 2);
 
-    // A finished run that is resumed has nothing left to do.
-    let output = stage.run(&["train", "--resume", "--out", out, "--json"]);
-    assert_eq!(self::code(&output), 0, "{}", stderr(&output));
-    assert!(!String::from_utf8(output.stdout).unwrap().contains("\"event\":\"update\""));
+    // A run that is over has nothing left to do and stays as it is; one that was thrown away does not go on.
+    for (outcome, code, needle) in [
+        ("done", 0, "nothing left to do"),
+        ("stopped_early", 0, "nothing left to do"),
+        ("discarded", 1, "thrown away"),
+    ] {
+        let metrics = std::fs::read_to_string(stage.path("run/metrics.jsonl")).unwrap();
+        let metrics = metrics.replace("\"outcome\":\"done\"", &format!("\"outcome\":\"{outcome}\""));
+        let metrics = metrics.replace("stopped_early", outcome);
+        stage.file("run/metrics.jsonl", metrics);
+        let before = contents(Path::new(out));
+        let output = stage.run(&["train", "--resume", "--out", out]);
+        assert_eq!(self::code(&output), code, "{outcome}: {}", stderr(&output));
+        assert!(stderr(&output).contains(needle), "{outcome}: {}", stderr(&output));
+        assert!(contents(Path::new(out)) == before, "{outcome}: something changed");
+    }
+}
+
+/// Every file below `folder` with what is in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.push((path.clone(), std::fs::read(path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// As if the run had been killed just before it said that it had ended.
+fn forget_the_end(run: &Path) {
+    let path = run.join("metrics.jsonl");
+    let metrics = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = metrics.lines().filter(|l| !l.contains("\"event\":\"finished\"")).collect();
+    std::fs::write(path, lines.join("\n")).unwrap();
+}
+
+/// Rows, roles, prompts and places are those of the run, also where a guess about the file would be wrong.
+#[test]
+fn eval_measures_the_rows_of_the_run() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let kinds = ["peach", "apple", "lemon", "tomato", "melon", "date"];
+    let row = |i: usize| format!("no. {i}; a {0}|{0}; fine\n", kinds[i % 6]);
+    let rows = stage.file("rows.csv", (0..48).map(row).collect::<String>());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\nseparator = \"|\"\nhas_header = false\n\
+             [data.schema]\nroles = [\"question\", \"answer\"]\nprompt_template = \"Name it: {{column_1}}!\"\n\
+             [data.split]\nvalid = 0.2\ntest = 0.3\nstratify = false\n[batch]\nmax_tokens = 128\n\
+             [length]\nupdates = 2\n[objective]\nkind = \"supervised\"\ntrain_on = \"everything\"\n\
+             [run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "run", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |name: &str| events.iter().find(|e| e["event"] == name).unwrap();
+    let data = named("data");
+    let parts = ["num_train", "num_valid", "num_test"].map(|part| data[part].as_u64().unwrap());
+    assert_eq!(parts.iter().sum::<u64>(), 48, "every row, and the first one is a row as well: {data}");
+    let measured = |part: &str| {
+        let args = ["eval", "--model", &model, "--adapter", "run/adapter", "--data", &rows, "--part", part];
+        let (code, value) = stage.json(&[&args[..], &["--max-tokens", "1"]].concat());
+        assert_eq!(code, 0, "{value}");
+        (value["num_examples"].as_u64().unwrap(), value["loss"].as_f64().unwrap())
+    };
+    assert_eq!(measured("test").0, parts[2]);
+    // The same rows with the same prompts and masks have the same loss.
+    let (num_valid, loss) = measured("valid");
+    let in_run = named("finished")["best_loss"].as_f64().unwrap();
+    assert_eq!(num_valid, parts[1]);
+    assert!((loss - in_run).abs() < 1e-4, "{loss} {in_run}");
+}
+
+/// Killed twice without a warning, the run ends with the bytes of one that never was.
+#[cfg(unix)]
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_happened() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\ndropout = 0.1\n\
+             [batch]\nmax_tokens = 128\nmicro_batch_tokens = 128\n[length]\nupdates = 60\n\
+             [validation]\nevery_updates = 9\nnum_answers = 0\n[early_stop]\nenabled = false\n\
+             [checkpoint]\nevery_updates = 4\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "whole"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let begin = ["train", "--recipe", &recipe, "--out", "cut", "--json"];
+    let go_on = ["train", "--resume", "--out", "cut", "--json"];
+    for (args, update) in [(&begin[..], 14), (&go_on[..], 31)] {
+        let mut child = Command::new(PROGRAM)
+            .args(args)
+            .current_dir(stage.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let wanted = format!("\"event\":\"update\",\"update\":{update},");
+        assert!(lines.any(|l| l.unwrap().contains(&wanted)), "{update}");
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().code(), None, "it was killed");
+    }
+    let metrics = std::fs::read_to_string(stage.path("cut/metrics.jsonl")).unwrap();
+    assert!(!metrics.contains("\"event\":\"finished\""), "the kill came in the middle");
+    let output = stage.run(&["train", "--resume", "--out", "cut"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let adapter =
+        |run: &str| std::fs::read(stage.path(run).join("adapter/adapter_model.safetensors")).unwrap();
+    assert!(adapter("cut") == adapter("whole"), "another adapter than that of the unbroken run");
 }
 
 /// Some chat templates write the date: a run that is resumed on another day shall see the rows it began with.
@@ -508,7 +624,9 @@ fn a_resumed_run_keeps_the_date_it_began_on_and_refuses_other_data() {
     let first = days(&["train", "--recipe", &recipe, "--out", "run"]);
     let mut beginning: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(first, vec![beginning["time"].as_str().unwrap()[..10].to_string(); 2]);
+    forget_the_end(&stage.path("run"));
     assert_eq!(days(&["train", "--resume", "--out", "run"]), first);
+    forget_the_end(&stage.path("run"));
     // What is learnt from holds the date, so its hash is not that of another day.
     beginning["time"] = "2001-02-03T04:05:06".into();
     std::fs::write(&file, beginning.to_string()).unwrap();
@@ -535,11 +653,13 @@ fn a_run_resumes_from_another_folder_and_refuses_another_model() {
         stage.output(command.args(["train", "--resume", "--out", run.to_str().unwrap()]))
     };
     let elsewhere = tempfile::tempdir().unwrap();
+    forget_the_end(&run);
     let mut command = Command::new("env");
     command.args(["-C", elsewhere.path().to_str().unwrap(), PROGRAM]);
     let output = resume(&mut command);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
 
+    forget_the_end(&run);
     let weights = stage.path("tiny-llama/model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -577,6 +697,7 @@ fn a_full_disk_ends_a_run_that_can_go_on_later() {
     // Back to where only the first checkpoint was written.
     std::fs::remove_dir_all(checkpoint(4)).unwrap();
     std::fs::remove_dir_all(stage.path("run/adapter")).unwrap();
+    forget_the_end(&stage.path("run"));
 
     // The adapter fits, the optimizer's two moments do not.
     let room = kept[2].len() * 3 / 4;

@@ -359,3 +359,14 @@ fn blank_rows_and_other_sheets_of_a_workbook_are_told() {
     );
     assert!(notes.contains("rows 7 to 4,999 of the sheet are blank"), "{notes}");
 }
+
+/// Nobody should believe that content alone placed these rows.
+#[test]
+fn rows_that_the_split_moved_are_told() {
+    let stage = Stage::new();
+    let rows = stage.file("rows.txt", "An apple a day\nA pear a week\nA plum a year\n");
+    let (code, value) = stage.json(&["data", "inspect", &rows, "--model", &stage.model()]);
+    assert_eq!(code, 0);
+    let notes = value["ledger"]["notes"].to_string();
+    assert!(notes.contains("2 rows moved in the split") && notes.contains("no part is empty"), "{notes}");
+}

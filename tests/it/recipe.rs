@@ -63,6 +63,9 @@ fn an_empty_recipe_is_the_usual_one_and_writing_reads_back() {
         "about=Früchte \"und\" 果物\\n",
         "data.path=/tmp/ein Ordner/früchte.csv",
         "data.encoding=windows-1252",
+        "data.format=tsv",
+        "data.separator=;",
+        "data.has_header=false",
         "length.updates=7",
         "optimizer.clip_norm=none",
         "schedule.shape=linear",
@@ -266,7 +269,7 @@ fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 33] = [
+const ERRORS: [(&str, Change); 34] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -297,6 +300,7 @@ const ERRORS: [(&str, Change); 33] = [
     ("batch.max_tokens", |r, _| r.batch.max_tokens = 9000),
     ("data.split.test", |r, _| (r.data.split.valid, r.data.split.test) = (0.5, 0.5)),
     ("data.encoding", |r, _| r.data.encoding = Some("klingon".into())),
+    ("data.separator", |r, _| r.data.separator = Some('é')),
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),

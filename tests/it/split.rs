@@ -99,6 +99,16 @@ fn spreading_labels_moves_only_rows_that_it_counts() {
     assert!(total < 40 * 10 * 2 / 4, "{total}: far more than chance leaves out");
 }
 
+/// A run says which rows do not lie where their content puts them.
+#[test]
+fn moved_rows_are_counted_with_all_that_hangs_on_them() {
+    let rows: Vec<Row> = (0..8).map(|i| row(i, i as u64, 0, Some(format!("group {}", i / 4)))).collect();
+    let counts = (0..20).map(|seed| split_and_count(&rows, &options(seed)).1);
+    let counts: HashSet<usize> = counts.collect();
+    assert!(counts.contains(&4), "{counts:?}");
+    assert!(counts.iter().all(|n| n % 4 == 0), "groups of four move whole: {counts:?}");
+}
+
 #[test]
 fn duplicates_and_groups_stay_on_one_side() {
     for seed in 0..40 {

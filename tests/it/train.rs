@@ -139,7 +139,7 @@ fn n_plus_n_updates_after_a_kill_equal_2n_bit_for_bit() {
     let at = temp.path().join("cut");
     run(&model, &data, &recipe, &at, false, |event, control| {
         if matches!(event, RunEvent::Checkpoint { update: 3, .. }) {
-            control.discard();
+            control.stop();
         }
     });
     std::fs::remove_dir_all(at.join("adapter")).ok();
@@ -245,6 +245,22 @@ fn stopping_saves_and_discarding_does_not() {
         run(&model, &data, &recipe, &temp.path().join("d"), false, at_update(2, Control::discard));
     assert_eq!(discarded.outcome.unwrap(), Outcome::Discarded);
     assert!(!discarded.folder.adapter_dir().exists());
+    // Checkpoints of before, damaged and half-written ones go as well; what was measured and other folders stay.
+    let often = self::recipe(&["checkpoint.every_updates=1"]);
+    let at = temp.path().join("often");
+    let discarded = run(&model, &data, &often, &at, false, |event, control| {
+        if matches!(event, RunEvent::Checkpoint { update: 3, .. }) {
+            for name in ["damaged-update-000001", ".update-000003.1.part", "mine"] {
+                std::fs::create_dir(at.join("checkpoints").join(name)).unwrap();
+            }
+            control.discard();
+        }
+    });
+    assert_eq!(discarded.outcome.unwrap(), Outcome::Discarded);
+    let left = std::fs::read_dir(at.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["mine"]);
+    assert_eq!(losses(&discarded.folder.events().unwrap()).len(), 3);
+    assert!(at.join("log.txt").is_file());
     let saved = run(&model, &data, &recipe, &temp.path().join("n"), false, at_update(3, Control::save_now));
     assert!(saved.events.iter().any(|e| matches!(e, RunEvent::Checkpoint { update: 3, .. })));
 }
@@ -380,7 +396,7 @@ fn a_damaged_checkpoint_is_set_aside_and_the_one_before_it_serves() {
         let at = temp.path().join(file);
         run(&model, &data, &recipe, &at, false, |event, control| {
             if matches!(event, RunEvent::Checkpoint { update: 4, .. }) {
-                control.discard();
+                control.stop();
             }
         });
         let damaged = at.join("checkpoints/update-000004").join(file);
@@ -547,4 +563,31 @@ fn an_adapter_of_peft_comes_back_as_it_was() {
         names
     };
     assert_eq!(names(&before), names(&after));
+}
+
+/// What is said of validation is what is done: rows that are measured are counted, and no error passes for an answer.
+#[test]
+fn unanswered_questions_are_told_and_measured_rows_are_counted() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 20);
+    // Of this tokenizer, the tiny model knows the first 512 tokens only.
+    let prompt = "an unheard-of peach".to_string();
+    data.rows[17].example = Example::PromptCompletion { prompt, completion: "b".into() };
+    let recipe = recipe(&["validation.max_examples=2", "validation.num_answers=4"]);
+    let done = run(&model, &data, &recipe, &temp.path().join("run"), false, |_, _| {});
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    let num_valid = done.events.iter().find_map(|event| match event {
+        RunEvent::Started { num_valid, .. } => Some(*num_valid),
+        _ => None,
+    });
+    assert_eq!(num_valid, Some(2));
+    let mut num_sets = 0;
+    for event in &done.events {
+        if let RunEvent::Answers { answers, .. } = event {
+            num_sets += 1;
+            assert!(answers.len() < 4, "{answers:?}");
+        }
+    }
+    let told = |event: &&RunEvent| matches!(event, RunEvent::Notice { text } if text.contains("Not every sample question"));
+    assert_eq!((num_sets, done.events.iter().filter(told).count()), (3, 1));
 }

@@ -7,11 +7,12 @@ use egui_kittest::kittest::Queryable;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tunesmith::app::jobs::JobSwitch;
-use tunesmith::app::panels::train;
+use tunesmith::app::panels::{data, train};
 use tunesmith::app::{App, AppState, Effect, Place, UiAction};
-use tunesmith::base::Failure;
+use tunesmith::base::{Control, Failure, Silent};
+use tunesmith::data::import::{ImportOptions, import};
 use tunesmith::engine::event::EventKind;
-use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::engine::{Command, Event, JobId, jobs};
 use tunesmith::project::RunEvent;
 use tunesmith::project::event::{Answer, Outcome, Phase};
 use tunesmith::recipe::Recipe;
@@ -164,6 +165,38 @@ fn start_sends_the_recipe_with_model_and_data() {
     let options = shared.prepare_options.as_ref().unwrap();
     assert_eq!(recipe.data.schema.as_ref(), Some(&options.schema));
     assert_eq!(recipe.batch.max_tokens, options.max_tokens);
+}
+
+/// What is shown is what is trained on, also where the guess about the file would be wrong.
+#[test]
+fn the_run_reads_its_file_as_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let rows: String = (0..20).map(|i| format!("no. {i}; a peach|drupe; soft\n")).collect();
+    std::fs::write(&path, rows).unwrap();
+    let read = |options: &ImportOptions| import(&path, options, &Control::new(), &mut Silent).unwrap();
+    let said = ImportOptions { separator: Some('|'), has_header: Some(false), ..ImportOptions::default() };
+    let mut h = at_train();
+    stage::act(&mut h, UiAction::Data(data::Action::Reimport(said.clone())));
+    let before = h.state().state.train.recipe().data.separator;
+    assert_eq!(before, None, "the table from before is still shown");
+    let commands = stage::commands(&mut h);
+    stage::accept(&mut h, 5, &commands[0]);
+    let shown = Arc::new(read(&said));
+    stage::say(&mut h, 5, EventKind::Imported(Arc::clone(&shown)));
+    let again = |h: &Harness<'static, App>| {
+        let options = jobs::data::import_options(h.state().state.train.recipe());
+        read(&options).table
+    };
+    assert!(shown.table != read(&ImportOptions::default()).table, "a file that is guessed wrongly");
+    assert_eq!(again(&h), shown.table);
+    // A reading that fails leaves the table as it is, and so the recipe.
+    stage::act(&mut h, UiAction::Data(data::Action::Reimport(ImportOptions::default())));
+    let commands = stage::commands(&mut h);
+    let import = commands.iter().find(|c| matches!(c, Command::Import { .. })).unwrap();
+    stage::accept(&mut h, 6, import);
+    stage::say(&mut h, 6, EventKind::Failed(Failure::new("No", "because", "try")));
+    assert_eq!(again(&h), shown.table);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::csv_records::{Ending, NO_SEPARATOR, Records};
 use super::header;
 use super::rows::{MAX_COLUMNS, Rows};
 use super::source::{Feed, Head, Source};
-use super::{Format, ImportOptions, csv_sniff};
+use super::{Format, ImportOptions, csv_sniff, is_separator};
 use crate::base::human;
 use crate::data::{DataError, Table};
 
@@ -21,7 +21,7 @@ pub(super) fn read(
 ) -> Result<(Rows, Option<char>), DataError> {
     let sniffed = match options.separator {
         Some(said) => {
-            let byte = u8::try_from(said).ok().filter(|b| b.is_ascii() && !matches!(b, b'"' | b'\n' | b'\r'));
+            let byte = u8::try_from(said).ok().filter(|_| is_separator(said));
             let byte = byte.ok_or_else(|| {
                 let why = format!("`{said}` cannot be a separator; use a comma, `;`, tab or `|`");
                 DataError::Option { why }

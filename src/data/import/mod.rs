@@ -100,6 +100,11 @@ pub const ENCODINGS: [&str; 16] = [
     "big5",
 ];
 
+/// Whether a CSV file may have `said` between its cells.
+pub fn is_separator(said: char) -> bool {
+    said.is_ascii() && !matches!(said, '"' | '\n' | '\r')
+}
+
 /// What the user may say against what was recognised; everything absent is recognised from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportOptions {

@@ -36,7 +36,13 @@ pub fn prepare_for(
 
 /// How a recipe reads its file.
 pub fn import_options(recipe: &Recipe) -> ImportOptions {
-    ImportOptions { encoding: recipe.data.encoding.clone(), ..ImportOptions::default() }
+    let data = &recipe.data;
+    ImportOptions {
+        format: data.format,
+        encoding: data.encoding.clone(),
+        separator: data.separator,
+        has_header: data.has_header,
+    }
 }
 
 /// How a recipe splits its rows.

@@ -12,7 +12,7 @@ use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::load::Placement;
 use crate::project::event::Phase;
-use crate::project::{Beginning, Outcome, RunEvent, RunFolder};
+use crate::project::{Beginning, Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train;
@@ -165,14 +165,24 @@ pub fn start(
     carry_on(base, ready, folder, false, control, sink)
 }
 
-/// Goes on with the run in `path` from its last checkpoint.
+/// Goes on with the run in `path` from its last checkpoint. One that is over stays as it is.
 pub fn resume(
     base: &mut BaseModel,
     path: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Outcome, Halt> {
-    let folder = RunFolder::open(path)?.locked()?;
+    let folder = RunFolder::open(path)?;
+    if let Some((outcome, why)) = ended(&folder)? {
+        if outcome == Outcome::Discarded {
+            let hint = "Begin a new run with its recipe.toml in another folder.";
+            return Err(Failure::new("Cannot go on with the run", why, hint).into());
+        }
+        let text = format!("There is nothing left to do. {why}");
+        sink(EventKind::Run { folder: path.to_path_buf(), event: RunEvent::Notice { text } });
+        return Ok(outcome);
+    }
+    let folder = folder.locked()?;
     let recipe = folder.recipe()?;
     say(&folder, Phase::PreparingData, sink);
     let beginning = folder.beginning();
@@ -182,6 +192,12 @@ pub fn resume(
         refuse_change(&before, &ready.beginning()?)?;
     }
     carry_on(base, &ready, &folder, true, control, sink)
+}
+
+/// How a run ended that does not go on, and why not.
+fn ended(folder: &RunFolder) -> Result<Option<(Outcome, &'static str)>, Halt> {
+    let outcome = runs::outcome(&folder.events()?);
+    Ok(outcome.and_then(|outcome| Some((outcome, runs::why_over(outcome)?))))
 }
 
 fn carry_on(

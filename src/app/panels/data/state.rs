@@ -41,6 +41,8 @@ pub struct State {
     pub is_dirty: bool,
     options: Option<PrepareOptions>,
     import_options: ImportOptions,
+    /// How the table that is shown was read.
+    read_as: ImportOptions,
     /// The file that is open, or was when the project was closed.
     file: Option<PathBuf>,
     /// The newest of each kind: older answers count for nothing.
@@ -139,6 +141,7 @@ impl State {
                     options.schema = said.schema.clone();
                 }
                 self.options = Some(options);
+                self.read_as = self.import_options.clone();
                 self.file = Some(imported.path.clone());
                 self.path_text = imported.path.display().to_string();
                 self.filter = Filter::All;
@@ -157,6 +160,12 @@ impl State {
                 self.preview = Preview::new(dataset, index.min(dataset.rows.len().saturating_sub(1)));
             }
             EventKind::Model(info) if info.source == shared.model_source => return self.prepare(shared),
+            // The table from before is still the one that is shown.
+            EventKind::Failed(_) | EventKind::Stopped
+                if self.import_job == Some(event.job) && shared.imported.is_some() =>
+            {
+                self.import_options = self.read_as.clone();
+            }
             EventKind::Failed(failure) if self.prepare_job == Some(event.job) => {
                 self.problem = Some(format!("{}: {} {}", failure.title, failure.detail, failure.hint));
             }
@@ -239,8 +248,9 @@ impl State {
         imported.map_or(&[], |i| ledger_of(i, shared.dataset.as_deref()).notes.as_slice())
     }
 
-    pub fn import_options(&self) -> &ImportOptions {
-        &self.import_options
+    /// How the table that is shown was read: a run reads its file the same way.
+    pub fn read_as(&self) -> &ImportOptions {
+        &self.read_as
     }
 
     pub fn is_importing(&self) -> bool {

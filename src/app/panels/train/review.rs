@@ -112,7 +112,11 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.model.source.clone_from(&shared.model_source);
     }
     recipe.data.path = shared.imported.as_ref().map(|i| i.path.clone());
-    recipe.data.encoding.clone_from(&shared.import_options.encoding);
+    let read = &shared.import_options;
+    recipe.data.format = read.format;
+    recipe.data.encoding.clone_from(&read.encoding);
+    recipe.data.separator = read.separator;
+    recipe.data.has_header = read.has_header;
     if let Some(options) = &shared.prepare_options {
         recipe.data.schema = Some(options.schema.clone());
         recipe.data.overlong = if options.drop_overlong { Overlong::Drop } else { Overlong::Truncate };
