@@ -399,14 +399,13 @@ fn both_samples_are_offered_where_data_is_missing() {
 #[test]
 fn a_row_from_right_to_left_keeps_the_order_of_its_words_in_the_preview() {
     let mut state = actors::furnished(12);
-    let mut file = (*actors::imported(12)).clone();
-    let mut table = tunesmith::data::Table::with_columns(["fruit", "type"]);
-    table.push_row(2, ["שלום עולם טוב", "אפרסק טעים מאוד"]);
-    file.table = table;
-    let file = Arc::new(file);
-    actors::feed(&mut state, EventKind::Imported(Arc::clone(&file)));
-    let options = state.data.options().cloned().unwrap();
-    actors::feed(&mut state, EventKind::Prepared(actors::dataset(&file, &options)));
+    let preview = state.data.preview.as_mut().expect("the first row is shown");
+    let mut piece = preview.pieces[0].clone();
+    (piece.is_trained, preview.pieces) = (true, Vec::new());
+    for text in ["שלום", " עולם", " טוב"] {
+        piece.text = text.into();
+        preview.pieces.push(piece.clone());
+    }
     let mut h = stage::window(state);
     // The order counts here; no font of the tests has the letters.
     h.ctx.set_missing_glyph_policy(eframe::egui::MissingGlyphPolicy::Tofu);
