@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real window on a virtual screen: opens a model and a data file by keyboard, trains a few updates, compares
-# base and tuned, and takes screenshots on the way. Fails when the window does not come up, when the run does not
-# appear on disk, or when closing is not clean.
+# base and tuned, and takes screenshots on the way. Fails when the window does not come up, when the run or the
+# answers do not appear on disk, when a picture is blank, or when closing is not clean.
 #
 #   tests/xvfb.sh [BINARY] [FOLDER FOR SCREENSHOTS]
 #
@@ -48,7 +48,11 @@ W=$(timeout 60 xdotool search --sync --onlyvisible --name '^Tunesmith$' | head -
 sleep 2
 xdotool windowactivate --sync "$W" || true
 
-shot() { import -window "$W" "$OUT/$1.png"; }
+shot() {
+  import -window "$W" "$OUT/$1.png"
+  local colours; colours=$(identify -format %k "$OUT/$1.png")
+  [ "$colours" -gt 20 ] || fail "the picture $1 is blank: $colours colours"
+}
 keys() { kill -0 $APP 2>/dev/null || fail "the program ended before '$1'"; xdotool key --clearmodifiers "$1"; sleep "${2:-0.6}"; }
 path() { keys ctrl+l; xdotool type --delay 8 "$1"; sleep 0.4; keys Return "${2:-2}"; }
 # The newest run's metrics hold a line with this event.
@@ -62,6 +66,17 @@ wait_for() {
   fail "no run said '$1'"
 }
 
+# The project remembers that base and tuned have answered; it is written a few seconds after.
+wait_for_answers() {
+  for _ in $(seq "$1"); do
+    grep -qsE '"has_compared": *true' "$TUNESMITH_HOME"/project/drafts.json && return 0
+    kill -0 $APP 2>/dev/null || fail "the program ended while answering"
+    sleep 0.5
+  done
+  shot "failed"
+  fail "base and tuned did not answer"
+}
+
 shot 1-home
 keys ctrl+2; path "$WORK/model"; shot 2-model
 keys ctrl+3; path "$WORK/fruit.csv" 3; shot 3-data
@@ -72,7 +87,9 @@ wait_for finished 600
 sleep 1; shot 6-trained
 keys ctrl+5 1; shot 7-runs
 keys ctrl+k; xdotool type --delay 8 "compare"; sleep 0.4; shot 8-palette
-keys Return 1; keys ctrl+Return 4; shot 9-compare
+keys Return 1
+grep -qsE '"has_compared": *true' "$TUNESMITH_HOME"/project/drafts.json && fail "it had answered before it was asked"
+keys ctrl+Return 1; wait_for_answers 120; shot 9-compare
 
 wmctrl -ic "$W" || fail "the window could not be closed"
 for _ in $(seq 40); do kill -0 $APP 2>/dev/null || break; sleep 0.5; done

@@ -61,8 +61,10 @@ pub enum FrameAction {
     OpenData,
     /// Ctrl+L: type the path of a model (in Model) or of a data file.
     TypePath,
-    /// A file or folder that was dropped on the window.
+    /// A file that was dropped on the window.
     Dropped(PathBuf),
+    /// A folder that was dropped on the window: a model.
+    DroppedFolder(PathBuf),
     /// Ctrl+Enter: the primary action of the place.
     Primary,
     /// Esc: closes what is open, or else stops what runs.

@@ -9,7 +9,7 @@ use unicode_bidi::{BidiInfo, Direction};
 /// egui orders the letters *inside* a right-to-left word when it shapes it, so a run keeps its letters in
 /// reading order and only runs and words change places.
 pub fn display(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_right_to_left) {
+    if !has_right_to_left(text) {
         return Cow::Borrowed(text);
     }
     let lines: Vec<String> = text.split('\n').map(line_for_display).collect();
@@ -68,6 +68,11 @@ fn push_digits_backwards(out: &mut String, run: &str) {
 
 fn is_right_to_left(c: char) -> bool {
     matches!(c, '\u{0590}'..='\u{08ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
+}
+
+/// Whether words of `text` run from right to left: they keep their order only when laid out together.
+pub fn has_right_to_left(text: &str) -> bool {
+    text.chars().any(is_right_to_left)
 }
 
 /// Whether a paragraph begins from the right, so that it should be aligned there.

@@ -233,6 +233,7 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::DeleteRun { folder } => (format!("Deleting {}", name(folder)), Place::Runs, false),
         Command::ListPromptSets { .. } => ("Looking for prompts".into(), Place::Playground, true),
         Command::SavePromptSet { set, .. } => (format!("Saving {}", set.name), Place::Playground, true),
+        Command::ReadAdapter { folder } => (format!("Reading {}", name(folder)), Place::Playground, true),
         Command::ExportAdapter { run, .. } => (format!("Exporting {}", name(run)), Place::Runs, false),
         Command::Train { .. } => ("Training".into(), Place::Train, false),
         Command::ResumeRun { folder } => (format!("Resuming {}", name(folder)), Place::Train, false),

@@ -60,6 +60,7 @@ impl AppState {
     /// What is to be kept, as it is now.
     pub fn memory(&self) -> Memory {
         let drafts = [
+            ("home", self.home.draft()),
             ("model", self.model.draft()),
             ("data", self.data.draft()),
             ("train", self.train.draft()),
@@ -111,6 +112,7 @@ impl AppState {
         }
         for (place, draft) in drafts.clone() {
             match place.as_str() {
+                "home" => self.home.restore(draft),
                 "model" => self.model.restore(draft),
                 "data" => self.data.restore(draft),
                 "train" => self.train.restore(draft),

@@ -7,7 +7,7 @@ use super::keep::Keeper;
 use super::notices::{Notice, Notices};
 use super::panels::{data, home, model, playground, runs, train};
 use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
-use crate::engine::event::{Event, EventKind};
+use crate::engine::event::{Event, EventKind, GenerationEvent};
 use crate::engine::{Command, JobId};
 use eframe::egui::ThemePreference;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,12 @@ impl AppState {
         effects.extend(self.playground.apply(&event, &self.shared));
         self.sync();
         effects.extend(self.home.apply(&event, &self.shared));
+        if let EventKind::Exported { .. }
+        | EventKind::Generation { event: GenerationEvent::Ended { .. }, .. } = &event.kind
+        {
+            // Home remembers how far the user came.
+            self.keeper.touch(self.shared.now_secs);
+        }
         self.shared.jobs.apply(&event);
         self.keeper.apply(&event);
         if let (Overlay::Stop { closes }, None) = (&self.overlay, self.shared.jobs.training()) {
@@ -278,6 +284,10 @@ impl AppState {
             FrameAction::OpenData => return vec![pick_data()],
             FrameAction::TypePath => return self.type_path(),
             FrameAction::Dropped(path) => return vec![Effect::Act(opened(path))],
+            FrameAction::DroppedFolder(path) => {
+                let choose = model::Action::Choose(path.display().to_string());
+                return vec![Effect::Act(UiAction::Model(choose))];
+            }
             FrameAction::Primary => return self.primary(),
             FrameAction::Escape => return self.escape(),
             FrameAction::TogglePalette => {
@@ -446,7 +456,7 @@ pub fn pick_data() -> Effect {
     })
 }
 
-/// What a dropped path is, by its name: a model, a recipe, or else data.
+/// What a dropped file is, by its name: a model, a recipe, or else data.
 fn opened(path: PathBuf) -> UiAction {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {

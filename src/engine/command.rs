@@ -95,6 +95,10 @@ pub enum Command {
         project: PathBuf,
         set: PromptSet,
     },
+    /// Which model an adapter says that it was made for.
+    ReadAdapter {
+        folder: PathBuf,
+    },
     /// Copies a run's adapter (PEFT format) to a folder of the user's choice.
     ExportAdapter {
         run: PathBuf,

@@ -85,6 +85,11 @@ pub enum EventKind {
     Exported {
         to: PathBuf,
     },
+    /// Which model the adapter in `folder` says that it was made for.
+    AdapterModel {
+        folder: PathBuf,
+        model: Option<String>,
+    },
 }
 
 /// One column answering one prompt.

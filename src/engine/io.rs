@@ -63,6 +63,10 @@ impl Carrier for Io {
                 prompt_set::save(&project.join("prompts"), &set)?;
                 list_prompt_sets(&project, sink)?;
             }
+            Command::ReadAdapter { folder } => {
+                let model = crate::peft::format::base_model(&folder);
+                sink(EventKind::AdapterModel { folder, model });
+            }
             Command::ExportAdapter { run, to } => {
                 crate::export::adapter(&run, &to)?;
                 sink(EventKind::Exported { to });

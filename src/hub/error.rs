@@ -111,7 +111,9 @@ impl Explain for HubError {
                 "Ask whoever owns it for the permission to read it and the folders above it (chmod, chown), or copy it to a folder of yours."
                     .into()
             }
-            Self::NotDownloaded { name } => format!("Download it with `tunesmith model get {name}`."),
+            Self::NotDownloaded { name } => format!(
+                "Download it: in the window under Model, on the command line with `tunesmith model get {name}`."
+            ),
             Self::Offline { switch } => format!("Remove {switch} from the environment and try again."),
             Self::Unreachable { .. } | Self::Stalled { .. } => {
                 "Check the network connection and a proxy, if there is one, and try again: what has arrived is kept. \

@@ -144,6 +144,13 @@ pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
         .collect()
 }
 
+/// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.
+pub fn base_model(folder: &Path) -> Option<String> {
+    let text = storage::read_text_bounded(&folder.join(CONFIG_FILE), MAX_CONFIG_BYTES).ok()?;
+    let config: Value = serde_json::from_str(&text).ok()?;
+    config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(String::from)
+}
+
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
 ///
 /// One whose ranks or alphas differ from layer to layer, or that tunes some layers only, is loaded as the uniform

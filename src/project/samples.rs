@@ -5,8 +5,21 @@ use crate::base::storage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FILES: [(&str, &str); 1] =
-    [("fruit-families.csv", include_str!("../../assets/samples/fruit-families.csv"))];
+/// Names of fruits and their botanical type: the example of Home and of `quickstart`.
+pub const FRUIT: &str = "fruit-families.csv";
+/// Conversations that a sea captain answers: a style rather than facts.
+pub const CAPTAIN: &str = "sea-captain.jsonl";
+
+const FILES: [(&str, &str); 2] = [
+    (FRUIT, include_str!("../../assets/samples/fruit-families.csv")),
+    (CAPTAIN, include_str!("../../assets/samples/sea-captain.jsonl")),
+];
+
+/// The samples to choose from: file name, and what it teaches.
+pub const ALL: [(&str, &str); 2] = [
+    (FRUIT, "Fruit families: one-word answers to learn by heart"),
+    (CAPTAIN, "Sea captain: answers in a style of their own (Arr!)"),
+];
 
 /// Where a project keeps the sample called `name`.
 pub fn path_in(project: &Path, name: &str) -> PathBuf {
@@ -35,7 +48,8 @@ mod tests {
     fn a_project_gets_the_samples_once_and_keeps_its_own_changes() {
         let project = tempfile::tempdir().unwrap();
         write_missing(project.path()).unwrap();
-        let path = path_in(project.path(), "fruit-families.csv");
+        assert!(ALL.iter().all(|(name, _)| path_in(project.path(), name).is_file()));
+        let path = path_in(project.path(), FRUIT);
         assert!(fs::read_to_string(&path).unwrap().starts_with("question,answer"));
         fs::write(&path, "mine").unwrap();
         write_missing(project.path()).unwrap();

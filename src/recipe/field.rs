@@ -106,6 +106,11 @@ fn writable(recipe: &Recipe) -> Recipe {
     recipe
 }
 
+/// Every setting there is, by its path.
+pub fn all() -> Vec<String> {
+    flat_table(&known()).into_keys().collect()
+}
+
 /// Applies a problem's fix.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! TOML -> [`Recipe`]. Unknown or misspelt keys are problems that name the key and the nearest right one; values
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
-pub use super::field::{apply, difference, get, misnamed, set, set_field};
+pub use super::field::{all, apply, difference, get, misnamed, set, set_field};
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;

@@ -185,7 +185,7 @@ fn language() -> (Arc<Tokeniser>, Arc<Template>) {
 }
 
 pub fn runs() -> EventKind {
-    let run = |name: &str, outcome, last_update, best: f64| RunSummary {
+    let run = |name: &str, outcome: Option<Outcome>, last_update, best: f64| RunSummary {
         folder: PathBuf::from("/home/ada/Tunesmith/runs").join(name),
         name: name.into(),
         started: "2026-11-21T14:30:00Z".into(),
@@ -198,7 +198,11 @@ pub fn runs() -> EventKind {
         secs: 244.0,
         sparkline: (0..48).map(|i| 2.6 * (-(i as f32) / 14.0).exp() + 0.4 + 0.05 * (i % 3) as f32).collect(),
         adapter: Some(PathBuf::from("/home/ada/Tunesmith/runs").join(name).join("adapter")),
-        resumable: Ok(last_update),
+        // As `project::runs` says it.
+        resumable: match outcome {
+            Some(Outcome::Done) => Err("It has done all its updates.".into()),
+            _ => Ok(last_update),
+        },
         is_running: false,
     };
     EventKind::Runs(vec![

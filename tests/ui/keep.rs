@@ -142,3 +142,17 @@ fn closing_waits_until_what_was_typed_is_written() {
     stage::say(&mut h, 9, EventKind::Done);
     assert!(matches!(stage::effects(&mut h)[..], [Effect::Quit]));
 }
+
+/// "Compare" on Home was to be done again after every start.
+#[test]
+fn home_remembers_that_base_and_tuned_were_compared() {
+    let state = crate::playground::answered();
+    let kept = state.memory();
+    assert_eq!(kept.drafts["home"]["has_compared"], true);
+    let mut other = stage::empty();
+    let EventKind::Project(mut project) = actors::project() else { panic!("no project") };
+    project.memory = kept;
+    actors::feed(&mut other, EventKind::Project(project));
+    let cards = other.home.cards(&other.shared);
+    assert_eq!(cards[3].text, "Base and tuned answered side by side");
+}

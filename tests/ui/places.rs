@@ -334,3 +334,96 @@ fn the_fruit_example_goes_step_by_step_and_says_where_it_failed() {
     assert_eq!(h.state().state.home.example.step, Some(home::Step::Train));
     assert_eq!(h.state().state.place, Place::Train);
 }
+
+/// A hub id that was not here ended in words about the command line.
+#[test]
+fn a_hub_id_that_was_typed_is_offered_for_download() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::models(true));
+    stage::act(&mut h, UiAction::Model(model::Action::SetPathText("org/small-llama".into())));
+    stage::act(&mut h, UiAction::Model(model::Action::UseTyped));
+    let commands = stage::commands(&mut h);
+    let inspect = commands.last().expect("it is looked for");
+    stage::accept(&mut h, 7, inspect);
+    let absent = tunesmith::hub::HubError::NotDownloaded { name: "org/small-llama".into() };
+    stage::say(&mut h, 7, EventKind::Failed(absent.into()));
+    h.get_by_label_contains("org/small-llama is not on this machine yet");
+    h.get_by_label("Download org/small-llama").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [download @ Command::DownloadModel { name }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(name, "org/small-llama");
+    stage::accept(&mut h, 8, download);
+    h.get_by_label("Download of org/small-llama");
+    h.get_by_label("Cancel");
+    // What came is read at once.
+    stage::say(&mut h, 8, actors::models(true));
+    let commands = stage::commands(&mut h);
+    assert!(
+        matches!(&commands[..], [Command::InspectModel { source }] if source == "org/small-llama"),
+        "{commands:?}"
+    );
+}
+
+/// A folder has no ending, so it was read as data.
+#[test]
+fn a_dropped_folder_is_a_model() {
+    let mut h = stage::window(stage::empty());
+    let folder = std::env::temp_dir();
+    h.input_mut().dropped_files.push(Arc::new(Dropped(folder.clone())));
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::InspectModel { source }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(*source, folder.display().to_string());
+}
+
+#[test]
+fn both_samples_are_offered_where_data_is_missing() {
+    let mut h = stage::window(stage::empty());
+    stage::say(&mut h, 1, actors::project());
+    for (place, label) in [
+        (Place::Data, "Sea captain: answers in a style of their own (Arr!)"),
+        (Place::Home, "Open the sea captain sample"),
+    ] {
+        stage::act(&mut h, UiAction::Go(place));
+        stage::effects(&mut h);
+        h.get_by_label(label).click();
+        h.run_steps(stage::SETTLE);
+        let commands = stage::commands(&mut h);
+        let [Command::Import { path, .. }] = &commands[..] else { panic!("{commands:?}") };
+        assert!(path.ends_with("datasets/samples/sea-captain.jsonl"), "{}", path.display());
+    }
+}
+
+/// Words were drawn token by token from the left, so that a Hebrew row could not be read.
+#[test]
+fn a_row_from_right_to_left_keeps_the_order_of_its_words_in_the_preview() {
+    let mut state = actors::furnished(12);
+    let preview = state.data.preview.as_mut().expect("the first row is shown");
+    let mut piece = preview.pieces[0].clone();
+    (piece.is_trained, preview.pieces) = (true, Vec::new());
+    for text in ["שלום", " עולם", " טוב"] {
+        piece.text = text.into();
+        preview.pieces.push(piece.clone());
+    }
+    let mut h = stage::window(state);
+    // The order counts here; no font of the tests has the letters.
+    h.ctx.set_missing_glyph_policy(eframe::egui::MissingGlyphPolicy::Tofu);
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    h.get_by_label_contains(&tunesmith::app::bidi::display("שלום עולם טוב"));
+}
+
+/// The narrow picture of the lengths had no number but 0.
+#[test]
+fn the_lengths_have_numbers_below_them() {
+    let mut h = stage::window(actors::furnished(156));
+    stage::act(&mut h, UiAction::Go(Place::Data));
+    stage::act(&mut h, UiAction::Data(data::Action::SetTab(data::Tab::Lengths)));
+    let plot = h.get_by_label("Lengths of the rows in tokens").rect();
+    let image = h.render().unwrap();
+    let is_ink = |x: u32, y: u32| image.get_pixel(x, y).0[..3].iter().all(|c| *c < 0x90);
+    let below = plot.bottom() as u32 + 3..plot.bottom() as u32 + 14;
+    let has_ink = |x: u32| below.clone().any(|y| is_ink(x, y));
+    let right = (plot.center().x as u32..plot.right() as u32).filter(|x| has_ink(*x)).count();
+    assert!(right > 6, "{right} columns of ink");
+}

@@ -260,3 +260,182 @@ fn columns_that_were_chosen_come_back_after_a_restart() {
         assert_eq!(adapters, [None, Some(adapter())]);
     }
 }
+
+/// A line break was shown as `\\n` and kept as a backslash and an n; several strings did not fit at all.
+#[test]
+fn stop_strings_are_typed_one_a_line_with_escapes() {
+    let mut state = actors::furnished(40);
+    type_prompt(&mut state, "What is a peach?");
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("Stop strings").focus();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Stop strings").type_text("\\n");
+    h.run_steps(stage::SETTLE);
+    h.key_press(eframe::egui::Key::Enter);
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Stop strings").type_text("END");
+    h.run_steps(stage::SETTLE);
+    let draft = h.state().state.playground.draft();
+    assert_eq!(draft["stop"], "\\n\nEND", "what was typed stays as it was typed");
+    assert_eq!(generate(&mut h.state_mut().state).stop, ["\n", "END"]);
+}
+
+/// The runs of the actors, and one of another model.
+fn with_a_run_of_another_model() -> (AppState, PathBuf) {
+    let mut state = actors::furnished(40);
+    let mut runs = state.shared.runs.clone();
+    let mut other = runs[1].clone();
+    other.name = "2026-11-19-080000-lora-other".into();
+    other.folder = PathBuf::from("/home/ada/Tunesmith/runs").join(&other.name);
+    other.adapter = Some(other.folder.join("adapter"));
+    other.recipe.model.source = "/models/other-llama".into();
+    let folder = other.folder.clone();
+    runs.insert(0, other);
+    actors::feed(&mut state, EventKind::Runs(runs));
+    (state, folder)
+}
+
+/// The adapter was put on whatever model was chosen, and answered nonsense.
+#[test]
+fn comparing_a_run_chooses_the_model_of_that_run() {
+    let (mut state, folder) = with_a_run_of_another_model();
+    let effects = state.act(UiAction::Runs(tunesmith::app::panels::runs::Action::Compare(folder)));
+    assert_eq!(state.shared.model_source, "/models/other-llama");
+    assert_eq!(state.place, Place::Playground);
+    let asks = |e: &tunesmith::app::Effect| match e {
+        tunesmith::app::Effect::Submit(c) => {
+            matches!(&**c, Command::InspectModel { source } if source == "/models/other-llama")
+        }
+        _ => false,
+    };
+    assert!(effects.iter().any(asks), "{effects:?}");
+    // The run's own model is not chosen again.
+    let mut state = actors::furnished(40);
+    let folder = adapter().parent().unwrap().to_path_buf();
+    state.act(UiAction::Runs(tunesmith::app::panels::runs::Action::Compare(folder)));
+    assert!(state.shared.model.is_some());
+}
+
+#[test]
+fn an_adapter_of_another_model_is_marked_in_the_list_and_warned_of_in_its_column() {
+    let (mut state, folder) = with_a_run_of_another_model();
+    let mut h = stage::window({
+        type_prompt(&mut state, "peach");
+        state
+    });
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    assert!(h.query_by_label_contains("ade for another model").is_none());
+    h.get_by_label_contains("Column 2: ").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Made for another model");
+    let y = |h: &egui_kittest::Harness<'_, tunesmith::app::App>, label: &str| {
+        h.get_all_by_label(label).map(|n| n.rect().top()).fold(f32::MIN, f32::max)
+    };
+    let own = "2026-11-20-091200-lora-letters-to-the-editor-with-a-long-name";
+    assert!(y(&h, own) < y(&h, "Made for another model"));
+    assert!(y(&h, "Made for another model") < y(&h, "2026-11-19-080000-lora-other"));
+    let set = Action::SetColumn(1, Some(folder.join("adapter")), "other".into());
+    stage::act(&mut h, UiAction::Playground(set));
+    h.get_by_label("Made for another model: /models/other-llama");
+}
+
+/// Of an adapter in a folder only its own words are known.
+#[test]
+fn an_adapter_from_a_folder_is_asked_which_model_it_was_made_for() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    stage::act(&mut h, UiAction::Playground(Action::PickAdapter(1)));
+    stage::effects(&mut h);
+    let folder = PathBuf::from("/srv/own");
+    stage::act(&mut h, UiAction::Playground(Action::AdapterPicked(folder.clone())));
+    let commands = stage::commands(&mut h);
+    assert!(matches!(&commands[..], [Command::ReadAdapter { folder: f }] if *f == folder), "{commands:?}");
+    for (model, is_other) in [
+        ("meta-llama/Llama-3.2-1B", true),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", false),
+        ("smollm2-135m-instruct", false),
+    ] {
+        let told = EventKind::AdapterModel { folder: folder.clone(), model: Some(model.into()) };
+        stage::say(&mut h, 5, told);
+        let warned = h.query_by_label(&format!("Made for another model: {model}")).is_some();
+        assert_eq!(warned, is_other, "{model}");
+    }
+}
+
+/// "Saved" stood there before anything was written, and also when it failed.
+#[test]
+fn prompts_are_called_saved_once_they_are() {
+    let failure = Failure::new("The prompts cannot be saved", "the disk is full", "Free some space.");
+    for (end, is_saved) in [(EventKind::Done, true), (EventKind::Failed(failure), false)] {
+        let mut state = actors::furnished(40);
+        type_prompt(&mut state, "What is a peach?");
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Playground(Action::SaveSet));
+        let commands = stage::commands(&mut h);
+        let [save @ Command::SavePromptSet { .. }] = &commands[..] else { panic!("{commands:?}") };
+        let said = |h: &egui_kittest::Harness<'_, tunesmith::app::App>, words: &str| {
+            h.state().state.notices.all().iter().any(|n| n.title == words)
+        };
+        stage::accept(&mut h, 8, save);
+        assert!(!said(&h, "The prompts were saved"));
+        stage::say(&mut h, 8, end);
+        assert_eq!(said(&h, "The prompts were saved"), is_saved);
+        assert_eq!(said(&h, "The prompts cannot be saved"), !is_saved);
+    }
+}
+
+/// The first hundred in the order of the file were taken, and nobody was told.
+#[test]
+fn more_test_rows_than_are_asked_are_counted() {
+    let mut state = actors::furnished(4_300);
+    state.act(UiAction::Playground(Action::AskTestRows));
+    let draft = state.playground.draft();
+    assert_eq!(draft["questions"].as_array().map(Vec::len), Some(100));
+    assert_eq!(draft["set_name"], "100 of 430 test rows of fruit-families.csv");
+    let last = draft["questions"][99]["input"].as_str().unwrap_or_default().to_string();
+    assert!(last.contains("no. 42"), "the last one is from the end of the file: {last}");
+}
+
+#[test]
+fn answers_that_are_not_listed_are_counted() {
+    let mut state = actors::furnished(40);
+    let questions: Vec<_> = (0..230).map(|n| serde_json::json!({ "input": format!("peach {n}") })).collect();
+    let mut draft = state.playground.draft();
+    draft["questions"] = questions.into();
+    set_draft(&mut state, draft);
+    state.act(UiAction::Playground(Action::GenerateSet));
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("The first 200 of 230 questions are listed; the scores count all of them.");
+}
+
+/// Each tinted piece was ordered for itself, so that the words of the line ran the wrong way.
+#[test]
+fn an_answer_from_right_to_left_keeps_the_order_of_its_words_beside_the_base() {
+    let mut state = actors::furnished(40);
+    type_prompt(&mut state, "What is a peach?");
+    generate(&mut state);
+    answer(&mut state, 0, 0, "שלום רע");
+    answer(&mut state, 0, 1, "שלום עולם טוב");
+    actors::feed(&mut state, EventKind::Done);
+    let mut h = stage::window(state);
+    // The order counts here; no font of the tests has the letters.
+    h.ctx.set_missing_glyph_policy(eframe::egui::MissingGlyphPolicy::Tofu);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label(&tunesmith::app::bidi::display("שלום עולם טוב"));
+}
+
+/// The table was wider than the window by its gaps.
+#[test]
+fn the_matrix_fits_the_window() {
+    let mut h = stage::window(matrix());
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    let image = h.render().unwrap();
+    // The scroll bar lies below the last row, in a tone of its own.
+    let last = h.get_all_by_label("3-shot").map(|n| n.rect().bottom()).fold(f32::MIN, f32::max) as u32;
+    let plain = *image.get_pixel(700, last + 60);
+    for y in last + 8..last + 30 {
+        assert_eq!(*image.get_pixel(700, y), plain, "a scroll bar at {y}");
+    }
+}

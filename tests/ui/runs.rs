@@ -219,7 +219,11 @@ fn a_run_is_deleted_only_after_it_was_asked() {
 
 #[test]
 fn a_run_is_resumed_with_its_past_or_says_why_not() {
-    let mut h = stage::window(opened());
+    let mut state = opened();
+    let mut runs = state.shared.runs.clone();
+    (runs[0].outcome, runs[0].resumable) = (None, Ok(120));
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    let mut h = stage::window(state);
     stage::act(&mut h, UiAction::Go(Place::Runs));
     stage::effects(&mut h);
     h.get_by_label("Resume").click();

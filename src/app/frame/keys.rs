@@ -63,6 +63,8 @@ pub fn read(ui: &egui::Ui, state: &AppState, out: &mut Vec<UiAction>) {
         }
     });
     for file in ui.input(|i| i.raw.dropped_files.clone()) {
-        out.push(UiAction::Frame(FrameAction::Dropped(file.path().to_path_buf())));
+        let path = file.path().to_path_buf();
+        let dropped = if path.is_dir() { FrameAction::DroppedFolder } else { FrameAction::Dropped };
+        out.push(UiAction::Frame(dropped(path)));
     }
 }

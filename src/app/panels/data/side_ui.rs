@@ -7,13 +7,13 @@ use crate::app::theme::{self, space};
 use crate::app::{bidi, widgets};
 use crate::base::human;
 use crate::data::mask::TrainOn;
-use crate::data::prepare::{Dataset, PrepareOptions};
+use crate::data::prepare::{Dataset, Piece, PrepareOptions};
 use crate::data::schema::Role;
 use eframe::egui::{
     self, Align, DragValue, Layout, RichText, ScrollArea, Slider, TextEdit, TextFormat, text::LayoutJob,
 };
 use egui_material_icons::icons;
-use egui_plot::{Bar, BarChart, Plot, VLine};
+use egui_plot::{AxisHints, Bar, BarChart, Plot, VLine};
 
 pub fn side(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     let tabs = [
@@ -108,8 +108,20 @@ fn tokens_job(ui: &egui::Ui, state: &State) -> LayoutJob {
     let font = egui::TextStyle::Monospace.resolve(ui.style());
     let mut job = LayoutJob::default();
     job.wrap.max_width = ui.available_width();
-    let pieces = state.preview.iter().flat_map(|p| p.pieces.iter());
-    for (i, piece) in pieces.enumerate() {
+    let pieces: Vec<&Piece> = state.preview.iter().flat_map(|p| p.pieces.iter()).collect();
+    if pieces.iter().any(|p| bidi::has_right_to_left(&p.text)) {
+        // Words from right to left keep their order only when they are laid out together: no token edges here.
+        for part in pieces.chunk_by(|a, b| a.is_trained == b.is_trained) {
+            let text: String = part.iter().map(|p| p.text.as_str()).collect();
+            let mut format = TextFormat::simple(font.clone(), t.weak);
+            if part[0].is_trained {
+                (format.color, format.background) = (t.text, t.accent_soft);
+            }
+            job.append(&bidi::display(&text), 0.0, format);
+        }
+        return job;
+    }
+    for (i, piece) in pieces.into_iter().enumerate() {
         let ink = if piece.is_trained { t.text } else { t.weak };
         let mut format = TextFormat::simple(font.clone(), ink);
         if piece.is_trained {
@@ -152,8 +164,11 @@ fn lengths(ui: &mut egui::Ui, state: &State, options: &PrepareOptions, out: &mut
     let bars = bars.map(|(i, n)| Bar::new((i as f64 + 0.5) * width, *n as f64).width(width * 0.92)).collect();
     let plot = Plot::new("lengths")
         .height(200.0)
-        .x_axis_label("tokens in a row")
+        // The usual numbers stand so far apart that a narrow picture has only its 0.
+        .custom_x_axes(vec![AxisHints::new_x().label("tokens in a row").label_spacing(24.0..=48.0)])
         .y_axis_label("rows")
+        .grid_color(t.border)
+        .grid_spacing(24.0..=100.0)
         .allow_scroll(false)
         .allow_drag(false)
         .allow_zoom(false)

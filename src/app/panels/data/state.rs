@@ -11,6 +11,7 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::{Dataset, PrepareOptions};
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
+use crate::project::samples;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -305,15 +306,23 @@ impl State {
 
     pub fn commands(&self, shared: &Shared) -> Vec<PaletteItem> {
         let item = |label: &str, action| PaletteItem::new(label, "", UiAction::Data(action));
+        let samples = shared.project.iter().flat_map(|project| {
+            samples::ALL.map(|(name, words)| {
+                let open = Action::Open(samples::path_in(&project.folder, name));
+                item(&format!("Open the sample {words}"), open)
+            })
+        });
+        let mut items: Vec<PaletteItem> = samples.collect();
         if shared.imported.is_none() {
-            return Vec::new();
+            return items;
         }
-        vec![
+        items.extend([
             item("Data: what the model sees", Action::SetTab(Tab::Sight)),
             item("Data: lengths of the rows", Action::SetTab(Tab::Lengths)),
             item("Data: split into train, validation, test", Action::SetTab(Tab::Split)),
             item("Data: template and options", Action::SetTab(Tab::Options)),
-        ]
+        ]);
+        items
     }
 
     /// What was typed here and is on no disk yet.

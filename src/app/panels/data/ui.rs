@@ -6,6 +6,7 @@ use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
 use crate::data::import::{Format, How, ImportOptions, Imported};
+use crate::project::samples;
 use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, RichText, TextEdit};
 use egui_material_icons::icons;
 
@@ -46,7 +47,7 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
         ui.add_space(space::S);
     }
     let Some(imported) = shared.imported.as_deref() else {
-        empty(ui, out);
+        empty(ui, shared, out);
         return;
     };
     reading_row(ui, imported, shared, out);
@@ -106,12 +107,23 @@ fn open_row(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
     });
 }
 
-fn empty(ui: &mut egui::Ui, out: &mut Vec<UiAction>) {
+fn empty(ui: &mut egui::Ui, shared: &Shared, out: &mut Vec<UiAction>) {
     let text = "Drop a file anywhere on this window: CSV, TSV, JSON, JSONL, Parquet, XLSX or plain text. One row is one \
                 example: a question and its answer, a text and its label, or a conversation.";
     if widgets::empty(ui, icons::ICON_TABLE_CHART, "No data yet", text, Some("Open a data file…")) {
         out.push(UiAction::Data(Action::Pick));
     }
+    let Some(project) = &shared.project else { return };
+    ui.vertical_centered(|ui| {
+        ui.add_space(space::M);
+        ui.label(RichText::new("or look at a sample").color(theme::of(ui).weak));
+        for (name, words) in samples::ALL {
+            ui.add_space(space::XS);
+            if ui.button(words).on_hover_text(name).clicked() {
+                out.push(UiAction::Data(Action::Open(samples::path_in(&project.folder, name))));
+            }
+        }
+    });
 }
 
 /// How the file was read, each part changeable.

@@ -101,7 +101,7 @@ impl Example {
             }
             Step::Sample => match &shared.project {
                 Some(project) => {
-                    let path = samples::path_in(&project.folder, SAMPLE);
+                    let path = samples::path_in(&project.folder, samples::FRUIT);
                     vec![Effect::Act(UiAction::Data(data::Action::Open(path)))]
                 }
                 None => {
@@ -123,7 +123,11 @@ impl Example {
                 else {
                     return Vec::new();
                 };
-                let compare = playground::Action::CompareWith { adapter, name: "fruit example".into() };
+                let compare = playground::Action::CompareWith {
+                    adapter,
+                    name: "fruit example".into(),
+                    model: Recipe::default().model.source,
+                };
                 vec![
                     Effect::Act(UiAction::Go(Place::Playground)),
                     Effect::Act(UiAction::Playground(compare)),
@@ -177,6 +181,3 @@ impl Example {
         Vec::new()
     }
 }
-
-/// The bundled sample.
-const SAMPLE: &str = "fruit-families.csv";

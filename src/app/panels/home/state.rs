@@ -3,16 +3,16 @@ use crate::app::action::{Effect, FrameAction, Place, UiAction};
 use crate::app::panels::{data, model};
 use crate::app::shared::{Header, PaletteItem, Primary, Shared, last_part};
 use crate::base::human;
-use crate::engine::event::{Event, EventKind};
+use crate::engine::event::{Event, EventKind, GenerationEvent};
 use crate::engine::{Command, JobId};
 use std::path::PathBuf;
 
 #[derive(Debug, Default)]
 pub struct State {
     pub example: Example,
-    /// Base and tuned answered side by side in this session.
+    /// Base and tuned answered side by side.
     has_compared: bool,
-    /// Where an adapter was exported to in this session.
+    /// Where an adapter was exported to.
     exported: Option<PathBuf>,
     /// What is typed in the field for a project's folder.
     pub(super) project_text: String,
@@ -71,7 +71,9 @@ impl State {
 
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
         match &event.kind {
-            EventKind::Generation { column, .. } if *column > 0 => self.has_compared = true,
+            EventKind::Generation { column, event: GenerationEvent::Ended { .. }, .. } if *column > 0 => {
+                self.has_compared = true;
+            }
             EventKind::Exported { to } => self.exported = Some(to.clone()),
             _ => {}
         }
@@ -181,6 +183,16 @@ impl State {
         let next = cards.into_iter().find(|c| c.state == CardState::Next);
         let primary = next.map(|c| Primary { label: c.button.0.into(), action: c.button.1, why_not: None });
         Header { state, primary: primary.filter(|_| !self.example.is_running()) }
+    }
+
+    /// How far the user came, where nothing else on disk tells it.
+    pub fn draft(&self) -> serde_json::Value {
+        serde_json::json!({ "has_compared": self.has_compared, "exported": self.exported })
+    }
+
+    pub fn restore(&mut self, draft: serde_json::Value) {
+        self.has_compared = draft["has_compared"].as_bool().unwrap_or_default();
+        self.exported = serde_json::from_value(draft["exported"].clone()).unwrap_or_default();
     }
 
     pub fn commands(&self, _shared: &Shared) -> Vec<PaletteItem> {

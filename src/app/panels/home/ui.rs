@@ -1,13 +1,13 @@
 use super::example::{Step, StepState};
 use super::state::{Action, Card, CardState, State};
 use crate::app::action::{FrameAction, Place, UiAction};
-use crate::app::panels::runs;
+use crate::app::panels::{data, runs};
 use crate::app::shared::{Shared, last_part};
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
-use crate::project::Outcome;
 use crate::project::runs::RunSummary;
+use crate::project::{Outcome, samples};
 use eframe::egui::{
     self, Align, Label, Layout, RichText, ScrollArea, Sense, Stroke, TextEdit, UiBuilder, vec2,
 };
@@ -124,6 +124,16 @@ fn example(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAc
             let why = shared.project.is_none().then_some("The project is still being opened.");
             if widgets::button_or_why(ui, words, why).clicked() {
                 out.push(UiAction::Home(Action::TryFruit));
+            }
+            if let Some(project) = &shared.project {
+                let captain = ui.button("Open the sea captain sample");
+                if captain
+                    .on_hover_text("Conversations that teach a way of speaking; look at them, then train")
+                    .clicked()
+                {
+                    let path = samples::path_in(&project.folder, samples::CAPTAIN);
+                    out.push(UiAction::Data(data::Action::Open(path)));
+                }
             }
         });
     });

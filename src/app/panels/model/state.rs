@@ -3,9 +3,10 @@ use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
 use crate::app::jobs::JobSwitch;
 use crate::app::panels::data;
 use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared};
-use crate::base::human;
+use crate::base::{Explain, human};
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
+use crate::hub::HubError;
 use crate::hub::catalogue::ModelEntry;
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct State {
     download: Option<(JobId, String)>,
     /// Why the chosen model cannot be used.
     pub problem: Option<String>,
+    /// The chosen model, when it is a hub id that is not on this machine yet.
+    pub missing: Option<String>,
     pub trial: Trial,
 }
 
@@ -94,7 +97,7 @@ impl State {
     }
 
     fn choose(&mut self, source: String, shared: &Shared) -> Vec<Effect> {
-        self.problem = None;
+        (self.problem, self.missing) = (None, None);
         self.chosen = Some(source.clone());
         let mut effects = vec![Effect::Act(UiAction::Go(Place::Model))];
         // What another model said says nothing about this one.
@@ -119,14 +122,20 @@ impl State {
             EventKind::Models(models) if shared.model.is_none() && self.inspect_job.is_none() => {
                 let source = &shared.model_source;
                 let entry = models.iter().find(|m| m.name == *source);
-                let is_elsewhere = entry.is_none() && source.contains(std::path::MAIN_SEPARATOR);
+                let is_elsewhere = entry.is_none() && source.contains(['/', std::path::MAIN_SEPARATOR]);
                 if is_elsewhere || entry.is_some_and(|m| m.path.is_some()) {
                     return vec![Effect::submit(Command::InspectModel { source: source.clone() })];
                 }
             }
-            EventKind::Model(_) => self.problem = None,
+            EventKind::Model(_) => (self.problem, self.missing) = (None, None),
             EventKind::Failed(failure) if is_inspection => {
-                self.problem = Some(format!("{}: {} {}", failure.title, failure.detail, failure.hint));
+                let source = &shared.model_source;
+                let absent = HubError::NotDownloaded { name: source.clone() };
+                if failure.title == absent.title() && failure.detail == absent.to_string() {
+                    self.missing = Some(source.clone());
+                } else {
+                    self.problem = Some(format!("{}: {} {}", failure.title, failure.detail, failure.hint));
+                }
                 self.inspect_job = None;
             }
             EventKind::Done | EventKind::Stopped if is_inspection => self.inspect_job = None,
@@ -190,6 +199,14 @@ impl State {
                 primary: Some(Primary {
                     label: format!("Download {}", human::bytes(entry.download_bytes)),
                     action: UiAction::Model(Action::Download(entry.name.clone())),
+                    why_not: None,
+                }),
+            },
+            None if self.missing.is_some() => Header {
+                state: format!("{title} is not on this machine yet"),
+                primary: Some(Primary {
+                    label: "Download".into(),
+                    action: UiAction::Model(Action::Download(shared.model_source.clone())),
                     why_not: None,
                 }),
             },

@@ -5,6 +5,7 @@ use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
+use crate::engine::JobId;
 use crate::hub::catalogue::ModelEntry;
 use crate::model::info::ModelInfo;
 use eframe::egui::{self, CentralPanel, Frame, Label, Margin, Panel, RichText, ScrollArea, TextEdit};
@@ -58,7 +59,9 @@ fn list(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiActio
         }
         let mut path = state.path_text.clone();
         let width = (ui.available_width() - 60.0).max(100.0);
-        let field = TextEdit::singleline(&mut path).hint_text("or type its path").desired_width(width);
+        let field = TextEdit::singleline(&mut path)
+            .hint_text("or type its path or hub id (org/name)")
+            .desired_width(width);
         let response = widgets::named(ui.add(field), "Path of the model");
         if state.wants_path_focus {
             response.request_focus();
@@ -127,14 +130,7 @@ fn one_buttons(
     ui.add_space(space::XS);
     ui.horizontal(|ui| {
         if let Some(job) = state.downloading(&entry.name) {
-            let job = shared.jobs.get(job);
-            let fraction = job.and_then(|j| j.fraction());
-            widgets::progress(ui, &format!("Download of {}", entry.title), fraction, 160.0);
-            ui.label(RichText::new(job.map(|j| j.detail()).unwrap_or_default()).small());
-            if ui.button("Cancel").on_hover_text("What came so far is kept; it goes on from there.").clicked()
-            {
-                out.push(UiAction::Model(Action::CancelDownload));
-            }
+            progress(ui, &entry.title, job, shared, out);
             return;
         }
         let is_chosen = entry.name == shared.model_source;
@@ -153,6 +149,34 @@ fn one_buttons(
             }
         }
     });
+}
+
+/// How far the download of a model is, and a way to end it.
+fn progress(ui: &mut egui::Ui, title: &str, job: JobId, shared: &Shared, out: &mut Vec<UiAction>) {
+    let job = shared.jobs.get(job);
+    let fraction = job.and_then(|j| j.fraction());
+    widgets::progress(ui, &format!("Download of {title}"), fraction, 160.0);
+    ui.label(RichText::new(job.map(|j| j.detail()).unwrap_or_default()).small());
+    if ui.button("Cancel").on_hover_text("What came so far is kept; it goes on from there.").clicked() {
+        out.push(UiAction::Model(Action::CancelDownload));
+    }
+}
+
+/// A hub id that was typed and is not here: offered for download.
+fn missing(ui: &mut egui::Ui, name: &str, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
+    let words =
+        format!("{name} is not on this machine yet. Download it once; after that no network is needed.");
+    ui.label(RichText::new(words).color(theme::of(ui).weak));
+    ui.add_space(space::S);
+    match state.downloading(name) {
+        Some(job) => drop(ui.horizontal(|ui| progress(ui, name, job, shared, out))),
+        None => {
+            let button = widgets::tool_button(ui, icons::ICON_DOWNLOAD, "Download");
+            if widgets::named(button, &format!("Download {name}")).clicked() {
+                out.push(UiAction::Model(Action::Download(name.into())));
+            }
+        }
+    }
 }
 
 fn fit_badge(ui: &mut egui::Ui, entry: &ModelEntry, shared: &Shared) {
@@ -179,6 +203,10 @@ fn details(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAc
         return;
     }
     let Some(info) = &shared.model else {
+        if let Some(name) = &state.missing {
+            missing(ui, name, state, shared, out);
+            return;
+        }
         let words = if state.is_inspecting() {
             "Reading its files…"
         } else if shared.model_entry().is_some_and(|m| m.path.is_none()) {

@@ -20,7 +20,7 @@ pub struct Draft {
     pub questions: Vec<Question>,
     pub set_name: String,
     pub max_tokens: usize,
-    /// One a line.
+    /// As typed: one a line, with `\n`, `\t` and `\\` for what cannot be typed.
     pub stop: String,
     pub is_matrix: bool,
 }
@@ -62,7 +62,7 @@ impl Draft {
 
     /// Strings at which answers end: those that were typed, and those of the line format.
     pub fn stops(&self, shared: &Shared) -> Vec<String> {
-        let typed = self.stop.lines().map(str::to_string).filter(|s| !s.is_empty());
+        let typed = self.stop.lines().map(unescaped).filter(|s| !s.is_empty());
         let of_format = match self.asking(shared, 1) {
             Ok(asking) if !self.is_chat_with(shared) && self.num_shots > 0 => asking.stop(),
             _ => Vec::new(),
@@ -113,11 +113,52 @@ impl Draft {
     }
 }
 
+/// A stop string as it is meant: `\n` is a line break, `\t` a tab, `\\` a backslash; anything else stays.
+fn unescaped(typed: &str) -> String {
+    let mut out = String::with_capacity(typed.len());
+    let mut chars = typed.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('n') => out.push('\n'),
+            Some('t') => out.push('\t'),
+            Some('\\') => out.push('\\'),
+            other => {
+                out.push('\\');
+                out.extend(other);
+            }
+        }
+    }
+    out
+}
+
 /// "zero-shot", "one-shot", "3-shot".
 pub fn shot_words(num_shots: usize) -> String {
     match num_shots {
         0 => "zero-shot".into(),
         1 => "one-shot".into(),
         n => format!("{n}-shot"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_in_a_stop_string_are_meant_and_all_else_is_literal() {
+        for (typed, meant) in [
+            ("\\n", "\n"),
+            ("a\\tb", "a\tb"),
+            ("\\\\n", "\\n"),
+            ("C:\\x", "C:\\x"),
+            ("end\\", "end\\"),
+            (". ", ". "),
+        ] {
+            assert_eq!(unescaped(typed), meant);
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! The columns: who answers, how, and the answer as it comes.
 
 use super::answers::{Answers, Cut, Reply, finish_words};
+use super::made_for::is_chosen;
 use super::state::{ColumnState, MOST_COLUMNS};
 use super::{Action, State};
 use crate::app::action::{FrameAction, UiAction};
+use crate::app::bidi;
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
 use crate::eval::compare::{diff, is_same};
+use crate::project::runs::RunSummary;
 use eframe::egui::{self, ComboBox, DragValue, RichText, ScrollArea};
 
 const ANSWER_HEIGHT: f32 = 220.0;
+/// Runs that the list of a column offers.
+const MOST_RUNS: usize = 50;
 
 pub(super) fn columns(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     ui.columns(state.columns.len(), |uis| {
@@ -55,10 +60,8 @@ fn head(
                 if ui.selectable_label(column.adapter.is_none(), "Base").clicked() {
                     out.push(choose(None, "Base"));
                 }
-                for run in shared.runs.iter().filter(|run| run.adapter.is_some()).take(50) {
-                    if ui.selectable_label(column.adapter == run.adapter, &run.name).clicked() {
-                        out.push(choose(run.adapter.clone(), &run.name));
-                    }
+                if let Some(run) = runs(ui, column, shared) {
+                    out.push(choose(run.adapter.clone(), &run.name));
                 }
                 wants_folder = ui.button("Adapter in a folder…").clicked();
             });
@@ -73,7 +76,45 @@ fn head(
     if wants_folder {
         out.push(UiAction::Playground(Action::PickAdapter(index)));
     }
+    if let Some(other) = state.made_for.other(column, shared) {
+        let words = format!("Made for another model: {}", human::elide(&other, 40));
+        ui.label(RichText::new(words).small().color(t.amber)).on_hover_text(format!(
+            "The adapter was trained on {other}. On {} its answers may be nonsense, unless both names mean one model.",
+            shared.model_title()
+        ));
+    }
     sampling(ui, index, column, out);
+}
+
+/// The runs with an adapter, those of the chosen model first; the one that was clicked.
+fn runs<'a>(ui: &mut egui::Ui, column: &ColumnState, shared: &'a Shared) -> Option<&'a RunSummary> {
+    let t = theme::of(ui);
+    let all: Vec<&RunSummary> = shared.runs.iter().filter(|run| run.adapter.is_some()).collect();
+    let (of_model, others): (Vec<&RunSummary>, Vec<&RunSummary>) =
+        all.iter().copied().partition(|run| is_chosen(&run.recipe.model.source, shared));
+    let num_of_model = of_model.len();
+    let mut clicked = None;
+    for (i, run) in of_model.into_iter().chain(others).enumerate().take(MOST_RUNS) {
+        if i == num_of_model {
+            ui.separator();
+            ui.label(RichText::new("Made for another model").small().color(t.weak));
+        }
+        let is_other = i >= num_of_model;
+        let name = RichText::new(&run.name).color(if is_other { t.weak } else { t.text });
+        let mut response = ui.selectable_label(column.adapter == run.adapter, name);
+        if is_other {
+            response = response.on_hover_text(format!("Made for {}", run.recipe.model.source));
+        }
+        if response.clicked() {
+            clicked = Some(run);
+        }
+    }
+    if all.len() > MOST_RUNS {
+        let words =
+            format!("{MOST_RUNS} of {} runs; the others: Compare in Runs", human::count(all.len() as u64));
+        ui.label(RichText::new(words).small().color(t.weak));
+    }
+    clicked
 }
 
 fn sampling(ui: &mut egui::Ui, index: usize, column: &ColumnState, out: &mut Vec<UiAction>) {
@@ -173,7 +214,10 @@ fn answer(ui: &mut egui::Ui, index: usize, answers: Option<&Answers>, out: &mut 
 /// The answer; words that the first column did not say are tinted.
 fn text(ui: &mut egui::Ui, reply: &Reply, base: Option<&Reply>) {
     let t = theme::of(ui);
-    match base.filter(|base| base.end.is_some() && reply.end.is_some() && reply.text.len() < 20_000) {
+    // Words from right to left keep their order only when they are laid out together.
+    let can_be_tinted =
+        reply.end.is_some() && reply.text.len() < 20_000 && !bidi::has_right_to_left(&reply.text);
+    match base.filter(|base| base.end.is_some() && can_be_tinted) {
         Some(base) => {
             let mut job = egui::text::LayoutJob::default();
             for (piece, differs) in diff(&base.text, &reply.text) {
@@ -184,7 +228,7 @@ fn text(ui: &mut egui::Ui, reply: &Reply, base: Option<&Reply>) {
                     background,
                     ..Default::default()
                 };
-                job.append(&crate::app::bidi::display(&piece), 0.0, format);
+                job.append(&bidi::display(&piece), 0.0, format);
             }
             ui.add(egui::Label::new(job).wrap().selectable(true));
         }

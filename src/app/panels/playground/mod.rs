@@ -3,9 +3,11 @@
 mod answers;
 mod ask;
 mod columns_ui;
+mod made_for;
 mod prompt_ui;
 mod results_ui;
 mod state;
+mod test_rows;
 mod ui;
 
 pub use answers::Answers;

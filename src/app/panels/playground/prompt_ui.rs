@@ -93,10 +93,11 @@ fn switches(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
             edit(state, out, |draft| draft.max_tokens = max_tokens);
         }
         ui.label("Stop at");
-        let mut stop = state.draft.stop.replace('\n', "\\n");
-        let field = TextEdit::singleline(&mut stop).desired_width(90.0).hint_text("nothing");
+        let mut stop = state.draft.stop.clone();
+        let field = TextEdit::multiline(&mut stop).desired_rows(1).desired_width(90.0).hint_text("nothing");
         let field = widgets::named(ui.add(field), "Stop strings");
-        if field.on_hover_text("The answer ends before this text").changed() {
+        let hint = "The answer ends before any of these texts. One a line; \\n is a line break, \\t a tab, \\\\ a backslash.";
+        if field.on_hover_text(hint).changed() {
             edit(state, out, |draft| draft.stop = stop);
         }
         let mut is_matrix = state.draft.is_matrix;

@@ -14,6 +14,9 @@ use eframe::egui::{self, Label, RichText, ScrollArea, TextEdit};
 
 /// Answers that are listed; scores count all.
 const MOST_LISTED: usize = 200;
+const SHOTS_WIDTH: f32 = 56.0;
+const QUESTION_WIDTH: f32 = 200.0;
+const EXPECTED_WIDTH: f32 = 90.0;
 
 pub(super) fn many(ui: &mut egui::Ui, state: &State) {
     let Some(answers) = &state.answers else { return };
@@ -21,7 +24,10 @@ pub(super) fn many(ui: &mut egui::Ui, state: &State) {
     ui.add_space(space::S);
     widgets::section(ui, "Answers");
     let t = theme::of(ui);
-    let width = ((ui.available_width() - 280.0) / answers.columns.len().max(1) as f32).clamp(120.0, 420.0);
+    let num_columns = answers.columns.len().max(1) as f32;
+    // Shots, question, expected and the gaps between all columns.
+    let taken = SHOTS_WIDTH + QUESTION_WIDTH + EXPECTED_WIDTH + space::M * (2.0 + num_columns);
+    let width = ((ui.available_width() - taken) / num_columns).clamp(120.0, 420.0);
     ScrollArea::horizontal().id_salt("many").show(ui, |ui| {
         egui::Grid::new("answers").striped(true).spacing([space::M, space::XS]).show(ui, |ui| {
             for head in ["Shots", "Question", "Expected"] {
@@ -32,9 +38,11 @@ pub(super) fn many(ui: &mut egui::Ui, state: &State) {
             }
             ui.end_row();
             for (i, asked) in answers.asked.iter().enumerate().take(MOST_LISTED) {
-                ui.label(RichText::new(shot_words(asked.num_shots)).small());
-                widgets::in_column(ui, 200.0, RichText::new(&asked.question)).on_hover_text(&asked.question);
-                ui.label(asked.expected.as_deref().unwrap_or("–"));
+                widgets::in_column(ui, SHOTS_WIDTH, RichText::new(shot_words(asked.num_shots)).small());
+                widgets::in_column(ui, QUESTION_WIDTH, RichText::new(&asked.question))
+                    .on_hover_text(&asked.question);
+                let expected = asked.expected.as_deref().unwrap_or("–");
+                widgets::in_column(ui, EXPECTED_WIDTH, RichText::new(expected)).on_hover_text(expected);
                 for column in 0..answers.columns.len() {
                     one(ui, answers, i, column, width);
                 }
@@ -42,6 +50,12 @@ pub(super) fn many(ui: &mut egui::Ui, state: &State) {
             }
         });
     });
+    if answers.asked.len() > MOST_LISTED {
+        let all = human::count(answers.asked.len() as u64);
+        let words =
+            format!("The first {MOST_LISTED} of {all} questions are listed; the scores count all of them.");
+        ui.label(RichText::new(words).small().color(t.weak));
+    }
 }
 
 fn one(ui: &mut egui::Ui, answers: &Answers, asked: usize, column: usize, width: f32) {

@@ -1,7 +1,10 @@
 use super::answers::Answers;
 use super::ask::Draft;
-use crate::app::action::{Effect, Pick, PickWhat, UiAction};
+use super::made_for::MadeFor;
+use super::test_rows::test_rows;
+use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
 use crate::app::notices::Notice;
+use crate::app::panels::model;
 use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared, last_part};
 use crate::data::shots::{LineFormat, Question, Shot, draw, questions, shots_from_text};
 use crate::engine::command::{ColumnRequest, GenerateRequest, Prompt};
@@ -16,8 +19,6 @@ use std::path::PathBuf;
 pub(super) const MOST_COLUMNS: usize = 4;
 /// Examples that can be shown before a question.
 pub(super) const MOST_SHOTS: usize = 32;
-/// Test rows that are asked as one set.
-const MOST_TEST_ROWS: usize = 100;
 
 /// One column: who answers, and how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct State {
     /// Nobody chose columns yet: the newest adapter is put beside the base by itself.
     is_fresh: bool,
     picking_for: usize,
+    pub(super) made_for: MadeFor,
+    /// The job that writes a prompt set.
+    saving: Option<JobId>,
 }
 
 impl Default for State {
@@ -64,16 +68,19 @@ impl Default for State {
             seed: 1,
             is_fresh: true,
             picking_for: 0,
+            made_for: MadeFor::default(),
+            saving: None,
         }
     }
 }
 
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// Base beside the adapter of a run; `name` is what to call it.
+    /// Base beside the adapter of a run; `name` is what to call it, `model` what it was made for.
     CompareWith {
         adapter: PathBuf,
         name: String,
+        model: String,
     },
     /// Answer the prompt in all columns.
     Generate,
@@ -118,10 +125,17 @@ impl State {
                 | Action::AdapterPicked(_)
         );
         match action {
-            Action::CompareWith { adapter, name } => {
+            Action::CompareWith { adapter, name, model } => {
                 let tuned = ColumnState { adapter: Some(adapter), name, sampling: Sampling::default() };
                 self.columns = vec![ColumnState::base(), tuned];
                 self.suggest_prompt(shared);
+                if !model.is_empty() && model != shared.model_source {
+                    // An adapter says nothing sensible on any other model.
+                    return vec![
+                        Effect::Act(UiAction::Model(model::Action::Choose(model))),
+                        Effect::Act(UiAction::Go(Place::Playground)),
+                    ];
+                }
             }
             Action::Generate => return self.generate(false, shared),
             Action::GenerateSet => return self.generate(true, shared),
@@ -162,7 +176,8 @@ impl State {
             Action::AdapterPicked(path) => {
                 if let Some(column) = self.columns.get_mut(self.picking_for) {
                     column.name = last_part(&path.to_string_lossy());
-                    column.adapter = Some(path);
+                    column.adapter = Some(path.clone());
+                    return vec![Effect::submit(Command::ReadAdapter { folder: path })];
                 }
             }
             Action::DrawShots(k) => return self.draw_shots(k, shared),
@@ -229,10 +244,7 @@ impl State {
         let Some(data) = &shared.dataset else {
             return vec![Effect::Say(Notice::info("Open data first: its test rows become the questions."))];
         };
-        let mut all = questions(&data.rows, &data.split.test);
-        all.truncate(MOST_TEST_ROWS);
-        self.draft.questions = all;
-        self.draft.set_name = format!("test rows of {}", last_part(&data.source.to_string_lossy()));
+        (self.draft.questions, self.draft.set_name) = test_rows(data);
         self.is_sets_open = true;
         Vec::new()
     }
@@ -255,10 +267,7 @@ impl State {
             shots: self.draft.shots.clone(),
             prompts,
         };
-        vec![
-            Effect::submit(Command::SavePromptSet { project: project.folder.clone(), set }),
-            Effect::Say(Notice::done("The prompts were saved")),
-        ]
+        vec![Effect::submit(Command::SavePromptSet { project: project.folder.clone(), set })]
     }
 
     fn load_set(&mut self, index: usize) {
@@ -292,8 +301,18 @@ impl State {
         match &event.kind {
             EventKind::PromptSets(sets) => self.sets.clone_from(sets),
             EventKind::Project(project) => {
-                return vec![Effect::submit(Command::ListPromptSets { project: project.folder.clone() })];
+                let list = Command::ListPromptSets { project: project.folder.clone() };
+                let adapters = self.columns.iter().filter_map(|c| c.adapter.clone());
+                let read = adapters.map(|folder| Effect::submit(Command::ReadAdapter { folder }));
+                return std::iter::once(Effect::submit(list)).chain(read).collect();
             }
+            EventKind::AdapterModel { folder, model } => self.made_for.told(folder, model.as_ref()),
+            EventKind::Done if self.saving == Some(event.job) => {
+                self.saving = None;
+                return vec![Effect::Say(Notice::done("The prompts were saved"))];
+            }
+            // That it failed is told for every job.
+            EventKind::Stopped | EventKind::Failed(_) if self.saving == Some(event.job) => self.saving = None,
             EventKind::Tokeniser { .. } => self.refresh_exact(shared),
             EventKind::Runs(runs) => {
                 // A deleted run's adapter answers no more.
@@ -327,6 +346,9 @@ impl State {
     pub fn submitted(&mut self, job: JobId, command: &Command) {
         if let Some(answers) = &mut self.answers {
             answers.submitted(job, command);
+        }
+        if matches!(command, Command::SavePromptSet { .. }) {
+            self.saving = Some(job);
         }
     }
 

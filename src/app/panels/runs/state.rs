@@ -252,7 +252,11 @@ fn compare(folder: &Path, shared: &Shared) -> Vec<Effect> {
     let Some((run, adapter)) = run.and_then(|run| Some((run, run.adapter.clone()?))) else {
         return Vec::new();
     };
-    let action = playground::Action::CompareWith { adapter, name: run.name.clone() };
+    let action = playground::Action::CompareWith {
+        adapter,
+        name: run.name.clone(),
+        model: run.recipe.model.source.clone(),
+    };
     vec![Effect::Act(UiAction::Playground(action)), Effect::Act(UiAction::Go(Place::Playground))]
 }
 

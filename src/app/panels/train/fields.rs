@@ -181,7 +181,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
                     needs far less memory and a third more time. The result is the same, bit for bit.";
         form.row(ui, "run.checkpointing", "Save memory", help, |ui, r| {
             let ways = [
-                (Checkpointing::Auto, "when memory is short"),
+                (Checkpointing::Auto, "if memory is short"),
                 (Checkpointing::None, "never"),
                 (Checkpointing::All, "always"),
             ];
@@ -329,10 +329,46 @@ fn optional<T: Numeric>(
 
 fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: &[(T, &str)]) -> Response {
     let now = all.iter().find(|c| c.0 == *value).map_or("", |c| c.1);
-    let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).show_ui(ui, |ui| {
+    let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).truncate().show_ui(ui, |ui| {
         for (one, name) in all {
             ui.selectable_value(value, *one, *name);
         }
     });
     combo.response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::load;
+
+    /// Settings that are made in another place, or not by hand, and where.
+    const ELSEWHERE: [(&str, &str); 4] = [
+        ("about", "a recipe file's words on itself"),
+        ("model.source", "Model"),
+        ("data.", "Data"),
+        ("objective.", "there is one"),
+    ];
+
+    /// The list of fields was written by hand, so that two new settings could not be made in the window.
+    #[test]
+    fn the_advanced_form_has_every_setting_of_the_recipe() {
+        let mut shown = Vec::new();
+        egui::__run_test_ui(|ui| {
+            let mut form = Form::of(Recipe::default(), &[]);
+            advanced(ui, &mut form, &Shared::default());
+            shown.clone_from(&form.shown);
+        });
+        let is_elsewhere = |field: &str| {
+            ELSEWHERE.iter().any(|(e, _)| field == *e || (e.ends_with('.') && field.starts_with(e)))
+        };
+        for field in load::all() {
+            assert!(
+                shown.contains(&field.as_str()) || is_elsewhere(&field),
+                "{field} cannot be set in the window"
+            );
+        }
+        let all = load::all();
+        assert!(shown.iter().all(|field| all.iter().any(|f| f == field)), "a row of no setting: {shown:?}");
+    }
 }

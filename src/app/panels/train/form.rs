@@ -20,10 +20,14 @@ pub(super) struct Form<'a> {
     fix: Option<Fix>,
     problems: &'a [Problem],
     /// Fields that have a row, so that the others' problems are not lost.
-    shown: Vec<&'static str>,
+    pub(super) shown: Vec<&'static str>,
 }
 
-impl Form<'_> {
+impl<'a> Form<'a> {
+    pub fn of(recipe: Recipe, problems: &'a [Problem]) -> Self {
+        Self { recipe, edited: None, fix: None, problems, shown: Vec::new() }
+    }
+
     /// One row; `control` changes the recipe.
     pub fn row(
         &mut self,
@@ -81,13 +85,7 @@ pub fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
         let words = "For the next run: the one in progress keeps its own settings.";
         ui.label(RichText::new(words).small().color(t.weak));
     }
-    let mut form = Form {
-        recipe: state.recipe().clone(),
-        edited: None,
-        fix: None,
-        problems: &state.review.problems,
-        shown: Vec::new(),
-    };
+    let mut form = Form::of(state.recipe().clone(), &state.review.problems);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().slider_width = 80.0;
         if state.is_advanced {

@@ -65,8 +65,8 @@ fn switches(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared, ou
             if let Some((adapter, summary)) = summary.and_then(|s| s.adapter.clone().map(|a| (a, s)))
                 && widgets::tool_button(ui, icons::ICON_FORUM, "Compare in Playground").clicked()
             {
-                let name = summary.name.clone();
-                let compare = crate::app::panels::playground::Action::CompareWith { adapter, name };
+                let (name, model) = (summary.name.clone(), summary.recipe.model.source.clone());
+                let compare = crate::app::panels::playground::Action::CompareWith { adapter, name, model };
                 out.push(UiAction::Playground(compare));
                 out.push(UiAction::Go(crate::app::Place::Playground));
             }

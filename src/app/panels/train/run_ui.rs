@@ -172,7 +172,7 @@ fn answer_diff(ui: &mut egui::Ui, base: &str, tuned: &str) {
         ui.label(RichText::new("(no answer)").color(t.weak));
         return;
     }
-    if is_same(base, tuned) || bidi::begins_right(tuned) {
+    if is_same(base, tuned) || bidi::has_right_to_left(tuned) {
         widgets::shown(ui, tuned);
         return;
     }

@@ -1,0 +1,46 @@
+//! Which model an adapter was made for, as far as it is known, and whether that is the chosen one.
+
+use super::ColumnState;
+use crate::app::shared::{Shared, last_part};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What adapters in folders of the user's say about their model.
+#[derive(Debug, Clone, Default)]
+pub struct MadeFor {
+    told: BTreeMap<PathBuf, String>,
+}
+
+impl MadeFor {
+    /// An adapter's own words on its model, as they were read.
+    pub fn told(&mut self, folder: &Path, model: Option<&String>) {
+        match model {
+            Some(model) => self.told.insert(folder.to_path_buf(), model.clone()),
+            None => self.told.remove(folder),
+        };
+    }
+
+    /// The other model that the adapter of `column` was made for; nothing when it is the chosen one, or not known.
+    pub fn other(&self, column: &ColumnState, shared: &Shared) -> Option<String> {
+        let adapter = column.adapter.as_ref()?;
+        let run = shared.runs.iter().find(|run| run.adapter.as_ref() == Some(adapter));
+        let model = match run {
+            Some(run) => &run.recipe.model.source,
+            None => self.told.get(adapter)?,
+        };
+        (!is_chosen(model, shared)).then(|| model.clone())
+    }
+}
+
+/// Whether `model` may be a name of the chosen model: a folder, a catalogue name and a hub id may all mean one.
+pub fn is_chosen(model: &str, shared: &Shared) -> bool {
+    let plain = |name: &str| {
+        let last = last_part(name.trim_end_matches(['/', '\\'])).to_lowercase();
+        last.strip_suffix(".gguf").map(String::from).unwrap_or(last)
+    };
+    let title = shared.model_entry().map(|entry| entry.title.replace(' ', "-"));
+    let lies_in = shared.model.as_ref().map(|info| info.path.to_string_lossy().into_owned());
+    let names = [Some(shared.model_source.clone()), title, lies_in];
+    let wanted = plain(model);
+    wanted.is_empty() || names.into_iter().flatten().any(|name| plain(&name) == wanted)
+}
