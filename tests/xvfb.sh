@@ -38,13 +38,24 @@ ROWS
 # A screen of its own with a free number, settings and project of its own.
 exec 3< <(exec Xvfb -displayfd 1 -screen 0 1440x900x24 -nolisten tcp 2>/dev/null); XVFB=$!
 APP=; WM=
-trap 'kill ${APP:-} ${WM:-} $XVFB 2>/dev/null || true; rm -rf "$WORK"' EXIT
+trap 'kill ${APP:-} ${WM:-} $XVFB 2>/dev/null || true; while kill -0 $XVFB 2>/dev/null; do sleep 0.1; done; rm -rf "$WORK"' EXIT
 read -r -u 3 N || fail "no virtual screen"
 export DISPLAY=:$N XDG_DATA_HOME="$WORK/data" TUNESMITH_HOME="$WORK/home" HF_HUB_OFFLINE=1
 openbox --sm-disable >/dev/null 2>&1 & WM=$!
+# Not before the screen answers and the window manager rules it.
+for _ in $(seq 50); do wmctrl -m >/dev/null 2>&1 && break; sleep 0.2; done
+wmctrl -m >/dev/null || fail "no window manager on the virtual screen"
 
 "$BIN" >"$OUT/app.log" 2>&1 & APP=$!
-W=$(timeout 60 xdotool search --sync --onlyvisible --name '^Tunesmith$' | head -n 1) || fail "the window did not come up"
+# Asked again and again: xdotool's own way to wait can miss a window that comes while the window manager starts.
+W=
+for _ in $(seq 60); do
+  W=$(timeout 5 xdotool search --onlyvisible --name '^Tunesmith$' 2>/dev/null | head -n 1) || true
+  [ -z "$W" ] || break
+  kill -0 $APP 2>/dev/null || fail "the program ended before its window came up"
+  sleep 1
+done
+[ -n "$W" ] || fail "the window did not come up"
 sleep 2
 xdotool windowactivate --sync "$W" || true
 
