@@ -74,7 +74,7 @@ impl Reference {
     }
 }
 
-const BOTH: [&str; 2] = ["tiny-llama", "tiny-qwen2"];
+const FAMILIES: [&str; 5] = ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
 
 /// Adapters whose layers differ, as PEFT makes them; `tests/fixtures/parity/make_uneven.py`.
 #[test]
@@ -106,7 +106,7 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
 
 #[test]
 fn logits_match_transformers_and_peft() {
-    for name in BOTH {
+    for name in FAMILIES {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let expected = tensors(&format!("parity/{name}/logits.safetensors"));
@@ -156,7 +156,7 @@ fn loss_and_gradients_with(
 
 #[test]
 fn loss_and_lora_gradients_match_peft() {
-    for name in BOTH {
+    for name in FAMILIES {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let adapter = reference.adapter(&decoder, "adapter_init");
@@ -176,7 +176,7 @@ fn loss_and_lora_gradients_match_peft() {
 /// Blocks that are run again on the way back give the same numbers, bit for bit.
 #[test]
 fn checkpoints_change_no_number() {
-    for name in BOTH {
+    for name in FAMILIES {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let adapter = reference.adapter(&decoder, "adapter_init");
@@ -190,7 +190,7 @@ fn checkpoints_change_no_number() {
 
 #[test]
 fn ten_adamw_updates_match_pytorch() {
-    for name in BOTH {
+    for name in FAMILIES {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let mut adapter = reference.adapter(&decoder, "adapter_init");
@@ -253,7 +253,7 @@ fn forward_matches_candle_transformers_llama() {
 
 #[test]
 fn cached_logits_equal_uncached_ones() {
-    for name in BOTH {
+    for name in FAMILIES {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let adapter = reference.adapter(&decoder, "adapter_init");
