@@ -13,7 +13,7 @@ use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::recipe::{Checkpointing, Lora, Method};
+use crate::recipe::recipe::{Checkpointing, Lora, Method, Precision};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +32,8 @@ pub enum Action {
 enum MethodName {
     #[default]
     Lora,
+    /// All weights
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -127,11 +129,15 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
 }
 
 fn recipe(a: &Train) -> Recipe {
-    let MethodName::Lora = a.method;
     let mut recipe = Recipe::default();
     recipe.model.source.clone_from(&a.model);
     recipe.model.precision = a.precision.into();
-    recipe.method = Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() });
+    recipe.method = match a.method {
+        MethodName::Lora => {
+            Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() })
+        }
+        MethodName::Full => Method::Full {},
+    };
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);
@@ -142,6 +148,10 @@ fn recipe(a: &Train) -> Recipe {
 
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a);
+    let precision = match recipe.base_precision() {
+        Precision::Stored => PrecisionName::Stored,
+        _ => a.precision,
+    };
     let files = model::open(&a.model)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {
@@ -158,7 +168,7 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
     let model =
-        Model { model: a.model.clone(), adapter: None, device: a.device, precision: Some(a.precision) };
+        Model { model: a.model.clone(), adapter: None, device: a.device, precision: Some(precision) };
     let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
     let options = BenchOptions {

@@ -114,7 +114,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut stop = a.stop.clone();
     stop.extend(style.stop(model));
     let options =
-        GenerateOptions { max_tokens: a.max_tokens, sampling, stop, eos_ids: model.eos_ids.clone() };
+        GenerateOptions { max_tokens: a.max_tokens, sampling, stop, eos_ids: model.text.eos_ids.clone() };
     let mut session = Session::new(&model.decoder, loaded.adapter.as_ref())?;
     show.clear();
     let mut on_text = |text: &str| {

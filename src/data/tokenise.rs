@@ -75,6 +75,11 @@ impl Tokeniser {
         Ok(Self { tokenizer, literal: OnceLock::new(), specials, adds_bos })
     }
 
+    /// As a Hugging Face `tokenizer.json`.
+    pub fn to_json(&self) -> Result<String, DataError> {
+        self.tokenizer.to_string(false).map_err(failed)
+    }
+
     /// Special tokens, sorted: what the data must not forge.
     pub fn specials(&self) -> &[String] {
         &self.specials

@@ -64,7 +64,7 @@ impl Carrier for Io {
                 list_prompt_sets(&project, sink)?;
             }
             Command::ReadAdapter { folder } => {
-                let model = crate::peft::format::base_model(&folder);
+                let model = crate::peft::files::base_model(&folder);
                 sink(EventKind::AdapterModel { folder, model });
             }
             Command::ExportAdapter { run, to } => {

@@ -4,7 +4,7 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::{Method, Objective};
+use crate::recipe::recipe::Objective;
 use std::path::Path;
 
 /// Markdown about the run in `folder`; short when the run's own files cannot be read.
@@ -25,7 +25,6 @@ const USE: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, fol
 
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;
-    let Method::Lora(lora) = &recipe.method;
     let Objective::Supervised { train_on } = &recipe.objective;
     // The name only: where it lay is nobody's business.
     let name = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
@@ -35,13 +34,15 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         ("Base model", model),
         ("Data", recipe.data.path.as_deref().map(name).unwrap_or_else(|| "unknown".into())),
         ("Method", recipe.describe()),
-        ("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)),
-        ("Layers", plain(&lora.target_modules.join(", "))),
         ("Loss on", if *train_on == TrainOn::Answers { "answers" } else { "everything" }.into()),
         ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),
     ];
+    if let Some(lora) = recipe.method.lora() {
+        facts.push(("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)));
+        facts.push(("Layers", plain(&lora.target_modules.join(", "))));
+    }
     if let Some(num) = num_rows(folder) {
         facts.push(("Training and validation examples", num));
     }

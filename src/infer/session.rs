@@ -21,7 +21,7 @@ impl<'a> Session<'a> {
     /// The base model when `adapter` is absent.
     pub fn new(decoder: &'a Decoder, adapter: Option<&Adapter>) -> Result<Self, PeftError> {
         let hooks: Box<dyn Hooks> = match adapter {
-            Some(adapter) => Box::new(adapter.hooks()?),
+            Some(adapter) => adapter.hooks()?,
             None => Box::new(NoHooks),
         };
         Ok(Self { decoder, hooks, cache: Cache::new(decoder.config().num_layers), fed: Vec::new() })

@@ -2,9 +2,9 @@
 
 use super::cache::LayerCache;
 use super::config::DecoderConfig;
-use super::hooks::{Hooks, Projection};
+use super::hooks::{Hooks, Part, Projection};
 use super::params::LayerWeights;
-use crate::nn::ops::{self, RopeRows, Seen};
+use crate::nn::ops::{self, HeadNorms, RopeRows, Seen};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
@@ -28,17 +28,30 @@ pub struct Block<'a> {
 impl Block<'_> {
     fn projection(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
         let weights = self.weights.projection(projection);
+        let weight = self.hooks.matrix(Part::Weight(self.layer, projection), &weights.weight);
         let bias = weights.bias.as_ref();
+        let bias = bias.map(|bias| self.hooks.vector(Part::Bias(self.layer, projection), bias));
         match self.hooks.low_rank(self.layer, projection) {
-            Some(low_rank) => ops::low_rank_linear(tape, x, &weights.weight, bias, low_rank),
-            None => ops::linear(tape, x, &weights.weight, bias),
+            Some(low_rank) => {
+                ops::low_rank_linear(tape, x, weight.weight(), bias.as_ref().map(Node::value), low_rank)
+            }
+            None => ops::linear(tape, x, &weight, bias.as_ref()),
         }
+    }
+
+    fn head_norms(&self) -> Option<HeadNorms> {
+        let (query, key) = self.weights.head_norms.as_ref()?;
+        Some(HeadNorms {
+            query: self.hooks.vector(Part::QueryNorm(self.layer), query),
+            key: self.hooks.vector(Part::KeyNorm(self.layer), key),
+            epsilon: self.config.norm_epsilon,
+        })
     }
 
     fn attention(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
         let layout = self.config.head_layout();
         let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
-        let qkv = ops::rotate(tape, &qkv, layout, self.rope, self.weights.head_norms.as_ref())?;
+        let qkv = ops::rotate(tape, &qkv, layout, self.rope, self.head_norms().as_ref())?;
         let mixed = match sight {
             Sight::Packed(seen) => ops::attention(tape, &qkv, layout, seen)?,
             Sight::Cached(cache) => {
@@ -58,9 +71,11 @@ impl Block<'_> {
     /// x [n, d] -> [n, d].
     pub fn forward(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
         let epsilon = self.config.norm_epsilon;
-        let normed = ops::rms_norm(tape, x, &self.weights.input_norm, epsilon)?;
+        let norm = self.hooks.vector(Part::InputNorm(self.layer), &self.weights.input_norm);
+        let normed = ops::rms_norm(tape, x, &norm, epsilon)?;
         let x = ops::add(tape, x, &self.attention(tape, &normed, sight)?)?;
-        let normed = ops::rms_norm(tape, &x, &self.weights.post_attention_norm, epsilon)?;
+        let norm = self.hooks.vector(Part::PostAttentionNorm(self.layer), &self.weights.post_attention_norm);
+        let normed = ops::rms_norm(tape, &x, &norm, epsilon)?;
         ops::add(tape, &x, &self.feed_forward(tape, &normed)?)
     }
 }

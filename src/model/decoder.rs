@@ -5,12 +5,13 @@ use super::block::{Block, Sight};
 use super::cache::Cache;
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::Hooks;
+use super::hooks::{Hooks, Part};
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, RopeTable, Seen};
-use crate::nn::{Node, Tape, Weight};
+use crate::nn::{Node, Tape, Weight, WeightNode};
 use candle_core::{Device, Tensor};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A model on a device. Shared, never changed: adapters come as hooks.
@@ -37,9 +38,40 @@ impl Decoder {
         &self.device
     }
 
-    /// The vocabulary projection, [v, d].
-    pub fn head(&self) -> &Weight {
-        &self.params.head
+    /// The vocabulary projection, [v, d], as these hooks leave it.
+    pub fn head(&self, hooks: &dyn Hooks) -> WeightNode {
+        hooks.matrix(Part::Head, &self.params.head)
+    }
+
+    /// One of its own tensors as f32: what is computed as one comes as one.
+    pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
+        let params = &self.params;
+        let layer = |layer: usize| &params.layers[layer];
+        let wide = |weight: &Weight| {
+            weight.widened().map(Cow::into_owned).during("widen a weight")
+        };
+        let found = match part {
+            Part::Embedding => return wide(&params.embedding),
+            Part::Head => return wide(&params.head),
+            Part::Weight(l, projection) => return wide(&layer(l).projection(projection).weight),
+            Part::Bias(l, projection) => layer(l).projection(projection).bias.as_ref(),
+            Part::InputNorm(l) => Some(&layer(l).input_norm),
+            Part::PostAttentionNorm(l) => Some(&layer(l).post_attention_norm),
+            Part::QueryNorm(l) => layer(l).head_norms.as_ref().map(|(query, _)| query),
+            Part::KeyNorm(l) => layer(l).head_norms.as_ref().map(|(_, key)| key),
+            Part::FinalNorm => Some(&params.norm),
+        };
+        found.cloned().ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+    }
+
+    fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let table = hooks.matrix(Part::Embedding, &self.params.embedding);
+        ops::embedding(tape, &table, tokens).during("embedding")
+    }
+
+    fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let weight = hooks.vector(Part::FinalNorm, &self.params.norm);
+        ops::rms_norm(tape, x, &weight, self.config.norm_epsilon).during("final norm")
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
@@ -67,7 +99,7 @@ impl Decoder {
             Rc::new(Seen { segments: batch.segments.clone(), scale, window })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
-        let mut x = ops::embedding(&self.params.embedding, &batch.tokens).during("embedding")?;
+        let mut x = self.embed(tape, &batch.tokens, hooks)?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
             let (seen, rope) = (seen.clone(), rope.clone());
@@ -77,7 +109,7 @@ impl Decoder {
             };
             x = tape.checkpoint(block).during("decoder block")?;
         }
-        ops::rms_norm(tape, &x, &self.params.norm, self.config.norm_epsilon).during("final norm")
+        self.final_norm(tape, &x, hooks)
     }
 
     /// Feeds tokens after those in the cache and returns the logits of the last one, [v].
@@ -93,20 +125,19 @@ impl Decoder {
         let positions = index_tensor(&positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let tape = Tape::inference();
-        let mut x = ops::embedding(&self.params.embedding, tokens).during("embedding")?;
+        let mut x = self.embed(&tape, tokens, hooks)?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
             let sight = Sight::Cached(&mut cache.layers[layer]);
             x = block.forward(&tape, &x, sight).during("decoder block")?;
         }
         let last = x.value().narrow(0, tokens.len() - 1, 1).during("last position")?; // [1, d]
-        let last = ops::rms_norm(&tape, &Node::frozen(last), &self.params.norm, self.config.norm_epsilon)
-            .during("final norm")?;
-        self.logits(last.value())?.flatten_all().and_then(|l| l.to_vec1()).during("logits")
+        let last = self.final_norm(&tape, &Node::frozen(last), hooks)?;
+        self.logits(last.value(), hooks)?.flatten_all().and_then(|l| l.to_vec1()).during("logits")
     }
 
     /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
-    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        ops::product(hidden, &self.params.head, None).during("vocabulary projection")
+    pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
+        ops::product(hidden, self.head(hooks).weight(), None).during("vocabulary projection")
     }
 }

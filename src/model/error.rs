@@ -33,6 +33,8 @@ pub enum ModelError {
     Device(String),
     #[error("{operation}: {source}")]
     Compute { operation: &'static str, source: candle_core::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
     #[error("stopped")]
     Stopped,
 }
@@ -56,6 +58,7 @@ impl Explain for ModelError {
                 "The prompt cannot be answered".into()
             }
             Self::Stopped => "Stopped".into(),
+            Self::Write { .. } => "Cannot save the model".into(),
             _ => "Cannot load the model".into(),
         }
     }
@@ -84,6 +87,7 @@ impl Explain for ModelError {
             Self::Device(_) => "Choose CPU as the device.".into(),
             Self::Compute { .. } => "Try a smaller batch or another device.".into(),
             Self::Stopped => String::new(),
+            Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::ModelError;
 use super::config::DecoderConfig;
 use super::info::ModelInfo;
+use super::text::TextSettings;
 use super::weights::{Gguf, GgufHeader, GgufValue, Weights};
 use crate::base::storage::read_text_bounded;
 use crate::data::template::Template;
@@ -23,16 +24,7 @@ pub struct ModelFiles {
     pub info: ModelInfo,
     pub config: DecoderConfig,
     pub weights: Weights,
-    /// Jinja source.
-    pub chat_template: Option<String>,
-    /// The text of the token that begins a sequence.
-    pub bos: Option<String>,
-    /// The text of the token that ends an answer.
-    pub eos: Option<String>,
-    /// All tokens that end an answer.
-    pub eos_ids: Vec<u32>,
-    /// Whether its settings say that a text begins with `bos`; else the tokenizer says it.
-    add_bos: Option<bool>,
+    pub text: TextSettings,
     /// Read when first asked for.
     tokeniser: OnceLock<Arc<Tokeniser>>,
 }
@@ -86,13 +78,14 @@ impl ModelFiles {
     /// # Errors
     /// [`DataError::Template`] when the model's template is not valid, and as [`Self::tokeniser`].
     pub fn template(&self) -> Result<Arc<Template>, DataError> {
-        let (bos, eos) = (self.bos.as_deref().unwrap_or(""), self.eos.as_deref().unwrap_or(""));
-        let template = match &self.chat_template {
+        let text = &self.text;
+        let (bos, eos) = (text.bos.as_deref().unwrap_or(""), text.eos.as_deref().unwrap_or(""));
+        let template = match &text.chat_template {
             Some(source) => Template::chat(source, bos, eos)?,
             None => Template::plain(bos, eos),
         };
         let tokeniser = self.tokeniser()?;
-        let has_bos = self.add_bos.unwrap_or_else(|| tokeniser.adds_bos());
+        let has_bos = text.add_bos.unwrap_or_else(|| tokeniser.adds_bos());
         Ok(Arc::new(template.begins_plain_text(has_bos).guarding(tokeniser.specials())))
     }
 }
@@ -165,11 +158,13 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
         info: info(source, folder, &config, &weights, chat_template.is_some(), files),
         config,
         weights,
-        chat_template,
-        bos: tokens.bos,
-        eos: tokens.eos,
-        eos_ids: tokens.eos_ids,
-        add_bos: tokens.settings["add_bos_token"].as_bool(),
+        text: TextSettings {
+            chat_template,
+            bos: tokens.bos,
+            eos: tokens.eos,
+            eos_ids: tokens.eos_ids,
+            add_bos: tokens.settings["add_bos_token"].as_bool(),
+        },
         tokeniser: OnceLock::new(),
     })
 }
@@ -191,11 +186,7 @@ fn open_gguf(source: &str, path: &Path) -> Result<ModelFiles, ModelError> {
         info: info(source, path, &config, &weights, chat_template.is_some(), files),
         config,
         weights,
-        chat_template,
-        bos,
-        eos,
-        eos_ids,
-        add_bos: None,
+        text: TextSettings { chat_template, bos, eos, eos_ids, add_bos: None },
         tokeniser: OnceLock::new(),
     })
 }

@@ -34,11 +34,26 @@ impl DecoderConfig {
                 6.0 * n * (rank * (o + i)) as f64
             })
             .sum();
-        // Two products forward and five backward.
+        products + low_rank * layers + self.attention_and_head_flops(work, 2.0)
+    }
+
+    /// Forward and backward of full tuning, nothing computed twice.
+    pub fn full_flops(&self, work: Work<'_>) -> f64 {
+        let n = work.segments.iter().sum::<usize>() as f64;
+        let weights = |linear: &Linear| {
+            let (o, i) = self.linear_shape(*linear);
+            (o * i) as f64
+        };
+        let all: f64 = Linear::ALL.iter().map(weights).sum();
+        6.0 * n * all * self.num_layers as f64 + self.attention_and_head_flops(work, 3.0)
+    }
+
+    /// `head_products` of the size of the vocabulary projection; of attention two forward and five backward.
+    fn attention_and_head_flops(&self, work: Work<'_>, head_products: f64) -> f64 {
         let heads = (self.num_heads * self.head_width) as f64;
         let pairs: f64 = work.segments.iter().map(|s| (s * (s + 1)) as f64 / 2.0).sum();
-        let attention = 7.0 * 2.0 * pairs * heads;
-        let head = 2.0 * 2.0 * (work.num_trained * self.vocabulary * self.width) as f64;
-        products + (low_rank + attention) * layers + head
+        let attention = 7.0 * 2.0 * pairs * heads * self.num_layers as f64;
+        let head = 2.0 * head_products * (work.num_trained * self.vocabulary * self.width) as f64;
+        attention + head
     }
 }

@@ -1,7 +1,9 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
+use crate::nn::{Node, Weight, WeightNode};
 use crate::nn::ops::LowRank;
+use candle_core::Tensor;
 use std::fmt;
 
 /// The linear layers of a block, by their names in Hugging Face checkpoints.
@@ -78,17 +80,49 @@ impl fmt::Display for Site {
     }
 }
 
-/// What a tuning method adds to the forward pass.
+/// A tensor of the model, as the forward pass reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    Embedding,
+    /// Before attention, of a layer.
+    InputNorm(usize),
+    /// Before the feed-forward, of a layer.
+    PostAttentionNorm(usize),
+    QueryNorm(usize),
+    KeyNorm(usize),
+    Weight(usize, Projection),
+    Bias(usize, Projection),
+    FinalNorm,
+    /// The vocabulary projection; the embedding where they are tied.
+    Head,
+}
+
+/// What a tuning method adds to the forward pass, or puts in its place.
 pub trait Hooks {
     /// The low-rank change of a projection, where the method has one.
-    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank>;
+    fn low_rank(&self, _layer: usize, _projection: Projection) -> Option<&LowRank> {
+        None
+    }
+
+    /// What takes the place of a tensor of the model, in the same shape.
+    fn replaced(&self, _part: Part) -> Option<&Node> {
+        None
+    }
 }
 
 /// The model as it is.
 pub struct NoHooks;
 
-impl Hooks for NoHooks {
-    fn low_rank(&self, _layer: usize, _projection: Projection) -> Option<&LowRank> {
-        None
+impl Hooks for NoHooks {}
+
+impl dyn Hooks + '_ {
+    /// A matrix for the operations: the model's own, or what replaces it.
+    pub(super) fn matrix(&self, part: Part, own: &Weight) -> WeightNode {
+        self.replaced(part).map_or_else(|| own.clone().into(), WeightNode::trained)
+    }
+
+    /// A vector for the operations: the model's own, or what replaces it.
+    pub(super) fn vector(&self, part: Part, own: &Tensor) -> Node {
+        self.replaced(part).cloned().unwrap_or_else(|| Node::frozen(own.clone()))
     }
 }

@@ -5,6 +5,7 @@ use super::decoder::Decoder;
 use super::error::During;
 use super::files::ModelFiles;
 use super::params::DecoderParams;
+use super::text::TextSettings;
 use super::{ModelError, device};
 use crate::base::{Control, DeviceChoice, Failure, Precision, Progress};
 use crate::data::Tokeniser;
@@ -33,7 +34,7 @@ pub struct LoadedModel {
     pub decoder: Arc<Decoder>,
     pub tokeniser: Arc<Tokeniser>,
     pub template: Arc<Template>,
-    pub eos_ids: Vec<u32>,
+    pub text: Arc<TextSettings>,
 }
 
 impl LoadedModel {
@@ -52,7 +53,7 @@ impl LoadedModel {
             decoder: Arc::new(decoder),
             tokeniser,
             template,
-            eos_ids: files.eos_ids.clone(),
+            text: Arc::new(files.text.clone()),
         })
     }
 

@@ -3,10 +3,12 @@
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod folder;
 pub mod flops;
 pub mod info;
 pub mod weights;
 pub mod params;
+pub mod text;
 pub mod hooks;
 pub mod cache;
 pub mod block;

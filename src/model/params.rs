@@ -6,7 +6,7 @@ use super::weights::Weights;
 use super::{ModelError, error::During};
 use crate::base::{Control, Precision, Progress, Unit};
 use crate::nn::Weight;
-use crate::nn::ops::{HeadLayout, HeadNorms};
+use crate::nn::ops::HeadLayout;
 use candle_core::{Device, Tensor};
 
 /// `y = x Wᵀ + bias`: weight [o, i], bias [o].
@@ -23,8 +23,8 @@ pub struct LayerWeights {
     pub input_norm: Tensor,
     /// [d]
     pub post_attention_norm: Tensor,
-    /// Where the family normalises heads.
-    pub head_norms: Option<HeadNorms>,
+    /// Of queries and of keys, [e] each, where the family normalises heads.
+    pub head_norms: Option<(Tensor, Tensor)>,
     /// In the order of [`Projection::ALL`].
     projections: Vec<LinearWeights>,
 }
@@ -111,11 +111,7 @@ fn load_layer(read: &Reading, config: &DecoderConfig, layer: usize) -> Result<La
     }
     let norm = |name: &str| read.vector(&format!("model.layers.{layer}.{name}.weight"));
     let head_norms = match config.has_qk_norm {
-        true => Some(HeadNorms {
-            query: norm("self_attn.q_norm")?,
-            key: norm("self_attn.k_norm")?,
-            epsilon: config.norm_epsilon,
-        }),
+        true => Some((norm("self_attn.q_norm")?, norm("self_attn.k_norm")?)),
         false => None,
     };
     Ok(LayerWeights {

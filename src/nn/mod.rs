@@ -9,6 +9,7 @@
 //! weights and loses others in silence (`candle_nn::ops`), so no tensor on this path is ever a `Var`; its
 //! `backward` is the oracle in tests.
 
+mod gradient;
 pub mod kernels;
 pub mod peak;
 pub mod profile;
@@ -18,9 +19,10 @@ pub mod optim;
 pub mod params;
 mod weight;
 
-pub use params::{FlatParams, ParamName};
+pub use gradient::{FlatGradient, Slot};
+pub use params::{FlatParams, Leaves, ParamName};
 pub use tape::{Gradients, Kept, Node, Tape};
-pub use weight::Weight;
+pub use weight::{Weight, WeightNode};
 
 /// Errors of single operations are candle's; `model` and `train` say what was being done.
 pub type Result<T> = candle_core::Result<T>;

@@ -2,7 +2,7 @@
 //!
 //! Clipping, the optimizer and checkpoints each work on one tensor, however many matrices a method adds.
 
-use super::Result;
+use super::{FlatGradient, Node, Result, Tape};
 use candle_core::{Device, Tensor};
 use std::ops::Range;
 
@@ -95,28 +95,52 @@ impl FlatParams {
         self.parts.iter().enumerate().map(|(i, part)| Ok((part.name.clone(), self.get(i)?))).collect()
     }
 
-    /// One flat gradient `[P]` out of the gradients of the parameters in order; neighbours may come as one tensor.
-    ///
-    /// # Errors
-    /// Names the parameter that got no gradient: it would silently stay as it is.
-    pub fn flatten(&self, gradients: Vec<Option<Tensor>>) -> Result<Tensor> {
-        let mut flat = Vec::with_capacity(gradients.len());
-        let mut num_values = 0;
-        for gradient in gradients {
-            let Some(gradient) = gradient else {
-                let part = self.parts.iter().find(|part| part.start >= num_values);
-                let name = part.map_or("(none)", |part| part.name.as_str());
-                candle_core::bail!("the trainable parameter {name} got no gradient")
-            };
-            num_values += gradient.elem_count();
-            if !self.parts.iter().any(|part| part.start + part.len == num_values) {
-                candle_core::bail!("a gradient of shape {:?} fits no parameter", gradient.dims());
-            }
-            flat.push(gradient.flatten_all()?);
+    /// Where neighbours lie in the buffer: the first number, and how many.
+    pub(super) fn extent(&self, parts: &Range<usize>) -> (usize, usize) {
+        let parts = &self.parts[parts.clone()];
+        (parts.first().map_or(0, |part| part.start), parts.iter().map(|part| part.len).sum())
+    }
+
+    /// Its parameters as leaves of a tape, whose gradients go to `gradient`.
+    pub fn on<'l, 'a>(&'l self, tape: &'l Tape<'a>, gradient: &'l FlatGradient) -> Leaves<'l, 'a> {
+        Leaves { params: self, tape: Some((tape, gradient)) }
+    }
+
+    /// Its parameters as they are, for answering.
+    pub fn frozen(&self) -> Leaves<'_, '_> {
+        Leaves { params: self, tape: None }
+    }
+}
+
+/// Parameters as the operations of one forward pass read them.
+#[derive(Clone, Copy)]
+pub struct Leaves<'l, 'a> {
+    params: &'l FlatParams,
+    /// With the place where gradients go; without both, nothing is trained.
+    tape: Option<(&'l Tape<'a>, &'l FlatGradient)>,
+}
+
+impl Leaves<'_, '_> {
+    /// The parameter at `index`, in its own shape.
+    pub fn get(&self, index: usize) -> Result<Node> {
+        Ok(self.node(index..index + 1, self.params.get(index)?))
+    }
+
+    /// Neighbours of the same width as one matrix, one above the other.
+    pub fn stacked(&self, parts: Range<usize>) -> Result<Node> {
+        Ok(self.node(parts.clone(), self.params.stacked(parts)?))
+    }
+
+    /// Neighbouring vectors as one, end to end.
+    pub fn joined(&self, parts: Range<usize>) -> Result<Node> {
+        let (start, len) = self.params.extent(&parts);
+        Ok(self.node(parts, self.params.values.narrow(0, start, len)?))
+    }
+
+    fn node(&self, parts: Range<usize>, value: Tensor) -> Node {
+        match self.tape {
+            Some((tape, gradient)) => tape.parameter(value, gradient.slot(self.params, parts)),
+            None => Node::frozen(value),
         }
-        if num_values != self.num_values() {
-            candle_core::bail!("{num_values} gradients for {} trainable values", self.num_values());
-        }
-        Tensor::cat(&flat, 0)
     }
 }

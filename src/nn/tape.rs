@@ -6,9 +6,8 @@
 //! below its lowest trainable layer costs no memory and is never visited. In inference mode the same model
 //! code records nothing at all.
 
-use super::Result;
 use super::kernels::cpu::{Numbers, elementwise, tensor};
-use super::profile;
+use super::{Result, Slot, profile};
 use candle_core::Tensor;
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +19,7 @@ pub struct Node {
     value: Tensor,
     id: Option<usize>,
     remake: Option<Remake>,
+    slot: Option<Slot>,
 }
 
 /// Makes a value again from what is kept anyway.
@@ -50,7 +50,7 @@ impl Kept {
 impl Node {
     /// A value that needs no gradient: inputs, frozen weights.
     pub fn frozen(value: Tensor) -> Self {
-        Self { value, id: None, remake: None }
+        Self { value, id: None, remake: None, slot: None }
     }
 
     /// The same node, whose value is cheaper to make again than to keep. `remake` must give the same numbers.
@@ -74,6 +74,11 @@ impl Node {
         self.value
     }
 
+    /// Where the gradient of a parameter belongs: an operation may put it there itself and return none.
+    pub fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
+    }
+
     /// Whether a gradient will reach this node.
     pub fn needs_gradient(&self) -> bool {
         self.id.is_some()
@@ -87,8 +92,8 @@ type Backward<'a> = Box<dyn FnOnce(&Tensor) -> Result<InputGradients> + 'a>;
 type Run<'a> = Box<dyn Fn(&Tape<'a>) -> Result<Node> + 'a>;
 
 enum Entry<'a> {
-    /// A trainable parameter: its gradient is an outcome of the backward pass.
-    Leaf,
+    /// A trainable parameter: its gradient goes to its slot, or is an outcome of the backward pass.
+    Leaf(Option<Slot>),
     Operation {
         name: &'static str,
         inputs: Vec<Option<usize>>,
@@ -127,7 +132,13 @@ impl<'a> Tape<'a> {
 
     /// A trainable parameter. Its gradient is found in [`Gradients`] under the node it returns.
     pub fn leaf(&self, value: Tensor) -> Node {
-        Node { value, id: self.push(|| Entry::Leaf), remake: None }
+        Node { id: self.push(|| Entry::Leaf(None)), ..Node::frozen(value) }
+    }
+
+    /// A trainable parameter whose gradient is added to `slot` as soon as it is known.
+    pub fn parameter(&self, value: Tensor, slot: Slot) -> Node {
+        let id = self.push(|| Entry::Leaf(Some(slot.clone())));
+        Node { id, slot: Some(slot), ..Node::frozen(value) }
     }
 
     /// Records an operation under a name, which is the profile's. `backward` gets the gradient of `value` and returns one per input; it is only
@@ -144,7 +155,7 @@ impl<'a> Tape<'a> {
         }
         let ids = inputs.iter().map(|node| node.id).collect();
         let entry = || Entry::Operation { name, inputs: ids, backward: Box::new(backward) };
-        Node { value, id: self.push(entry), remake: None }
+        Node { id: self.push(entry), ..Node::frozen(value) }
     }
 
     /// Runs a part of the model. On a [`Self::checkpointing`] tape its operations are forgotten, and `run` is asked again, for
@@ -157,7 +168,7 @@ impl<'a> Tape<'a> {
             return Ok(made);
         }
         entries.borrow_mut().truncate(start);
-        Ok(Node { value: made.value, id: self.push(|| Entry::Checkpoint(Box::new(run))), remake: None })
+        Ok(Node { id: self.push(|| Entry::Checkpoint(Box::new(run))), ..Node::frozen(made.value) })
     }
 
     fn push(&self, entry: impl FnOnce() -> Entry<'a>) -> Option<usize> {
@@ -175,12 +186,12 @@ impl<'a> Tape<'a> {
             gradients[id] = Some(seed);
         }
         while let Some(entry) = entries.pop() {
-            if matches!(entry, Entry::Leaf) {
+            if matches!(entry, Entry::Leaf(_)) {
                 continue;
             }
             let Some(gradient) = gradients[entries.len()].take() else { continue };
             let (name, inputs, backward) = match entry {
-                Entry::Leaf => continue,
+                Entry::Leaf(_) => continue,
                 Entry::Operation { name, inputs, backward } => (name, inputs, backward),
                 Entry::Checkpoint(run) => {
                     // What it stands for takes its place on the tape and is walked next.
@@ -199,6 +210,10 @@ impl<'a> Tape<'a> {
             drop(span);
             for (input, gradient) in inputs.into_iter().zip(of_inputs) {
                 let (Some(id), Some(gradient)) = (input, gradient) else { continue };
+                if let Some(Entry::Leaf(Some(slot))) = entries.get(id) {
+                    slot.add(&gradient)?;
+                    continue;
+                }
                 // The first gradient of a node is moved, later ones are added.
                 let total = match gradients[id].take() {
                     Some(before) => sum(&before, &gradient)?,

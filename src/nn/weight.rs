@@ -1,12 +1,12 @@
-//! A frozen matrix as a linear layer uses it.
+//! A matrix as a linear layer uses it.
 
-use super::Result;
 use super::kernels::Packed;
 use super::kernels::cpu::{Numbers, Rows};
+use super::{Node, Result};
 use candle_core::{Device, Tensor};
 use std::borrow::Cow;
 
-/// [o, i], dense or in blocks. Cloning shares it.
+/// A frozen matrix [o, i], dense or in blocks. Cloning shares it.
 #[derive(Debug, Clone)]
 pub enum Weight {
     Dense(Tensor),
@@ -76,5 +76,34 @@ impl Weight {
             Self::Dense(dense) => Numbers::of(dense).map(|numbers| Rows::Dense(numbers, self.width())),
             Self::Packed(packed) => packed.device().is_cpu().then_some(Rows::Packed(packed)),
         }
+    }
+}
+
+/// A matrix in a forward pass: frozen, or a trained one on the tape.
+#[derive(Debug, Clone)]
+pub struct WeightNode {
+    weight: Weight,
+    leaf: Option<Node>,
+}
+
+impl<W: Into<Weight>> From<W> for WeightNode {
+    fn from(frozen: W) -> Self {
+        Self { weight: frozen.into(), leaf: None }
+    }
+}
+
+impl WeightNode {
+    /// A trained [o, i].
+    pub fn trained(node: &Node) -> Self {
+        Self { weight: Weight::Dense(node.value().clone()), leaf: Some(node.clone()) }
+    }
+
+    pub fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    /// The node that its gradient goes to.
+    pub fn leaf(&self) -> Option<&Node> {
+        self.leaf.as_ref().filter(|node| node.needs_gradient())
     }
 }

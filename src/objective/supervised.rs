@@ -3,10 +3,10 @@
 use super::LossSum;
 use crate::data::Batch;
 use crate::nn::ops::linear_cross_entropy;
-use crate::nn::{Node, Result, Tape, Weight};
+use crate::nn::{Node, Result, Tape, WeightNode};
 
 /// hidden [n, d], head [v, d] -> the loss over the batch's weighted targets.
-pub fn supervised(tape: &Tape, hidden: &Node, head: &Weight, batch: &Batch) -> Result<LossSum> {
+pub fn supervised(tape: &Tape, hidden: &Node, head: &WeightNode, batch: &Batch) -> Result<LossSum> {
     let loss = linear_cross_entropy(tape, hidden, head, &batch.targets, &batch.weights)?;
     let weight = batch.weights.iter().map(|w| f64::from(*w)).sum();
     Ok(LossSum { node: loss.sum, sum: loss.value, weight })

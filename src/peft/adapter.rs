@@ -1,25 +1,80 @@
-//! The trained delta and its settings; switched on and off beside one base model, never merged in place.
+//! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
+use super::full::FullHooks;
 use super::{LoraHooks, LoraSettings, PeftError};
 use crate::model::config::DecoderConfig;
-use crate::nn::FlatParams;
+use crate::model::decoder::Decoder;
+use crate::model::hooks::Hooks;
+use crate::nn::{FlatGradient, FlatParams, Leaves, Result, Tape};
 use candle_core::Device;
 
-/// A LoRA adapter in memory, with the name of the model it was made for.
+/// The trained parameters of a method in memory, with the name of the model they were made for.
 #[derive(Debug, Clone)]
 pub struct Adapter {
-    pub settings: LoraSettings,
+    pub settings: Settings,
     pub params: FlatParams,
     pub base_model: String,
     /// Of the model it changes.
     pub config: DecoderConfig,
 }
 
+/// What distinguishes one adapter from another of the same shape.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settings {
+    Lora(LoraSettings),
+    /// All weights, in place of the model's own.
+    Full,
+}
+
+/// One micro-step of training, as a method sees it.
+pub struct MicroStep<'l, 'a> {
+    pub tape: &'l Tape<'a>,
+    pub gradient: &'l FlatGradient,
+    pub seed: u64,
+    /// What tells random numbers apart: `[update, micro-step]`.
+    pub stream: [u64; 2],
+}
+
 impl Adapter {
+    /// Untrained: the model with it answers as the model without.
+    pub fn new(
+        settings: Settings,
+        decoder: &Decoder,
+        base_model: &str,
+        seed: u64,
+    ) -> std::result::Result<Self, PeftError> {
+        let config = decoder.config();
+        let params = match &settings {
+            Settings::Lora(lora) => lora
+                .init(config, seed, decoder.device())
+                .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })?,
+            Settings::Full => super::full::init(decoder)?,
+        };
+        Ok(Self { settings, params, base_model: base_model.into(), config: config.clone() })
+    }
+
     /// Hooks for answering with this adapter.
-    pub fn hooks(&self) -> Result<LoraHooks, PeftError> {
-        LoraHooks::frozen(&self.settings, &self.params, &self.config)
-            .map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
+    pub fn hooks(&self) -> std::result::Result<Box<dyn Hooks>, PeftError> {
+        self.attached(self.params.frozen(), None)
+    }
+
+    /// Hooks whose parameters are leaves of a tape.
+    pub fn training_hooks(&self, step: &MicroStep) -> std::result::Result<Box<dyn Hooks>, PeftError> {
+        self.attached(self.params.on(step.tape, step.gradient), Some((step.seed, step.stream)))
+    }
+
+    fn attached(
+        &self,
+        leaves: Leaves,
+        dropping: Option<(u64, [u64; 2])>,
+    ) -> std::result::Result<Box<dyn Hooks>, PeftError> {
+        let attach = || -> Result<Box<dyn Hooks>> {
+            Ok(match &self.settings {
+                Settings::Lora(lora) => Box::new(LoraHooks::new(lora, &self.config, leaves, dropping)?),
+                Settings::Full => Box::new(FullHooks::new(&self.config, leaves)?),
+            })
+        };
+        attach().map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
     }
 
     /// The device its parameters live on.

@@ -1,6 +1,7 @@
 //! Why an adapter cannot be made or loaded.
 
 use crate::base::Explain;
+use crate::model::ModelError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,8 @@ pub enum PeftError {
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Model(#[from] ModelError),
     #[error("{operation}: {source}")]
     Compute { operation: &'static str, source: candle_core::Error },
 }
@@ -27,6 +30,7 @@ impl Explain for PeftError {
             Self::Write { .. } => "Cannot save the adapter".into(),
             Self::NoTarget(_) | Self::ZeroRank => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
+            Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
         }
     }
@@ -46,6 +50,7 @@ impl Explain for PeftError {
             Self::ZeroRank => "Use 8.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compute { .. } => "Try another device.".into(),
+            Self::Model(e) => e.hint(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
 use super::layers::{Alphas, Layers};
-use super::{Adapter, LoraSettings, PeftError};
+use super::{Adapter, LoraSettings, PeftError, Settings};
 use crate::base::storage;
 use crate::model::config::DecoderConfig;
+use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -78,8 +79,7 @@ impl Config {
 }
 
 /// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
-pub fn save(adapter: &Adapter, folder: &Path) -> Result<(), PeftError> {
-    let settings = &adapter.settings;
+pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result<(), PeftError> {
     let names: Vec<&str> = settings.targets.iter().map(|t| t.name()).collect();
     let config = Config {
         peft_type: "LORA".into(),
@@ -105,24 +105,7 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<(), PeftError> {
         .params
         .named()
         .map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
-    save_tensors(&named, &path)
-}
-
-/// Writes named tensors as one safetensors file, whole or not at all.
-pub fn save_tensors(named: &[(String, Tensor)], path: &Path) -> Result<(), PeftError> {
-    let metadata = Some(HashMap::from([("format".to_string(), "pt".to_string())]));
-    let write = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        let mut views = Vec::new();
-        for (name, tensor) in named {
-            views.push((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?));
-        }
-        Ok(safetensors::serialize(views.iter().map(|(n, t)| (*n, t)), metadata)?)
-    };
-    let failed =
-        |why: String| PeftError::Write { path: path.to_path_buf(), source: std::io::Error::other(why) };
-    let bytes = write().map_err(|e| failed(e.to_string()))?;
-    storage::write_atomic_bytes(path, &bytes)
-        .map_err(|source| PeftError::Write { path: path.to_path_buf(), source })
+    Ok(save_safetensors(&named, &path)?)
 }
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
@@ -185,7 +168,7 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         .and_then(|named| FlatParams::new(named, device))
         .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
-    Ok(Adapter { settings, params, base_model, config: config.clone() })
+    Ok(Adapter { settings: Settings::Lora(settings), params, base_model, config: config.clone() })
 }
 
 fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {

@@ -5,7 +5,7 @@ use crate::base::rng::Rng;
 use crate::model::config::DecoderConfig;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
-use crate::nn::{FlatParams, Gradients, Node, Result, Tape};
+use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
@@ -156,42 +156,22 @@ pub struct LoraHooks {
 }
 
 impl LoraHooks {
-    /// For training: every A and B is a leaf of `tape`. `stream` tells dropout apart from micro-step to
-    /// micro-step: `[update, micro-step]`.
-    pub fn trainable(
+    /// Over parameters that are leaves of a tape, or frozen. `dropping` is for training: the seed, and what tells dropout apart
+    /// from micro-step to micro-step, `[update, micro-step]`.
+    pub fn new(
         settings: &LoraSettings,
-        params: &FlatParams,
         config: &DecoderConfig,
-        tape: &Tape,
-        seed: u64,
-        stream: [u64; 2],
+        leaves: Leaves,
+        dropping: Option<(u64, [u64; 2])>,
     ) -> Result<Self> {
-        let rng = Rng::new(seed, &[DROP, stream[0], stream[1]]);
-        let dropout = |group: &Group| {
-            let word = (group.layer * Projection::ALL.len() + group.projection as usize) as u64;
-            let share = settings.dropout as f32;
-            (share > 0.0).then(|| Dropout { share, stream: Rng::new(rng.at(word), &[]) })
-        };
-        Self::attach(settings, params, config, |t| tape.leaf(t), dropout)
-    }
-
-    /// For answering: no gradient, no dropout.
-    pub fn frozen(settings: &LoraSettings, params: &FlatParams, config: &DecoderConfig) -> Result<Self> {
-        Self::attach(settings, params, config, Node::frozen, |_| None)
-    }
-
-    fn attach(
-        settings: &LoraSettings,
-        params: &FlatParams,
-        config: &DecoderConfig,
-        node: impl Fn(Tensor) -> Node,
-        dropout: impl Fn(&Group) -> Option<Dropout>,
-    ) -> Result<Self> {
+        let dropping = dropping
+            .filter(|_| settings.dropout > 0.0)
+            .map(|(seed, stream)| Rng::new(seed, &[DROP, stream[0], stream[1]]));
         let mut low_ranks = BTreeMap::new();
         let mut next = 0;
         for group in settings.groups(config.num_layers) {
             let num = group.linears.len();
-            let a = node(params.stacked(next..next + num)?);
+            let a = leaves.stacked(next..next + num)?;
             let mut parts = Vec::with_capacity(num);
             let mut column = 0;
             for linear in group.projection.linears() {
@@ -200,25 +180,19 @@ impl LoraHooks {
                 if group.linears.contains(linear) {
                     let index = parts.len();
                     let rows = index * settings.rank..(index + 1) * settings.rank;
-                    let b = node(params.get(next + num + index)?);
+                    let b = leaves.get(next + num + index)?;
                     parts.push(LowRankPart { b, columns, rows });
                 }
             }
             next += 2 * num;
-            let low = LowRank { a, parts, scale: settings.scale(), dropout: dropout(&group) };
+            let word = (group.layer * Projection::ALL.len() + group.projection as usize) as u64;
+            let dropout = dropping
+                .as_ref()
+                .map(|rng| Dropout { share: settings.dropout as f32, stream: Rng::new(rng.at(word), &[]) });
+            let low = LowRank { a, parts, scale: settings.scale(), dropout };
             low_ranks.insert((group.layer, group.projection), low);
         }
         Ok(Self { low_ranks })
-    }
-
-    /// The gradients of all parameters, in the order of the flat buffer.
-    pub fn gradients(&self, found: &mut Gradients) -> Vec<Option<Tensor>> {
-        let of_low_rank = |low: &LowRank| {
-            let mut gradients = vec![found.take(&low.a)];
-            gradients.extend(low.parts.iter().map(|part| found.take(&part.b)));
-            gradients
-        };
-        self.low_ranks.values().flat_map(of_low_rank).collect()
     }
 }
 

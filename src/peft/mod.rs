@@ -1,11 +1,13 @@
-//! Ways of tuning a model without changing its weights, as hooks on the decoder, and PEFT's files.
+//! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
 pub mod error;
+pub mod files;
 pub mod format;
+pub mod full;
 mod layers;
 pub mod lora;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, MicroStep, Settings};
 pub use error::PeftError;
 pub use lora::{LoraHooks, LoraSettings};

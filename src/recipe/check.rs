@@ -3,7 +3,7 @@
 
 use super::load::nearest;
 use super::plan::{Facts, ModelFacts};
-use super::recipe::{Method, Recipe};
+use super::recipe::Recipe;
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
 
@@ -103,7 +103,7 @@ impl Recipe {
     }
 
     fn check_rank(&self, model: Option<&ModelFacts>, found: &mut Findings) {
-        let Method::Lora(lora) = &self.method;
+        let Some(lora) = self.method.lora() else { return };
         if lora.rank == 0 {
             found.error("method.rank", "A rank of 0 has nothing to train. Use 8.", Some("8"));
         }
@@ -128,7 +128,7 @@ impl Recipe {
     }
 
     fn check_modules(&self, found: &mut Findings) {
-        let Method::Lora(lora) = &self.method;
+        let Some(lora) = self.method.lora() else { return };
         let field = "method.target_modules";
         let quoted = |names: &[&str]| format!("{names:?}");
         if lora.target_modules.is_empty() {

@@ -32,9 +32,9 @@ pub struct Estimate {
     pub has_checkpoints: bool,
 }
 
-/// Parameters that the recipe's method trains: `rank * (in + out)` for each chosen layer of each block.
+/// Parameters that the recipe's method trains: all, or `rank * (in + out)` for each chosen layer of each block.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
-    let Method::Lora(lora) = &recipe.method;
+    let Method::Lora(lora) = &recipe.method else { return model.num_params };
     let wide = |n: usize| n as u64;
     let q = product(&[wide(model.num_heads), wide(model.head_width)]);
     let kv = product(&[wide(model.num_kv_heads), wide(model.head_width)]);
@@ -112,7 +112,7 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
     Estimate {
-        weights_bytes: recipe.model.precision.num_bytes(model.num_params, model.stored_bytes),
+        weights_bytes: recipe.base_precision().num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
         // moments, the flat gradient, and its parts
         optimizer_bytes: product(&[16, num_trainable_params]),

@@ -70,6 +70,10 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
         };
         place = next;
     }
+    if field == "method.kind" {
+        // Another method has other settings.
+        place.clear();
+    }
     if OPTIONAL.contains(&field) && (value.is_empty() || value == "none") {
         place.remove(key);
     } else {
@@ -82,9 +86,10 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
 /// The recipe with whole numbers that TOML cannot hold at their largest, so that a fix can mend just those.
 fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
-    let Method::Lora(lora) = &mut recipe.method;
+    if let Some(lora) = recipe.method.lora_mut() {
+        lora.rank = lora.rank.min(isize::MAX as usize);
+    }
     for size in [
-        &mut lora.rank,
         &mut recipe.batch.max_tokens,
         &mut recipe.batch.micro_batch_tokens,
         &mut recipe.batch.accumulation,
@@ -138,18 +143,19 @@ pub fn difference(a: &Recipe, b: &Recipe) -> Vec<(String, String, String)> {
 impl Recipe {
     /// The recipe in one line: `LoRA rank 16 on 7 layers, 3 passes, learning rate 0.0005`.
     pub fn describe(&self) -> String {
-        let Method::Lora(lora) = &self.method;
         let length = match (self.length.updates, self.length.epochs) {
             (Some(updates), _) => crate::base::human::plural(updates, "update"),
             (None, 1.0) => "1 pass".into(),
             (None, epochs) => format!("{epochs} passes"),
         };
-        let num_modules = lora.target_modules.len();
-        let layers = if num_modules == 1 { "layer" } else { "layers" };
-        format!(
-            "LoRA rank {} on {num_modules} {layers}, {length}, learning rate {}",
-            lora.rank, self.optimizer.learning_rate
-        )
+        let method = match &self.method {
+            Method::Lora(lora) => {
+                let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
+                format!("LoRA rank {} on {layers}", lora.rank)
+            }
+            Method::Full {} => self.method.describe(),
+        };
+        format!("{method}, {length}, learning rate {}", self.optimizer.learning_rate)
     }
 }
 

@@ -109,16 +109,53 @@ impl Default for SplitSection {
     }
 }
 
+impl Recipe {
+    /// How the frozen model is kept. When all weights are trained it serves comparison only, and lies as in its file: the same
+    /// numbers in less memory.
+    pub fn base_precision(&self) -> Precision {
+        match (&self.method, self.model.precision) {
+            (Method::Full {}, Precision::F32) => Precision::Stored,
+            (_, precision) => precision,
+        }
+    }
+}
+
 /// How the model is tuned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Method {
     Lora(Lora),
+    /// Every weight is trained.
+    Full {},
 }
 
 impl Default for Method {
     fn default() -> Self {
         Self::Lora(Lora::default())
+    }
+}
+
+impl Method {
+    /// As people call it: "LoRA, rank 8".
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Lora(lora) => format!("LoRA, rank {}", lora.rank),
+            Self::Full {} => "Full tuning".into(),
+        }
+    }
+
+    pub fn lora(&self) -> Option<&Lora> {
+        match self {
+            Self::Lora(lora) => Some(lora),
+            Self::Full {} => None,
+        }
+    }
+
+    pub fn lora_mut(&mut self) -> Option<&mut Lora> {
+        match self {
+            Self::Lora(lora) => Some(lora),
+            Self::Full {} => None,
+        }
     }
 }
 

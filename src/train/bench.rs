@@ -10,6 +10,7 @@ use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::profile::Cost;
 use crate::nn::{self, peak};
+use crate::peft::Settings;
 use crate::recipe::Plan;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -114,9 +115,11 @@ pub fn train(
     secs.sort_by(f64::total_cmp);
     let median = secs[secs.len() / 2];
     let segments = vec![seq; batch];
-    let settings = &trainer.adapter.settings;
     let work = Work { segments: &segments, num_trained: batch * (seq - masked.max(1)) };
-    let flops = model.config().lora_flops(work, settings.rank, &settings.targets);
+    let flops = match &trainer.adapter.settings {
+        Settings::Lora(lora) => model.config().lora_flops(work, lora.rank, &lora.targets),
+        Settings::Full => model.config().full_flops(work),
+    };
     Ok(Some(BenchReport {
         tokens_per_second: (batch * seq) as f64 / median,
         update_secs: median,

@@ -4,7 +4,9 @@
 use super::TrainError;
 use super::trainer::{Position, Trainer};
 use crate::base::storage;
-use crate::peft::{Adapter, format};
+use crate::model::load::LoadedModel;
+use crate::model::weights::save_safetensors;
+use crate::peft::{Adapter, files, format};
 use crate::project::RunFolder;
 use candle_core::Tensor;
 use std::path::Path;
@@ -18,21 +20,21 @@ const SECOND: &str = "second_moment";
 pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
     storage::create_dir_atomic(folder, |temporary| {
-        format::save(&trainer.adapter, temporary).map_err(std::io::Error::other)?;
+        files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
         let (first, second, _) = trainer.optimizer.state().map_err(std::io::Error::other)?;
         let moments = [(FIRST.to_string(), first), (SECOND.to_string(), second)];
-        format::save_tensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
+        save_safetensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
         let position = serde_json::to_vec_pretty(&trainer.position)?;
         storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
     })
     .map_err(write)
 }
 
-/// Writes the adapter alone, in PEFT's format, replacing what is there.
-pub fn save_adapter(adapter: &Adapter, folder: &Path) -> Result<(), TrainError> {
+/// Writes the adapter alone, replacing what is there.
+pub fn save_adapter(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
     storage::create_dir_atomic(folder, |temporary| {
-        format::save(adapter, temporary).map_err(std::io::Error::other)
+        files::save(adapter, base, temporary).map_err(std::io::Error::other)
     })
     .map_err(write)
 }
@@ -71,7 +73,7 @@ fn restore(trainer: &mut Trainer, folder: &Path) -> Result<(), TrainError> {
     let position: Position =
         serde_json::from_str(&text).map_err(|e| broken(format!("{POSITION_FILE}: {e}")))?;
     let device = trainer.adapter.device().clone();
-    let adapter = format::load(folder, trainer.model.config(), &device)?;
+    let adapter = files::load(folder, trainer.model.config(), &device)?;
     if adapter.settings != trainer.adapter.settings {
         return Err(broken("its adapter has other settings than the recipe".into()));
     }

@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
         let samples: Vec<&Sample> = self.valid.iter().map(|i| &self.dataset.samples[*i]).collect();
         let budget = self.plan.recipe().batch.micro_batch_tokens;
         // Not interrupted by a stop: a half-measured validation would break exact resume.
-        let Some(total) = loss_of(self.model, &hooks, &samples, budget, &Control::new())? else {
+        let Some(total) = loss_of(self.model, hooks.as_ref(), &samples, budget, &Control::new())? else {
             return Ok(false);
         };
         let update = self.trainer.position.update.0;
@@ -286,7 +286,7 @@ impl<'a> Run<'a> {
             max_tokens: MAX_ANSWER_TOKENS,
             sampling: Sampling::default(),
             stop: Vec::new(),
-            eos_ids: self.model.eos_ids.clone(),
+            eos_ids: self.model.text.eos_ids.clone(),
         };
         let mut out = Vec::new();
         for (prompt, _) in prompts {
@@ -339,6 +339,7 @@ impl<'a> Run<'a> {
         let adapter = self.best_adapter(reporter)?;
         checkpoint::save_adapter(
             adapter.as_ref().unwrap_or(&self.trainer.adapter),
+            self.model,
             &self.folder.adapter_dir(),
         )?;
         self.model.decoder.device().synchronize().during("finish")?;
@@ -351,7 +352,7 @@ impl<'a> Run<'a> {
         let Some(best) = self.trainer.position.validation.best else { return Ok(None) };
         let folder = self.folder.checkpoint_dir(best.update);
         let config = self.model.config();
-        match crate::peft::format::load(&folder, config, self.trainer.adapter.device()) {
+        match crate::peft::files::load(&folder, config, self.trainer.adapter.device()) {
             Ok(adapter) => Ok(Some(adapter)),
             Err(error) => {
                 let text = format!(

@@ -8,10 +8,10 @@ use crate::base::{Control, Update};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
-use crate::nn::Tape;
+use crate::nn::{FlatGradient, Tape};
 use crate::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
 use crate::objective::supervised;
-use crate::peft::Adapter;
+use crate::peft::{Adapter, MicroStep};
 use crate::recipe::Plan;
 use crate::recipe::recipe::Shape;
 use candle_core::Tensor;
@@ -46,6 +46,8 @@ pub struct Trainer<'a> {
     pub model: &'a LoadedModel,
     pub adapter: Adapter,
     pub optimizer: AdamW,
+    /// Summed over the micro-steps of one update.
+    gradient: FlatGradient,
     pub position: Position,
     samples: Vec<&'a Sample>,
     loader: Loader,
@@ -54,10 +56,9 @@ pub struct Trainer<'a> {
     plan: &'a Plan,
 }
 
-/// Sum of the gradient and of the loss over the micro-steps of one update.
+/// Sum of the loss over the micro-steps of one update.
 #[derive(Default)]
 struct Accumulated {
-    gradient: Option<Tensor>,
     loss_sum: f64,
     weight: f64,
     num_tokens: u64,
@@ -74,6 +75,7 @@ impl<'a> Trainer<'a> {
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
         let optimizer = AdamW::new(settings(plan), &adapter.params).during("make the optimizer")?;
+        let gradient = FlatGradient::new(&adapter.params).during("make the gradient")?;
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
@@ -89,7 +91,7 @@ impl<'a> Trainer<'a> {
             num_updates: plan.num_updates(),
         };
         let position = Position::default();
-        Ok(Self { model, adapter, optimizer, position, samples, loader, epoch_batches, schedule, plan })
+        Ok(Self { model, adapter, optimizer, gradient, position, samples, loader, epoch_batches, schedule, plan })
     }
 
     /// Goes on from a checkpoint's parts.
@@ -109,6 +111,7 @@ impl<'a> Trainer<'a> {
     pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
         let before = self.position;
         let mut sum = Accumulated::default();
+        self.gradient.clear();
         for micro in 0..self.plan.recipe().batch.accumulation as u64 {
             if control.is_stopped() {
                 self.rewind(before);
@@ -148,9 +151,11 @@ impl<'a> Trainer<'a> {
         let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
         let update = self.position.update.0;
         let seed = self.plan.recipe().run.seed;
-        hooks = trainee::training_hooks(&self.adapter, &tape, seed, [update, micro])?;
-        let hidden = self.model.decoder.forward(&tape, batch, &hooks)?;
-        let loss = supervised(&tape, &hidden, self.model.decoder.head(), batch).during("loss")?;
+        let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream: [update, micro] };
+        hooks = self.adapter.training_hooks(&step)?;
+        let hidden = self.model.decoder.forward(&tape, batch, hooks.as_ref())?;
+        let head = self.model.decoder.head(hooks.as_ref());
+        let loss = supervised(&tape, &hidden, &head, batch).during("loss")?;
         drop(hidden);
         if !loss.sum.is_finite() {
             return Err(TrainError::NotFinite { what: "loss", value: loss.sum, update: update + 1 });
@@ -159,28 +164,22 @@ impl<'a> Trainer<'a> {
         sum.weight += loss.weight;
         sum.num_tokens += batch.len() as u64;
         let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
-        let mut found = tape.backward(&loss.node, one).during("backward pass")?;
-        let gradient =
-            self.adapter.params.flatten(hooks.gradients(&mut found)).during("collect the gradients")?;
-        sum.gradient = Some(match sum.gradient.take() {
-            Some(before) => (before + gradient).during("accumulate")?,
-            None => gradient,
-        });
+        tape.backward(&loss.node, one).during("backward pass")?;
         Ok(())
     }
 
     /// Scales by 1 / weight, clips, and steps.
     fn apply(&mut self, sum: Accumulated) -> Result<UpdateReport, TrainError> {
         let learning_rate = self.schedule.at(self.position.update);
-        let gradient = sum.gradient.ok_or(TrainError::NothingToLearn)?;
-        let grad_norm = norm(&gradient).during("gradient norm")? / sum.weight;
+        let gradient = self.gradient.whole(&self.adapter.params).during("collect the gradients")?;
+        let grad_norm = norm(gradient).during("gradient norm")? / sum.weight;
         if !grad_norm.is_finite() {
             let update = self.position.update.0 + 1;
             return Err(TrainError::NotFinite { what: "gradient", value: grad_norm, update });
         }
         let clip = clip_factor(grad_norm, self.plan.recipe().optimizer.clip_norm);
         self.optimizer
-            .step(&mut self.adapter.params, &gradient, clip / sum.weight, learning_rate)
+            .step(&mut self.adapter.params, gradient, clip / sum.weight, learning_rate)
             .during("optimizer step")?;
         let loss = sum.loss_sum / sum.weight;
         Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })

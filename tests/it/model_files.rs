@@ -140,7 +140,7 @@ fn the_header_alone_tells_what_a_model_is() {
     assert_eq!(info.num_params, 512 * 64 + 2 * (2 * 4096 + 2 * 2048 + 3 * 6144 + 128) + 64);
     assert!(info.tied_embeddings && !info.has_chat_template);
     assert!(info.files.contains(&("model.safetensors".into(), 380_176)));
-    assert_eq!(files.eos_ids, [2]);
+    assert_eq!(files.text.eos_ids, [2]);
 }
 
 fn write(dir: &Path, name: &str, value: &Value) {
@@ -160,14 +160,14 @@ fn every_place_of_an_end_token_counts() {
         }),
     );
     let files = ModelFiles::open("ends", dir.path()).unwrap();
-    assert_eq!(files.eos_ids, [7, 9, 2, 11]);
-    assert_eq!((files.bos.as_deref(), files.eos.as_deref()), (Some("<s>"), Some("<|end|>")));
+    assert_eq!(files.text.eos_ids, [7, 9, 2, 11]);
+    assert_eq!((files.text.bos.as_deref(), files.text.eos.as_deref()), (Some("<s>"), Some("<|end|>")));
 }
 
 #[test]
 fn chat_templates_are_found_wherever_they_lie() {
     let dir = copy_of(LLAMA);
-    let found = || ModelFiles::open("chat", dir.path()).unwrap().chat_template;
+    let found = || ModelFiles::open("chat", dir.path()).unwrap().text.chat_template;
     assert_eq!(found(), None);
     let list =
         json!([{ "name": "tool_use", "template": "tools" }, { "name": "default", "template": "listed" }]);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::kernels::cpu::lanes::exp;
 use tunesmith::nn::ops::{self, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen};
-use tunesmith::nn::{Kept, Node, Result, Tape, Weight};
+use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
 const CPU: Device = Device::Cpu;
 
@@ -63,10 +63,83 @@ fn linear_matches_autograd() {
     check(
         &[&[4, 7]],
         |tape, x| {
-            ops::linear(tape, &x[0], &like(&weight, x[0].value()).into(), Some(&like(&bias, x[0].value())))
+            let bias = Node::frozen(like(&bias, x[0].value()));
+            ops::linear(tape, &x[0], &like(&weight, x[0].value()).into(), Some(&bias))
         },
         |x| x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0])),
     );
+}
+
+#[test]
+fn trained_weights_match_autograd() {
+    check(
+        &[&[4, 7], &[5, 7], &[5]],
+        |tape, x| ops::linear(tape, &x[0], &WeightNode::trained(&x[1]), Some(&x[2])),
+        |x| x[0].matmul(&x[1].t()?)?.broadcast_add(&x[2]),
+    );
+    check(
+        &[&[3, 37], &[37]],
+        |tape, x| ops::rms_norm(tape, &x[0], &x[1], 1e-5),
+        |x| plain_norm(&x[0], &x[1]),
+    );
+    let tokens = [3, 0, 3, 4];
+    check(
+        &[&[5, 7]],
+        |tape, x| ops::embedding(tape, &WeightNode::trained(&x[0]), &tokens),
+        |x| x[0].index_select(&Tensor::new(&tokens, &CPU)?, 0),
+    );
+    // The embedding as the projection, too: both ways end in one gradient.
+    check(
+        &[&[5, 7]],
+        |tape, x| {
+            let table = WeightNode::trained(&x[0]);
+            let hidden = ops::embedding(tape, &table, &tokens)?;
+            Ok(ops::linear_cross_entropy(tape, &hidden, &table, &[1, 2, 0, 4], &[1.0, 0.0, 2.0, 0.5])?.sum)
+        },
+        |x| {
+            let hidden = x[0].index_select(&Tensor::new(&tokens, &CPU)?, 0)?;
+            plain_cross_entropy(&hidden, &x[0], &[1, 2, 0, 4], &[1.0, 0.0, 2.0, 0.5])
+        },
+    );
+}
+
+/// Gradients of parameters go to their places in the flat buffer, and add up over micro-steps, as those of leaves would.
+#[test]
+fn a_flat_gradient_is_the_gradients_of_the_leaves() {
+    let named = |name: &str, shape: &[usize], seed| (name.to_string(), random(shape, seed));
+    let all = vec![named("norm", &[7], 1), named("w", &[5, 7], 2), named("v", &[2, 7], 3), named("b", &[7], 4)];
+    let params = FlatParams::new(all, &CPU).unwrap();
+    let run = |tape: &Tape, nodes: &[Node; 3]| {
+        let x = Node::frozen(random(&[4, 7], 5));
+        let [norm, weight, bias] = nodes;
+        let x = ops::rms_norm(tape, &x, norm, 1e-5).unwrap();
+        let y = ops::linear(tape, &x, &WeightNode::trained(weight), Some(bias)).unwrap();
+        // The weight a second time.
+        ops::linear(tape, &x, &WeightNode::trained(weight), None).map(|z| ops::add(tape, &y, &z).unwrap()).unwrap()
+    };
+    let seed = random(&[4, 7], 6);
+    let tape = Tape::recording();
+    let leaves = [params.get(0), params.stacked(1..3), params.get(3)].map(|t| tape.leaf(t.unwrap()));
+    let out = run(&tape, &leaves);
+    let mut found = tape.backward(&out, seed.clone()).unwrap();
+    let expected = Tensor::cat(&leaves.map(|l| found.take(&l).unwrap().flatten_all().unwrap()), 0).unwrap();
+
+    let gradient = FlatGradient::new(&params).unwrap();
+    for (round, times) in [(0, 1.0), (1, 2.0), (2, 1.0)] {
+        if round == 2 {
+            gradient.clear();
+        }
+        let tape = Tape::recording();
+        let on = params.on(&tape, &gradient);
+        let nodes = [on.get(0), on.stacked(1..3), on.get(3)].map(Result::unwrap);
+        let out = run(&tape, &nodes);
+        tape.backward(&out, seed.clone()).unwrap();
+        let got = gradient.whole(&params).unwrap();
+        assert!(relative_error(got, &(&expected * times).unwrap()) < 1e-6, "round {round}");
+    }
+    gradient.clear();
+    let refusal = gradient.whole(&params).unwrap_err().to_string();
+    assert!(refusal.contains("norm got no gradient"), "{refusal}");
 }
 
 /// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not.
@@ -126,7 +199,7 @@ fn rms_norm_matches_autograd() {
         let weight = random(&[d], 3);
         check(
             &[&[3, d]],
-            |tape, x| ops::rms_norm(tape, &x[0], &like(&weight, x[0].value()), 1e-5),
+            |tape, x| ops::rms_norm(tape, &x[0], &Node::frozen(like(&weight, x[0].value())), 1e-5),
             |x| plain_norm(&x[0], &weight),
         );
     }
@@ -138,7 +211,7 @@ fn what_is_made_again_equals_what_was_there() {
     let tape = Tape::recording();
     let x = tape.leaf(random(&[3, 8], 1));
     let dropout = Dropout { share: 0.3, stream: Rng::new(1, &[]) };
-    let normed = ops::rms_norm(&tape, &x, &random(&[8], 2), 1e-5).unwrap();
+    let normed = ops::rms_norm(&tape, &x, &Node::frozen(random(&[8], 2)), 1e-5).unwrap();
     for node in [
         normed.clone(),
         ops::swiglu(&tape, &x).unwrap(),
@@ -186,21 +259,26 @@ fn rotate_matches_autograd() {
     let positions = [0u32, 1, 2, 0, 5];
     let table = RopeTable::new(&frequencies, 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&positions, &CPU).unwrap()).unwrap();
-    let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
-    for norms in [None, Some(norms)] {
-        check(
-            &[&[5, 48]],
-            |tape, x| ops::rotate(tape, &x[0], HEADS, &rows, norms.as_ref()),
-            |x| {
-                let [mut q, mut k, v] = heads(&x[0])?;
-                if let Some(norms) = &norms {
-                    (q, k) = (plain_norm(&q, &norms.query)?, plain_norm(&k, &norms.key)?);
-                }
-                let turn = |x: &Tensor| plain_rope(x, &positions, &frequencies);
-                rows_of([turn(&q)?, turn(&k)?, v])
-            },
-        );
-    }
+    let turn = |x: &Tensor| plain_rope(x, &positions, &frequencies);
+    check(
+        &[&[5, 48]],
+        |tape, x| ops::rotate(tape, &x[0], HEADS, &rows, None),
+        |x| {
+            let [q, k, v] = heads(&x[0])?;
+            rows_of([turn(&q)?, turn(&k)?, v])
+        },
+    );
+    check(
+        &[&[5, 48], &[6], &[6]],
+        |tape, x| {
+            let norms = HeadNorms { query: x[1].clone(), key: x[2].clone(), epsilon: 1e-5 };
+            ops::rotate(tape, &x[0], HEADS, &rows, Some(&norms))
+        },
+        |x| {
+            let [q, k, v] = heads(&x[0])?;
+            rows_of([turn(&plain_norm(&q, &x[1])?)?, turn(&plain_norm(&k, &x[2])?)?, v])
+        },
+    );
 }
 
 /// Attention by the book: repeated key-value heads, a full [n, n] mask.
@@ -264,6 +342,14 @@ fn cached_attention_equals_packed_attention() {
     }
 }
 
+fn plain_cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], weights: &[f32]) -> Result<Tensor> {
+    let logits = hidden.matmul(&head.t()?)?;
+    let log_sum = logits.exp()?.sum_keepdim(1)?.log()?;
+    let index = Tensor::from_slice(targets, (targets.len(), 1), &CPU)?;
+    let weight = like(&Tensor::from_slice(weights, (weights.len(), 1), &CPU)?, hidden);
+    ((log_sum - logits.gather(&index, 1)?)? * weight)?.sum_all()
+}
+
 #[test]
 fn cross_entropy_matches_autograd_over_several_chunks() {
     let (n, d, v) = (300, 6, 11);
@@ -277,13 +363,14 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
             let head = like(&head, x[0].value());
             Ok(ops::linear_cross_entropy(tape, &x[0], &head.clone().into(), &targets, &weights)?.sum)
         },
-        |x| {
-            let logits = x[0].matmul(&like(&head, &x[0]).t()?)?;
-            let log_sum = logits.exp()?.sum_keepdim(1)?.log()?;
-            let index = Tensor::from_vec(targets.clone(), (n, 1), &CPU)?;
-            let weight = like(&Tensor::from_vec(weights.clone(), (n, 1), &CPU)?, &x[0]);
-            ((log_sum - logits.gather(&index, 1)?)? * weight)?.sum_all()
+        |x| plain_cross_entropy(&x[0], &like(&head, &x[0]), &targets, &weights),
+    );
+    check(
+        &[&[n, d], &[v, d]],
+        |tape, x| {
+            Ok(ops::linear_cross_entropy(tape, &x[0], &WeightNode::trained(&x[1]), &targets, &weights)?.sum)
         },
+        |x| plain_cross_entropy(&x[0], &x[1], &targets, &weights),
     );
 }
 
@@ -335,16 +422,16 @@ fn gradients_match_finite_differences() {
     let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2) });
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
-    let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
-    let (square, norm_weight) = (Weight::from(random(&[8, 8], 3)), random(&[8], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let norms = HeadNorms { query: frozen(&[6]), key: frozen(&[6]), epsilon: 1e-5 };
+    let (square, norm_weight) = (random(&[8, 8], 3).into(), frozen(&[8]));
     let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
-    let five = Weight::from(random(&[5, 8], 6));
+    let five = WeightNode::from(random(&[5, 8], 6));
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
-        ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, &five, None, &low))),
+        ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, five.weight(), None, &low))),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
         ("swiglu", vec![3, 8], Box::new(ops::swiglu)),
         (

@@ -72,16 +72,18 @@ fn operations_on_blocks_equal_those_on_f32() {
         let (packed, dense) = both(dtype);
         assert_eq!((packed.rows(), packed.width()), (SHAPE[0], SHAPE[1]));
         let name = |operation: &str| format!("{operation} on {dtype:?}");
-        let linear = |weight: &Weight| through(|t, x| ops::linear(t, x, weight, None));
+        let linear = |weight: &Weight| through(|t, x| ops::linear(t, x, &weight.clone().into(), None));
         assert_same(&name("linear"), linear(&packed), linear(&dense));
         let tuned = |weight: &Weight| through(|t, x| ops::low_rank_linear(t, x, weight, None, &low(t)));
         assert_same(&name("low_rank_linear"), tuned(&packed), tuned(&dense));
         let loss = |weight: &Weight| {
-            through(|t, x| Ok(ops::linear_cross_entropy(t, x, weight, &targets, &losses)?.sum))
+            through(|t, x| Ok(ops::linear_cross_entropy(t, x, &weight.clone().into(), &targets, &losses)?.sum))
         };
         assert_same(&name("linear_cross_entropy"), loss(&packed), loss(&dense));
         let rows = [149, 0, 64, 63, 0, 128];
-        let rows_of = |weight: &Weight| ops::embedding(weight, &rows).unwrap().into_value();
+        let tape = Tape::inference();
+        let rows_of =
+            |weight: &Weight| ops::embedding(&tape, &weight.clone().into(), &rows).unwrap().into_value();
         assert_eq!(relative_error(&rows_of(&packed), &rows_of(&dense)), 0.0, "{dtype:?}");
     }
 }
@@ -117,7 +119,7 @@ fn blocks_are_widened_as_candle_widens_them() {
 fn blocks_of_different_types_stack_and_more_than_one_group_is_one_matrix() {
     let types = [GgmlDType::Q4K, GgmlDType::Q6K, GgmlDType::Q8_0];
     let (packed, dense): (Vec<_>, Vec<_>) = types.iter().map(|dtype| both(*dtype)).unzip();
-    let linear = |weight: &Weight| through(|t, x| ops::linear(t, x, weight, None));
+    let linear = |weight: &Weight| through(|t, x| ops::linear(t, x, &weight.clone().into(), None));
     let mixed = vec![packed[0].clone(), dense[1].clone(), packed[2].clone()];
     let expected = linear(&Weight::stacked(dense).unwrap());
     assert_same("stacked", linear(&Weight::stacked(packed).unwrap()), expected.clone());
@@ -135,7 +137,7 @@ fn bytes_that_are_no_such_matrix_are_refused() {
         assert!(Packed::new(&vec![0; len], GgmlDType::Q8_0, shape, &Device::Cpu).is_err(), "{shape:?}");
     }
     let (packed, _) = both(GgmlDType::Q8_0);
-    assert!(ops::embedding(&packed, &[150]).is_err());
+    assert!(ops::embedding(&Tape::inference(), &packed.clone().into(), &[150]).is_err());
 }
 
 fn logits(files: &ModelFiles, precision: Precision) -> Tensor {
@@ -143,7 +145,7 @@ fn logits(files: &ModelFiles, precision: Precision) -> Tensor {
     let decoder: Decoder = load_decoder(files, placement, &Control::new(), &mut Silent).unwrap();
     let sample = Sample { ids: (0..24).map(|i| i * 17 + 3).collect(), weights: vec![1.0; 24] };
     let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
-    decoder.logits(hidden.value()).unwrap()
+    decoder.logits(hidden.value(), &NoHooks).unwrap()
 }
 
 #[test]

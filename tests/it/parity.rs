@@ -11,10 +11,10 @@ use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::Tape;
+use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::nn::optim::{AdamW, AdamWSettings};
 use tunesmith::objective::supervised;
-use tunesmith::peft::{Adapter, LoraHooks, format};
+use tunesmith::peft::{Adapter, LoraSettings, MicroStep, Settings, format};
 
 const BOUND: f64 = 1e-4;
 
@@ -74,6 +74,13 @@ impl Reference {
     }
 }
 
+pub fn lora(adapter: &Adapter) -> &LoraSettings {
+    match &adapter.settings {
+        Settings::Lora(lora) => lora,
+        Settings::Full => panic!("full tuning"),
+    }
+}
+
 const FAMILIES: [&str; 5] = ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
 
 /// Adapters whose layers differ, as PEFT makes them; `tests/fixtures/parity/make_uneven.py`.
@@ -89,15 +96,15 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
         let adapter = format::load(&folder, decoder.config(), &Device::Cpu).unwrap();
         let logits = |adapter: &Adapter| {
             let hooks = adapter.hooks().unwrap();
-            let hidden = decoder.forward(&Tape::inference(), &batch, &hooks).unwrap();
-            decoder.logits(hidden.value()).unwrap()
+            let hidden = decoder.forward(&Tape::inference(), &batch, hooks.as_ref()).unwrap();
+            decoder.logits(hidden.value(), hooks.as_ref()).unwrap()
         };
         let error = relative_error(&logits(&adapter), &expected[kind]);
         assert!(error < BOUND, "{kind}: {error}");
 
         // Saved again it is uniform, and the same.
         let out = tempfile::tempdir().unwrap();
-        format::save(&adapter, out.path()).unwrap();
+        format::save(&adapter, lora(&adapter), out.path()).unwrap();
         let again = format::load(out.path(), decoder.config(), &Device::Cpu).unwrap();
         assert_eq!(again.settings, adapter.settings, "{kind}");
         assert!(relative_error(&logits(&again), &expected[kind]) < BOUND, "{kind}");
@@ -112,10 +119,10 @@ fn logits_match_transformers_and_peft() {
         let expected = tensors(&format!("parity/{name}/logits.safetensors"));
         let adapter = reference.adapter(&decoder, "adapter_init");
         let tuned = adapter.hooks().unwrap();
-        for (key, hooks) in [("base_logits", &NoHooks as &dyn Hooks), ("logits", &tuned)] {
+        for (key, hooks) in [("base_logits", &NoHooks as &dyn Hooks), ("logits", tuned.as_ref())] {
             let hidden = decoder.forward(&Tape::inference(), &reference.batch(), hooks).unwrap();
             let columns = expected["columns"].to_dtype(DType::U32).unwrap();
-            let logits = decoder.logits(hidden.value()).unwrap().index_select(&columns, 1).unwrap();
+            let logits = decoder.logits(hidden.value(), hooks).unwrap().index_select(&columns, 1).unwrap();
             let mut start = 0;
             for (row, sample) in reference.samples.iter().enumerate() {
                 let want = expected[key].get(row).unwrap().narrow(0, 0, sample.len()).unwrap();
@@ -128,30 +135,28 @@ fn logits_match_transformers_and_peft() {
     }
 }
 
-fn loss_and_gradients(
-    reference: &Reference,
-    decoder: &Decoder,
-    adapter: &Adapter,
-) -> (f64, Vec<Option<Tensor>>) {
-    loss_and_gradients_with(reference, decoder, adapter, false)
+/// The mean loss of the reference's batch, and its gradient [P].
+fn loss_and_gradient(reference: &Reference, decoder: &Decoder, adapter: &Adapter) -> (f64, Tensor) {
+    loss_and_gradient_with(reference, decoder, adapter, false)
 }
 
-fn loss_and_gradients_with(
+fn loss_and_gradient_with(
     reference: &Reference,
     decoder: &Decoder,
     adapter: &Adapter,
     has_checkpoints: bool,
-) -> (f64, Vec<Option<Tensor>>) {
+) -> (f64, Tensor) {
     let batch = reference.batch();
+    let gradient = FlatGradient::new(&adapter.params).unwrap();
     let hooks;
     let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
-    hooks =
-        LoraHooks::trainable(&adapter.settings, &adapter.params, &adapter.config, &tape, 0, [0, 0]).unwrap();
-    let hidden = decoder.forward(&tape, &batch, &hooks).unwrap();
-    let loss = supervised(&tape, &hidden, decoder.head(), &batch).unwrap();
+    let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
+    hooks = adapter.training_hooks(&step).unwrap();
+    let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
+    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()), &batch).unwrap();
     let seed = Tensor::new((1.0 / loss.weight) as f32, &Device::Cpu).unwrap();
-    let mut found = tape.backward(&loss.node, seed).unwrap();
-    (loss.sum / loss.weight, hooks.gradients(&mut found))
+    tape.backward(&loss.node, seed).unwrap();
+    (loss.sum / loss.weight, gradient.whole(&adapter.params).unwrap().clone())
 }
 
 #[test]
@@ -160,15 +165,46 @@ fn loss_and_lora_gradients_match_peft() {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
         let adapter = reference.adapter(&decoder, "adapter_init");
-        let (loss, gradients) = loss_and_gradients(&reference, &decoder, &adapter);
+        let (loss, gradient) = loss_and_gradient(&reference, &decoder, &adapter);
         assert!((loss - reference.number("loss")).abs() / reference.number("loss") < 1e-5, "{name}: {loss}");
         let expected = tensors(&format!("parity/{name}/grads.safetensors"));
         let mut found = adapter.params.clone();
-        found.set_values(found.flatten(gradients).unwrap()).unwrap();
+        found.set_values(gradient).unwrap();
         assert_eq!(expected.len(), found.len());
         for (param, gradient) in found.named().unwrap() {
             let error = relative_error(&gradient, &expected[&param]);
             assert!(error < BOUND, "{name} {param}: {error}");
+        }
+    }
+}
+
+/// Full tuning against PyTorch: `tests/fixtures/parity/make_full.py`.
+#[test]
+fn gradients_and_updates_of_all_weights_match_pytorch() {
+    for name in ["tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"] {
+        let reference = Reference::open(name);
+        let decoder = reference.decoder();
+        let mut adapter = Adapter::new(Settings::Full, &decoder, name, 0).unwrap();
+        let text = std::fs::read_to_string(fixture(&format!("parity/{name}/full.json"))).unwrap();
+        let full: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+        let mut adam = AdamW::new(settings, &adapter.params).unwrap();
+        let losses = full["losses"].as_array().unwrap();
+        for (update, expected) in losses.iter().enumerate() {
+            let (loss, gradient) = loss_and_gradient(&reference, &decoder, &adapter);
+            let expected = expected.as_f64().unwrap();
+            assert!((loss - expected).abs() / expected < 1e-5, "{name} update {update}: {loss} {expected}");
+            if update == 0 {
+                let expected = tensors(&format!("parity/{name}/full_grads.safetensors"));
+                let mut found = adapter.params.clone();
+                found.set_values(gradient.clone()).unwrap();
+                assert_eq!(expected.len(), found.len());
+                for (param, gradient) in found.named().unwrap() {
+                    let error = relative_error(&gradient, &expected[&param]);
+                    assert!(error < BOUND, "{name} {param}: {error}");
+                }
+            }
+            adam.step(&mut adapter.params, &gradient, 1.0, full["learning_rate"].as_f64().unwrap()).unwrap();
         }
     }
 }
@@ -181,8 +217,8 @@ fn checkpoints_change_no_number() {
         let decoder = reference.decoder();
         let adapter = reference.adapter(&decoder, "adapter_init");
         let flat = |has_checkpoints| {
-            let (loss, gradients) = loss_and_gradients_with(&reference, &decoder, &adapter, has_checkpoints);
-            (loss, adapter.params.flatten(gradients).unwrap().to_vec1::<f32>().unwrap())
+            let (loss, gradient) = loss_and_gradient_with(&reference, &decoder, &adapter, has_checkpoints);
+            (loss, gradient.to_vec1::<f32>().unwrap())
         };
         assert_eq!(flat(false), flat(true), "{name}");
     }
@@ -199,11 +235,10 @@ fn ten_adamw_updates_match_pytorch() {
         let losses = reference.expected["loss_over_10_steps_same_batch_then_after"].as_array().unwrap();
         let learning_rate = reference.expected["optimizer"]["lr"].as_f64().unwrap();
         for (update, expected) in losses.iter().enumerate() {
-            let (loss, gradients) = loss_and_gradients(&reference, &decoder, &adapter);
+            let (loss, gradient) = loss_and_gradient(&reference, &decoder, &adapter);
             let expected = expected.as_f64().unwrap();
             assert!((loss - expected).abs() / expected < 1e-5, "{name} update {update}: {loss} {expected}");
             if update + 1 < losses.len() {
-                let gradient = adapter.params.flatten(gradients).unwrap();
                 adam.step(&mut adapter.params, &gradient, 1.0, learning_rate).unwrap();
             }
         }
@@ -241,7 +276,7 @@ fn forward_matches_candle_transformers_llama() {
     let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 512).collect();
     let sample = Sample { weights: vec![1.0; ids.len()], ids: ids.clone() };
     let hidden = ours.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
-    let logits = ours.logits(hidden.value()).unwrap();
+    let logits = ours.logits(hidden.value(), &NoHooks).unwrap();
     for len in [1, 7, 40] {
         let mut cache = llama::Cache::new(false, DType::F32, &config, &Device::Cpu).unwrap();
         let input = Tensor::new(&ids[..len], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
@@ -259,12 +294,12 @@ fn cached_logits_equal_uncached_ones() {
         let adapter = reference.adapter(&decoder, "adapter_init");
         let hooks = adapter.hooks().unwrap();
         let sample = &reference.samples[0];
-        let hidden = decoder.forward(&Tape::inference(), &Batch::pack([sample]), &hooks).unwrap();
-        let all = decoder.logits(hidden.value()).unwrap();
+        let hidden = decoder.forward(&Tape::inference(), &Batch::pack([sample]), hooks.as_ref()).unwrap();
+        let all = decoder.logits(hidden.value(), hooks.as_ref()).unwrap();
         let mut cache = tunesmith::model::cache::Cache::new(decoder.config().num_layers);
         let mut fed = 0;
         for piece in [20, 1, 1, 5, 1] {
-            let logits = decoder.extend(&sample.ids[fed..fed + piece], &mut cache, &hooks).unwrap();
+            let logits = decoder.extend(&sample.ids[fed..fed + piece], &mut cache, hooks.as_ref()).unwrap();
             fed += piece;
             let got = Tensor::new(logits, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
             let error = relative_error(&got, &all.narrow(0, fed - 1, 1).unwrap());
@@ -278,15 +313,14 @@ fn packed_equals_alone_and_accumulated_equals_one_batch() {
     let reference = Reference::open("tiny-llama");
     let decoder = reference.decoder();
     let adapter = reference.adapter(&decoder, "adapter_init");
-    let (_, together) = loss_and_gradients(&reference, &decoder, &adapter);
-    let together = adapter.params.flatten(together).unwrap();
+    let (_, together) = loss_and_gradient(&reference, &decoder, &adapter);
     let weight: f64 = reference.samples.iter().map(|s| s.num_trained() as f64).sum();
     let mut sum = together.zeros_like().unwrap();
     for sample in &reference.samples {
         let alone = Reference { samples: vec![sample.clone()], expected: serde_json::Value::Null, name: "" };
-        let (_, gradients) = loss_and_gradients(&alone, &decoder, &adapter);
+        let (_, gradient) = loss_and_gradient(&alone, &decoder, &adapter);
         let share = sample.num_trained() as f64 / weight;
-        sum = (sum + (adapter.params.flatten(gradients).unwrap() * share).unwrap()).unwrap();
+        sum = (sum + (gradient * share).unwrap()).unwrap();
     }
     assert!(relative_error(&sum, &together) < 1e-5);
 }

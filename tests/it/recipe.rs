@@ -3,7 +3,7 @@
 use std::path::Path;
 use tunesmith::recipe::estimate::estimate;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{DeviceChoice, Lora, Method, Objective, Shape};
+use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, Shape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -46,7 +46,7 @@ fn facts() -> Facts {
 }
 
 fn method(recipe: &mut Recipe) -> &mut Lora {
-    let Method::Lora(lora) = &mut recipe.method;
+    let lora = recipe.method.lora_mut().unwrap();
     lora
 }
 

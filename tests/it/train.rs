@@ -1,6 +1,6 @@
 //! The training loop on a real (tiny) model: exact resume, early stopping, checkpoints, NaN, stop and discard.
 
-use crate::parity::{decoder, fixture};
+use crate::parity::{decoder, fixture, lora};
 use crate::tokenise::smollm2;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::stats::TokenStats;
 use tunesmith::data::{Example, Ledger, Row, Schema, Split};
 use tunesmith::model::files::ModelFiles;
-use tunesmith::model::hooks::{Hooks, NoHooks};
+use tunesmith::model::hooks::{Hooks, NoHooks, Part};
 use tunesmith::model::info::ModelInfo;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
+use tunesmith::model::text::TextSettings;
 use tunesmith::peft::format;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
@@ -26,7 +27,7 @@ fn model() -> LoadedModel {
         decoder: Arc::new(decoder("parity/tiny-llama/model")),
         tokeniser: Arc::new(tokeniser),
         template: Arc::new(template),
-        eos_ids: vec![2],
+        text: Arc::new(TextSettings { eos_ids: vec![2], ..TextSettings::default() }),
     }
 }
 
@@ -200,7 +201,7 @@ fn an_adapter_is_trained_on_quantised_weights() {
     let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &candle_core::Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();
     for model in [&quantised, &dense] {
-        let (before, after) = (loss(model, &NoHooks), loss(model, &tuned));
+        let (before, after) = (loss(model, &NoHooks), loss(model, tuned.as_ref()));
         assert!(after < before - 0.1, "{before} -> {after}");
     }
 }
@@ -448,7 +449,7 @@ fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let data = dataset(&model, 12);
     let head = || {
-        let head = model.decoder.head().widened().unwrap();
+        let head = model.decoder.tensor(Part::Head).unwrap();
         head.flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     let before = head();
@@ -459,12 +460,12 @@ fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
         model.decoder.extend(ids, &mut cache, hooks).unwrap()
     };
     let base = logits(&tunesmith::model::hooks::NoHooks);
-    assert_eq!(base, logits(&fresh.hooks().unwrap()));
+    assert_eq!(base, logits(fresh.hooks().unwrap().as_ref()));
     let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     assert_eq!(base, logits(&tunesmith::model::hooks::NoHooks));
     assert_eq!(before, head());
     let tuned = format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).unwrap();
-    assert_ne!(base, logits(&tuned.hooks().unwrap()));
+    assert_ne!(base, logits(tuned.hooks().unwrap().as_ref()));
 }
 
 #[test]
@@ -540,7 +541,7 @@ fn an_adapter_of_peft_comes_back_as_it_was() {
     let original = fixture("parity/tiny-llama/adapter_init");
     let cpu = candle_core::Device::Cpu;
     let adapter = format::load(&original, model.config(), &cpu).unwrap();
-    format::save(&adapter, temp.path()).unwrap();
+    format::save(&adapter, lora(&adapter), temp.path()).unwrap();
     let name = "adapter_model.safetensors";
     let tensors = |folder: &Path| candle_core::safetensors::load(folder.join(name), &cpu).unwrap();
     let (before, after) = (tensors(&original), tensors(temp.path()));

@@ -350,9 +350,9 @@ fn gguf_gives_the_same_model_as_the_folder() {
         write_gguf(&path, &meta, &stored);
         let files = ModelFiles::open("tiny", &path).unwrap();
         assert_eq!(files.config, config(fixture));
-        assert_eq!((files.bos.as_deref(), files.eos.as_deref()), (Some("<s>"), Some("</s>")));
-        assert_eq!(files.eos_ids, [2]);
-        assert_eq!(files.chat_template.as_deref(), Some("{{ messages }}"));
+        assert_eq!((files.text.bos.as_deref(), files.text.eos.as_deref()), (Some("<s>"), Some("</s>")));
+        assert_eq!(files.text.eos_ids, [2]);
+        assert_eq!(files.text.chat_template.as_deref(), Some("{{ messages }}"));
         for (name, tensor) in tensors(fixture) {
             assert_eq!(read(&files.weights, &name), values(&tensor), "{name}");
         }

@@ -9,7 +9,6 @@ use tunesmith::app::{AppState, Effect, Place, UiAction};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::project::RunEvent;
-use tunesmith::recipe::recipe::Method;
 
 fn first() -> PathBuf {
     PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families")
@@ -67,7 +66,7 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
 fn listed() -> AppState {
     let mut state = actors::furnished(40);
     let mut runs = state.shared.runs.clone();
-    let Method::Lora(lora) = &mut runs[1].recipe.method;
+    let lora = runs[1].recipe.method.lora_mut().unwrap();
     lora.rank = 32;
     runs[1].recipe.optimizer.learning_rate = 2e-4;
     runs[0].recipe.data.path = Some(PathBuf::from("/home/ada/fruit-families.csv"));

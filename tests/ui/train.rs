@@ -17,7 +17,6 @@ use tunesmith::project::RunEvent;
 use tunesmith::project::event::{Answer, Outcome, Phase};
 use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::Facts;
-use tunesmith::recipe::recipe::Method;
 
 const JOB: u64 = 77;
 
@@ -39,7 +38,7 @@ fn edit(h: &mut Harness<'static, App>, change: impl FnOnce(&mut Recipe)) {
 }
 
 fn rank(recipe: &Recipe) -> usize {
-    let Method::Lora(lora) = &recipe.method;
+    let lora = recipe.method.lora().unwrap();
     lora.rank
 }
 
@@ -145,7 +144,7 @@ pub fn with_problems() -> AppState {
     let mut state = actors::furnished(156);
     let mut recipe = state.train.recipe().clone();
     recipe.optimizer.learning_rate = 3.0;
-    let Method::Lora(lora) = &mut recipe.method;
+    let lora = recipe.method.lora_mut().unwrap();
     lora.rank = 0;
     state.act(UiAction::Train(train::Action::Edit("optimizer.learning_rate", Box::new(recipe))));
     state
@@ -227,7 +226,7 @@ fn start_says_why_it_cannot_be_pressed() {
 fn a_problem_stands_at_its_field_and_its_button_puts_it_right() {
     let mut h = at_train();
     edit(&mut h, |r| {
-        let Method::Lora(lora) = &mut r.method;
+        let lora = r.method.lora_mut().unwrap();
         lora.rank = 0;
     });
     h.get_by_label("Must be changed: A rank of 0 has nothing to train. Use 8.");
@@ -248,7 +247,7 @@ fn changes_are_counted_undone_and_reset() {
     let before = rank(h.state().state.train.recipe());
     edit(&mut h, |r| r.optimizer.learning_rate = 2e-4);
     edit(&mut h, |r| {
-        let Method::Lora(lora) = &mut r.method;
+        let lora = r.method.lora_mut().unwrap();
         lora.rank = 48;
     });
     h.get_by_label("2 changed");

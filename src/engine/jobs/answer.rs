@@ -88,7 +88,7 @@ fn options(
         max_tokens: request.max_tokens,
         sampling: sampling.clone(),
         stop: request.stop.clone(),
-        eos_ids: model.eos_ids.clone(),
+        eos_ids: model.text.eos_ids.clone(),
     }
 }
 

@@ -91,7 +91,7 @@ pub fn ask_rows<'a>(
 
 /// Greedy answers of at most `max_tokens`.
 pub fn greedy(model: &LoadedModel, max_tokens: usize, stop: Vec<String>) -> GenerateOptions {
-    GenerateOptions { max_tokens, sampling: Sampling::default(), stop, eos_ids: model.eos_ids.clone() }
+    GenerateOptions { max_tokens, sampling: Sampling::default(), stop, eos_ids: model.text.eos_ids.clone() }
 }
 
 /// Answers all prompts, with progress under the name `phase`.
@@ -122,7 +122,7 @@ pub fn loss(
     control: &Control,
 ) -> Result<LossTotal, Halt> {
     let hooks: Box<dyn Hooks> = match adapter {
-        Some(adapter) => Box::new(adapter.hooks()?),
+        Some(adapter) => adapter.hooks()?,
         None => Box::new(NoHooks),
     };
     loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, control)?.ok_or(Halt::Stopped)

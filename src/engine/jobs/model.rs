@@ -7,7 +7,7 @@ use crate::engine::lane::Sink;
 use crate::hub;
 use crate::model::files::ModelFiles;
 use crate::model::load::{LoadedModel, Placement};
-use crate::peft::{Adapter, format};
+use crate::peft::{Adapter, files};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -96,5 +96,5 @@ impl BaseModel {
 
 /// Reads an adapter for a loaded model.
 pub fn adapter(folder: &Path, model: &LoadedModel) -> Result<Adapter, Halt> {
-    Ok(format::load(folder, model.config(), model.decoder.device())?)
+    Ok(files::load(folder, model.config(), model.decoder.device())?)
 }

@@ -221,7 +221,7 @@ fn carry_on(
 
 /// Where a recipe's model is put.
 pub fn placement(recipe: &Recipe) -> Placement {
-    Placement { device: recipe.run.device, precision: recipe.model.precision }
+    Placement { device: recipe.run.device, precision: recipe.base_precision() }
 }
 
 /// Phases before the trainer takes over are of no use later: they are not written to the run.

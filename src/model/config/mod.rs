@@ -2,6 +2,7 @@
 
 mod gguf;
 mod json;
+mod write;
 
 use super::ModelError;
 use super::hooks::{Linear, Site};

@@ -8,10 +8,12 @@ mod block;
 mod gguf;
 mod gguf_header;
 mod safetensors;
+mod save;
 
 pub use gguf::Gguf;
 pub use gguf_header::{GgufHeader, GgufTensor, GgufValue};
 pub use safetensors::Safetensors;
+pub use save::save_safetensors;
 
 use super::ModelError;
 use super::config::DecoderConfig;

@@ -20,7 +20,7 @@ const FEW_INPUTS: usize = 4;
 /// A frozen matrix [rows, width]. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    panels: Vec<Arc<QTensor>>,
+    panels: Arc<[Arc<QTensor>]>,
     rows: usize,
     width: usize,
     device: Device,
@@ -62,7 +62,7 @@ impl Packed {
             bail!("matrices of different widths cannot be stacked");
         }
         let rows = parts.iter().map(|part| part.rows).sum();
-        Ok(Self { panels: parts.into_iter().flat_map(|part| part.panels).collect(), rows, width, device })
+        Ok(Self { panels: parts.into_iter().flat_map(|part| part.panels.to_vec()).collect(), rows, width, device })
     }
 
     /// Whether [`Self::multiply`] has a loop for a type (f32 needs none).
@@ -125,7 +125,7 @@ impl Packed {
         let mut by_row = vec![0.0; self.rows * n]; // [rows, n]
         let mut rest = &mut by_row[..];
         let mut tasks = Vec::with_capacity(self.panels.len());
-        for panel in &self.panels {
+        for panel in self.panels.iter() {
             let (part, after) = rest.split_at_mut(panel.shape().dims()[0] * n);
             tasks.push((panel, part));
             rest = after;
@@ -148,7 +148,7 @@ impl Packed {
     pub fn select(&self, rows: &[u32]) -> Result<Vec<f32>> {
         let mut firsts = Vec::with_capacity(self.panels.len());
         let mut first = 0;
-        for panel in &self.panels {
+        for panel in self.panels.iter() {
             firsts.push(first);
             first += panel.shape().dims()[0];
         }

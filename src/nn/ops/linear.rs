@@ -1,16 +1,32 @@
-//! `y = x Wᵀ + bias` with a frozen weight: the backward pass has no dW.
+//! `y = x Wᵀ + bias`. A frozen weight gets no dW, and costs none.
 
+use super::gradient::made_in_place;
+use crate::nn::kernels::cpu::elementwise::add_column_sums;
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
-use crate::nn::{Node, Result, Tape, Weight, profile};
+use crate::nn::{Node, Result, Tape, Weight, WeightNode, profile};
 use candle_core::Tensor;
 
 /// x [n, i], weight [o, i], bias [o] -> [n, o].
-pub fn linear(tape: &Tape, x: &Node, weight: &Weight, bias: Option<&Tensor>) -> Result<Node> {
+pub fn linear(tape: &Tape, x: &Node, weight: &WeightNode, bias: Option<&Node>) -> Result<Node> {
     let _span = profile::forward("linear");
-    let y = product(x.value(), weight, bias)?;
-    let weight = weight.clone();
-    // dx = dy W
-    Ok(tape.record("linear", &[x], y, move |dy| Ok(vec![Some(times(dy, &weight)?)])))
+    let y = product(x.value(), weight.weight(), bias.map(Node::value))?;
+    let mut inputs = vec![x];
+    inputs.extend(weight.leaf());
+    inputs.extend(bias);
+    let needs = x.needs_gradient();
+    let kept = weight.leaf().map(|leaf| (x.keep(), leaf.clone()));
+    let (weight, bias) = (weight.weight().clone(), bias.cloned());
+    Ok(tape.record("linear", &inputs, y, move |dy| {
+        // dx = dy W;  dW = dyᵀ x;  db = Σ dy
+        let mut gradients = vec![needs.then(|| times(dy, &weight)).transpose()?];
+        if let Some((x, leaf)) = kept {
+            gradients.push(of_weight(dy, &x.get()?, &leaf)?);
+        }
+        if let Some(bias) = bias {
+            gradients.push(if bias.needs_gradient() { of_bias(dy, &bias)? } else { None });
+        }
+        Ok(gradients)
+    }))
 }
 
 /// `x Wᵀ + bias`: x [n, i], weight [o, i], bias [o] -> [n, o].
@@ -39,5 +55,28 @@ pub(super) fn times(dy: &Tensor, weight: &Weight) -> Result<Tensor> {
             tensor(cpu::linear::backward(&numbers, &w, n)?, (n, weight.width()))
         }
         _ => dy.matmul(weight.widened()?.as_ref()),
+    }
+}
+
+/// `dyᵀ x` [o, i], the gradient of `leaf`: dy [n, o], x [n, i].
+fn of_weight(dy: &Tensor, x: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
+    match (Numbers::of(dy), Numbers::of(x)) {
+        (Some(dy), Some(numbers)) => made_in_place(leaf, |out, is_first| {
+            cpu::linear::of_weight(out, is_first, &dy, &numbers, x.dims()[0]);
+        }),
+        _ => Ok(Some(dy.t()?.matmul(x)?)),
+    }
+}
+
+/// Sums of the columns of dy [n, o], the gradient of `leaf` [o].
+fn of_bias(dy: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
+    match Numbers::of(dy) {
+        Some(dy) => made_in_place(leaf, |out, is_first| {
+            if is_first {
+                out.fill(0.0);
+            }
+            add_column_sums(out, &dy);
+        }),
+        None => Ok(Some(dy.sum(0)?)),
     }
 }

@@ -7,6 +7,7 @@ mod attention;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod gradient;
 mod linear;
 mod linear_cross_entropy;
 mod low_rank;

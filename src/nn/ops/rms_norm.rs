@@ -1,33 +1,52 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv:1910.07467).
 
+use super::gradient::made_in_place;
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
 use crate::nn::kernels::portable;
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
 
-/// `x · rstd · weight`, rstd = 1 / sqrt(mean(x²) + epsilon): x [n, d], frozen weight [d] -> [n, d].
+/// `x · rstd · weight`, rstd = 1 / sqrt(mean(x²) + epsilon): x [n, d], weight [d] -> [n, d].
 ///
 /// The result is not kept for the layers that read it: they make it again from `x`.
-pub fn rms_norm(tape: &Tape, x: &Node, weight: &Tensor, epsilon: f64) -> Result<Node> {
+pub fn rms_norm(tape: &Tape, x: &Node, weight: &Node, epsilon: f64) -> Result<Node> {
     let _span = profile::forward("rms_norm");
-    let y = forward(x.value(), weight, epsilon)?;
-    if !x.needs_gradient() {
+    let y = forward(x.value(), weight.value(), epsilon)?;
+    let needs = x.needs_gradient();
+    if !needs && !weight.needs_gradient() {
         return Ok(Node::frozen(y));
     }
-    let (saved, kept_weight) = (x.value().clone(), weight.clone());
-    let node = tape.record("rms_norm", &[x], y, move |dy| {
-        let on_cpu = match (Numbers::of(&saved), Numbers::of(&kept_weight), Numbers::of(dy)) {
-            (Some(x), Some(w), Some(dy)) => Some(cpu::rms_norm::backward(&x, &w, &dy, epsilon as f32)),
-            _ => None,
-        };
-        let dx = on_cpu.map_or_else(
-            || portable::rms_norm::backward(&saved, &kept_weight, dy, epsilon),
-            |dx| tensor(dx, saved.shape()),
-        )?;
-        Ok(vec![Some(dx)])
+    let (saved, leaf) = (x.value().clone(), weight.clone());
+    let node = tape.record("rms_norm", &[x, weight], y, move |dy| {
+        let dx = needs.then(|| backward(&saved, leaf.value(), dy, epsilon)).transpose()?;
+        let dw = if leaf.needs_gradient() { of_weight(&saved, dy, &leaf, epsilon)? } else { None };
+        Ok(vec![dx, dw])
     });
-    let (x, weight) = (x.value().clone(), weight.clone());
+    let (x, weight) = (x.value().clone(), weight.value().clone());
     Ok(node.remade_by(move || forward(&x, &weight, epsilon)))
+}
+
+fn backward(x: &Tensor, weight: &Tensor, dy: &Tensor, epsilon: f64) -> Result<Tensor> {
+    match (Numbers::of(x), Numbers::of(weight), Numbers::of(dy)) {
+        (Some(numbers), Some(w), Some(dy)) => {
+            tensor(cpu::rms_norm::backward(&numbers, &w, &dy, epsilon as f32), x.shape())
+        }
+        _ => portable::rms_norm::backward(x, weight, dy, epsilon),
+    }
+}
+
+/// Gradient of the weight `leaf` [d].
+fn of_weight(x: &Tensor, dy: &Tensor, leaf: &Node, epsilon: f64) -> Result<Option<Tensor>> {
+    match (Numbers::of(x), Numbers::of(dy)) {
+        (Some(x), Some(dy)) => made_in_place(leaf, |out, is_first| {
+            let sums = cpu::rms_norm::of_weight(&x, &dy, out.len(), epsilon as f32);
+            match is_first {
+                true => out.copy_from_slice(&sums),
+                false => cpu::elementwise::add_to(out, &sums),
+            }
+        }),
+        _ => Ok(Some(portable::rms_norm::of_weight(x, dy, epsilon)?)),
+    }
 }
 
 fn forward(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {

@@ -37,11 +37,11 @@ impl RopeTable {
     }
 }
 
-/// Norms of the heads of queries and keys (as in Qwen3): frozen weights [e] each.
+/// Norms of the heads of queries and keys (as in Qwen3): weights [e] each.
 #[derive(Debug, Clone)]
 pub struct HeadNorms {
-    pub query: Tensor,
-    pub key: Tensor,
+    pub query: Node,
+    pub key: Node,
     pub epsilon: f64,
 }
 
@@ -55,13 +55,21 @@ pub fn rotate(
 ) -> Result<Node> {
     let _span = profile::forward("rotate");
     let y = Turn { layout, rows, norms }.forward(qkv.value())?;
-    let (rows, norms) = (rows.clone(), norms.cloned());
     // Turning back looks at the gradient only; norms look at what they normalised.
     let saved = norms.is_some().then(|| qkv.keep());
-    Ok(tape.record("rotate", &[qkv], y, move |dy| {
+    let mut inputs = vec![qkv];
+    inputs.extend(norms.into_iter().flat_map(|norms| [&norms.query, &norms.key]));
+    let needs = qkv.needs_gradient();
+    let (rows, norms) = (rows.clone(), norms.cloned());
+    Ok(tape.record("rotate", &inputs, y, move |dy| {
         let qkv = saved.as_ref().map(|kept| kept.get()).transpose()?;
+        let qkv = qkv.as_ref().unwrap_or(dy);
         let turn = Turn { layout, rows: &rows, norms: norms.as_ref() };
-        Ok(vec![Some(turn.backward(qkv.as_ref().unwrap_or(dy), dy)?)])
+        let mut gradients = vec![needs.then(|| turn.backward(qkv, dy)).transpose()?];
+        if norms.is_some() {
+            gradients.extend(turn.of_weights(qkv, dy)?);
+        }
+        Ok(gradients)
     }))
 }
 
@@ -82,12 +90,27 @@ impl Turn<'_> {
         on_cpu.map_or_else(|| self.portable(dy)?.backward(qkv, dy), |dx| tensor(dx, dy.shape()))
     }
 
+    /// Gradients of the norms of query and key heads, [e] each, where they are trained.
+    fn of_weights(&self, qkv: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 2]> {
+        let Some(norms) = self.norms.filter(|n| n.query.needs_gradient() || n.key.needs_gradient()) else {
+            return Ok([None, None]);
+        };
+        let e = self.layout.head_width;
+        let on_cpu = self.on_cpu(&[qkv, dy], |turn, x| turn.of_weights(x[0], x[1]));
+        let [query, key] = match on_cpu {
+            Some([query, key]) => [tensor(query, e)?, tensor(key, e)?],
+            None => self.portable(dy)?.of_weights(qkv, dy)?,
+        };
+        let wanted = |node: &Node, gradient| node.needs_gradient().then_some(gradient);
+        Ok([wanted(&norms.query, query), wanted(&norms.key, key)])
+    }
+
     fn on_cpu<R>(&self, x: &[&Tensor], run: impl FnOnce(cpu::rotate::Turn, &[&[f32]]) -> R) -> Option<R> {
         let x: Vec<Numbers> = x.iter().map(|x| Numbers::of(x)).collect::<Option<_>>()?;
         let x: Vec<&[f32]> = x.iter().map(|x| &**x).collect();
         let (cos, sin) = (Numbers::of(&self.rows.cos)?, Numbers::of(&self.rows.sin)?);
         let norms = match self.norms {
-            Some(n) => Some((Numbers::of(&n.query)?, Numbers::of(&n.key)?, n.epsilon as f32)),
+            Some(n) => Some((Numbers::of(n.query.value())?, Numbers::of(n.key.value())?, n.epsilon as f32)),
             None => None,
         };
         let norms = norms.as_ref().map(|(query, key, epsilon)| (&**query, &**key, *epsilon));
@@ -97,7 +120,7 @@ impl Turn<'_> {
     fn portable(&self, like: &Tensor) -> Result<portable::rotate::Turn> {
         let to = |x: &Tensor| x.to_dtype(like.dtype());
         let norms = match self.norms {
-            Some(n) => Some((to(&n.query)?, to(&n.key)?, n.epsilon)),
+            Some(n) => Some((to(n.query.value())?, to(n.key.value())?, n.epsilon)),
             None => None,
         };
         Ok(portable::rotate::Turn {

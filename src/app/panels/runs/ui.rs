@@ -9,7 +9,6 @@ use crate::app::widgets;
 use crate::base::human;
 use crate::project::Outcome;
 use crate::project::runs::RunSummary;
-use crate::recipe::recipe::Method;
 use eframe::egui::{self, Label, RichText, ScrollArea, Sense, vec2};
 use egui_extras::{Column, TableBuilder};
 use egui_material_icons::icons;
@@ -104,15 +103,15 @@ fn one(
         });
     };
     let data = run.recipe.data.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-    let Method::Lora(lora) = &run.recipe.method;
-    let method = format!("LoRA, rank {}", lora.rank);
+    let method = run.recipe.method.describe();
     let model = last_part(&run.recipe.model.source);
     let below = (!is_wide).then(|| [model.clone(), last_part(&data), method.clone()].join(" · "));
     row.col(|ui| name(ui, run, below.as_deref()));
     if is_wide {
         cell(row, model, &run.recipe.model.source);
         cell(row, last_part(&data), &data);
-        cell(row, method, "Low-rank adaptation");
+        let how = run.recipe.describe();
+        cell(row, method, &how);
     }
     cell(row, started(&run.started), &run.started);
     let loss = run.best_loss.or(run.last_loss);

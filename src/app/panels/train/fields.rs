@@ -3,8 +3,7 @@
 use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
-use crate::recipe::Recipe;
-use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Precision, Shape};
+use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Optimizer, Precision, Shape};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
@@ -25,6 +24,9 @@ pub const NAMES: [(&str, &str); 12] = [
     ("run.checkpointing", "Save memory"),
     ("model.precision", "Model kept in"),
 ];
+
+/// All weights move at once, so each by less than LoRA's.
+const FULL_LEARNING_RATE: f64 = 5e-5;
 
 const MODULES: [(&str, &str); 7] = [
     ("q_proj", "queries"),
@@ -51,17 +53,15 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         rank(ui, form);
         let help =
             "How loudly the small addition speaks: it is scaled by alpha / rank. Twice the rank is usual.";
-        form.row(ui, "method.alpha", "Loudness (alpha)", help, |ui, r| {
-            let Method::Lora(lora) = &mut r.method;
+        lora_row(ui, form, "method.alpha", "Loudness (alpha)", help, |ui, lora| {
             number(ui, &mut lora.alpha, 0.5, 0.0..=1024.0)
         });
         let help = "Leaves out this share of the inputs at random while training, so that rows are not learnt by heart.";
-        form.row(ui, "method.dropout", "Leave out (dropout)", help, |ui, r| {
-            let Method::Lora(lora) = &mut r.method;
+        lora_row(ui, form, "method.dropout", "Leave out (dropout)", help, |ui, lora| {
             number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
         });
         let help = "The parts of each layer that get an addition. All of them is the usual choice.";
-        form.row(ui, "method.target_modules", "Tuned parts (modules)", help, modules);
+        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, modules);
     });
     group(ui, "How it learns (optimizer)", |ui| {
         learning_rate(ui, form);
@@ -204,30 +204,49 @@ fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
 }
 
 fn method(ui: &mut egui::Ui, form: &mut Form) {
-    let help =
-        "A small addition to the model is trained; the model itself stays as it is (LoRA, Hu et al. 2021).";
+    let help = "An addition trains a small part beside the model, which itself stays as it is (LoRA, Hu et al. 2021): quick, \
+                little memory, a small file. All weights changes the model itself: it can learn more and forget more, and needs \
+                about four times the model's size in memory.";
     form.row(ui, "method.kind", "Method", help, |ui, r| {
-        let Method::Lora(lora) = &r.method;
-        let mut now = Method::Lora(lora.clone());
-        let is_lora = matches!(now, Method::Lora(_));
-        let combo = ComboBox::from_id_salt("method").selected_text("Addition (LoRA)").width(120.0).show_ui(
-            ui,
-            |ui| {
-                if ui.selectable_label(is_lora, "Addition (LoRA)").clicked() && !is_lora {
-                    now = Method::Lora(Lora::default());
-                }
-            },
-        );
-        r.method = now;
+        let is_lora = r.method.lora().is_some();
+        let name = |is_lora| if is_lora { "Addition (LoRA)" } else { "All weights (full)" };
+        let combo = ComboBox::from_id_salt("method").selected_text(name(is_lora)).width(140.0);
+        let combo = combo.show_ui(ui, |ui| {
+            if ui.selectable_label(is_lora, name(true)).clicked() && !is_lora {
+                r.method = Method::Lora(Lora::default());
+                r.optimizer.learning_rate = Optimizer::default().learning_rate;
+            }
+            if ui.selectable_label(!is_lora, name(false)).clicked() && is_lora {
+                r.method = Method::Full {};
+                r.optimizer.learning_rate = FULL_LEARNING_RATE;
+            }
+        });
         combo.response
+    });
+}
+
+/// A row that only LoRA has.
+fn lora_row(
+    ui: &mut egui::Ui,
+    form: &mut Form,
+    path: &'static str,
+    label: &str,
+    help: &str,
+    control: impl FnOnce(&mut egui::Ui, &mut Lora) -> Response,
+) {
+    if form.recipe.method.lora().is_none() {
+        return;
+    }
+    form.row(ui, path, label, help, |ui, r| match r.method.lora_mut() {
+        Some(lora) => control(ui, lora),
+        None => ui.response(),
     });
 }
 
 fn rank(ui: &mut egui::Ui, form: &mut Form) {
     let help = "How much the addition can learn. 8 to 32 is plenty for most data; more takes memory and may learn rows \
                 by heart.";
-    form.row(ui, "method.rank", "Strength (rank)", help, |ui, r| {
-        let Method::Lora(lora) = &mut r.method;
+    lora_row(ui, form, "method.rank", "Strength (rank)", help, |ui, lora| {
         let before = lora.rank;
         let loudness = if before > 0 { lora.alpha / before as f64 } else { 2.0 };
         let slider = Slider::new(&mut lora.rank, 1..=256).logarithmic(true).clamping(SliderClamping::Never);
@@ -276,8 +295,7 @@ fn stop_early(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "early_stop.enabled", "Stop early", help, |ui, r| check(ui, &mut r.early_stop.enabled));
 }
 
-fn modules(ui: &mut egui::Ui, recipe: &mut Recipe) -> Response {
-    let Method::Lora(lora) = &mut recipe.method;
+fn modules(ui: &mut egui::Ui, lora: &mut Lora) -> Response {
     let words = format!("{} of {}", lora.target_modules.len(), MODULES.len());
     let combo = ComboBox::from_id_salt("modules")
         .selected_text(words)
@@ -340,7 +358,7 @@ fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::load;
+    use crate::recipe::{Recipe, load};
 
     /// Settings that are made in another place, or not by hand, and where.
     const ELSEWHERE: [(&str, &str); 4] = [

@@ -11,7 +11,6 @@ use crate::base::human;
 use crate::eval::compare::{diff, is_same};
 use crate::project::event::{Answer, Phase};
 use crate::recipe::Recipe;
-use crate::recipe::recipe::Method;
 use eframe::egui::{self, ComboBox, RichText, ScrollArea, Slider, TextFormat, text::LayoutJob};
 use egui_material_icons::icons;
 
@@ -224,11 +223,10 @@ fn numbers(ui: &mut egui::Ui, run: &RunView) {
 }
 
 fn recipe_facts(ui: &mut egui::Ui, recipe: &Recipe) {
-    let Method::Lora(lora) = &recipe.method;
     widgets::fact(ui, "Model", &recipe.model.source);
     let data = recipe.data.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
     widgets::fact(ui, "Data", &data);
-    widgets::fact(ui, "Method", &format!("LoRA, strength (rank) {}", lora.rank));
+    widgets::fact(ui, "Method", &recipe.method.describe());
     widgets::fact(ui, "Learning rate", &chart::rate(recipe.optimizer.learning_rate));
 }
 

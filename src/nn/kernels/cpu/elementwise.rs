@@ -24,6 +24,37 @@ vectorised! {
     }
 }
 
+/// `a += b`, same length.
+pub fn add_to(a: &mut [f32], b: &[f32]) {
+    a.par_chunks_mut(TASK_NUMBERS).zip(b.par_chunks(TASK_NUMBERS)).for_each(|(a, b)| {
+        add_to_task(a, b);
+    });
+}
+
+vectorised! {
+    fn add_to_task<'a>(a: &'a mut [f32], b: &'a [f32]) -> () {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+    }
+}
+
+/// Sums of the columns of [n, o], added to what stands in `sums` [o].
+pub fn add_column_sums(sums: &mut [f32], rows: &[f32]) {
+    let width = sums.len().max(1);
+    for row in rows.chunks_exact(width) {
+        add_to_task(sums, row);
+    }
+}
+
+/// Adds row i of [n, d] to row `places[i]` of a table [v, d].
+pub fn add_to_rows(table: &mut [f32], places: &[u32], rows: &[f32]) {
+    let d = rows.len() / places.len().max(1);
+    for (place, row) in places.iter().zip(rows.chunks_exact(d.max(1))) {
+        add_to_task(&mut table[*place as usize * d..][..d], row);
+    }
+}
+
 /// Each number times a factor that depends on its place.
 pub fn scaled(x: &[f32], factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
     let mut out = vec![0.0; x.len()];

@@ -51,3 +51,17 @@ pub fn backward(dy: &[f32], weight: &Rows, n: usize) -> Result<Vec<f32>> {
     })?;
     Ok(dx)
 }
+
+/// `dW = dyᵀ x` or `dW += dyᵀ x`: dy [n, o], x [n, i], dW [o, i].
+pub fn of_weight(dw: &mut [f32], is_first: bool, dy: &[f32], x: &[f32], n: usize) {
+    if n == 0 {
+        if is_first {
+            dw.fill(0.0);
+        }
+        return;
+    }
+    let (o, i) = (dy.len() / n, x.len() / n);
+    let into = if is_first { Into::Replace } else { Into::Add };
+    let (dy, x) = (Matrix::new(dy, n, o), Matrix::new(x, n, i));
+    matmul(MatrixMut::new(dw, o, i), into, 1.0, dy.t(), x, Workers::All);
+}

@@ -1,5 +1,6 @@
 //! Root-mean-square normalisation, a row at a time.
 
+use super::elementwise::add_column_sums;
 use super::lanes::{dot, sum_of};
 use super::rows_of_task;
 use rayon::prelude::*;
@@ -64,5 +65,40 @@ vectorised! {
         for ((dx, x), dy) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d)) {
             backward_row(dx, x, weight, dy, epsilon);
         }
+    }
+}
+
+/// Σ dy x rstd over all rows: x, dy [n, d] -> [d]. The same sum whatever the number of threads.
+pub fn of_weight(x: &[f32], dy: &[f32], d: usize, epsilon: f32) -> Vec<f32> {
+    let task = d * rows_of_task(d);
+    let sums: Vec<Vec<f32>> = x
+        .par_chunks(task)
+        .zip(dy.par_chunks(task))
+        .map(|(x, dy)| {
+            let mut sum = vec![0.0; d];
+            add_weight_gradient(&mut sum, x, dy, epsilon);
+            sum
+        })
+        .collect();
+    let mut total = vec![0.0; d];
+    sums.iter().for_each(|sum| add_column_sums(&mut total, sum));
+    total
+}
+
+vectorised! {
+    fn add_weight_gradient<'a>(sum: &'a mut [f32], x: &'a [f32], dy: &'a [f32], epsilon: f32) -> () {
+        let d = sum.len();
+        for (x, dy) in x.chunks_exact(d).zip(dy.chunks_exact(d)) {
+            add_weight_gradient_row(sum, x, dy, epsilon);
+        }
+    }
+}
+
+/// dw += dy x rstd, of one row.
+#[inline(always)]
+pub(super) fn add_weight_gradient_row(sum: &mut [f32], x: &[f32], dy: &[f32], epsilon: f32) {
+    let rstd = rstd(x, epsilon);
+    for ((sum, x), dy) in sum.iter_mut().zip(x).zip(dy) {
+        *sum += dy * x * rstd;
     }
 }

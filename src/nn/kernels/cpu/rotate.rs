@@ -1,7 +1,8 @@
 //! Queries and keys made ready for attention: each head normalised where the family asks for it, then rotated by
 //! position (Su et al. 2021, arXiv:2104.09864, half-split form). Values pass unchanged.
 
-use super::rms_norm::{backward_row, rstd};
+use super::elementwise::add_column_sums;
+use super::rms_norm::{add_weight_gradient_row, backward_row, rstd};
 use super::rows_of_task;
 use crate::nn::kernels::HeadLayout;
 use rayon::prelude::*;
@@ -37,6 +38,26 @@ impl Turn<'_> {
     /// Gradient of `forward`'s result -> gradient of its `qkv`. Only norms look at `qkv`.
     pub fn backward(self, qkv: &[f32], dy: &[f32]) -> Vec<f32> {
         self.tasks(dy, qkv, backward_rows)
+    }
+
+    /// Gradients of the weights of the norms of query and key heads, [e] each; for a turn with norms.
+    pub fn of_weights(self, qkv: &[f32], dy: &[f32]) -> [Vec<f32>; 2] {
+        let (width, e) = (self.layout.row_width(), self.layout.head_width);
+        let rows = rows_of_task(width);
+        let sums: Vec<Vec<f32>> = (0..(dy.len() / width.max(1)).div_ceil(rows))
+            .into_par_iter()
+            .map(|task| {
+                let mut sums = vec![0.0; 2 * e];
+                let end = ((task + 1) * rows * width).min(dy.len());
+                let of = task * rows * width..end;
+                add_weight_gradients(self, task * rows, &mut sums, &qkv[of.clone()], &dy[of]);
+                sums
+            })
+            .collect();
+        let mut total = vec![0.0; 2 * e];
+        sums.iter().for_each(|sum| add_column_sums(&mut total, sum));
+        let key = total.split_off(e);
+        [total, key]
     }
 
     fn tasks(self, x: &[f32], qkv: &[f32], run: impl Fn(Task) + Sync) -> Vec<f32> {
@@ -127,6 +148,24 @@ vectorised! {
                 turned.copy_from_slice(dy);
                 turn_head(&mut turned, cos, sin, -1.0);
                 backward_row(out, &qkv[head * e..(head + 1) * e], weight, &turned, epsilon);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Some rows from `first` on: sums of query and key heads [2 e].
+    fn add_weight_gradients<'a>(turn: Turn<'a>, first: usize, sums: &'a mut [f32], qkv: &'a [f32], dy: &'a [f32]) -> () {
+        let (width, e, half) = (turn.layout.row_width(), turn.layout.head_width, turn.layout.head_width / 2);
+        let Some((.., epsilon)) = turn.norms else { return };
+        let mut turned = vec![0.0; e];
+        for (i, (qkv, dy)) in qkv.chunks_exact(width).zip(dy.chunks_exact(width)).enumerate() {
+            let angles = (first + i) * half..(first + i + 1) * half;
+            for (head, (x, dy)) in turn.heads_of(qkv).zip(turn.heads_of(dy)).enumerate() {
+                turned.copy_from_slice(dy);
+                turn_head(&mut turned, &turn.cos[angles.clone()], &turn.sin[angles.clone()], -1.0);
+                let at = if head < turn.layout.num_heads { 0 } else { e };
+                add_weight_gradient_row(&mut sums[at..at + e], x, &turned, epsilon);
             }
         }
     }

@@ -20,3 +20,9 @@ pub fn backward(x: &Tensor, weight: &Tensor, dy: &Tensor, epsilon: f64) -> Resul
     let pull = x.broadcast_mul(&(mean * rstd.sqr()?)?)?;
     (u - pull)?.broadcast_mul(&rstd)
 }
+
+/// Σ dy x rstd over all rows: x, dy [.., d] -> [d].
+pub fn of_weight(x: &Tensor, dy: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let d = x.dim(D::Minus1)?;
+    (x.broadcast_mul(&rstd(x, epsilon)?)? * dy)?.reshape(((), d))?.sum(0) // [d]
+}

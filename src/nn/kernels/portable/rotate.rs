@@ -42,6 +42,17 @@ impl Turn {
         })
     }
 
+    /// Gradients of the weights of the norms of query and key heads, [e] each; for a turn with norms.
+    pub fn of_weights(&self, qkv: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+        let back = self.sin.neg()?;
+        let epsilon = self.norm(0).map_or(0.0, |(_, epsilon)| epsilon);
+        let of = |at: usize| {
+            let heads = turned(&self.heads_at(dy, at)?, &self.cos, &back)?;
+            rms_norm::of_weight(&self.heads_at(qkv, at)?, &heads, epsilon)
+        };
+        Ok([of(0)?, of(1)?])
+    }
+
     /// Applies `to` to the query heads (0) and to the key heads (1) of each row.
     fn by_heads(&self, rows: &Tensor, to: impl Fn(Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
         let n = rows.dim(0)?;

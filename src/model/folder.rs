@@ -1,0 +1,41 @@
+//! A model as a folder in Hugging Face's layout, written: what Tunesmith, transformers and others open.
+
+use super::ModelError;
+use super::load::LoadedModel;
+use super::weights::save_safetensors;
+use crate::base::storage;
+use candle_core::Tensor;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files. Call inside
+/// `storage::create_dir_atomic`.
+pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Result<(), ModelError> {
+    let failed = |path: &Path, source| ModelError::Write { path: path.into(), source };
+    let write = |name: &str, value: &Value| {
+        let path = folder.join(name);
+        let text = serde_json::to_vec_pretty(value).map_err(|e| failed(&path, e.into()))?;
+        storage::write_atomic_bytes(&path, &text).map_err(|e| failed(&path, e))
+    };
+    let text = &base.text;
+    let mut config = base.config().to_json();
+    config["_name_or_path"] = json!(base.info.source);
+    config["eos_token_id"] = json!(text.eos_ids);
+    write("config.json", &config)?;
+    write("generation_config.json", &json!({ "eos_token_id": text.eos_ids }))?;
+    let mut settings = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": text.bos,
+        "eos_token": text.eos,
+        "chat_template": text.chat_template,
+        "model_max_length": base.config().context_tokens,
+    });
+    if let Some(add_bos) = text.add_bos {
+        settings["add_bos_token"] = json!(add_bos);
+    }
+    write("tokenizer_config.json", &settings)?;
+    let path = folder.join("tokenizer.json");
+    let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
+    storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))?;
+    save_safetensors(named, &folder.join("model.safetensors"))
+}

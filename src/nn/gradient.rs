@@ -1,0 +1,129 @@
+//! The gradient of a flat buffer of parameters: filled part by part while the tape walks back, and added up over micro-steps.
+//!
+//! A gradient that goes where it belongs as soon as it is known never lies beside the whole: full tuning needs one
+//! gradient's memory, not two.
+
+use super::Result;
+use super::kernels::cpu::elementwise;
+use super::kernels::cpu::Numbers;
+use super::params::FlatParams;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The gradient `[P]` of a [`FlatParams`] `[P]`.
+#[derive(Debug)]
+pub struct FlatGradient {
+    values: Tensor,
+    /// Which parameters got a gradient since the last [`Self::clear`].
+    is_filled: Rc<[Cell<bool>]>,
+}
+
+/// Where the gradient of one leaf belongs: some neighbouring parameters.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    values: Tensor,
+    is_filled: Rc<[Cell<bool>]>,
+    parts: Range<usize>,
+    start: usize,
+    len: usize,
+}
+
+impl FlatGradient {
+    pub fn new(params: &FlatParams) -> Result<Self> {
+        let is_filled = (0..params.len()).map(|_| Cell::new(false)).collect();
+        Ok(Self { values: Tensor::zeros(params.num_values(), DType::F32, params.values().device())?, is_filled })
+    }
+
+    /// Forgets everything: what comes next replaces what stands there.
+    pub fn clear(&self) {
+        self.is_filled.iter().for_each(|is_filled| is_filled.set(false));
+    }
+
+    /// The place of some neighbouring parameters.
+    pub fn slot(&self, params: &FlatParams, parts: Range<usize>) -> Slot {
+        let (start, len) = params.extent(&parts);
+        Slot { values: self.values.clone(), is_filled: self.is_filled.clone(), parts, start, len }
+    }
+
+    /// The whole of it, `[P]`.
+    ///
+    /// # Errors
+    /// Names the parameter that got no gradient: it would silently stay as it is.
+    pub fn whole(&self, params: &FlatParams) -> Result<&Tensor> {
+        match self.is_filled.iter().zip(params.names()).find(|(is_filled, _)| !is_filled.get()) {
+            Some((_, name)) => candle_core::bail!("the trainable parameter {name} got no gradient"),
+            None => Ok(&self.values),
+        }
+    }
+}
+
+impl Slot {
+    /// Adds a gradient of any shape with as many numbers.
+    pub fn add(&self, gradient: &Tensor) -> Result<()> {
+        if gradient.elem_count() != self.len {
+            candle_core::bail!("a gradient of shape {:?} for {} parameters", gradient.dims(), self.len);
+        }
+        if let Some(numbers) = Numbers::of(gradient)
+            && self.is_on_cpu()
+        {
+            return self.fill(|slot, is_first| match is_first {
+                true => slot.copy_from_slice(&numbers),
+                false => elementwise::add_to(slot, &numbers),
+            });
+        }
+        let mut gradient = gradient.flatten_all()?;
+        if !self.is_first() {
+            gradient = (gradient + self.values.narrow(0, self.start, self.len)?)?;
+        }
+        self.mark();
+        self.values.slice_set(&gradient.contiguous()?, 0, self.start)
+    }
+
+    /// Whether [`Self::fill`] can be asked.
+    pub fn is_on_cpu(&self) -> bool {
+        self.values.device().is_cpu()
+    }
+
+    /// Lets `fill` write the gradient itself, on the CPU: what stands there means nothing when the second argument is true,
+    /// and is to be added to otherwise.
+    pub fn fill(&self, fill: impl FnOnce(&mut [f32], bool)) -> Result<()> {
+        let is_first = self.is_first();
+        self.mark();
+        let fill = RefCell::new(Some(fill));
+        self.values.inplace_op1(&Fill { range: self.start..self.start + self.len, is_first, fill })
+    }
+
+    fn is_first(&self) -> bool {
+        !self.is_filled[self.parts.clone()].iter().any(Cell::get)
+    }
+
+    fn mark(&self) {
+        self.is_filled[self.parts.clone()].iter().for_each(|is_filled| is_filled.set(true));
+    }
+}
+
+/// A write into a part of a tensor.
+struct Fill<F> {
+    range: Range<usize>,
+    is_first: bool,
+    fill: RefCell<Option<F>>,
+}
+
+impl<F: FnOnce(&mut [f32], bool)> InplaceOp1 for Fill<F> {
+    fn name(&self) -> &'static str {
+        "fill-gradient"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _layout: &Layout) -> Result<()> {
+        let CpuStorage::F32(values) = storage else {
+            candle_core::bail!("a gradient is f32, not {:?}", storage.dtype())
+        };
+        if let Some(fill) = self.fill.borrow_mut().take() {
+            fill(&mut values[self.range.clone()], self.is_first);
+        }
+        Ok(())
+    }
+}

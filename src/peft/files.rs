@@ -1,0 +1,39 @@
+//! What a method trained, as a folder: PEFT's two files, or a whole model.
+
+use super::{Adapter, PeftError, Settings, format, full};
+use crate::model::config::DecoderConfig;
+use crate::model::folder;
+use crate::model::load::LoadedModel;
+use candle_core::Device;
+use std::path::Path;
+
+/// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
+pub fn save(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
+    match &adapter.settings {
+        Settings::Lora(lora) => format::save(adapter, lora, folder),
+        Settings::Full => {
+            let named = adapter
+                .params
+                .named()
+                .map_err(|source| PeftError::Compute { operation: "read the weights", source })?;
+            Ok(folder::save(base, &named, folder)?)
+        }
+    }
+}
+
+/// Loads what [`save`] or PEFT wrote, for a model with this config.
+pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
+    match is_model(folder) {
+        true => full::load(folder, config, device),
+        false => format::load(folder, config, device),
+    }
+}
+
+/// The model that it says that it was made for; `None` when it does not say, or cannot be read.
+pub fn base_model(folder: &Path) -> Option<String> {
+    if is_model(folder) { full::base_model(folder) } else { format::base_model(folder) }
+}
+
+fn is_model(folder: &Path) -> bool {
+    folder.join(full::CONFIG_FILE).is_file() && !folder.join(format::CONFIG_FILE).exists()
+}
