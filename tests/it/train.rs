@@ -130,31 +130,70 @@ fn bytes(folder: &Path, name: &str) -> Vec<u8> {
 
 #[test]
 fn n_plus_n_updates_after_a_kill_equal_2n_bit_for_bit() {
-    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let model = model();
     let data = dataset(&model, 20);
-    let recipe = recipe(&[]);
-    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
-    assert_eq!(whole.outcome.unwrap(), Outcome::Done);
+    let cases: [(&[&str], &str); 2] =
+        [(&[], "adapter/adapter_model.safetensors"), (&["method.kind=full"], "adapter/model.safetensors")];
+    for (settings, weights) in cases {
+        let temp = tempfile::tempdir().unwrap();
+        let recipe = recipe(settings);
+        let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+        assert_eq!(whole.outcome.unwrap(), Outcome::Done);
 
-    // As after kill -9 in the middle of update 4: checkpoints up to 3, and torn lines in the metrics.
-    let at = temp.path().join("cut");
-    run(&model, &data, &recipe, &at, false, |event, control| {
-        if matches!(event, RunEvent::Checkpoint { update: 3, .. }) {
-            control.stop();
+        // As after kill -9 in the middle of update 4: checkpoints up to 3, and torn lines in the metrics.
+        let at = temp.path().join("cut");
+        run(&model, &data, &recipe, &at, false, |event, control| {
+            if matches!(event, RunEvent::Checkpoint { update: 3, .. }) {
+                control.stop();
+            }
+        });
+        std::fs::remove_dir_all(at.join("adapter")).ok();
+        let mut metrics = std::fs::read_to_string(at.join("metrics.jsonl")).unwrap();
+        metrics.push_str("{\"event\":\"update\",\"update\":4,\"epoch\":0.5,\"los");
+        std::fs::write(at.join("metrics.jsonl"), metrics).unwrap();
+        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+
+        assert_eq!(losses(&rest.events), losses(&whole.events)[3..], "{settings:?}");
+        assert_eq!(losses(&rest.folder.events().unwrap()), losses(&whole.events), "{settings:?}");
+        for name in [weights, "checkpoints/update-000006/optimizer.safetensors"] {
+            assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{name}");
         }
-    });
-    std::fs::remove_dir_all(at.join("adapter")).ok();
-    let mut metrics = std::fs::read_to_string(at.join("metrics.jsonl")).unwrap();
-    metrics.push_str("{\"event\":\"update\",\"update\":4,\"epoch\":0.5,\"los");
-    std::fs::write(at.join("metrics.jsonl"), metrics).unwrap();
-    let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
-    assert_eq!(rest.outcome.unwrap(), Outcome::Done);
-
-    assert_eq!(losses(&rest.events), losses(&whole.events)[3..]);
-    assert_eq!(losses(&rest.folder.events().unwrap()), losses(&whole.events));
-    for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
-        assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{name}");
     }
+}
+
+/// What full tuning leaves is a model like any other, and the same as an adapter over its base.
+#[test]
+fn full_tuning_ends_in_a_model_folder() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let at = temp.path().join("run");
+    let done = run(&model, &data, &recipe(&["method.kind=full"]), &at, false, |_, _| {});
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    let first = losses(&done.events).first().unwrap().1;
+    assert!(losses(&done.events).last().unwrap().1 < 0.9 * first);
+
+    let folder = done.folder.adapter_dir();
+    let logits = |decoder: &Decoder, hooks: &dyn Hooks| {
+        let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&data.samples[0]]), hooks).unwrap();
+        decoder.logits(hidden.value(), hooks).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let files = ModelFiles::open("tuned", &folder).unwrap();
+    assert_eq!(&files.config, model.config());
+    assert_eq!(files.text.eos_ids, [2]);
+    assert_eq!(files.tokeniser().unwrap().encode("a 12").unwrap(), model.tokeniser.encode("a 12").unwrap());
+    let tuned = load_decoder(&files, Placement::default(), &Control::new(), &mut Silent).unwrap();
+    let alone = logits(&tuned, &NoHooks);
+    let adapter = peft::files::load(&folder, model.config(), &Device::Cpu).unwrap();
+    assert_eq!(adapter.settings, Settings::Full);
+    assert_eq!(adapter.base_model, "tiny-llama");
+    assert_eq!(alone, logits(&model.decoder, adapter.hooks().unwrap().as_ref()));
+    assert_ne!(alone, logits(&model.decoder, &NoHooks));
+
+    // Of a model with other shapes it says which tensor is the first one that differs.
+    let other = decoder("parity/tiny-qwen2/model");
+    let refusal = peft::files::load(&folder, other.config(), &Device::Cpu).unwrap_err().to_string();
+    assert!(refusal.contains("model.layers.0") && refusal.contains("bias"), "{refusal}");
 }
 
 #[test]
