@@ -104,7 +104,7 @@ pub fn code(output: &Output) -> i32 {
 #[test]
 fn wrong_usage_exits_with_2() {
     let stage = Stage::new();
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 16] = [
         &["frobnicate"],
         &["train"],
         &["train", "--recipe", "r.toml"],
@@ -116,6 +116,8 @@ fn wrong_usage_exits_with_2() {
         &["quickstart", "--updates", "0"],
         &["compare", "--model", "m", "--prompts", "p.txt"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.learning_rate=fast"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "data.format=words"],
         &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
         &["train", "--set", "length.updates=1", "--out", "o", "--resume"],
         &["generate", "--model", "m", "--prompt", "p", "--max-tokens", "-5"],
