@@ -476,6 +476,15 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     let (code, value) = stage.json(&compare);
     assert_eq!(code, 0);
     assert_eq!(value["pairs"].as_array().unwrap().len(), 2);
+    assert_eq!(value["num_without_question"], 0);
+
+    // Rows that ask nothing are said and counted.
+    let holes = stage.file("prompts.csv", "question,answer\nWhat is a peach?,a\n,b\nWhat is a date?,c\n,d\n");
+    let compare = compare.map(|word| if word == prompts { holes.as_str() } else { word });
+    let output = stage.run(&[&compare[..], &["--json"]].concat());
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&value["num_without_question"], value["pairs"].as_array().unwrap().len()), (&2.into(), 2));
+    assert!(stderr(&output).contains("2 rows of the prompts left out: line 3"), "{}", stderr(&output));
 
     // A run that is over has nothing left to do and stays as it is; one that was thrown away does not go on.
     for (outcome, code, needle) in [
