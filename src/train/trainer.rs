@@ -26,6 +26,9 @@ pub struct Position {
     /// Micro-batches of this epoch that were used.
     pub micro_batch: usize,
     pub validation: early_stop::Progress,
+    /// The validation after this update is still to be done: a stop cut it short. The run goes on with it.
+    #[serde(default)]
+    pub owes_validation: bool,
     /// Seconds spent so far, over all sessions of the run.
     pub secs: f64,
 }

@@ -14,6 +14,7 @@ use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::info::ModelInfo;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::peft::format;
+use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
@@ -123,6 +124,14 @@ fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
     events.iter().filter_map(update).collect()
 }
 
+fn validations(events: &[RunEvent]) -> Vec<(u64, f64, bool)> {
+    let validation = |event: &RunEvent| match event {
+        RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
+        _ => None,
+    };
+    events.iter().filter_map(validation).collect()
+}
+
 fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
@@ -154,6 +163,60 @@ fn n_plus_n_updates_after_a_kill_equal_2n_bit_for_bit() {
     for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
         assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{name}");
     }
+}
+
+/// A stop does not wait for the validation, also the last one; the run goes on with the validation that was cut.
+#[test]
+fn a_run_stopped_while_it_validates_goes_on_exactly() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&[]);
+    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+    for (update, name) in [(4, "middle"), (6, "last")] {
+        let at = temp.path().join(name);
+        let mut reached = 0;
+        let cut = run(&model, &data, &recipe, &at, false, |event, control| match event {
+            RunEvent::Update { update, .. } => reached = *update,
+            RunEvent::Phase { phase: Phase::Validating } if reached == update => control.stop(),
+            _ => {}
+        });
+        assert_eq!(cut.outcome.unwrap(), Outcome::Stopped, "{name}");
+        assert_eq!(validations(&cut.events).last().unwrap().0, update - 2, "{name}");
+        assert_eq!(cut.folder.checkpoints().last(), Some(&update), "{name}");
+        drop(cut.folder);
+        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done, "{name}");
+        let events = rest.folder.events().unwrap();
+        assert_eq!(losses(&events), losses(&whole.events), "{name}");
+        assert_eq!(validations(&events), validations(&whole.events), "{name}");
+        for file in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
+            assert_eq!(bytes(whole.folder.path(), file), bytes(&at, file), "{name}: {file}");
+        }
+    }
+    let discarded = run(&model, &data, &recipe, &temp.path().join("discarded"), false, |event, control| {
+        if matches!(event, RunEvent::Phase { phase: Phase::Validating }) {
+            control.discard();
+        }
+    });
+    assert_eq!((discarded.outcome.unwrap(), discarded.folder.checkpoints()), (Outcome::Discarded, vec![]));
+}
+
+#[test]
+fn a_validation_is_paused_and_goes_on() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |event, control| match event {
+        RunEvent::Phase { phase: Phase::Validating } if !control.is_paused() => control.pause(),
+        RunEvent::Phase { phase: Phase::Paused } => control.resume(),
+        _ => {}
+    });
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    let phases: Vec<Phase> = done.events.iter().filter_map(|event| match event {
+        RunEvent::Phase { phase } => Some(*phase),
+        _ => None,
+    }).collect();
+    assert!(phases.windows(3).any(|p| p == [Phase::Validating, Phase::Paused, Phase::Validating]), "{phases:?}");
+    assert_eq!(validations(&done.events).len(), 3);
 }
 
 #[test]
@@ -195,7 +258,7 @@ fn an_adapter_is_trained_on_quantised_weights() {
     assert_eq!(run.outcome.unwrap(), Outcome::Done);
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
-        train::validate::loss_of(model, hooks, &samples, 64, &Control::new()).unwrap().unwrap().mean()
+        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true)).unwrap().unwrap().mean()
     };
     let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &candle_core::Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();
@@ -306,15 +369,7 @@ fn checkpoints_are_pruned_but_the_best_is_kept_and_becomes_the_adapter() {
         "early_stop.patience=3",
     ]);
     let done = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
-    let validations: Vec<(u64, f64, bool)> = done
-        .events
-        .iter()
-        .filter_map(|e| match e {
-            RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
-            _ => None,
-        })
-        .collect();
-    let best = validations.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let best = validations(&done.events).iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
     let Some(RunEvent::Finished { outcome, update, best_update, .. }) = done.events.last() else { panic!() };
     assert_eq!(*best_update, Some(best));
     assert_eq!(*outcome, done.outcome.unwrap());
