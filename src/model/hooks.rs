@@ -19,8 +19,14 @@ pub enum Linear {
 impl Linear {
     pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
+    /// [`Self::name`] of all.
+    pub const NAMES: [&str; 7] = {
+        let [q, k, v, o, gate, up, down] = Self::ALL;
+        [q.name(), k.name(), v.name(), o.name(), gate.name(), up.name(), down.name()]
+    };
+
     /// `q_proj`…
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Q => "q_proj",
             Self::K => "k_proj",

@@ -9,11 +9,10 @@ use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn::Tape;
-use crate::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
+use crate::nn::optim::{AdamW, AdamWSettings, Schedule, clip_factor, norm};
 use crate::objective::supervised;
 use crate::peft::Adapter;
 use crate::recipe::Plan;
-use crate::recipe::recipe::Shape;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -81,16 +80,7 @@ impl<'a> Trainer<'a> {
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
         let epoch_batches = loader.epoch(0);
-        let schedule = Schedule {
-            shape: match recipe.schedule.shape {
-                Shape::Cosine => ScheduleShape::Cosine,
-                Shape::Linear => ScheduleShape::Linear,
-                Shape::Constant => ScheduleShape::Constant,
-            },
-            peak: recipe.optimizer.learning_rate,
-            warmup_updates: plan.warmup_updates(),
-            num_updates: plan.num_updates(),
-        };
+        let schedule = plan.schedule();
         let position = Position::default();
         Ok(Self { model, adapter, optimizer, position, samples, loader, epoch_batches, schedule, plan })
     }

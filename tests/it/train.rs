@@ -205,17 +205,25 @@ fn a_run_stopped_while_it_validates_goes_on_exactly() {
 fn a_validation_is_paused_and_goes_on() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let data = dataset(&model, 20);
-    let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |event, control| match event {
-        RunEvent::Phase { phase: Phase::Validating } if !control.is_paused() => control.pause(),
-        RunEvent::Phase { phase: Phase::Paused } => control.resume(),
-        _ => {}
-    });
+    let done =
+        run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |event, control| match event {
+            RunEvent::Phase { phase: Phase::Validating } if !control.is_paused() => control.pause(),
+            RunEvent::Phase { phase: Phase::Paused } => control.resume(),
+            _ => {}
+        });
     assert_eq!(done.outcome.unwrap(), Outcome::Done);
-    let phases: Vec<Phase> = done.events.iter().filter_map(|event| match event {
-        RunEvent::Phase { phase } => Some(*phase),
-        _ => None,
-    }).collect();
-    assert!(phases.windows(3).any(|p| p == [Phase::Validating, Phase::Paused, Phase::Validating]), "{phases:?}");
+    let phases: Vec<Phase> = done
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            RunEvent::Phase { phase } => Some(*phase),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        phases.windows(3).any(|p| p == [Phase::Validating, Phase::Paused, Phase::Validating]),
+        "{phases:?}"
+    );
     assert_eq!(validations(&done.events).len(), 3);
 }
 

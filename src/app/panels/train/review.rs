@@ -3,9 +3,8 @@
 use crate::app::shared::Shared;
 use crate::data::loader::Loader;
 use crate::data::prepare::Dataset;
-use crate::nn::optim::{Schedule, ScheduleShape};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::recipe::{Objective, Overlong, Shape, SplitSection};
+use crate::recipe::recipe::{Objective, Overlong};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 
 /// What is known of the recipe before the run.
@@ -48,23 +47,13 @@ impl Review {
     /// The learning rate at about a hundred updates of the run.
     pub fn schedule(&self) -> Vec<(f64, f64)> {
         let Some(plan) = &self.plan else { return Vec::new() };
-        let recipe = plan.recipe();
-        let schedule = Schedule {
-            shape: match recipe.schedule.shape {
-                Shape::Cosine => ScheduleShape::Cosine,
-                Shape::Linear => ScheduleShape::Linear,
-                Shape::Constant => ScheduleShape::Constant,
-            },
-            peak: recipe.optimizer.learning_rate,
-            warmup_updates: plan.warmup_updates(),
-            num_updates: plan.num_updates(),
-        };
+        let schedule = plan.schedule();
         let n = plan.num_updates();
         let every = (n / 120).max(1);
         let rate = |done: u64| ((done + 1) as f64, schedule.at(crate::base::Update(done)));
         let mut points: Vec<(f64, f64)> = (0..n).step_by(every as usize).map(rate).collect();
         // The corner at the end of the warm-up is where the eye looks.
-        points.extend([plan.warmup_updates().min(n.saturating_sub(1)), n.saturating_sub(1)].map(rate));
+        points.extend([schedule.warmup_updates.min(n.saturating_sub(1)), n.saturating_sub(1)].map(rate));
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.dedup_by(|a, b| a.0 == b.0);
         points
@@ -122,12 +111,7 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.data.overlong = if options.drop_overlong { Overlong::Drop } else { Overlong::Truncate };
         recipe.data.keep_duplicates = options.keep_duplicates;
         recipe.data.chat = options.chat;
-        recipe.data.split = SplitSection {
-            seed: options.split.seed,
-            valid: options.split.valid,
-            test: options.split.test,
-            stratify: options.split.stratify,
-        };
+        recipe.data.split.clone_from(&options.split);
         recipe.batch.max_tokens = options.max_tokens;
         recipe.objective = Objective::Supervised { train_on: options.train_on };
     }
