@@ -588,10 +588,10 @@ fn a_checkpoint_replaces_an_older_one_whole() {
             if text == "bad" { Err(std::io::Error::other("the disk is full")) } else { Ok(()) }
         }
     };
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("old")).unwrap();
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("bad")).unwrap_err();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("old")).unwrap();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("bad")).unwrap_err();
     assert_eq!(bytes(&folder, "weights"), b"old");
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("new")).unwrap();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("new")).unwrap();
     assert_eq!(bytes(&folder, "weights"), b"new");
     assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left over");
 }
