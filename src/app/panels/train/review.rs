@@ -6,6 +6,7 @@ use crate::data::prepare::Dataset;
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::recipe::{Objective, Overlong};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
+use std::sync::{Arc, Weak};
 
 /// What is known of the recipe before the run.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,7 @@ pub struct Review {
 impl Review {
     pub fn new(draft: &Recipe, shared: &Shared, data: &mut DataSight) -> Self {
         let recipe = compose(draft, shared);
-        let dataset = shared.dataset.as_deref();
+        let dataset = shared.dataset.as_ref();
         data.look(dataset, &recipe);
         let free_memory_bytes = shared.machine.memory.available_bytes;
         let facts = Facts {
@@ -66,24 +67,29 @@ pub struct DataSight {
     facts: Option<DataFacts>,
     num_micro_batches: u64,
     first_batch: Vec<(usize, usize)>,
-    seen: Option<(*const Dataset, usize, bool, u64)>,
+    /// The dataset that was looked at; held weakly, so that its place in memory is no other's meanwhile.
+    dataset: Weak<Dataset>,
+    /// What else the batches depend on: the micro-batch, packing, the seed.
+    seen: Option<(usize, bool, u64)>,
 }
 
 impl DataSight {
-    fn look(&mut self, dataset: Option<&Dataset>, recipe: &Recipe) {
+    fn look(&mut self, dataset: Option<&Arc<Dataset>>, recipe: &Recipe) {
         let Some(dataset) = dataset else {
             *self = Self::default();
             return;
         };
         let batch = &recipe.batch;
-        let key = (std::ptr::from_ref(dataset), batch.micro_batch_tokens, batch.packing, recipe.run.seed);
-        if self.seen == Some(key) {
+        let now = Arc::downgrade(dataset);
+        let is_same = self.dataset.ptr_eq(&now);
+        let seen = Some((batch.micro_batch_tokens, batch.packing, recipe.run.seed));
+        if is_same && self.seen == seen {
             return;
         }
-        if self.seen.is_none_or(|seen| seen.0 != key.0) {
+        if !is_same {
             self.facts = Some(DataFacts::of(dataset));
         }
-        self.seen = Some(key);
+        (self.dataset, self.seen) = (now, seen);
         let samples: Vec<_> = dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i)).collect();
         let lengths = samples.iter().map(|s| s.len()).collect();
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
