@@ -70,10 +70,6 @@ impl Node {
         &self.value
     }
 
-    pub fn into_value(self) -> Tensor {
-        self.value
-    }
-
     /// Whether a gradient will reach this node.
     pub fn needs_gradient(&self) -> bool {
         self.id.is_some()
@@ -119,10 +115,6 @@ impl<'a> Tape<'a> {
     /// A tape that records nothing: everything is frozen.
     pub fn inference() -> Self {
         Self { entries: None, has_checkpoints: false }
-    }
-
-    pub fn is_recording(&self) -> bool {
-        self.entries.is_some()
     }
 
     /// A trainable parameter. Its gradient is found in [`Gradients`] under the node it returns.

@@ -67,11 +67,6 @@ pub fn write(recipe: &Recipe) -> Result<String, String> {
     toml::to_string_pretty(recipe).map_err(|e| format!("the recipe cannot be written down: {e}"))
 }
 
-/// `write` for showing; empty where the recipe cannot be written.
-pub fn to_toml(recipe: &Recipe) -> String {
-    write(recipe).unwrap_or_default()
-}
-
 pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let known = known();
     let mut problems = Vec::new();
