@@ -104,7 +104,7 @@ pub fn code(output: &Output) -> i32 {
 #[test]
 fn wrong_usage_exits_with_2() {
     let stage = Stage::new();
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 17] = [
         &["frobnicate"],
         &["train"],
         &["train", "--recipe", "r.toml"],
@@ -118,6 +118,7 @@ fn wrong_usage_exits_with_2() {
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.learning_rate=fast"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "data.format=words"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "method.kind=magic"],
         &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
         &["train", "--set", "length.updates=1", "--out", "o", "--resume"],
         &["generate", "--model", "m", "--prompt", "p", "--max-tokens", "-5"],
@@ -836,7 +837,6 @@ fn a_run_that_cannot_be_sound_is_refused_before_it_begins() {
         "data.path=missing.csv",
         "data.encoding=klingon",
         "model.source=./missing",
-        "method.kind=magic",
         &format!("data.path={none}"),
     ];
     for set in wrong {
