@@ -114,8 +114,6 @@ pub struct Pick {
 pub enum PickWhat {
     File,
     Folder,
-    /// A file to write, with the name to suggest.
-    Save(String),
 }
 
 /// A question before something is destroyed. "No" is the default.

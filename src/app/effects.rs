@@ -48,7 +48,6 @@ impl Dialogs {
         let answer: Pin<Box<dyn Future<Output = Option<rfd::FileHandle>>>> = match pick.what {
             PickWhat::File => Box::pin(dialog.pick_file()),
             PickWhat::Folder => Box::pin(dialog.pick_folder()),
-            PickWhat::Save(name) => Box::pin(dialog.set_file_name(name).save_file()),
         };
         self.open.push(OpenDialog { then: pick.then, answer });
     }

@@ -6,7 +6,7 @@ use super::panels::{data, home, model, playground, runs, train};
 use super::state::AppState;
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
-use crate::project::folder::{Memory, ProjectView};
+use crate::project::folder::{ProjectView, Remembered};
 use std::path::{Path, PathBuf};
 
 /// Seconds from the first change until it is written; those that follow in that time go with it.
@@ -17,7 +17,7 @@ const MOST_RECENT: usize = 8;
 #[derive(Debug, Default)]
 pub struct Keeper {
     /// What the folder holds, as far as it is known.
-    kept: Memory,
+    kept: Remembered,
     /// Since when something may differ from it.
     since_secs: Option<f64>,
     job: Option<JobId>,
@@ -50,7 +50,7 @@ impl Keeper {
             self.job = None;
             if !matches!(event.kind, EventKind::Done) {
                 // It is not on disk: the next change writes all of it.
-                self.kept = Memory::default();
+                self.kept = Remembered::default();
             }
         }
     }
@@ -58,7 +58,7 @@ impl Keeper {
 
 impl AppState {
     /// What is to be kept, as it is now.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> Remembered {
         let drafts = [
             ("home", self.home.draft()),
             ("model", self.model.draft()),
@@ -66,7 +66,7 @@ impl AppState {
             ("train", self.train.draft()),
             ("playground", self.playground.draft()),
         ];
-        Memory {
+        Remembered {
             model: Some(self.shared.model_source.clone()),
             data: self.data.file().cloned(),
             drafts: drafts.map(|(place, draft)| (place.to_string(), draft)).into(),
@@ -105,7 +105,7 @@ impl AppState {
         let shared = &mut self.shared;
         (shared.imported, shared.dataset) = (None, None);
         shared.runs.clear();
-        let Memory { model, data, drafts } = &project.memory;
+        let Remembered { model, data, drafts } = &project.memory;
         if let Some(model) = model.as_ref().filter(|source| **source != shared.model_source) {
             shared.model_source.clone_from(model);
             (shared.model, shared.tokeniser) = (None, None);

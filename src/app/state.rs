@@ -7,6 +7,7 @@ use super::keep::Keeper;
 use super::notices::{Notice, Notices};
 use super::panels::{data, home, model, playground, runs, train};
 use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
+use crate::data::import::EXTENSIONS;
 use crate::engine::event::{Event, EventKind, GenerationEvent};
 use crate::engine::{Command, JobId};
 use eframe::egui::ThemePreference;
@@ -444,12 +445,11 @@ fn pick_project() -> Effect {
 
 /// The dialog for a data file.
 pub fn pick_data() -> Effect {
-    let endings = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "xlsx", "txt"];
     Effect::Pick(Pick {
         title: "Open data".into(),
         what: PickWhat::File,
         filters: vec![
-            ("Data files".into(), endings.map(String::from).to_vec()),
+            ("Data files".into(), EXTENSIONS.map(String::from).to_vec()),
             ("All files".into(), vec!["*".into()]),
         ],
         then: |path| UiAction::Data(data::Action::Open(path)),

@@ -155,22 +155,22 @@ fn visuals(t: &Tokens, mut v: egui::Visuals) -> egui::Visuals {
     v
 }
 
-/// Contrast of two opaque colours as WCAG 2 defines it, 1 to 21.
-pub fn contrast(a: Color32, b: Color32) -> f32 {
-    let luminance = |c: Color32| {
-        let linear = |v: u8| {
-            let s = f32::from(v) / 255.0;
-            if s <= 0.040_45 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
-        };
-        0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
-    };
-    let (a, b) = (luminance(a), luminance(b));
-    (a.max(b) + 0.05) / (a.min(b) + 0.05)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Contrast of two opaque colours as WCAG 2 defines it, 1 to 21.
+    fn contrast(a: Color32, b: Color32) -> f32 {
+        let luminance = |c: Color32| {
+            let linear = |v: u8| {
+                let s = f32::from(v) / 255.0;
+                if s <= 0.040_45 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
 
     #[test]
     fn every_text_can_be_read_on_every_ground_it_stands_on() {

@@ -31,20 +31,24 @@ pub fn write_atomic_bytes(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Fills a folder under a temporary name and puts it at `path`, in place of an older one. After a crash there is
 /// the old folder or the new one (or, between two renames, the old one under a name ending in `.old.part`).
-pub fn create_dir_atomic<E: From<io::Error>>(
+/// `failed` says what an error of the folder itself means to the caller.
+pub fn create_dir_atomic<E>(
     path: &Path,
+    failed: impl Fn(io::Error) -> E,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     let temporary = temporary_name(path);
     if temporary.exists() {
-        fs::remove_dir_all(&temporary)?;
+        fs::remove_dir_all(&temporary).map_err(&failed)?;
     }
-    fs::create_dir_all(&temporary)?;
+    fs::create_dir_all(&temporary).map_err(&failed)?;
     let result = fill(&temporary).and_then(|()| {
-        sync_dir(&temporary)?;
-        put_in_place(&temporary, path)?;
-        sync_parent(path)?;
-        Ok(())
+        let place = || {
+            sync_dir(&temporary)?;
+            put_in_place(&temporary, path)?;
+            sync_parent(path)
+        };
+        place().map_err(&failed)
     });
     if result.is_err() {
         let _ = fs::remove_dir_all(&temporary);

@@ -1,8 +1,9 @@
 //! What all subcommands that answer have in common: a model, an adapter, a device.
 
 use super::show::Show;
-use super::{Device, PrecisionName};
+use super::{Device, PrecisionName, out};
 use crate::base::{Control, Failure, human};
+use crate::data::shots::SkippedLine;
 use crate::engine::Halt;
 use crate::engine::jobs::{self, BaseModel};
 use crate::model::load::{LoadedModel, Placement};
@@ -41,6 +42,14 @@ pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Hal
     let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
     let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
+}
+
+/// Says which rows of a file of `what` are left out.
+pub fn tell_skipped(skipped: &[SkippedLine], what: &str) {
+    if let Some(first) = skipped.first() {
+        let rows = human::plural(skipped.len() as u64, "row");
+        out::note(format!("{rows} of the {what} left out: line {} {}", first.line, first.why));
+    }
 }
 
 /// Refuses to show fewer examples than were asked for.

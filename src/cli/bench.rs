@@ -167,8 +167,7 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     };
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
-    let model =
-        Model { model: a.model.clone(), adapter: None, device: a.device, precision: Some(precision) };
+    let model = Model { model: a.model.clone(), adapter: None, device: a.device, precision: Some(precision) };
     let loaded = asking::load(&model, control, &mut show)?;
     show.clear();
     let options = BenchOptions {

@@ -32,7 +32,9 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
-    let questions = read_questions(&a.prompts, control)?;
+    let found = read_questions(&a.prompts, control)?;
+    asking::tell_skipped(&found.skipped, "prompts");
+    let questions = found.questions;
     let mut show = Show::new();
     let loaded = asking::load(&a.model, control, &mut show)?;
     let model = &loaded.model;
@@ -49,7 +51,9 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     show.clear();
     let comparison = Comparison::new(&base, &tuned);
     if a.json {
-        out::json(&comparison);
+        let mut value = serde_json::json!(comparison);
+        value["num_without_question"] = found.skipped.len().into();
+        out::json(&value);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = comparison

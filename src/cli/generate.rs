@@ -3,7 +3,7 @@
 use super::asking::{self, Model};
 use super::show::Show;
 use super::{number, out};
-use crate::base::{Control, Failure, human};
+use crate::base::{Control, Failure};
 use crate::data::shots::{LineFormat, read_shots};
 use crate::engine::Halt;
 use crate::engine::jobs::measure::Style;
@@ -87,10 +87,7 @@ impl Arguments {
         let shots = match &self.shots {
             Some(path) if self.num_shots != Some(0) => {
                 let found = read_shots(path, &format, control)?;
-                if let Some(first) = found.skipped.first() {
-                    let rows = human::plural(found.skipped.len() as u64, "row");
-                    out::note(format!("{rows} of the examples left out: line {} {}", first.line, first.why));
-                }
+                asking::tell_skipped(&found.skipped, "examples");
                 asking::need_shots(found.shots.len(), self.num_shots.unwrap_or(0), "the file", path)?;
                 found.shots
             }

@@ -9,7 +9,7 @@ const NUM_BARS: usize = 12;
 const WIDTH: u64 = 40;
 
 pub fn json(dataset: &Dataset) -> Value {
-    let (stats, limit) = (&dataset.stats, limit(dataset));
+    let (stats, limit) = (&dataset.stats, dataset.options.max_tokens);
     let bars = stats.histogram(NUM_BARS).into_iter();
     let bars: Vec<Value> =
         bars.map(|bar| json!({ "start": bar.start, "end": bar.end, "count": bar.count })).collect();
@@ -21,14 +21,14 @@ pub fn json(dataset: &Dataset) -> Value {
         "p95": stats.percentile(95.0),
         "p99": stats.percentile(99.0),
         "longest": stats.percentile(100.0),
-        "limit": dataset.options.max_tokens,
+        "limit": limit,
         "share_above_limit": stats.share_above(limit),
         "histogram": bars,
     })
 }
 
 pub fn lines(dataset: &Dataset) -> Vec<String> {
-    let stats = &dataset.stats;
+    let (stats, limit) = (&dataset.stats, dataset.options.max_tokens);
     let percentiles = [("50 %", 50.0), ("90 %", 90.0), ("95 %", 95.0), ("99 %", 99.0)];
     let percentiles = percentiles.map(|(name, p)| format!("{name} up to {}", stats.percentile(p)));
     let longer = if dataset.options.drop_overlong {
@@ -45,8 +45,8 @@ pub fn lines(dataset: &Dataset) -> Vec<String> {
         format!("tokens of a row: {}, longest {}", percentiles.join(", "), stats.percentile(100.0)),
         format!(
             "{:.1} % of the rows are longer than the limit of {} tokens: {longer}",
-            100.0 * stats.share_above(limit(dataset)),
-            human::count(dataset.options.max_tokens as u64)
+            100.0 * stats.share_above(limit),
+            human::count(limit as u64)
         ),
     ];
     let bars = stats.histogram(NUM_BARS);
@@ -59,8 +59,4 @@ pub fn lines(dataset: &Dataset) -> Vec<String> {
         format!("  {first:>wide$} to {last:>wide$}  {} {}", "█".repeat(filled), human::count(bar.count))
     }));
     lines
-}
-
-fn limit(dataset: &Dataset) -> u32 {
-    u32::try_from(dataset.options.max_tokens).unwrap_or(u32::MAX)
 }

@@ -17,6 +17,7 @@ use crate::eval::report::Comparison;
 use crate::hub::download;
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
+use crate::project::samples::{FRUIT, FRUIT_TEXT};
 use crate::project::{Outcome, Project, RunFolder};
 use crate::recipe::{Recipe, preset};
 use clap::Args;
@@ -24,8 +25,6 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const SAMPLE: &str = include_str!("../../assets/samples/fruit-families.csv");
-const SAMPLE_NAME: &str = "fruit-families.csv";
 const PRESET: &str = "quickstart";
 /// Longest answer: fruit types are one word, but the base model may want to explain itself.
 const MAX_ANSWER_TOKENS: usize = 24;
@@ -97,12 +96,12 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
 }
 
 fn data_file(project: &Project) -> PathBuf {
-    project.folder().join("datasets").join(SAMPLE_NAME)
+    project.folder().join("datasets").join(FRUIT)
 }
 
 /// Whether the data file holds something else than the bundled example: a user's own rows are theirs.
 fn is_changed(path: &Path) -> bool {
-    std::fs::read(path).is_ok_and(|content| content != SAMPLE.as_bytes())
+    std::fs::read(path).is_ok_and(|content| content != FRUIT_TEXT.as_bytes())
 }
 
 /// The preset, for the sample written into the project.
@@ -117,7 +116,7 @@ fn recipe(a: &Arguments, project: &Project) -> Result<Recipe, Halt> {
         Failure::new("Cannot write the sample data", detail, "Choose another folder with --dir.")
     };
     if !path.exists() {
-        storage::write_atomic_bytes(&path, SAMPLE.as_bytes()).map_err(unwritable)?;
+        storage::write_atomic_bytes(&path, FRUIT_TEXT.as_bytes()).map_err(unwritable)?;
     } else if is_changed(&path) {
         out::note(format!(
             "Using {} as it is: it was changed since it was put there.\nDelete it to train on the bundled example again.",

@@ -34,10 +34,10 @@ pub struct Arguments {
 }
 
 fn assignment(text: &str) -> Result<String, String> {
-    let Some((key, _)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         return Err("it must have the form key=value".into());
     };
-    match load::misnamed(key.trim()) {
+    match load::misfit(key.trim(), value.trim()) {
         None => Ok(text.to_string()),
         Some(problem) => Err(problem.text),
     }

@@ -4,7 +4,7 @@ mod file;
 mod format;
 mod paste;
 
-pub use file::{questions_from_table, read_questions, read_shots, shots_from_table};
+pub use file::{FoundQuestions, questions_from_table, read_questions, read_shots, shots_from_table};
 pub use format::LineFormat;
 pub use paste::{PastedShots, SkippedLine, shots_from_text};
 

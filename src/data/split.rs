@@ -17,7 +17,9 @@ const MAX_LABEL_CHARS: usize = 40;
 /// A label that should have this many units in a part, but has none there, is given one.
 const FEW_UNITS: f64 = 2.0;
 
+/// The recipe's section `data.split` as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct SplitOptions {
     pub seed: u64,
     /// Share for validation, 0..1.

@@ -29,13 +29,14 @@ impl TokenStats {
         self.lengths.get(rank.min(self.lengths.len()).wrapping_sub(1)).copied().unwrap_or(0)
     }
 
+    /// Rows longer than `limit`.
+    pub fn num_above(&self, limit: usize) -> usize {
+        self.lengths.len() - self.lengths.partition_point(|len| (*len as usize) <= limit)
+    }
+
     /// Share of the rows longer than `limit`, 0..1.
-    pub fn share_above(&self, limit: u32) -> f64 {
-        if self.lengths.is_empty() {
-            return 0.0;
-        }
-        let within = self.lengths.partition_point(|len| *len <= limit);
-        (self.lengths.len() - within) as f64 / self.lengths.len() as f64
+    pub fn share_above(&self, limit: usize) -> f64 {
+        self.num_above(limit) as f64 / self.lengths.len().max(1) as f64
     }
 
     /// All tokens before cutting.

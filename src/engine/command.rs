@@ -4,7 +4,7 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
 use crate::data::template::Rendered;
 use crate::infer::sampler::Sampling;
-use crate::project::folder::Memory;
+use crate::project::folder::Remembered;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub enum Command {
     /// Keeps what was chosen and typed in the open project.
     Remember {
         project: PathBuf,
-        memory: Box<Memory>,
+        memory: Box<Remembered>,
     },
     /// Which devices there are, and how much is free for a run in `folder`.
     LookAtMachine {

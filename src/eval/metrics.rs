@@ -46,11 +46,6 @@ pub fn is_match(answer: &str, expected: &str) -> bool {
     normalise(answer) == normalise(expected)
 }
 
-/// Exact match of everything but white space at both ends.
-pub fn is_strict_match(answer: &str, expected: &str) -> bool {
-    answer.trim() == expected.trim()
-}
-
 /// `exp(sum / weight)` of a summed loss in nats; `None` where nothing was weighed.
 pub fn perplexity(sum: f64, weight: f64) -> Option<f64> {
     (weight > 0.0).then(|| (sum / weight).exp())

@@ -31,14 +31,6 @@ impl ScoreBoard {
         let scale = 1.0 + Z * Z / n;
         Some((((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0)))
     }
-
-    /// Whether the intervals of both lie apart, so that chance is a poor explanation of the difference.
-    pub fn is_apart_from(&self, other: &Self) -> bool {
-        match (self.interval(), other.interval()) {
-            (Some(a), Some(b)) => a.0 > b.1 || b.0 > a.1,
-            _ => false,
-        }
-    }
 }
 
 impl Extend<bool> for ScoreBoard {

@@ -24,13 +24,17 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(write)?;
     }
-    storage::create_dir_atomic(to, |temporary| {
-        for name in [CONFIG_FILE, WEIGHTS_FILE] {
-            let copy = temporary.join(name);
-            fs::copy(from.join(name), &copy)?;
-            File::options().write(true).open(&copy)?.sync_all()?;
-        }
-        storage::write_atomic_bytes(&temporary.join("README.md"), card::text(run).as_bytes())
-    })
+    storage::create_dir_atomic(
+        to,
+        |e| e,
+        |temporary| {
+            for name in [CONFIG_FILE, WEIGHTS_FILE] {
+                let copy = temporary.join(name);
+                fs::copy(from.join(name), &copy)?;
+                File::options().write(true).open(&copy)?.sync_all()?;
+            }
+            storage::write_atomic_bytes(&temporary.join("README.md"), card::text(run).as_bytes())
+        },
+    )
     .map_err(write)
 }

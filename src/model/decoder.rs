@@ -47,9 +47,7 @@ impl Decoder {
     pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
         let params = &self.params;
         let layer = |layer: usize| &params.layers[layer];
-        let wide = |weight: &Weight| {
-            weight.widened().map(Cow::into_owned).during("widen a weight")
-        };
+        let wide = |weight: &Weight| weight.widened().map(Cow::into_owned).during("widen a weight");
         let found = match part {
             Part::Embedding => return wide(&params.embedding),
             Part::Head => return wide(&params.head),

@@ -1,8 +1,8 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
-use crate::nn::{Node, Weight, WeightNode};
 use crate::nn::ops::LowRank;
+use crate::nn::{Node, Weight, WeightNode};
 use candle_core::Tensor;
 use std::fmt;
 
@@ -21,8 +21,14 @@ pub enum Linear {
 impl Linear {
     pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
+    /// [`Self::name`] of all.
+    pub const NAMES: [&str; 7] = {
+        let [q, k, v, o, gate, up, down] = Self::ALL;
+        [q.name(), k.name(), v.name(), o.name(), gate.name(), up.name(), down.name()]
+    };
+
     /// `q_proj`…
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Q => "q_proj",
             Self::K => "k_proj",

@@ -4,8 +4,8 @@
 //! gradient's memory, not two.
 
 use super::Result;
-use super::kernels::cpu::elementwise;
 use super::kernels::cpu::Numbers;
+use super::kernels::cpu::elementwise;
 use super::params::FlatParams;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
@@ -34,7 +34,10 @@ pub struct Slot {
 impl FlatGradient {
     pub fn new(params: &FlatParams) -> Result<Self> {
         let is_filled = (0..params.len()).map(|_| Cell::new(false)).collect();
-        Ok(Self { values: Tensor::zeros(params.num_values(), DType::F32, params.values().device())?, is_filled })
+        Ok(Self {
+            values: Tensor::zeros(params.num_values(), DType::F32, params.values().device())?,
+            is_filled,
+        })
     }
 
     /// Forgets everything: what comes next replaces what stands there.

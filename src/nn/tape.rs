@@ -70,10 +70,6 @@ impl Node {
         &self.value
     }
 
-    pub fn into_value(self) -> Tensor {
-        self.value
-    }
-
     /// Where the gradient of a parameter belongs: an operation may put it there itself and return none.
     pub fn slot(&self) -> Option<&Slot> {
         self.slot.as_ref()
@@ -124,10 +120,6 @@ impl<'a> Tape<'a> {
     /// A tape that records nothing: everything is frozen.
     pub fn inference() -> Self {
         Self { entries: None, has_checkpoints: false }
-    }
-
-    pub fn is_recording(&self) -> bool {
-        self.entries.is_some()
     }
 
     /// A trainable parameter. Its gradient is found in [`Gradients`] under the node it returns.

@@ -3,10 +3,10 @@
 use super::{Adapter, PeftError, Settings};
 use crate::base::storage;
 use crate::model::ModelError;
-use crate::model::error::During;
-use crate::model::files::ModelFiles;
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
+use crate::model::error::During;
+use crate::model::files::ModelFiles;
 use crate::model::hooks::{Hooks, Part, Projection, Site};
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::Device;
@@ -71,12 +71,20 @@ pub fn init(decoder: &Decoder) -> std::result::Result<FlatParams, ModelError> {
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.
-pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> std::result::Result<Adapter, PeftError> {
+pub fn load(
+    folder: &Path,
+    config: &DecoderConfig,
+    device: &Device,
+) -> std::result::Result<Adapter, PeftError> {
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let needed = config.tensors();
     if let Some((name, _)) = files.config.tensors().into_iter().find(|tensor| !needed.contains(tensor)) {
         let path = folder.to_path_buf();
-        return Err(PeftError::Tensor { path, tensor: name, why: "the base model has no such tensor".into() });
+        return Err(PeftError::Tensor {
+            path,
+            tensor: name,
+            why: "the base model has no such tensor".into(),
+        });
     }
     let mut named = Vec::new();
     for (name, _) in groups(config).into_iter().flat_map(|group| group.tensors) {

@@ -21,7 +21,7 @@ pub struct ProjectView {
     pub folder: PathBuf,
     pub name: String,
     /// What the user had set up when the project was closed.
-    pub memory: Memory,
+    pub memory: Remembered,
 }
 
 /// What was typed in each place and is in no other file, by the name of the place.
@@ -30,7 +30,7 @@ pub type Drafts = BTreeMap<String, serde_json::Value>;
 /// What is remembered between two sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct Remembered {
     pub model: Option<String>,
     pub data: Option<PathBuf>,
     /// In a file of their own: places write them as they like.
@@ -42,14 +42,14 @@ pub struct Memory {
 struct File {
     format: u32,
     #[serde(default)]
-    memory: Memory,
+    memory: Remembered,
 }
 
 /// An open project; holds the lock on its folder.
 #[derive(Debug)]
 pub struct Project {
     folder: PathBuf,
-    memory: Memory,
+    memory: Remembered,
     _lock: FolderLock,
 }
 
@@ -58,7 +58,7 @@ impl Project {
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         fs::create_dir_all(folder).map_err(ProjectError::write(folder))?;
         let path = folder.join(FILE);
-        let mut memory = if path.exists() { read(&path)? } else { Memory::default() };
+        let mut memory = if path.exists() { read(&path)? } else { Remembered::default() };
         memory.drafts = drafts(&folder.join(DRAFTS));
         let lock = FolderLock::try_acquire(folder).map_err(ProjectError::write(folder))?;
         let Some(lock) = lock else { return Err(ProjectError::InUse { path: folder.to_path_buf() }) };
@@ -85,7 +85,7 @@ impl Project {
     }
 
     /// Remembers what the user has chosen and typed. Only what changed is written.
-    pub fn remember(&mut self, memory: Memory) -> Result<(), ProjectError> {
+    pub fn remember(&mut self, memory: Remembered) -> Result<(), ProjectError> {
         if memory.drafts != self.memory.drafts {
             let path = self.folder.join(DRAFTS);
             storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, &memory.drafts)?))
@@ -98,7 +98,7 @@ impl Project {
         Ok(())
     }
 
-    fn write(&self, memory: &Memory) -> Result<(), ProjectError> {
+    fn write(&self, memory: &Remembered) -> Result<(), ProjectError> {
         let path = self.folder.join(FILE);
         let file = File { format: FORMAT, memory: memory.clone() };
         let text = toml::to_string_pretty(&file)
@@ -113,7 +113,7 @@ fn drafts(path: &Path) -> Drafts {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-fn read(path: &Path) -> Result<Memory, ProjectError> {
+fn read(path: &Path) -> Result<Remembered, ProjectError> {
     #[derive(Deserialize)]
     struct Version {
         format: i64,

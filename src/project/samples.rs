@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// Names of fruits and their botanical type: the example of Home and of `quickstart`.
 pub const FRUIT: &str = "fruit-families.csv";
+pub const FRUIT_TEXT: &str = include_str!("../../assets/samples/fruit-families.csv");
 /// Conversations that a sea captain answers: a style rather than facts.
 pub const CAPTAIN: &str = "sea-captain.jsonl";
 
-const FILES: [(&str, &str); 2] = [
-    (FRUIT, include_str!("../../assets/samples/fruit-families.csv")),
-    (CAPTAIN, include_str!("../../assets/samples/sea-captain.jsonl")),
-];
+const FILES: [(&str, &str); 2] =
+    [(FRUIT, FRUIT_TEXT), (CAPTAIN, include_str!("../../assets/samples/sea-captain.jsonl"))];
 
 /// The samples to choose from: file name, and what it teaches.
 pub const ALL: [(&str, &str); 2] = [

@@ -6,8 +6,8 @@ use super::plan::{Facts, ModelFacts};
 use super::recipe::Recipe;
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
+use crate::model::hooks::Linear;
 
-const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 /// More micro-batches in one update than anybody means.
 const MAX_ACCUMULATION: usize = 10_000;
 
@@ -133,22 +133,23 @@ impl Recipe {
         let quoted = |names: &[&str]| format!("{names:?}");
         if lora.target_modules.is_empty() {
             let text = "No layer is chosen, so nothing would be trained. Use all of them.";
-            return found.error(field, text, Some(&quoted(&MODULES)));
+            return found.error(field, text, Some(&quoted(&Linear::NAMES)));
         }
         // The fix puts the whole list right at once.
         let mut right: Vec<&str> = Vec::new();
-        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), MODULES.into_iter());
+        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), Linear::NAMES.into_iter());
         for name in lora.target_modules.iter().filter_map(|name| near(name)) {
             if !right.contains(&name) {
                 right.push(name);
             }
         }
-        let right = quoted(if right.is_empty() { &MODULES } else { &right });
+        let right = quoted(if right.is_empty() { &Linear::NAMES } else { &right });
         for (i, name) in lora.target_modules.iter().enumerate() {
-            if !MODULES.contains(&name.as_str()) {
+            if !Linear::NAMES.contains(&name.as_str()) {
                 let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
                 let short = crate::base::human::elide(name, 40);
-                let text = format!("No layer is called {short}.{hint} There are {}.", MODULES.join(", "));
+                let text =
+                    format!("No layer is called {short}.{hint} There are {}.", Linear::NAMES.join(", "));
                 found.error(field, text, Some(&right));
             } else if lora.target_modules[..i].contains(name) {
                 found.error(field, format!("{name} is named twice."), Some(&right));

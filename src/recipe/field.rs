@@ -1,6 +1,6 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
-use super::load::{error, from_table, join, known, unknown};
+use super::load::{complete, error, from_table, join, known, unknown};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
@@ -53,6 +53,12 @@ pub fn misnamed(field: &str) -> Option<Problem> {
         prefix = join(&prefix, part);
     }
     None
+}
+
+/// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
+pub fn misfit(field: &str, value: &str) -> Option<Problem> {
+    let value_problem = || set_field(&mut complete(), field, value).err()?.into_iter().next();
+    misnamed(field).or_else(value_problem)
 }
 
 /// Sets one field, `optimizer.learning_rate`, to TOML text.

@@ -1,7 +1,7 @@
 //! TOML -> [`Recipe`]. Unknown or misspelt keys are problems that name the key and the nearest right one; values
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
-pub use super::field::{all, apply, difference, get, misnamed, set, set_field};
+pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -67,11 +67,6 @@ pub fn write(recipe: &Recipe) -> Result<String, String> {
     toml::to_string_pretty(recipe).map_err(|e| format!("the recipe cannot be written down: {e}"))
 }
 
-/// `write` for showing; empty where the recipe cannot be written.
-pub fn to_toml(recipe: &Recipe) -> String {
-    write(recipe).unwrap_or_default()
-}
-
 pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let known = known();
     let mut problems = Vec::new();
@@ -91,8 +86,8 @@ pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     Err(problems)
 }
 
-/// A recipe with every optional key present, to know all keys and their types by.
-pub(super) fn known() -> Table {
+/// A recipe with every optional key present.
+pub(super) fn complete() -> Recipe {
     let mut recipe = Recipe::default();
     recipe.data.path = Some("x".into());
     recipe.data.format = Some(crate::data::import::Format::Csv);
@@ -103,7 +98,12 @@ pub(super) fn known() -> Table {
         Some(crate::data::Schema { roles: Vec::new(), prompt_template: Some(String::new()) });
     recipe.optimizer.clip_norm = Some(1.0);
     recipe.length.updates = Some(1);
-    Table::try_from(recipe).unwrap_or_default()
+    recipe
+}
+
+/// [`complete`] as a table, to know all keys and their types by.
+pub(super) fn known() -> Table {
+    Table::try_from(complete()).unwrap_or_default()
 }
 
 pub(super) fn join(prefix: &str, key: &str) -> String {
@@ -182,7 +182,7 @@ fn wrong_values(table: &Table, known: &Table, path: &mut Vec<String>, problems: 
             }
             _ => {
                 if let Err(e) = alone(path, value).try_into::<Recipe>() {
-                    problems.push(misfit(&path.join("."), value, e.message().trim()));
+                    problems.push(wrong_value(&path.join("."), value, e.message().trim()));
                 }
             }
         }
@@ -202,7 +202,7 @@ fn alone(path: &[String], value: &Value) -> Table {
 }
 
 /// Says what a field takes instead of `value`; `message` is serde's.
-fn misfit(field: &str, value: &Value, message: &str) -> Problem {
+fn wrong_value(field: &str, value: &Value, message: &str) -> Problem {
     let said = human::elide(&value.to_string().replace('\n', " "), 40);
     if message.starts_with("unknown variant") {
         // unknown variant `a`, expected one of `b`, `c`

@@ -4,6 +4,7 @@ use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
 use super::{Problem, Recipe, Severity};
 use crate::data::prepare::Dataset;
 use crate::model::info::ModelInfo;
+use crate::nn::optim::Schedule;
 
 /// What the machine, the model and the data say about a recipe; needed to check it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -155,8 +156,14 @@ impl Plan {
         self.updates_per_epoch
     }
 
-    pub fn warmup_updates(&self) -> u64 {
-        self.warmup_updates
+    /// The learning rate over the run.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            shape: self.recipe.schedule.shape,
+            peak: self.recipe.optimizer.learning_rate,
+            warmup_updates: self.warmup_updates,
+            num_updates: self.num_updates,
+        }
     }
 
     /// Updates between validations, at least 1; `u64::MAX` when there is nothing to validate on.

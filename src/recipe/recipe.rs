@@ -4,6 +4,9 @@ pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
 use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
+use crate::data::split::SplitOptions;
+use crate::model::hooks::Linear;
+pub use crate::nn::optim::ScheduleShape;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -60,7 +63,7 @@ pub struct DataSection {
     /// What a row longer than `batch.max_tokens` becomes.
     pub overlong: Overlong,
     pub keep_duplicates: bool,
-    pub split: SplitSection,
+    pub split: SplitOptions,
     /// Render conversations with the model's chat template when it has one.
     pub chat: bool,
 }
@@ -76,7 +79,7 @@ impl Default for DataSection {
             schema: None,
             overlong: Overlong::Truncate,
             keep_duplicates: false,
-            split: SplitSection::default(),
+            split: SplitOptions::default(),
             chat: true,
         }
     }
@@ -89,24 +92,6 @@ pub enum Overlong {
     #[default]
     Truncate,
     Drop,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SplitSection {
-    pub seed: u64,
-    /// Share of the rows for validation, 0..1.
-    pub valid: f64,
-    /// Share of the rows for the final test, 0..1.
-    pub test: f64,
-    /// Give every label its share of each part.
-    pub stratify: bool,
-}
-
-impl Default for SplitSection {
-    fn default() -> Self {
-        Self { seed: 17, valid: 0.1, test: 0.1, stratify: true }
-    }
 }
 
 impl Recipe {
@@ -174,8 +159,8 @@ pub struct Lora {
 
 impl Default for Lora {
     fn default() -> Self {
-        let all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.map(String::from).to_vec() }
+        let all = Linear::NAMES.map(String::from);
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
     }
 }
 
@@ -227,24 +212,15 @@ impl Default for Optimizer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    pub shape: Shape,
+    pub shape: ScheduleShape,
     /// Share of the updates in which the rate rises from zero, 0..1.
     pub warmup: f64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { shape: Shape::Cosine, warmup: 0.05 }
+        Self { shape: ScheduleShape::Cosine, warmup: 0.05 }
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shape {
-    #[default]
-    Cosine,
-    Linear,
-    Constant,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

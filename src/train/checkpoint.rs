@@ -19,23 +19,29 @@ const SECOND: &str = "second_moment";
 /// Writes the trainer's whole state to `folder`, replacing one of the same name.
 pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
-    storage::create_dir_atomic(folder, |temporary| {
-        files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
-        let (first, second, _) = trainer.optimizer.state().map_err(std::io::Error::other)?;
-        let moments = [(FIRST.to_string(), first), (SECOND.to_string(), second)];
-        save_safetensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
-        let position = serde_json::to_vec_pretty(&trainer.position)?;
-        storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
-    })
+    storage::create_dir_atomic(
+        folder,
+        |e| e,
+        |temporary| {
+            files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
+            let (first, second, _) = trainer.optimizer.state().map_err(std::io::Error::other)?;
+            let moments = [(FIRST.to_string(), first), (SECOND.to_string(), second)];
+            save_safetensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
+            let position = serde_json::to_vec_pretty(&trainer.position)?;
+            storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
+        },
+    )
     .map_err(write)
 }
 
 /// Writes the adapter alone, replacing what is there.
 pub fn save_adapter(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
-    storage::create_dir_atomic(folder, |temporary| {
-        files::save(adapter, base, temporary).map_err(std::io::Error::other)
-    })
+    storage::create_dir_atomic(
+        folder,
+        |e| e,
+        |temporary| files::save(adapter, base, temporary).map_err(std::io::Error::other),
+    )
     .map_err(write)
 }
 

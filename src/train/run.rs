@@ -117,24 +117,45 @@ impl<'a> Run<'a> {
 
     fn train(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
         self.announce(reporter)?;
-        let mut is_over = false;
-        while self.trainer.position.update.0 < self.plan.num_updates() && !is_over {
-            self.wait_while_paused(control, reporter)?;
+        loop {
+            // Also before the first update: a run that was stopped while it validated goes on with that validation.
+            match self.settle(control, reporter)? {
+                Some(Outcome::Stopped) => return self.stop(control, reporter),
+                Some(outcome) => return self.finish(outcome, reporter),
+                None => self.wait_while_paused(Phase::Training, control, reporter)?,
+            }
             let start = Instant::now();
             let Some(report) = self.trainer.update(control)? else {
                 return self.stop(control, reporter);
             };
             self.report_update(report, start.elapsed().as_secs_f64(), reporter)?;
-            let update = self.trainer.position.update.0;
-            let is_last = update >= self.plan.num_updates();
-            if self.is_due(self.plan.validation_every(), update) || (is_last && !self.valid.is_empty()) {
-                is_over = self.validate(control, reporter)? && !is_last;
-            }
-            if control.take_save_now() || is_over || self.is_due(self.plan.checkpoint_every(), update) {
-                self.save(reporter)?;
-            }
+            self.trainer.position.owes_validation = self.is_validation_due();
         }
-        self.finish(if is_over { Outcome::StoppedEarly } else { Outcome::Done }, reporter)
+    }
+
+    /// Validates and saves where the last update makes that due; how the run ends, if it ends here.
+    fn settle(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<Outcome>, TrainError> {
+        let update = self.trainer.position.update.0;
+        let is_last = update >= self.plan.num_updates();
+        let mut is_over = false;
+        if self.trainer.position.owes_validation {
+            let Some(is_enough) = self.validate(control, reporter)? else {
+                return Ok(Some(Outcome::Stopped));
+            };
+            is_over = is_enough && !is_last;
+        }
+        let is_new = update > self.from_update;
+        let is_due = self.is_due(self.plan.checkpoint_every(), update);
+        if is_new && (control.take_save_now() || is_over || is_due) {
+            self.save(reporter)?;
+        }
+        Ok(if is_over { Some(Outcome::StoppedEarly) } else { is_last.then_some(Outcome::Done) })
+    }
+
+    fn is_validation_due(&self) -> bool {
+        let update = self.trainer.position.update.0;
+        let is_last = update >= self.plan.num_updates();
+        !self.valid.is_empty() && (is_last || self.is_due(self.plan.validation_every(), update))
     }
 
     fn is_due(&self, every: u64, update: u64) -> bool {
@@ -174,7 +195,13 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Notice { text })
     }
 
-    fn wait_while_paused(&self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
+    /// Waits while a person has paused the run, which then goes on with `phase`.
+    fn wait_while_paused(
+        &self,
+        phase: Phase,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<(), TrainError> {
         if !control.is_paused() || control.is_stopped() {
             return Ok(());
         }
@@ -182,7 +209,7 @@ impl<'a> Run<'a> {
         while control.is_paused() && !control.is_stopped() {
             std::thread::sleep(Duration::from_millis(50));
         }
-        reporter.send(RunEvent::Phase { phase: Phase::Training })
+        reporter.send(RunEvent::Phase { phase })
     }
 
     fn report_update(
@@ -205,24 +232,26 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Measures the validation rows; true when patience is used up.
-    fn validate(&mut self, control: &Control, reporter: &mut Reporter) -> Result<bool, TrainError> {
-        if self.valid.is_empty() {
-            return Ok(false);
-        }
+    /// Measures the validation rows; true when patience is used up. `Ok(None)` when stopped before all were measured: what was
+    /// measured counts for nothing, or the run would not go on exactly.
+    fn validate(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<bool>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
         let hooks = self.trainer.adapter.hooks()?;
         let samples: Vec<&Sample> = self.valid.iter().map(|i| &self.dataset.samples[*i]).collect();
         let budget = self.plan.recipe().batch.micro_batch_tokens;
-        // Not interrupted by a stop: a half-measured validation would break exact resume.
-        let Some(total) = loss_of(self.model, hooks.as_ref(), &samples, budget, &Control::new())? else {
-            return Ok(false);
+        let mut goes_on = || {
+            self.wait_while_paused(Phase::Validating, control, reporter)?;
+            Ok(!control.is_stopped())
+        };
+        let Some(total) = loss_of(self.model, hooks.as_ref(), &samples, budget, &mut goes_on)? else {
+            return Ok(None);
         };
         let update = self.trainer.position.update.0;
         let loss = total.mean();
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
         }
+        self.trainer.position.owes_validation = false;
         let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
         reporter.send(RunEvent::Validation {
             update,
@@ -236,7 +265,7 @@ impl<'a> Run<'a> {
         }
         self.answer(control, reporter)?;
         reporter.send(RunEvent::Phase { phase: Phase::Training })?;
-        Ok(verdict.is_over)
+        Ok(Some(verdict.is_over))
     }
 
     /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left
@@ -254,10 +283,10 @@ impl<'a> Run<'a> {
         }
         if self.base_answers.is_none() {
             let mut base = Session::new(&self.model.decoder, None)?;
-            self.base_answers = Some(self.answers(&mut base, &prompts, control)?);
+            self.base_answers = Some(self.answers(&mut base, &prompts, control, reporter)?);
         }
         let mut tuned = Session::new(&self.model.decoder, Some(&self.trainer.adapter))?;
-        let tuned = self.answers(&mut tuned, &prompts, control)?;
+        let tuned = self.answers(&mut tuned, &prompts, control, reporter)?;
         if control.is_stopped() {
             return Ok(()); // they were cut off
         }
@@ -281,6 +310,7 @@ impl<'a> Run<'a> {
         session: &mut dyn NextLogits,
         prompts: &[(Rendered, String)],
         control: &Control,
+        reporter: &mut Reporter,
     ) -> Result<Vec<Result<String, String>>, TrainError> {
         let options = GenerateOptions {
             max_tokens: MAX_ANSWER_TOKENS,
@@ -290,6 +320,7 @@ impl<'a> Run<'a> {
         };
         let mut out = Vec::new();
         for (prompt, _) in prompts {
+            self.wait_while_paused(Phase::Validating, control, reporter)?;
             session.reset();
             let answer = prompt.ids(&self.model.tokeniser).map_err(Failure::from).and_then(|ids| {
                 generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})

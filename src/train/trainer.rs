@@ -8,12 +8,11 @@ use crate::base::{Control, Update};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
+use crate::nn::optim::{AdamW, AdamWSettings, Schedule, clip_factor, norm};
 use crate::nn::{FlatGradient, Tape};
-use crate::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
 use crate::objective::supervised;
 use crate::peft::{Adapter, MicroStep};
 use crate::recipe::Plan;
-use crate::recipe::recipe::Shape;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +25,9 @@ pub struct Position {
     /// Micro-batches of this epoch that were used.
     pub micro_batch: usize,
     pub validation: early_stop::Progress,
+    /// The validation after this update is still to be done: a stop cut it short. The run goes on with it.
+    #[serde(default)]
+    pub owes_validation: bool,
     /// Seconds spent so far, over all sessions of the run.
     pub secs: f64,
 }
@@ -80,18 +82,20 @@ impl<'a> Trainer<'a> {
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
         let epoch_batches = loader.epoch(0);
-        let schedule = Schedule {
-            shape: match recipe.schedule.shape {
-                Shape::Cosine => ScheduleShape::Cosine,
-                Shape::Linear => ScheduleShape::Linear,
-                Shape::Constant => ScheduleShape::Constant,
-            },
-            peak: recipe.optimizer.learning_rate,
-            warmup_updates: plan.warmup_updates(),
-            num_updates: plan.num_updates(),
-        };
+        let schedule = plan.schedule();
         let position = Position::default();
-        Ok(Self { model, adapter, optimizer, gradient, position, samples, loader, epoch_batches, schedule, plan })
+        Ok(Self {
+            model,
+            adapter,
+            optimizer,
+            gradient,
+            position,
+            samples,
+            loader,
+            epoch_batches,
+            schedule,
+            plan,
+        })
     }
 
     /// Goes on from a checkpoint's parts.

@@ -2,7 +2,6 @@
 
 use super::TrainError;
 use super::error::During;
-use crate::base::Control;
 use crate::data::{Batch, Sample};
 use crate::model::hooks::Hooks;
 use crate::model::load::LoadedModel;
@@ -27,18 +26,19 @@ impl LossTotal {
     }
 }
 
-/// The loss over `samples`, in micro-batches of about `budget_tokens`. `Ok(None)` when stopped.
+/// The loss over `samples`, in micro-batches of about `budget_tokens`. `goes_on` is asked before each; `Ok(None)` when it says
+/// no.
 pub fn loss_of(
     model: &LoadedModel,
     hooks: &dyn Hooks,
     samples: &[&Sample],
     budget_tokens: usize,
-    control: &Control,
+    goes_on: &mut dyn FnMut() -> Result<bool, TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
     let mut total = LossTotal::default();
     let mut start = 0;
     while start < samples.len() {
-        if control.is_stopped() {
+        if !goes_on()? {
             return Ok(None);
         }
         let mut end = start + 1;

@@ -104,7 +104,7 @@ pub fn code(output: &Output) -> i32 {
 #[test]
 fn wrong_usage_exits_with_2() {
     let stage = Stage::new();
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 17] = [
         &["frobnicate"],
         &["train"],
         &["train", "--recipe", "r.toml"],
@@ -116,6 +116,9 @@ fn wrong_usage_exits_with_2() {
         &["quickstart", "--updates", "0"],
         &["compare", "--model", "m", "--prompts", "p.txt"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.learning_rate=fast"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "data.format=words"],
+        &["train", "--recipe", "r.toml", "--out", "o", "--set", "method.kind=magic"],
         &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
         &["train", "--set", "length.updates=1", "--out", "o", "--resume"],
         &["generate", "--model", "m", "--prompt", "p", "--max-tokens", "-5"],
@@ -474,6 +477,15 @@ fn a_run_is_trained_evaluated_compared_and_resumed() {
     let (code, value) = stage.json(&compare);
     assert_eq!(code, 0);
     assert_eq!(value["pairs"].as_array().unwrap().len(), 2);
+    assert_eq!(value["num_without_question"], 0);
+
+    // Rows that ask nothing are said and counted.
+    let holes = stage.file("prompts.csv", "question,answer\nWhat is a peach?,a\n,b\nWhat is a date?,c\n,d\n");
+    let compare = compare.map(|word| if word == prompts { holes.as_str() } else { word });
+    let output = stage.run(&[&compare[..], &["--json"]].concat());
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&value["num_without_question"], value["pairs"].as_array().unwrap().len()), (&2.into(), 2));
+    assert!(stderr(&output).contains("2 rows of the prompts left out: line 3"), "{}", stderr(&output));
 
     // A run that is over has nothing left to do and stays as it is; one that was thrown away does not go on.
     for (outcome, code, needle) in [
@@ -825,7 +837,6 @@ fn a_run_that_cannot_be_sound_is_refused_before_it_begins() {
         "data.path=missing.csv",
         "data.encoding=klingon",
         "model.source=./missing",
-        "method.kind=magic",
         &format!("data.path={none}"),
     ];
     for set in wrong {

@@ -4,9 +4,7 @@ use tunesmith::base::Control;
 use tunesmith::data::shots::{LineFormat, Question, Shot};
 use tunesmith::data::template::Template;
 use tunesmith::eval::compare::{Cell, Matrix, diff, is_same, shot_rows};
-use tunesmith::eval::metrics::{
-    bleu, is_match, is_strict_match, normalise, perplexity, rouge_l, token_f1, words,
-};
+use tunesmith::eval::metrics::{bleu, is_match, normalise, perplexity, rouge_l, token_f1, words};
 use tunesmith::eval::report::{Comparison, Report};
 use tunesmith::eval::run::{Asked, Asking, Scored, answer_all, answer_pieces};
 use tunesmith::eval::score::{ScoreBoard, chance_of_difference};
@@ -45,8 +43,6 @@ fn exact_match_forgives_what_people_do_not_mean() {
     for (a, b) in different {
         assert!(!is_match(a, b), "{a:?} {b:?}");
     }
-    assert!(is_strict_match(" drupe\n", "drupe") && !is_strict_match("Drupe", "drupe"));
-    assert!(!is_strict_match("drupe.", "drupe"));
 }
 
 #[test]
@@ -144,9 +140,6 @@ fn a_score_says_how_sure_it_is() {
     assert_eq!((ScoreBoard::default().share(), ScoreBoard::default().interval()), (None, None));
     let (low, high) = ScoreBoard { num: 10, matches: 10 }.interval().unwrap();
     assert!((low - 0.722_5).abs() < 1e-3 && high > 0.999_999, "{low} {high}");
-    let (few, many) = (ScoreBoard { num: 10, matches: 2 }, ScoreBoard { num: 10, matches: 9 });
-    assert!(few.is_apart_from(&many) && many.is_apart_from(&few) && !few.is_apart_from(&few));
-    assert!(!few.is_apart_from(&ScoreBoard::default()));
 }
 
 fn cell(num: usize, matches: usize) -> Cell {

@@ -75,12 +75,12 @@ fn families_differ_where_they_should() {
     let windowed = parsed(json!({ "architectures": ["Qwen2ForCausalLM"], "num_key_value_heads": 2,
         "sliding_window": 128, "max_window_layers": 1, "use_sliding_window": true }))
     .unwrap();
-    assert_eq!([windowed.is_windowed(0), windowed.is_windowed(1)], [false, true]);
+    assert_eq!([windowed.window_of(0), windowed.window_of(1)], [None, Some(128)]);
     let qwen3 = parsed(json!({ "architectures": ["Qwen3ForCausalLM"], "num_key_value_heads": 2 })).unwrap();
     assert!(qwen3.has_qk_norm && !qwen3.has_qkv_bias && qwen3.head_width == 128);
     let mistral =
         parsed(json!({ "architectures": ["MistralForCausalLM"], "num_key_value_heads": 2 })).unwrap();
-    assert_eq!((mistral.sliding_window, mistral.is_windowed(0)), (Some(4_096), true));
+    assert_eq!((mistral.sliding_window, mistral.window_of(0)), (Some(4_096), Some(4_096)));
     let without = json!({ "model_type": "mistral", "architectures": null, "num_key_value_heads": 2,
         "sliding_window": null });
     assert_eq!(parsed(without).unwrap().sliding_window, None);
@@ -92,6 +92,7 @@ fn what_is_not_supported_is_said_by_name() {
         (json!({ "architectures": ["Gemma2ForCausalLM"] }), "Gemma2ForCausalLM"),
         (json!({ "architectures": [], "model_type": "bert" }), "bert"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "yarn"),
+        (json!({ "rope_scaling": { "type": "longrope", "factor": 4.0 } }), "longrope"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "dynamic"),
         (json!({ "rope_parameters": { "full_attention": { "rope_theta": 1e4 } } }), "each kind of layer"),
         (json!({ "quantization_config": { "quant_method": "gptq" } }), "gptq"),

@@ -107,7 +107,8 @@ fn trained_weights_match_autograd() {
 #[test]
 fn a_flat_gradient_is_the_gradients_of_the_leaves() {
     let named = |name: &str, shape: &[usize], seed| (name.to_string(), random(shape, seed));
-    let all = vec![named("norm", &[7], 1), named("w", &[5, 7], 2), named("v", &[2, 7], 3), named("b", &[7], 4)];
+    let all =
+        vec![named("norm", &[7], 1), named("w", &[5, 7], 2), named("v", &[2, 7], 3), named("b", &[7], 4)];
     let params = FlatParams::new(all, &CPU).unwrap();
     let run = |tape: &Tape, nodes: &[Node; 3]| {
         let x = Node::frozen(random(&[4, 7], 5));
@@ -115,7 +116,9 @@ fn a_flat_gradient_is_the_gradients_of_the_leaves() {
         let x = ops::rms_norm(tape, &x, norm, 1e-5).unwrap();
         let y = ops::linear(tape, &x, &WeightNode::trained(weight), Some(bias)).unwrap();
         // The weight a second time.
-        ops::linear(tape, &x, &WeightNode::trained(weight), None).map(|z| ops::add(tape, &y, &z).unwrap()).unwrap()
+        ops::linear(tape, &x, &WeightNode::trained(weight), None)
+            .map(|z| ops::add(tape, &y, &z).unwrap())
+            .unwrap()
     };
     let seed = random(&[4, 7], 6);
     let tape = Tape::recording();
@@ -431,7 +434,11 @@ fn gradients_match_finite_differences() {
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
-        ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, five.weight(), None, &low))),
+        (
+            "low_rank_linear",
+            vec![3, 8],
+            Box::new(|t, x| ops::low_rank_linear(t, x, five.weight(), None, &low)),
+        ),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
         ("swiglu", vec![3, 8], Box::new(ops::swiglu)),
         (

@@ -11,8 +11,8 @@ use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::nn::optim::{AdamW, AdamWSettings};
+use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::objective::supervised;
 use tunesmith::peft::{Adapter, LoraSettings, MicroStep, Settings, format};
 

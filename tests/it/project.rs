@@ -6,7 +6,7 @@ use tunesmith::base::{Explain, Failure};
 use tunesmith::data::shots::{Question, Shot};
 use tunesmith::data::{Fate, Ledger};
 use tunesmith::export;
-use tunesmith::project::folder::Memory;
+use tunesmith::project::folder::Remembered;
 use tunesmith::project::prompt_set::{self, PromptSet};
 use tunesmith::project::{Outcome, Project, ProjectError, RunEvent, RunFolder, runs};
 use tunesmith::recipe::{Recipe, load};
@@ -95,7 +95,7 @@ fn a_project_remembers_and_holds_its_lock() {
     }
     let drafts = [("playground".into(), serde_json::json!({ "prompt": "Zürich?", "shots": [1, null] }))];
     let memory =
-        Memory { model: Some("smollm2".into()), data: Some("/tmp/x.csv".into()), drafts: drafts.into() };
+        Remembered { model: Some("smollm2".into()), data: Some("/tmp/x.csv".into()), drafts: drafts.into() };
     project.remember(memory.clone()).unwrap();
 
     let second = Project::open(&folder).unwrap_err();
@@ -109,7 +109,7 @@ fn a_project_remembers_and_holds_its_lock() {
     // Drafts that somebody damaged cost no more than themselves.
     std::fs::write(folder.join("drafts.json"), "{\"play").unwrap();
     let view = Project::open(&folder).unwrap().view();
-    assert_eq!(view.memory, Memory { drafts: Default::default(), ..memory });
+    assert_eq!(view.memory, Remembered { drafts: Default::default(), ..memory });
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn projects_that_cannot_be_opened_say_why_and_stay_as_they_are() {
     // A draft that cannot be read is no reason not to open.
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("drafts.json"), "[[[").unwrap();
-    assert_eq!(Project::open(folder.path()).unwrap().view().memory, Memory::default());
+    assert_eq!(Project::open(folder.path()).unwrap().view().memory, Remembered::default());
 }
 
 #[test]

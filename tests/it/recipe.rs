@@ -3,7 +3,7 @@
 use std::path::Path;
 use tunesmith::recipe::estimate::estimate;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, Shape};
+use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -76,7 +76,7 @@ fn an_empty_recipe_is_the_usual_one_and_writing_reads_back() {
     assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
     assert_eq!(recipe.optimizer.clip_norm, None, "what is switched off stays off");
     assert_eq!(load::from_toml("[optimizer]\nclip_norm = 2").unwrap().optimizer.clip_norm, Some(2.0));
-    assert_eq!(recipe.schedule.shape, Shape::Linear);
+    assert_eq!(recipe.schedule.shape, ScheduleShape::Linear);
 }
 
 #[test]
@@ -444,8 +444,12 @@ fn a_plan_follows_from_recipe_and_data() {
             load::set(&mut recipe, setting).unwrap();
         }
         let plan = Plan::new(recipe, &facts, micro_batches).unwrap();
-        let got =
-            [plan.num_updates(), plan.warmup_updates(), plan.validation_every(), plan.checkpoint_every()];
+        let got = [
+            plan.num_updates(),
+            plan.schedule().warmup_updates,
+            plan.validation_every(),
+            plan.checkpoint_every(),
+        ];
         assert_eq!(got, expected, "{settings:?}");
     }
     let mut nothing_to_validate = facts;

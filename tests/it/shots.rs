@@ -154,7 +154,7 @@ fn plain_files_are_read_and_bad_ones_said() {
     assert_eq!(read(&path).unwrap().shots, fruit());
     std::fs::write(&path, "\u{feff}Why: 1?\n\n Two? \n").unwrap();
     let questions = read_questions(&path, &Control::new()).unwrap();
-    assert_eq!(questions, [Question::new("Why: 1?", None), Question::new("Two?", None)]);
+    assert_eq!(questions.questions, [Question::new("Why: 1?", None), Question::new("Two?", None)]);
     std::fs::write(&path, "\n \n").unwrap();
     assert!(matches!(read_questions(&path, &Control::new()), Err(DataError::Empty { .. })));
     std::fs::write(&path, [0xff, 0xfe, 0x80]).unwrap();
@@ -278,7 +278,7 @@ fn columns_are_found_by_their_roles() {
         let found = shots_from_table(&table(&["a", "b", "c"], &[&cells]), &roles);
         assert_eq!(found.shots, std::slice::from_ref(&expected), "{name}");
         let questions = questions_from_table(&table(&["a", "b", "c"], &[&cells]), &roles);
-        assert_eq!(questions, [Question::from(expected)], "{name}");
+        assert_eq!(questions.questions, [Question::from(expected)], "{name}");
     }
 }
 
@@ -290,11 +290,12 @@ fn rows_without_an_answer_are_questions_but_no_shots() {
         (found.shots.len(), found.skipped.iter().map(|s| s.line).collect::<Vec<_>>()),
         (1, vec![3, 4])
     );
-    let questions =
+    let found =
         questions_from_table(&table(&["prompt", "completion"], rows), &[Role::Prompt, Role::Completion]);
-    assert_eq!(questions, [Question::new("apple", Some("pome".into())), Question::new("fig", None)]);
+    assert_eq!(found.skipped.iter().map(|s| (s.line, &*s.why)).collect::<Vec<_>>(), [(4, "has no question")]);
+    assert_eq!(found.questions, [Question::new("apple", Some("pome".into())), Question::new("fig", None)]);
     let one = questions_from_table(&table(&["question"], &[&["why?"]]), &[Role::Question]);
-    assert_eq!(one, [Question::new("why?", None)]);
+    assert_eq!(one.questions, [Question::new("why?", None)]);
     let bad = table(&["messages"], &[&["{"], &["[1]"], &["null"], &[r#"[{"role":"user","content":"q"}]"#]]);
     assert!(shots_from_table(&bad, &[Role::Messages]).shots.is_empty());
     assert!(shots_from_table(&table(&[], &[]), &[]).shots.is_empty());

@@ -2,19 +2,23 @@
 
 use crate::parity::{decoder, fixture, lora};
 use crate::tokenise::smollm2;
+use candle_core::Device;
 use std::path::Path;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Failure, Precision, Silent};
 use tunesmith::data::loader::Loader;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::stats::TokenStats;
-use tunesmith::data::{Example, Ledger, Row, Schema, Split};
+use tunesmith::data::{Batch, Example, Ledger, Row, Schema, Split};
+use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks, Part};
 use tunesmith::model::info::ModelInfo;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::model::text::TextSettings;
-use tunesmith::peft::format;
+use tunesmith::nn::Tape;
+use tunesmith::peft::{self, Settings, format};
+use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
@@ -124,6 +128,14 @@ fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
     events.iter().filter_map(update).collect()
 }
 
+fn validations(events: &[RunEvent]) -> Vec<(u64, f64, bool)> {
+    let validation = |event: &RunEvent| match event {
+        RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
+        _ => None,
+    };
+    events.iter().filter_map(validation).collect()
+}
+
 fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
@@ -196,6 +208,68 @@ fn full_tuning_ends_in_a_model_folder() {
     assert!(refusal.contains("model.layers.0") && refusal.contains("bias"), "{refusal}");
 }
 
+/// A stop does not wait for the validation, also the last one; the run goes on with the validation that was cut.
+#[test]
+fn a_run_stopped_while_it_validates_goes_on_exactly() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&[]);
+    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+    for (update, name) in [(4, "middle"), (6, "last")] {
+        let at = temp.path().join(name);
+        let mut reached = 0;
+        let cut = run(&model, &data, &recipe, &at, false, |event, control| match event {
+            RunEvent::Update { update, .. } => reached = *update,
+            RunEvent::Phase { phase: Phase::Validating } if reached == update => control.stop(),
+            _ => {}
+        });
+        assert_eq!(cut.outcome.unwrap(), Outcome::Stopped, "{name}");
+        assert_eq!(validations(&cut.events).last().unwrap().0, update - 2, "{name}");
+        assert_eq!(cut.folder.checkpoints().last(), Some(&update), "{name}");
+        drop(cut.folder);
+        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done, "{name}");
+        let events = rest.folder.events().unwrap();
+        assert_eq!(losses(&events), losses(&whole.events), "{name}");
+        assert_eq!(validations(&events), validations(&whole.events), "{name}");
+        for file in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
+            assert_eq!(bytes(whole.folder.path(), file), bytes(&at, file), "{name}: {file}");
+        }
+    }
+    let discarded = run(&model, &data, &recipe, &temp.path().join("discarded"), false, |event, control| {
+        if matches!(event, RunEvent::Phase { phase: Phase::Validating }) {
+            control.discard();
+        }
+    });
+    assert_eq!((discarded.outcome.unwrap(), discarded.folder.checkpoints()), (Outcome::Discarded, vec![]));
+}
+
+#[test]
+fn a_validation_is_paused_and_goes_on() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let done =
+        run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |event, control| match event {
+            RunEvent::Phase { phase: Phase::Validating } if !control.is_paused() => control.pause(),
+            RunEvent::Phase { phase: Phase::Paused } => control.resume(),
+            _ => {}
+        });
+    assert_eq!(done.outcome.unwrap(), Outcome::Done);
+    let phases: Vec<Phase> = done
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            RunEvent::Phase { phase } => Some(*phase),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        phases.windows(3).any(|p| p == [Phase::Validating, Phase::Paused, Phase::Validating]),
+        "{phases:?}"
+    );
+    assert_eq!(validations(&done.events).len(), 3);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_losses_and_another_one_others() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
@@ -235,9 +309,9 @@ fn an_adapter_is_trained_on_quantised_weights() {
     assert_eq!(run.outcome.unwrap(), Outcome::Done);
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
-        train::validate::loss_of(model, hooks, &samples, 64, &Control::new()).unwrap().unwrap().mean()
+        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true)).unwrap().unwrap().mean()
     };
-    let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &candle_core::Device::Cpu).unwrap();
+    let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();
     for model in [&quantised, &dense] {
         let (before, after) = (loss(model, &NoHooks), loss(model, tuned.as_ref()));
@@ -280,7 +354,7 @@ fn stopping_saves_and_discarding_does_not() {
     let stopped = run(&model, &data, &recipe, &temp.path().join("s"), false, at_update(2, Control::stop));
     assert_eq!(stopped.outcome.unwrap(), Outcome::Stopped);
     assert_eq!(stopped.folder.checkpoints(), [2]);
-    assert!(format::load(&stopped.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).is_ok());
+    assert!(format::load(&stopped.folder.adapter_dir(), model.config(), &Device::Cpu).is_ok());
     let discarded =
         run(&model, &data, &recipe, &temp.path().join("d"), false, at_update(2, Control::discard));
     assert_eq!(discarded.outcome.unwrap(), Outcome::Discarded);
@@ -346,15 +420,7 @@ fn checkpoints_are_pruned_but_the_best_is_kept_and_becomes_the_adapter() {
         "early_stop.patience=3",
     ]);
     let done = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
-    let validations: Vec<(u64, f64, bool)> = done
-        .events
-        .iter()
-        .filter_map(|e| match e {
-            RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
-            _ => None,
-        })
-        .collect();
-    let best = validations.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let best = validations(&done.events).iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
     let Some(RunEvent::Finished { outcome, update, best_update, .. }) = done.events.last() else { panic!() };
     assert_eq!(*best_update, Some(best));
     assert_eq!(*outcome, done.outcome.unwrap());
@@ -387,7 +453,7 @@ fn a_run_that_leaves_the_numbers_stops_and_keeps_the_last_checkpoint() {
     assert!(matches!(failed.events.last(), Some(RunEvent::Failed { update: 2, .. })));
     assert_eq!(failed.folder.checkpoints().last(), Some(&2));
     let latest = failed.folder.checkpoint_dir(2);
-    assert!(format::load(&latest, model.config(), &candle_core::Device::Cpu).is_ok());
+    assert!(format::load(&latest, model.config(), &Device::Cpu).is_ok());
 }
 
 #[test]
@@ -480,7 +546,7 @@ fn a_damaged_best_checkpoint_does_not_cost_the_run_its_adapter() {
         }
     });
     assert_eq!(done.outcome.unwrap(), Outcome::Done);
-    assert!(format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).is_ok());
+    assert!(format::load(&done.folder.adapter_dir(), model.config(), &Device::Cpu).is_ok());
 }
 
 #[test]
@@ -503,7 +569,7 @@ fn a_new_adapter_changes_nothing_and_frozen_weights_stay_as_they_are() {
     let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     assert_eq!(base, logits(&tunesmith::model::hooks::NoHooks));
     assert_eq!(before, head());
-    let tuned = format::load(&done.folder.adapter_dir(), model.config(), &candle_core::Device::Cpu).unwrap();
+    let tuned = format::load(&done.folder.adapter_dir(), model.config(), &Device::Cpu).unwrap();
     assert_ne!(base, logits(tuned.hooks().unwrap().as_ref()));
 }
 
@@ -517,7 +583,7 @@ fn hostile_adapters_are_refused_with_the_reason() {
     let refused = |config: &str, weights: &[u8]| {
         std::fs::write(temp.path().join("adapter_config.json"), config).unwrap();
         std::fs::write(temp.path().join("adapter_model.safetensors"), weights).unwrap();
-        format::load(temp.path(), model.config(), &candle_core::Device::Cpu).unwrap_err().to_string()
+        format::load(temp.path(), model.config(), &Device::Cpu).unwrap_err().to_string()
     };
     for (from, to, word) in [
         ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
@@ -565,10 +631,10 @@ fn a_checkpoint_replaces_an_older_one_whole() {
             if text == "bad" { Err(std::io::Error::other("the disk is full")) } else { Ok(()) }
         }
     };
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("old")).unwrap();
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("bad")).unwrap_err();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("old")).unwrap();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("bad")).unwrap_err();
     assert_eq!(bytes(&folder, "weights"), b"old");
-    tunesmith::base::storage::create_dir_atomic(&folder, fill("new")).unwrap();
+    tunesmith::base::storage::create_dir_atomic(&folder, |e| e, fill("new")).unwrap();
     assert_eq!(bytes(&folder, "weights"), b"new");
     assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left over");
 }

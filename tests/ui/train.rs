@@ -150,6 +150,21 @@ pub fn with_problems() -> AppState {
     state
 }
 
+/// A dataset may lie in memory where an earlier one lay.
+#[test]
+fn the_review_is_of_the_data_that_is_there_now() {
+    let mut state = actors::furnished(60);
+    for num_rows in [156, 40, 156, 100, 60] {
+        let file = actors::imported(num_rows);
+        actors::feed(&mut state, EventKind::Imported(Arc::clone(&file)));
+        let options = state.data.options().cloned().expect("an open file has options");
+        actors::feed(&mut state, EventKind::Prepared(actors::dataset(&file, &options)));
+        let fresh = actors::furnished(num_rows);
+        assert!(state.train.review.plan.is_some(), "{num_rows} rows");
+        assert_eq!(state.train.review.plan, fresh.train.review.plan, "{num_rows} rows");
+    }
+}
+
 #[test]
 fn start_sends_the_recipe_with_model_and_data() {
     let mut h = at_train();

@@ -82,28 +82,6 @@ impl Role {
         }
     }
 
-    /// What the role does, in plain words.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::Ignore => "The column plays no part in training.",
-            Self::Prompt => "What the model is given.",
-            Self::Completion => "What the model learns to write after the prompt.",
-            Self::Instruction => "The task the model is given.",
-            Self::Input => "Material for the task; comes after the instruction or question. May be empty.",
-            Self::Output => "What the model learns to write for the instruction.",
-            Self::Question => "The question the model is given.",
-            Self::Answer => "What the model learns to answer.",
-            Self::System => "How the model shall behave; comes before everything else.",
-            Self::Messages => "A whole conversation as JSON; the model learns the assistant's turns.",
-            Self::Text => "Text the model learns to continue, or that has a label or score.",
-            Self::Label => "The category of the text.",
-            Self::Score => "A number for the text.",
-            Self::Chosen => "The better of two answers.",
-            Self::Rejected => "The worse of two answers.",
-            Self::Group => "Rows with the same value here stay together on one side of the split.",
-        }
-    }
-
     /// Whether the model learns to write this column.
     pub fn is_answer(self) -> bool {
         matches!(self, Self::Completion | Self::Output | Self::Answer)

@@ -1,12 +1,21 @@
 //! Few-shot examples and prompts that stand in a file.
 
-use super::paste::{NOT_TWO, PastedShots, from_chat, shots_from_text};
+use super::paste::{NOT_TWO, PastedShots, SkippedLine, from_chat, shots_from_text};
 use super::{LineFormat, Question, Shot};
 use crate::base::storage::read_text_bounded;
 use crate::base::{Control, Silent};
 use crate::data::import::{ImportOptions, import};
 use crate::data::{DataError, Role, Table};
 use std::path::Path;
+
+const NO_QUESTION: &str = "has no question";
+
+/// Prompts of a file, and the rows that are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundQuestions {
+    pub questions: Vec<Question>,
+    pub skipped: Vec<SkippedLine>,
+}
 
 /// Plain text larger than this is no list of examples.
 const MOST_TEXT_BYTES: u64 = 16 << 20;
@@ -32,16 +41,17 @@ pub fn read_shots(path: &Path, format: &LineFormat, control: &Control) -> Result
 ///
 /// # Errors
 /// Those of [`import`], and [`DataError::Empty`] when there is no prompt.
-pub fn read_questions(path: &Path, control: &Control) -> Result<Vec<Question>, DataError> {
-    let questions: Vec<Question> = if is_plain_text(path) {
+pub fn read_questions(path: &Path, control: &Control) -> Result<FoundQuestions, DataError> {
+    let found = if is_plain_text(path) {
         let text = read_text(path)?;
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|l| !l.is_empty());
-        lines.map(|line| Question::new(line, None)).collect()
+        let questions = lines.map(|line| Question::new(line, None)).collect();
+        FoundQuestions { questions, skipped: Vec::new() }
     } else {
         let imported = import(path, &ImportOptions::default(), control, &mut Silent)?;
         questions_from_table(&imported.table, &imported.schema.roles)
     };
-    if questions.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(questions) }
+    if found.questions.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(found) }
 }
 
 fn is_plain_text(path: &Path) -> bool {
@@ -68,11 +78,17 @@ pub fn shots_from_table(table: &Table, roles: &[Role]) -> PastedShots {
     found
 }
 
-/// Prompts from the rows of a table, with the right answer where there is one.
-pub fn questions_from_table(table: &Table, roles: &[Role]) -> Vec<Question> {
+/// Prompts from the rows of a table, with the right answer where there is one; rows without a question are listed.
+pub fn questions_from_table(table: &Table, roles: &[Role]) -> FoundQuestions {
     let columns = Columns::of(table, roles);
-    let pairs = (0..table.num_rows()).filter_map(|row| columns.pair(table, row));
-    pairs.map(|(input, expected)| Question { input, expected }).collect()
+    let mut found = FoundQuestions::default();
+    for row in 0..table.num_rows() {
+        match columns.pair(table, row) {
+            Some((input, expected)) => found.questions.push(Question { input, expected }),
+            None => found.skipped.push(SkippedLine { line: table.lines[row], why: NO_QUESTION.into() }),
+        }
+    }
+    found
 }
 
 /// Where question and answer stand in a table.

@@ -4,7 +4,6 @@ use super::Report;
 use crate::base::Control;
 use crate::data::import::{ImportOptions, Imported, import};
 use crate::data::prepare::{Dataset, PrepareOptions, prepare};
-use crate::data::split::SplitOptions;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::model::files::ModelFiles;
@@ -45,19 +44,13 @@ pub fn import_options(recipe: &Recipe) -> ImportOptions {
     }
 }
 
-/// How a recipe splits its rows.
-pub fn split_options(recipe: &Recipe) -> SplitOptions {
-    let split = &recipe.data.split;
-    SplitOptions { seed: split.seed, valid: split.valid, test: split.test, stratify: split.stratify }
-}
-
 /// How a recipe prepares its rows.
 pub fn prepare_options(recipe: &Recipe, imported: &Imported) -> PrepareOptions {
     let Objective::Supervised { train_on } = &recipe.objective;
     let data = &recipe.data;
     PrepareOptions {
         schema: data.schema.clone().unwrap_or_else(|| imported.schema.clone()),
-        split: split_options(recipe),
+        split: data.split.clone(),
         train_on: *train_on,
         max_tokens: recipe.batch.max_tokens,
         drop_overlong: data.overlong == Overlong::Drop,

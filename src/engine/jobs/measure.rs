@@ -125,5 +125,6 @@ pub fn loss(
         Some(adapter) => adapter.hooks()?,
         None => Box::new(NoHooks),
     };
-    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, control)?.ok_or(Halt::Stopped)
+    let mut goes_on = || Ok(!control.is_stopped());
+    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, &mut goes_on)?.ok_or(Halt::Stopped)
 }

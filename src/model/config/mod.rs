@@ -79,11 +79,6 @@ pub enum RopeScaling {
 pub type Needed = (String, Vec<usize>);
 
 impl DecoderConfig {
-    /// Whether layer `layer` sees only the last `sliding_window` positions.
-    pub fn is_windowed(&self, layer: usize) -> bool {
-        self.sliding_window.is_some() && layer >= self.first_windowed_layer
-    }
-
     /// Every tensor of the model with its shape, matrices as [out, in].
     pub fn tensors(&self) -> Vec<Needed> {
         let d = self.width;

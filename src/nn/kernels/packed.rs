@@ -62,7 +62,12 @@ impl Packed {
             bail!("matrices of different widths cannot be stacked");
         }
         let rows = parts.iter().map(|part| part.rows).sum();
-        Ok(Self { panels: parts.into_iter().flat_map(|part| part.panels.to_vec()).collect(), rows, width, device })
+        Ok(Self {
+            panels: parts.into_iter().flat_map(|part| part.panels.to_vec()).collect(),
+            rows,
+            width,
+            device,
+        })
     }
 
     /// Whether [`Self::multiply`] has a loop for a type (f32 needs none).

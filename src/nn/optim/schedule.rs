@@ -1,9 +1,13 @@
 //! The learning rate over a run: it rises in a line, then falls by a cosine, in a line, or not at all.
 
 use crate::base::Update;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// As the recipe names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ScheduleShape {
+    #[default]
     Cosine,
     Linear,
     Constant,

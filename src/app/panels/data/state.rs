@@ -222,7 +222,7 @@ impl State {
 
     fn measure(&mut self, dataset: Option<&Dataset>) {
         if let (Some(dataset), Some(options)) = (dataset, &self.options) {
-            self.histogram = Histogram::new(&dataset.stats.lengths, options.max_tokens);
+            self.histogram = Histogram::new(&dataset.stats, options.max_tokens);
         }
     }
 

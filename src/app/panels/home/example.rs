@@ -76,7 +76,7 @@ impl Example {
             return Vec::new();
         }
         let from = self.step.filter(|_| self.failure.is_some()).unwrap_or(Step::Model);
-        *self = Self::default();
+        *self = Self { run_folder: self.run_folder.take(), ..Self::default() };
         self.enter(from, shared)
     }
 
@@ -115,26 +115,33 @@ impl Example {
                 Effect::Act(UiAction::Go(Place::Train)),
                 Effect::Act(UiAction::Train(train::Action::Start)),
             ],
-            Step::Compare => {
-                self.is_finished = true;
-                let run = shared.runs.iter().find(|r| Some(&r.folder) == self.run_folder.as_ref());
-                let adapter = run.and_then(|r| r.adapter.clone());
-                let Some(adapter) = adapter.or_else(|| self.run_folder.as_ref().map(|f| f.join("adapter")))
-                else {
-                    return Vec::new();
-                };
-                let compare = playground::Action::CompareWith {
-                    adapter,
-                    name: "fruit example".into(),
-                    model: Recipe::default().model.source,
-                };
-                vec![
-                    Effect::Act(UiAction::Go(Place::Playground)),
-                    Effect::Act(UiAction::Playground(compare)),
-                    Effect::Act(UiAction::Playground(playground::Action::Generate)),
-                ]
-            }
+            Step::Compare => self.compare(shared),
         }
+    }
+
+    /// Asks both models. The example is finished when both have answered.
+    fn compare(&mut self, shared: &Shared) -> Vec<Effect> {
+        let Some(folder) = &self.run_folder else {
+            self.failure = Some("The run left no folder.".into());
+            return Vec::new();
+        };
+        let run = shared.runs.iter().find(|r| r.folder == *folder);
+        let model = Recipe::default().model.source;
+        let is_ready = shared.model_source == model && shared.is_model_ready();
+        let compare = playground::Action::CompareWith {
+            adapter: run.and_then(|r| r.adapter.clone()).unwrap_or_else(|| folder.join("adapter")),
+            name: "fruit example".into(),
+            model,
+        };
+        let mut effects =
+            vec![Effect::Act(UiAction::Go(Place::Playground)), Effect::Act(UiAction::Playground(compare))];
+        if is_ready {
+            effects.push(Effect::Act(UiAction::Playground(playground::Action::Generate)));
+        } else {
+            self.failure =
+                Some("Another model had been chosen; the starter model is chosen again now.".into());
+        }
+        effects
     }
 
     pub fn submitted(&mut self, job: JobId, command: &Command) {
@@ -144,7 +151,9 @@ impl Example {
                 | (Some(Step::Sample), Command::Import { .. })
                 | (Some(Step::Sample | Step::Prepare | Step::Train), Command::Prepare { .. })
                 | (Some(Step::Train), Command::Train { .. })
-        );
+        ) || (self.step == Some(Step::Compare)
+            && self.job.is_none()
+            && matches!(command, Command::Generate(_)));
         if belongs && self.is_running() {
             self.job = Some(job);
             self.is_preparing = matches!(command, Command::Prepare { .. });
@@ -161,10 +170,8 @@ impl Example {
             (_, EventKind::Failed(failure)) if is_ours => {
                 self.failure = Some(format!("{}. {}", failure.title, failure.hint));
             }
-            (Some(Step::Train), EventKind::Stopped) if is_ours && !self.is_preparing => self.stop(),
-            (Some(Step::Model | Step::Sample), EventKind::Stopped) if is_ours && !self.is_preparing => {
-                self.stop();
-            }
+            (_, EventKind::Stopped) if is_ours && !self.is_preparing => self.stop(),
+            (Some(Step::Compare), EventKind::Done) if is_ours => self.is_finished = true,
             (Some(Step::Model), EventKind::Model(info)) if info.source == shared.model_source => {
                 return self.enter(Step::Sample, shared);
             }
@@ -179,5 +186,77 @@ impl Example {
             _ => {}
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::command::GenerateRequest;
+    use crate::model::info::ModelInfo;
+    use std::sync::Arc;
+
+    const TRAIN: JobId = JobId(7);
+    const ASK: JobId = JobId(8);
+
+    fn shared() -> Shared {
+        let source = Recipe::default().model.source;
+        Shared { model_source: source, model: Some(Arc::new(ModelInfo::default())), ..Shared::default() }
+    }
+
+    /// An example whose run has just ended, and what it does then.
+    fn trained(shared: &Shared) -> (Example, Vec<Effect>) {
+        let run_folder = Some(PathBuf::from("/runs/fruit"));
+        let mut example =
+            Example { step: Some(Step::Train), job: Some(TRAIN), run_folder, ..Example::default() };
+        let effects = say(&mut example, TRAIN, EventKind::Done, shared);
+        (example, effects)
+    }
+
+    fn say(example: &mut Example, job: JobId, kind: EventKind, shared: &Shared) -> Vec<Effect> {
+        example.apply(&Event { job, kind }, shared)
+    }
+
+    fn ask(example: &mut Example) {
+        let (model, columns, prompts, stop) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        let request = GenerateRequest { model, columns, prompts, max_tokens: 1, stop };
+        example.submitted(ASK, &Command::Generate(request));
+    }
+
+    fn generates(effects: &[Effect]) -> bool {
+        let generates =
+            |e: &Effect| matches!(e, Effect::Act(UiAction::Playground(playground::Action::Generate)));
+        effects.iter().any(generates)
+    }
+
+    #[test]
+    fn it_is_finished_when_the_comparison_is_answered() {
+        let shared = shared();
+        let (mut example, effects) = trained(&shared);
+        assert!(generates(&effects) && example.is_running());
+        ask(&mut example);
+        say(&mut example, TRAIN, EventKind::Done, &shared);
+        assert_eq!((example.state_of(Step::Compare), example.is_finished), (StepState::Now, false));
+        say(&mut example, ASK, EventKind::Done, &shared);
+        assert!(example.is_finished && !example.is_running());
+    }
+
+    #[test]
+    fn a_comparison_that_was_stopped_is_asked_again() {
+        let shared = shared();
+        let (mut example, _) = trained(&shared);
+        ask(&mut example);
+        say(&mut example, ASK, EventKind::Stopped, &shared);
+        assert_eq!((example.state_of(Step::Compare), example.is_finished), (StepState::Failed, false));
+        assert!(generates(&example.start(&shared)), "the run is not trained again");
+        ask(&mut example);
+        say(&mut example, ASK, EventKind::Done, &shared);
+        assert!(example.is_finished);
+    }
+
+    #[test]
+    fn another_model_that_was_chosen_meanwhile_is_not_asked() {
+        let (example, effects) = trained(&Shared { model_source: "other".into(), ..shared() });
+        assert!(!generates(&effects) && example.failure.is_some());
     }
 }

@@ -3,7 +3,8 @@
 use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
-use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Optimizer, Precision, Shape};
+use crate::model::hooks::Linear;
+use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Optimizer, Precision, ScheduleShape};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
@@ -27,16 +28,6 @@ pub const NAMES: [(&str, &str); 12] = [
 
 /// All weights move at once, so each by less than LoRA's.
 const FULL_LEARNING_RATE: f64 = 5e-5;
-
-const MODULES: [(&str, &str); 7] = [
-    ("q_proj", "queries"),
-    ("k_proj", "keys"),
-    ("v_proj", "values"),
-    ("o_proj", "attention out"),
-    ("gate_proj", "gate"),
-    ("up_proj", "up"),
-    ("down_proj", "down"),
-];
 
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
     method(ui, form);
@@ -67,8 +58,11 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         learning_rate(ui, form);
         let help = "How the rate moves over the run: up, then down along this curve.";
         form.row(ui, "schedule.shape", "Course (schedule)", help, |ui, r| {
-            let shapes =
-                [(Shape::Cosine, "cosine"), (Shape::Linear, "linear"), (Shape::Constant, "constant")];
+            let shapes = [
+                (ScheduleShape::Cosine, "cosine"),
+                (ScheduleShape::Linear, "linear"),
+                (ScheduleShape::Constant, "constant"),
+            ];
             choice(ui, "schedule", &mut r.schedule.shape, &shapes)
         });
         let help = "Share of the updates in which the rate rises from zero.";
@@ -295,21 +289,35 @@ fn stop_early(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "early_stop.enabled", "Stop early", help, |ui, r| check(ui, &mut r.early_stop.enabled));
 }
 
+/// What people call a linear layer.
+fn part(linear: Linear) -> &'static str {
+    match linear {
+        Linear::Q => "queries",
+        Linear::K => "keys",
+        Linear::V => "values",
+        Linear::O => "attention out",
+        Linear::Gate => "gate",
+        Linear::Up => "up",
+        Linear::Down => "down",
+    }
+}
+
 fn modules(ui: &mut egui::Ui, lora: &mut Lora) -> Response {
-    let words = format!("{} of {}", lora.target_modules.len(), MODULES.len());
+    let words = format!("{} of {}", lora.target_modules.len(), Linear::ALL.len());
     let combo = ComboBox::from_id_salt("modules")
         .selected_text(words)
         .width(100.0)
         .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
         .show_ui(ui, |ui| {
-            for (name, what) in MODULES {
+            for linear in Linear::ALL {
+                let (name, what) = (linear.name(), part(linear));
                 let mut is_on = lora.target_modules.iter().any(|m| m == name);
                 if ui.checkbox(&mut is_on, format!("{what} ({name})")).changed() {
                     // In the order of the list, so that the same choice is the same recipe.
                     let on =
                         |m: &str| if m == name { is_on } else { lora.target_modules.iter().any(|t| t == m) };
                     lora.target_modules =
-                        MODULES.iter().map(|m| m.0).filter(|m| on(m)).map(String::from).collect();
+                        Linear::NAMES.into_iter().filter(|m| on(m)).map(String::from).collect();
                 }
             }
         });

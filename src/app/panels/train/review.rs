@@ -3,10 +3,10 @@
 use crate::app::shared::Shared;
 use crate::data::loader::Loader;
 use crate::data::prepare::Dataset;
-use crate::nn::optim::{Schedule, ScheduleShape};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::recipe::{Objective, Overlong, Shape, SplitSection};
+use crate::recipe::recipe::{Objective, Overlong};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
+use std::sync::{Arc, Weak};
 
 /// What is known of the recipe before the run.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub struct Review {
 impl Review {
     pub fn new(draft: &Recipe, shared: &Shared, data: &mut DataSight) -> Self {
         let recipe = compose(draft, shared);
-        let dataset = shared.dataset.as_deref();
+        let dataset = shared.dataset.as_ref();
         data.look(dataset, &recipe);
         let free_memory_bytes = shared.machine.memory.available_bytes;
         let facts = Facts {
@@ -48,23 +48,13 @@ impl Review {
     /// The learning rate at about a hundred updates of the run.
     pub fn schedule(&self) -> Vec<(f64, f64)> {
         let Some(plan) = &self.plan else { return Vec::new() };
-        let recipe = plan.recipe();
-        let schedule = Schedule {
-            shape: match recipe.schedule.shape {
-                Shape::Cosine => ScheduleShape::Cosine,
-                Shape::Linear => ScheduleShape::Linear,
-                Shape::Constant => ScheduleShape::Constant,
-            },
-            peak: recipe.optimizer.learning_rate,
-            warmup_updates: plan.warmup_updates(),
-            num_updates: plan.num_updates(),
-        };
+        let schedule = plan.schedule();
         let n = plan.num_updates();
         let every = (n / 120).max(1);
         let rate = |done: u64| ((done + 1) as f64, schedule.at(crate::base::Update(done)));
         let mut points: Vec<(f64, f64)> = (0..n).step_by(every as usize).map(rate).collect();
         // The corner at the end of the warm-up is where the eye looks.
-        points.extend([plan.warmup_updates().min(n.saturating_sub(1)), n.saturating_sub(1)].map(rate));
+        points.extend([schedule.warmup_updates.min(n.saturating_sub(1)), n.saturating_sub(1)].map(rate));
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.dedup_by(|a, b| a.0 == b.0);
         points
@@ -77,24 +67,29 @@ pub struct DataSight {
     facts: Option<DataFacts>,
     num_micro_batches: u64,
     first_batch: Vec<(usize, usize)>,
-    seen: Option<(*const Dataset, usize, bool, u64)>,
+    /// The dataset that was looked at; held weakly, so that its place in memory is no other's meanwhile.
+    dataset: Weak<Dataset>,
+    /// What else the batches depend on: the micro-batch, packing, the seed.
+    seen: Option<(usize, bool, u64)>,
 }
 
 impl DataSight {
-    fn look(&mut self, dataset: Option<&Dataset>, recipe: &Recipe) {
+    fn look(&mut self, dataset: Option<&Arc<Dataset>>, recipe: &Recipe) {
         let Some(dataset) = dataset else {
             *self = Self::default();
             return;
         };
         let batch = &recipe.batch;
-        let key = (std::ptr::from_ref(dataset), batch.micro_batch_tokens, batch.packing, recipe.run.seed);
-        if self.seen == Some(key) {
+        let now = Arc::downgrade(dataset);
+        let is_same = self.dataset.ptr_eq(&now);
+        let seen = Some((batch.micro_batch_tokens, batch.packing, recipe.run.seed));
+        if is_same && self.seen == seen {
             return;
         }
-        if self.seen.is_none_or(|seen| seen.0 != key.0) {
+        if !is_same {
             self.facts = Some(DataFacts::of(dataset));
         }
-        self.seen = Some(key);
+        (self.dataset, self.seen) = (now, seen);
         let samples: Vec<_> = dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i)).collect();
         let lengths = samples.iter().map(|s| s.len()).collect();
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
@@ -122,12 +117,7 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.data.overlong = if options.drop_overlong { Overlong::Drop } else { Overlong::Truncate };
         recipe.data.keep_duplicates = options.keep_duplicates;
         recipe.data.chat = options.chat;
-        recipe.data.split = SplitSection {
-            seed: options.split.seed,
-            valid: options.split.valid,
-            test: options.split.test,
-            stratify: options.split.stratify,
-        };
+        recipe.data.split.clone_from(&options.split);
         recipe.batch.max_tokens = options.max_tokens;
         recipe.objective = Objective::Supervised { train_on: options.train_on };
     }
