@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{Report, data, model, train};
+use super::jobs::{LastRead, Report, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::hub;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Io {
     project: Option<Project>,
+    data: LastRead,
 }
 
 impl Carrier for Io {
@@ -34,8 +35,8 @@ impl Carrier for Io {
                 sink(EventKind::Models(hub::catalogue::list()));
             }
             Command::Import { path, options } => {
-                let imported = data::read(&path, &options, control, sink)?;
-                sink(EventKind::Imported(Arc::new(imported)));
+                let imported = self.data.read(&path, &options, control, sink)?;
+                sink(EventKind::Imported(imported));
             }
             Command::Prepare { imported, model, options } => {
                 let files = model::open(&model)?;
@@ -80,6 +81,11 @@ impl Carrier for Io {
 }
 
 impl Io {
+    /// `data` is shared with the lane that trains.
+    pub fn new(data: LastRead) -> Self {
+        Self { data, ..Self::default() }
+    }
+
     fn open_project(&mut self, folder: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {
         if self.project.as_ref().is_none_or(|open| open.folder() != folder) {
             // The old one stays open when the new one cannot be opened.

@@ -329,6 +329,35 @@ fn trained(real: &Real, project: &Path, model: &str, rows: &str) -> PathBuf {
     folder.clone()
 }
 
+/// While the window shows a file, a run on it has no second table in memory.
+#[test]
+fn a_file_that_is_in_memory_is_not_read_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let real = Real::new();
+    let import = || {
+        let command = Command::Import { path: rows.clone().into(), options: ImportOptions::default() };
+        let [EventKind::Imported(imported)] = &real.done(command)[..] else { panic!() };
+        imported.clone()
+    };
+    let first = import();
+    assert!(Arc::ptr_eq(&first, &import()));
+    let command = Command::Train { project: place.path().join("project"), recipe: recipe(&model, &rows) };
+    let job = real.engine.submit(command);
+    loop {
+        let event = real.events.recv_timeout(PATIENCE).unwrap();
+        match event.kind {
+            EventKind::Progress { unit, .. } => assert_ne!(unit, Unit::Bytes, "the file is read again"),
+            EventKind::Done if event.job == job => break,
+            EventKind::Failed(failure) => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
+    let text = std::fs::read_to_string(&rows).unwrap();
+    std::fs::write(&rows, format!("{text}one more fruit,pome\n")).unwrap();
+    assert_eq!(import().table.num_rows(), first.table.num_rows() + 1);
+}
+
 #[test]
 fn the_main_job_goes_through_the_engine() {
     let place = tempfile::tempdir().unwrap();
