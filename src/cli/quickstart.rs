@@ -17,7 +17,7 @@ use crate::eval::report::Comparison;
 use crate::hub::download;
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
-use crate::project::{Outcome, Project, RunFolder};
+use crate::project::{Outcome, Project, RunFolder, data_ledger};
 use crate::recipe::{Recipe, preset};
 use clap::Args;
 use serde_json::json;
@@ -71,6 +71,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         download::get(&recipe.model.source, control, &mut Report::to(&mut sink))?;
     }
     let ready = train::ready(&recipe, &LastRead::default(), project.folder(), control, &mut sink)?;
+    data_ledger::save(project.folder(), &ready.dataset)?;
     let folder = RunFolder::create_in(&project.runs(), &train::name_hint(&recipe), &recipe)?;
     let training = Instant::now();
     let outcome = train::start(&mut base, &ready, &folder, control, &mut sink)?;

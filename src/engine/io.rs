@@ -6,8 +6,9 @@ use super::halt::Halt;
 use super::jobs::{LastRead, Report, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
+use crate::data::prepare::Dataset;
 use crate::hub;
-use crate::project::{Project, RunFolder, prompt_set, runs, samples};
+use crate::project::{Project, RunFolder, data_ledger, prompt_set, runs, samples};
 use crate::recipe::load;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,8 +41,9 @@ impl Carrier for Io {
             }
             Command::Prepare { imported, model, options } => {
                 let files = model::open(&model)?;
-                let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
-                sink(EventKind::Prepared(Arc::new(dataset)));
+                let dataset = Arc::new(data::prepare_for(&imported, &files, &options, control, sink)?);
+                sink(EventKind::Prepared(Arc::clone(&dataset)));
+                self.keep_ledger(&dataset);
             }
             Command::ReadRecipe { path } => {
                 let recipe = load::from_file(&path)
@@ -84,6 +86,14 @@ impl Io {
     /// `data` is shared with the lane that trains.
     pub fn new(data: LastRead) -> Self {
         Self { data, ..Self::default() }
+    }
+
+    /// The data set is sound even where its ledger cannot be written, and the window shows it anyway.
+    fn keep_ledger(&self, dataset: &Dataset) {
+        let Some(project) = &self.project else { return };
+        if let Err(error) = data_ledger::save(project.folder(), dataset) {
+            log::warn!("the row ledger was not kept: {error}");
+        }
     }
 
     fn open_project(&mut self, folder: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {
