@@ -299,7 +299,7 @@ fn preview(a: &Preview, control: &Control) -> Result<(), Halt> {
             pieces.iter().map(|p| json!({ "text": p.text, "trained": p.is_trained })).collect();
         out::json(&json!({
             "row": a.row, "line": row.line, "num_tokens": num_tokens, "num_trained": num_trained,
-            "example": row.example, "pieces": pieces,
+            "example": dataset.example(index), "pieces": pieces,
         }));
     } else {
         out::line(coloured(&pieces));

@@ -72,7 +72,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let dataset = prepare_rows(&imported, tokeniser, template, &options, control, &mut report)
         .map_err(|error| unmeasurable(error, a))?;
     show.rows(&dataset.ledger);
-    let shots = draw(&dataset.rows, &dataset.split.train, a.num_shots, a.seed);
+    let shots = draw(|row| dataset.shot(row), &dataset.split.train, a.num_shots, a.seed);
     asking::need_shots(shots.len(), a.num_shots, "the training part", &a.data)?;
     let mut sink = |kind| show.take(&kind);
     let rows = chosen(a, &dataset, &shots);
@@ -81,7 +81,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     }
     let style =
         Style { chat: dataset.options.chat, format: LineFormat::default(), shots, num_shots: a.num_shots };
-    let asked = ask_rows(model, rows.iter().map(|i| &dataset.rows[*i]), &style)?;
+    let asked = ask_rows(model, &dataset, &rows, &style)?;
     let options = greedy(model, a.max_tokens, style.stop(model));
     let scored = answer_all(model, adapter, &asked, &options, "Answering", control, &mut sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
@@ -130,7 +130,7 @@ fn chosen(a: &Arguments, dataset: &Dataset, shots: &[Shot]) -> Vec<usize> {
         Part::Valid => split.valid.clone(),
         Part::Test => split.test.clone(),
     };
-    let is_shown = |i: &usize| Shot::of(&dataset.rows[*i].example).is_some_and(|shot| shots.contains(&shot));
+    let is_shown = |i: &usize| dataset.shot(*i).is_some_and(|shot| shots.contains(&shot));
     part.into_iter().filter(|i| !is_shown(i)).take(a.limit.unwrap_or(usize::MAX)).collect()
 }
 

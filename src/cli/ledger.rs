@@ -8,10 +8,7 @@ const FEW: usize = 5;
 
 /// Counts, every entry, notes.
 pub fn json(ledger: &Ledger) -> Value {
-    let mut value = json!(ledger.counts());
-    value["notes"] = json!(ledger.notes);
-    value["entries"] = json!(ledger.entries);
-    value
+    json!(ledger.report())
 }
 
 /// A summary, the first `most` entries, and the notes.

@@ -10,7 +10,7 @@ use crate::data::shots::{LineFormat, draw};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy};
-use crate::engine::jobs::{BaseModel, Report, model, train};
+use crate::engine::jobs::{BaseModel, LastRead, Report, model, train};
 use crate::engine::lane::Sink;
 use crate::eval::compare::Cell;
 use crate::eval::report::Comparison;
@@ -18,7 +18,7 @@ use crate::hub::download;
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
 use crate::project::samples::{FRUIT, FRUIT_TEXT};
-use crate::project::{Outcome, Project, RunFolder};
+use crate::project::{Outcome, Project, RunFolder, data_ledger};
 use crate::recipe::{Recipe, preset};
 use clap::Args;
 use serde_json::json;
@@ -69,7 +69,8 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     if a.model.is_none() {
         download::get(&recipe.model.source, control, &mut Report::to(&mut sink))?;
     }
-    let ready = train::ready(&recipe, project.folder(), control, &mut sink)?;
+    let ready = train::ready(&recipe, &LastRead::default(), project.folder(), control, &mut sink)?;
+    data_ledger::save(project.folder(), &ready.dataset)?;
     let folder = RunFolder::create_in(&project.runs(), &train::name_hint(&recipe), &recipe)?;
     let training = Instant::now();
     let outcome = train::start(&mut base, &ready, &folder, control, &mut sink)?;
@@ -144,7 +145,7 @@ fn measure(
     sink: &mut Sink<'_>,
 ) -> Result<Vec<Measured>, Halt> {
     let most = SHOTS.into_iter().max().unwrap_or(0);
-    let shots = draw(&dataset.rows, &dataset.split.train, most, recipe.run.seed);
+    let shots = draw(|row| dataset.shot(row), &dataset.split.train, most, recipe.run.seed);
     let style = |num_shots| Style {
         chat: recipe.data.chat,
         format: LineFormat::default(),
@@ -155,8 +156,7 @@ fn measure(
     let columns = SHOTS.map(|k| ("base", k, None)).into_iter().chain([("tuned", 0, Some(adapter))]);
     for (name, num_shots, adapter) in columns {
         let style = style(num_shots);
-        let rows = dataset.split.test.iter().map(|i| &dataset.rows[*i]);
-        let asked = ask_rows(model, rows, &style)?;
+        let asked = ask_rows(model, dataset, &dataset.split.test, &style)?;
         let phase = format!("Testing the {name} model, {}", shots_in_words(num_shots));
         let options = greedy(model, MAX_ANSWER_TOKENS, style.stop(model));
         let answers = answer_all(model, adapter, &asked, &options, &phase, control, sink)?;
@@ -233,7 +233,7 @@ fn told(
         .take(NUM_ANSWERS)
         .map(|(pair, row)| {
             vec![
-                question(dataset, *row),
+                dataset.shot(*row).map(|shot| shot.input).unwrap_or_default(),
                 pair.expected.clone().unwrap_or_default(),
                 pair.base.clone(),
                 pair.tuned.clone(),
@@ -259,11 +259,6 @@ fn told(
         on_disk(folder.path(), source),
     ];
     (serde_json::Value::Null, lines.join("\n"))
-}
-
-fn question(dataset: &Dataset, row: usize) -> String {
-    let example = dataset.rows.get(row).map(|r| &r.example);
-    example.and_then(crate::data::shots::Shot::of).map(|shot| shot.input).unwrap_or_default()
 }
 
 /// Where things are, and how to go on.

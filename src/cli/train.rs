@@ -5,7 +5,7 @@ use super::{ledger, out};
 use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
-use crate::engine::jobs::{BaseModel, train};
+use crate::engine::jobs::{BaseModel, LastRead, train};
 use crate::hub;
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::{Recipe, load};
@@ -80,11 +80,11 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         (Some(recipe), false) => {
             RunFolder::check_free(&a.out)?;
             let recipe = read(recipe, &a.set)?;
-            let ready = train::ready(&recipe, &a.out, control, &mut sink)?;
+            let ready = train::ready(&recipe, &LastRead::default(), &a.out, control, &mut sink)?;
             let folder = RunFolder::create(&a.out, &recipe)?;
             train::start(&mut base, &ready, &folder, control, &mut sink)
         }
-        _ => train::resume(&mut base, &a.out, control, &mut sink),
+        _ => train::resume(&mut base, &LastRead::default(), &a.out, control, &mut sink),
     };
     show.clear();
     // The run has said so itself, in a line of its own.

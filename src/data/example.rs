@@ -28,8 +28,9 @@ pub enum Example {
     Preference { prompt: String, chosen: String, rejected: String },
 }
 
-/// An example with where it came from and the hash by which it is known.
-#[derive(Debug, Clone, PartialEq)]
+/// What is known of an example without its text. The text is in memory once, in the table: whoever needs it has the
+/// example made anew ([`super::Schema::example`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// Row of the table.
     pub index: usize,
@@ -37,7 +38,8 @@ pub struct Row {
     pub line: u64,
     /// First 8 bytes of the BLAKE3 hash of the normalised content.
     pub hash: u64,
-    /// The value of the column with the role `Group`, if any.
-    pub group: Option<String>,
-    pub example: Example,
+    /// Hash of the value of the column with the role `Group`, if any.
+    pub group: Option<u64>,
+    /// Hash of the answer, if it is short enough for a label.
+    pub label: Option<u64>,
 }

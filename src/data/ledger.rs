@@ -90,7 +90,20 @@ pub struct Counts {
     pub num_too_long: u64,
 }
 
+/// A ledger as it is written for people and other programs: the counts before the rows they count.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    #[serde(flatten)]
+    counts: Counts,
+    notes: &'a [String],
+    entries: &'a [Entry],
+}
+
 impl Ledger {
+    pub fn report(&self) -> Report<'_> {
+        Report { counts: self.counts(), notes: &self.notes, entries: &self.entries }
+    }
+
     pub fn add(&mut self, line: u64, fate: Fate) {
         self.entries.push(Entry { line, fate });
     }

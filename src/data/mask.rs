@@ -47,7 +47,8 @@ pub fn sample(
     let placed = tokeniser.encode_placed(&rendered.text, &rendered.literal)?;
     let num_tokens = placed.len();
     let mut ranges = rendered.trained.iter().peekable();
-    let mut out = Sample::default();
+    let room = num_tokens.min(max_tokens);
+    let mut out = Sample { ids: Vec::with_capacity(room), weights: Vec::with_capacity(room) };
     for token in placed.into_iter().take(max_tokens) {
         while ranges.next_if(|range| range.end <= token.bytes.start).is_some() {}
         let is_trained = ranges.peek().is_some_and(|range| range.start < token.bytes.end);

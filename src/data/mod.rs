@@ -1,5 +1,5 @@
 //! From a file to batches of tokens: import, schema, examples, split, rendering, tokens, mask, packing.
-//! No tensors here; rows stay in memory once, as text.
+//! No tensors here; the text of a file is in memory once, in its table.
 
 pub mod table;
 pub mod schema;

@@ -2,11 +2,12 @@
 
 use super::import::Imported;
 use super::mask::{TrainOn, sample};
+use super::shots::Shot;
 use super::split::{SplitOptions, split_and_count};
 use super::stats::TokenStats;
 use super::template::{Rendered, Template};
 use super::tokenise::Tokeniser;
-use super::{DataError, Example, Fate, Ledger, Row, Sample, Schema, Split};
+use super::{DataError, Example, Fate, Layout, Ledger, Row, Sample, Schema, Split, Table};
 use crate::base::human::plural;
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
@@ -54,6 +55,8 @@ impl PrepareOptions {
 pub struct Dataset {
     pub source: PathBuf,
     pub options: PrepareOptions,
+    /// The text of all rows.
+    pub table: Arc<Table>,
     /// Rows that are kept, in file order.
     pub rows: Vec<Row>,
     /// One sample a row, same order.
@@ -73,11 +76,21 @@ pub struct Piece {
 }
 
 impl Dataset {
+    /// A kept row's example.
+    pub fn example(&self, row: usize) -> Option<Example> {
+        self.options.schema.example(&self.table, self.rows.get(row)?.index).ok()
+    }
+
+    /// Question and answer of a kept row, if it has them.
+    pub fn shot(&self, row: usize) -> Option<Shot> {
+        Shot::of(&self.example(row)?)
+    }
+
     /// The tokens of a kept row as text, each with whether the model is trained on it.
     pub fn preview(&self, row: usize) -> Result<Vec<Piece>, DataError> {
-        let Some(example) = self.rows.get(row).map(|r| &r.example) else { return Ok(Vec::new()) };
+        let Some(example) = self.example(row) else { return Ok(Vec::new()) };
         let options = &self.options;
-        let rendered = self.template.render(example, options.train_on, options.chat)?;
+        let rendered = self.template.render(&example, options.train_on, options.chat)?;
         preview(&self.tokeniser, &rendered, options.max_tokens)
     }
 
@@ -144,7 +157,9 @@ pub fn prepare_rows(
     options.schema.check(&imported.table)?;
     let mut ledger = imported.ledger.clone();
     let candidates = rows(imported, options, &mut ledger, control, progress)?;
-    let kept = tokenise(candidates, (&tokeniser, &template), options, &mut ledger, control, progress)?;
+    let table = Arc::clone(&imported.table);
+    let language = (&*tokeniser, &*template);
+    let kept = tokenise(&table, candidates, language, options, &mut ledger, control, progress)?;
     ledger.entries.sort_by_key(|entry| entry.line);
     if kept.rows.is_empty() {
         return Err(kept.refused.unwrap_or_else(|| nothing_left(&ledger, &kept.lengths, options.max_tokens)));
@@ -154,8 +169,8 @@ pub fn prepare_rows(
     let Kept { rows, samples, lengths, .. } = kept;
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
     let stats = TokenStats::new(lengths, num_trained);
-    let source = imported.path.clone();
-    Ok(Dataset { source, options: options.clone(), rows, samples, split, ledger, stats, template, tokeniser })
+    let (source, options) = (imported.path.clone(), options.clone());
+    Ok(Dataset { source, options, table, rows, samples, split, ledger, stats, template, tokeniser })
 }
 
 /// What is known of the rows without a model: unreadable, empty, unanswered and duplicate ones.
@@ -195,6 +210,7 @@ struct Kept {
 /// Renders and tokenises rows, block by block on all cores; the order stays. Rows that are cut, dropped or refused
 /// become lines of the ledger.
 fn tokenise(
+    table: &Table,
     candidates: Vec<Row>,
     (tokeniser, template): (&Tokeniser, &Template),
     options: &PrepareOptions,
@@ -217,7 +233,9 @@ fn tokenise(
         let tokenised: Vec<Result<_, DataError>> = block
             .par_iter()
             .map(|row| {
-                let rendered = template.render(&row.example, options.train_on, options.chat)?;
+                let example = options.schema.example(table, row.index);
+                let example = example.map_err(|fate| DataError::Schema { why: fate.to_string() })?;
+                let rendered = template.render(&example, options.train_on, options.chat)?;
                 Ok((sample(tokeniser, &rendered, options.max_tokens)?, spelt_in(tokeniser, &rendered)))
             })
             .collect();
@@ -238,13 +256,13 @@ fn tokenise(
                     continue;
                 }
             }
-            spelt.add(&row, special);
+            spelt.add(row.line, special);
             kept.samples.push(sample);
             kept.rows.push(row);
         }
         progress.report("Counting tokens", total - candidates.len() as u64, Some(total), Unit::Rows);
     }
-    ledger.notes.extend(spelt.note());
+    ledger.notes.extend(spelt.note(options.schema.layout()));
     Ok(kept)
 }
 
@@ -276,23 +294,21 @@ fn spelt_in(tokeniser: &Tokeniser, rendered: &Rendered) -> Option<String> {
 #[derive(Default)]
 struct Spelt {
     num_rows: u64,
-    /// Plain text: most likely chats that were rendered elsewhere.
-    has_text: bool,
     first: Option<(String, u64)>,
 }
 
 impl Spelt {
-    fn add(&mut self, row: &Row, special: Option<String>) {
+    fn add(&mut self, line: u64, special: Option<String>) {
         let Some(special) = special else { return };
         self.num_rows += 1;
-        self.has_text |= matches!(row.example, Example::Text { .. });
-        self.first.get_or_insert((special, row.line));
+        self.first.get_or_insert((special, line));
     }
 
-    fn note(self) -> Option<String> {
+    fn note(self, layout: Option<Layout>) -> Option<String> {
         let (special, line) = self.first?;
         let contain = if self.num_rows == 1 { "contains" } else { "contain" };
-        let advice = if self.has_text { " Import chats as messages instead." } else { "" };
+        // Plain text with such tokens is most likely chats that were rendered elsewhere.
+        let advice = if layout == Some(Layout::Text) { " Import chats as messages instead." } else { "" };
         Some(format!(
             "{} {contain} special tokens of the model ({special} in line {line}); they are read as plain text.{advice}",
             plural(self.num_rows, "row")
@@ -347,9 +363,8 @@ fn rows(
         }
         let line = imported.table.lines[index];
         match options.schema.row(&imported.table, index) {
-            Ok(None) => ledger.add(line, Fate::Empty),
             Err(fate) => ledger.add(line, fate),
-            Ok(Some(row)) => match seen.get(&row.hash) {
+            Ok(row) => match seen.get(&row.hash) {
                 Some(of_line) if !options.keep_duplicates => {
                     ledger.add(line, Fate::Duplicate { of_line: *of_line });
                 }

@@ -8,7 +8,7 @@ pub use file::{FoundQuestions, questions_from_table, read_questions, read_shots,
 pub use format::LineFormat;
 pub use paste::{PastedShots, SkippedLine, shots_from_text};
 
-use super::{Example, Message, Row};
+use super::{Example, Message};
 use crate::base::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -109,23 +109,26 @@ pub fn few_shot_messages(shots: &[Shot], k: usize, question: &str) -> Vec<Messag
     messages
 }
 
-/// The rows at `which` as prompts with their right answers, each question once, in order.
-pub fn questions(rows: &[Row], which: &[usize]) -> Vec<Question> {
+/// The rows `which` as prompts with their right answers, each question once, in order; `shot` gives those of a row.
+pub fn questions(
+    shot: impl Fn(usize) -> Option<Shot>,
+    which: impl IntoIterator<Item = usize>,
+) -> impl Iterator<Item = Question> {
     let mut seen = HashSet::new();
-    let shots = which.iter().filter_map(|&i| rows.get(i)).filter_map(|row| Shot::of(&row.example));
-    shots.filter(|shot| seen.insert(shot.input.to_lowercase())).map(Question::from).collect()
+    let shots = which.into_iter().filter_map(shot);
+    shots.filter(move |shot| seen.insert(shot.input.to_lowercase())).map(Question::from)
 }
 
-/// Draws `k` shots from the training rows, each question once. Answers not shown yet come first, so that a few shots cover
+/// Draws `k` shots from the rows `train`, each question once; `shot` gives those of a row. Answers not shown yet come first, so that a few shots cover
 /// several labels. The same seed gives the same order whatever `k` is: more shots are the fewer ones and some.
-pub fn draw(rows: &[Row], train: &[usize], k: usize, seed: u64) -> Vec<Shot> {
+pub fn draw(shot: impl Fn(usize) -> Option<Shot>, train: &[usize], k: usize, seed: u64) -> Vec<Shot> {
     let mut order = train.to_vec();
     Rng::new(seed, &[SHOTS]).shuffle(&mut order);
     order.truncate(MOST_CANDIDATES);
     let mut by_answer: Vec<Vec<Shot>> = Vec::new();
     let mut place: HashMap<String, usize> = HashMap::new();
     let mut questions = HashSet::new();
-    for shot in order.iter().filter_map(|&i| rows.get(i)).filter_map(|row| Shot::of(&row.example)) {
+    for shot in order.into_iter().filter_map(shot) {
         if !questions.insert(shot.input.to_lowercase()) {
             continue;
         }

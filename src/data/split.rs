@@ -5,15 +5,13 @@
 //! thresholds within each label give every label about its share. Chance alone can leave a part without a label
 //! that has rows to spare, or leave it empty: then the one unit whose place lies nearest is moved, and counted.
 
-use super::{Example, Row};
+use super::Row;
 use crate::base::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Domain of the random numbers that place rows.
 const PLACE: u64 = 0x51_17;
-/// A label is a short answer that at least two rows share, on average.
-const MAX_LABEL_CHARS: usize = 40;
 /// A label that should have this many units in a part, but has none there, is given one.
 const FEW_UNITS: f64 = 2.0;
 
@@ -70,9 +68,9 @@ pub fn split_and_count(rows: &[Row], options: &SplitOptions) -> (Split, usize) {
     let mut units = units(rows, options);
     let mut num_moved = 0;
     if let Some(labels) = options.stratify.then(|| labels(rows)).flatten() {
-        let mut strata: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut strata: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (index, unit) in units.iter().enumerate() {
-            strata.entry(&labels[unit.rows[0]]).or_default().push(index);
+            strata.entry(labels[unit.rows[0]]).or_default().push(index);
         }
         for members in strata.values() {
             num_moved += fill(&mut units, members, options, FEW_UNITS);
@@ -100,7 +98,7 @@ fn units(rows: &[Row], options: &SplitOptions) -> Vec<Unit> {
     // What ties rows together: (1, hash of the group's name) or (0, hash of the content).
     let keys = |row: &Row| {
         let content = (0u64, row.hash);
-        (row.group.as_ref().map_or(content, |group| (1, hash(group))), content)
+        (row.group.map_or(content, |group| (1, group)), content)
     };
     // Disjoint sets over row numbers; the first row with a key stands for it.
     let mut parent: Vec<usize> = (0..rows.len()).collect();
@@ -173,25 +171,9 @@ fn fill(units: &mut [Unit], members: &[usize], options: &SplitOptions, least: f6
     num_moved
 }
 
-fn hash(text: &str) -> u64 {
-    let bytes = *blake3::hash(text.as_bytes()).as_bytes();
-    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
-}
-
 /// The label of each row, when the answers are few, short and shared.
-pub fn labels(rows: &[Row]) -> Option<Vec<String>> {
-    let mut labels = Vec::with_capacity(rows.len());
-    for row in rows {
-        let label = match &row.example {
-            Example::Labelled { label, .. } => label,
-            Example::PromptCompletion { completion, .. } => completion,
-            _ => return None,
-        };
-        if label.chars().count() > MAX_LABEL_CHARS {
-            return None;
-        }
-        labels.push(label.trim().to_lowercase());
-    }
-    let distinct: BTreeSet<&String> = labels.iter().collect();
+fn labels(rows: &[Row]) -> Option<Vec<u64>> {
+    let labels: Vec<u64> = rows.iter().map(|row| row.label).collect::<Option<_>>()?;
+    let distinct: BTreeSet<&u64> = labels.iter().collect();
     (distinct.len() * 2 <= labels.len()).then_some(labels)
 }

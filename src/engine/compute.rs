@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::halt::Halt;
-use super::jobs::{BaseModel, answer, train};
+use super::jobs::{BaseModel, LastRead, answer, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::project::{Outcome, RunFolder};
@@ -12,13 +12,16 @@ use std::path::Path;
 #[derive(Default)]
 pub(super) struct Compute {
     base: BaseModel,
+    data: LastRead,
 }
 
 impl Carrier for Compute {
     fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
         match command {
             Command::Train { project, recipe } => self.train(&project, &recipe, control, sink),
-            Command::ResumeRun { folder } => ended(train::resume(&mut self.base, &folder, control, sink)?),
+            Command::ResumeRun { folder } => {
+                ended(train::resume(&mut self.base, &self.data, &folder, control, sink)?)
+            }
             Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),
             _ => Ok(()),
         }
@@ -30,6 +33,11 @@ impl Carrier for Compute {
 }
 
 impl Compute {
+    /// `data` is shared with the lane that reads files.
+    pub fn new(data: LastRead) -> Self {
+        Self { data, ..Self::default() }
+    }
+
     fn train(
         &mut self,
         project: &Path,
@@ -38,7 +46,7 @@ impl Compute {
         sink: &mut Sink<'_>,
     ) -> Result<(), Halt> {
         let runs = project.join("runs");
-        let ready = train::ready(recipe, &runs, control, sink)?;
+        let ready = train::ready(recipe, &self.data, &runs, control, sink)?;
         let folder = RunFolder::create_in(&runs, &train::name_hint(recipe), recipe)?;
         ended(train::start(&mut self.base, &ready, &folder, control, sink)?)
     }

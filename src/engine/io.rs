@@ -3,11 +3,12 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{Report, data, model, train};
+use super::jobs::{LastRead, Report, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
+use crate::data::prepare::Dataset;
 use crate::hub;
-use crate::project::{Project, RunFolder, prompt_set, runs, samples};
+use crate::project::{Project, RunFolder, data_ledger, prompt_set, runs, samples};
 use crate::recipe::load;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Io {
     project: Option<Project>,
+    data: LastRead,
 }
 
 impl Carrier for Io {
@@ -34,13 +36,14 @@ impl Carrier for Io {
                 sink(EventKind::Models(hub::catalogue::list()));
             }
             Command::Import { path, options } => {
-                let imported = data::read(&path, &options, control, sink)?;
-                sink(EventKind::Imported(Arc::new(imported)));
+                let imported = self.data.read(&path, &options, control, sink)?;
+                sink(EventKind::Imported(imported));
             }
             Command::Prepare { imported, model, options } => {
                 let files = model::open(&model)?;
-                let dataset = data::prepare_for(&imported, &files, &options, control, sink)?;
-                sink(EventKind::Prepared(Arc::new(dataset)));
+                let dataset = Arc::new(data::prepare_for(&imported, &files, &options, control, sink)?);
+                sink(EventKind::Prepared(Arc::clone(&dataset)));
+                self.keep_ledger(&dataset);
             }
             Command::ReadRecipe { path } => {
                 let recipe = load::from_file(&path)
@@ -80,6 +83,19 @@ impl Carrier for Io {
 }
 
 impl Io {
+    /// `data` is shared with the lane that trains.
+    pub fn new(data: LastRead) -> Self {
+        Self { data, ..Self::default() }
+    }
+
+    /// The data set is sound even where its ledger cannot be written, and the window shows it anyway.
+    fn keep_ledger(&self, dataset: &Dataset) {
+        let Some(project) = &self.project else { return };
+        if let Err(error) = data_ledger::save(project.folder(), dataset) {
+            log::warn!("the row ledger was not kept: {error}");
+        }
+    }
+
     fn open_project(&mut self, folder: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {
         if self.project.as_ref().is_none_or(|open| open.folder() != folder) {
             // The old one stays open when the new one cannot be opened.

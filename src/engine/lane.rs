@@ -2,6 +2,7 @@
 
 use super::event::{Event, EventKind};
 use super::halt::Halt;
+use super::jobs::LastRead;
 use super::outbox::{self, Outbox, Waker};
 use super::queue::Queue;
 use super::{Command, JobId, compute, io};
@@ -82,11 +83,13 @@ pub struct Engine {
 impl Engine {
     /// `waker` is called after each event.
     pub fn new(waker: Waker) -> (Self, Receiver<Event>) {
+        let data = LastRead::default();
+        let shared = data.clone();
         let compute: MakeCarrier = Box::new(|| {
             hardware::join_thread_pool();
-            Box::new(compute::Compute::default())
+            Box::new(compute::Compute::new(shared))
         });
-        let io: MakeCarrier = Box::new(|| Box::new(io::Io::default()));
+        let io: MakeCarrier = Box::new(|| Box::new(io::Io::new(data)));
         Self::with_carriers(waker, compute, io)
     }
 

@@ -1,8 +1,12 @@
-//! SHA-256 of files, and the record of what a models folder must hold.
+//! Checksums of files, and the record of what a models folder must hold.
+//!
+//! The hub knows large files by their SHA-256, and small ones by their git object id: the SHA-1 of `blob {length}`, a zero
+//! byte, and the content. The two differ in length.
 
 use super::HubError;
 use crate::base::{Control, Progress, Unit};
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
@@ -45,20 +49,41 @@ pub(super) fn has_right_sizes(folder: &Path) -> bool {
 }
 
 /// Lower-case hex of bytes hashed so far.
-pub(super) fn hex(hash: Sha256) -> String {
+pub(super) fn hex(hash: impl Digest) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256 of a whole file. Stops within a block of `control.stop()`.
+/// Hex digits of a git object id; a SHA-256 has 64.
+const GIT_DIGITS: usize = 40;
+
+/// The checksum of a whole file, of the kind that `expected` is. Stops within a block of `control.stop()`.
 pub(super) fn of_file(
     path: &Path,
+    expected: &str,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<String, HubError> {
+    let failed = |e: std::io::Error| HubError::storage(path, &e);
+    let total = std::fs::metadata(path).map_err(failed)?.len();
+    match expected.len() {
+        GIT_DIGITS => {
+            let hash = Sha1::new_with_prefix(format!("blob {total}\0"));
+            digest(hash, path, total, control, progress)
+        }
+        _ => digest(Sha256::new(), path, total, control, progress),
+    }
+}
+
+/// A whole file after what `hash` holds already.
+fn digest(
+    mut hash: impl Digest,
+    path: &Path,
+    total: u64,
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<String, HubError> {
     let failed = |e: std::io::Error| HubError::storage(path, &e);
     let mut file = File::open(path).map_err(failed)?;
-    let total = file.metadata().map_err(failed)?.len();
-    let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 20];
     let mut done = 0;
     loop {
@@ -75,14 +100,14 @@ pub(super) fn of_file(
     }
 }
 
-/// Compares a file with its SHA-256.
+/// Compares a file with its checksum.
 pub(super) fn check(
     path: &Path,
     expected: &str,
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<(), HubError> {
-    let got = of_file(path, control, progress)?;
+    let got = of_file(path, expected, control, progress)?;
     if got.eq_ignore_ascii_case(expected) {
         return Ok(());
     }

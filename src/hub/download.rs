@@ -97,7 +97,7 @@ fn is_sound(
     }
 }
 
-/// The full check of a downloaded model: every file whose SHA-256 is known, by the record of a package or by the name
+/// The full check of a downloaded model: every file whose checksum is known, by the record of a package or by the name
 /// of its blob in the hub's cache.
 ///
 /// # Errors
@@ -105,10 +105,10 @@ fn is_sound(
 pub fn verify(folder: &Path, control: &Control, progress: &mut dyn Progress) -> Result<(), HubError> {
     let expected: Vec<(String, String)> = match checksum::read_record(folder) {
         Some(record) => record.files.into_iter().map(|file| (file.name, file.sha256)).collect(),
-        None => cache::blobs(folder).into_iter().filter(|(_, sum)| sum.len() == 64).collect(),
+        None => cache::blobs(folder),
     };
-    for (name, sha256) in expected {
-        checksum::check(&folder.join(name), &sha256, control, progress)?;
+    for (name, sum) in expected {
+        checksum::check(&folder.join(name), &sum, control, progress)?;
     }
     Ok(())
 }

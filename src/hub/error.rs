@@ -28,7 +28,7 @@ pub enum HubError {
     Answer { endpoint: String, why: String },
     #[error("{name} has no weights in the safetensors format")]
     NoWeights { name: String },
-    #[error("{file} arrived damaged: its SHA-256 is {got} and must be {expected}")]
+    #[error("{file} is damaged: its checksum is {got} and must be {expected}")]
     Checksum { file: String, expected: String, got: String },
     #[error("{} are needed and {} are free on the disk ({})", human::bytes(*needed), human::bytes(*free), path.display())]
     NoSpace { path: PathBuf, needed: u64, free: u64 },

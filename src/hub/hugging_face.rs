@@ -52,22 +52,24 @@ struct Large {
 }
 
 impl Remote {
-    fn sha256(&self) -> Option<&str> {
-        let lfs = self.lfs.as_ref()?;
-        lfs.sha256.as_deref().or(lfs.oid.as_deref()).filter(|s| s.len() == 64 && cache::is_checksum(s))
+    /// The SHA-256 of a large file, whose git object is only a pointer to it; the git object id of a small one.
+    fn checksum(&self) -> Option<&str> {
+        match &self.lfs {
+            Some(lfs) => lfs.sha256.as_deref().or(lfs.oid.as_deref()).filter(|s| s.len() == 64),
+            None => self.blob_id.as_deref(),
+        }
+        .filter(|s| cache::is_checksum(s))
     }
 
     fn num_bytes(&self) -> Option<u64> {
         self.lfs.as_ref().and_then(|lfs| lfs.size).or(self.size)
     }
 
-    /// The name of its blob in the cache: its checksum, as Python's tools have it.
+    /// The name of its blob in the cache: its checksum, as Python's tools have it, or one that cannot be taken for
+    /// a checksum.
     fn blob(&self, commit: &str) -> String {
-        let own = self.sha256().or(self.blob_id.as_deref()).filter(|name| cache::is_checksum(name));
-        own.map_or_else(
-            || super::checksum::hex(Sha256::new_with_prefix(format!("{commit}/{}", self.rfilename))),
-            str::to_lowercase,
-        )
+        let place = || super::checksum::hex(Sha256::new_with_prefix(format!("{commit}/{}", self.rfilename)));
+        self.checksum().map_or_else(|| format!("unchecked-{}", place()), str::to_lowercase)
     }
 }
 
@@ -216,8 +218,8 @@ impl Fetch<'_> {
             let (done, total) = (self.done_bytes, self.total_bytes);
             let mut on_bytes = |n: u64| progress.report(PHASE, done + n, Some(total), Unit::Bytes);
             self.transfer.file(&url, &part, num_bytes, self.control, &mut on_bytes)?;
-            if let Some(sha256) = remote.sha256() {
-                check_part(&part, name, sha256, self.control, progress)?;
+            if let Some(expected) = remote.checksum() {
+                check_part(&part, name, expected, self.control, progress)?;
             }
             std::fs::rename(&part, &blob).map_err(|e| HubError::storage(&blob, &e))?;
         }

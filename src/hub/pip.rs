@@ -87,7 +87,7 @@ fn is_whole(
     if !std::fs::metadata(path).is_ok_and(|m| m.len() == pinned.num_bytes) {
         return Ok(false);
     }
-    Ok(checksum::of_file(path, control, progress)? == pinned.sha256)
+    Ok(checksum::of_file(path, pinned.sha256, control, progress)? == pinned.sha256)
 }
 
 /// Removes half-unpacked folders of a process that was killed. Called under the lock, so nobody is filling one; what can't

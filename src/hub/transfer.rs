@@ -178,11 +178,11 @@ impl<'a> Transfer<'a> {
 pub(super) fn check_part(
     part: &Path,
     file: &str,
-    sha256: &str,
+    expected: &str,
     control: &Control,
     progress: &mut dyn crate::base::Progress,
 ) -> Result<(), HubError> {
-    match checksum::check(part, sha256, control, progress) {
+    match checksum::check(part, expected, control, progress) {
         Err(HubError::Checksum { expected, got, .. }) => {
             std::fs::remove_file(part).map_err(|e| HubError::storage(part, &e))?;
             Err(HubError::Checksum { file: file.into(), expected, got })

@@ -19,9 +19,15 @@ pub enum PeftError {
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     #[error("{operation}: {source}")]
     Compute { operation: &'static str, source: candle_core::Error },
+}
+
+impl From<ModelError> for PeftError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
 
 impl Explain for PeftError {

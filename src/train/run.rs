@@ -275,8 +275,8 @@ impl<'a> Run<'a> {
         let chat = self.plan.recipe().data.chat;
         let mut problem = None;
         let mut prompts = Vec::new();
-        for row in chosen {
-            match self.dataset.template.example_prompt(&self.dataset.rows[row].example, chat) {
+        for example in chosen.into_iter().filter_map(|row| self.dataset.example(row)) {
+            match self.dataset.template.example_prompt(&example, chat) {
                 Ok((prompt, expected)) => prompts.push((prompt, expected.unwrap_or_default())),
                 Err(error) => problem = Some(error.to_string()),
             }

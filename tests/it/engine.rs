@@ -329,6 +329,70 @@ fn trained(real: &Real, project: &Path, model: &str, rows: &str) -> PathBuf {
     folder.clone()
 }
 
+/// The ledger lies beside the data, one file for each data file, however often it is prepared.
+#[test]
+fn the_project_keeps_the_ledger_of_its_data() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, project) = (tiny_model(place.path()), place.path().join("project"));
+    let rows = place.path().join("My rows.csv");
+    std::fs::write(&rows, "question,answer\na,b\nA,b\n,\nc,\nd,e,f\ng,h\ni,j\n").unwrap();
+    let real = Real::new();
+    real.done(Command::OpenProject { folder: project.clone() });
+    let seen = real.done(Command::Import { path: rows.clone(), options: ImportOptions::default() });
+    let [EventKind::Imported(imported)] = &seen[..] else { panic!("{seen:?}") };
+    let prepared = |keep_duplicates: bool| -> serde_json::Value {
+        let options = PrepareOptions { keep_duplicates, ..PrepareOptions::new(imported.schema.clone()) };
+        let imported = imported.clone();
+        real.done(Command::Prepare { imported, model: model.clone(), options });
+        let files: Vec<_> = std::fs::read_dir(project.join("datasets/ledgers")).unwrap().flatten().collect();
+        assert!(files.len() == 1 && files[0].file_name().to_string_lossy().starts_with("my-rows-"));
+        serde_json::from_slice(&std::fs::read(files[0].path()).unwrap()).unwrap()
+    };
+    let first = prepared(false);
+    assert_eq!(first["source"], rows.to_str().unwrap());
+    assert_eq!((&first["num_read"], &first["num_kept"]), (&7.into(), &3.into()));
+    let line =
+        |line: u64| first["entries"].as_array().unwrap().iter().find(|entry| entry["line"] == line).unwrap();
+    assert_eq!((&line(3)["fate"], &line(3)["of_line"]), (&"duplicate".into(), &2.into()));
+    assert_eq!(line(4)["fate"], "empty");
+    assert!(line(5)["reason"].as_str().unwrap().contains("answer"));
+    assert!(line(6)["reason"].as_str().unwrap().contains("found 3"));
+    assert_eq!(first, prepared(false));
+    let second = prepared(true);
+    assert_eq!(second["num_kept"], 4);
+    assert_eq!(second["options"]["keep_duplicates"], true);
+    assert_ne!(second["kept_rows"], first["kept_rows"]);
+}
+
+/// While the window shows a file, a run on it has no second table in memory.
+#[test]
+fn a_file_that_is_in_memory_is_not_read_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let real = Real::new();
+    let import = || {
+        let command = Command::Import { path: rows.clone().into(), options: ImportOptions::default() };
+        let [EventKind::Imported(imported)] = &real.done(command)[..] else { panic!() };
+        imported.clone()
+    };
+    let first = import();
+    assert!(Arc::ptr_eq(&first, &import()));
+    let command = Command::Train { project: place.path().join("project"), recipe: recipe(&model, &rows) };
+    let job = real.engine.submit(command);
+    loop {
+        let event = real.events.recv_timeout(PATIENCE).unwrap();
+        match event.kind {
+            EventKind::Progress { unit, .. } => assert_ne!(unit, Unit::Bytes, "the file is read again"),
+            EventKind::Done if event.job == job => break,
+            EventKind::Failed(failure) => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
+    let text = std::fs::read_to_string(&rows).unwrap();
+    std::fs::write(&rows, format!("{text}one more fruit,pome\n")).unwrap();
+    assert_eq!(import().table.num_rows(), first.table.num_rows() + 1);
+}
+
 #[test]
 fn the_main_job_goes_through_the_engine() {
     let place = tempfile::tempdir().unwrap();

@@ -23,6 +23,12 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The object id that git gives a file.
+fn git_id(bytes: &[u8]) -> String {
+    let hash = sha1::Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes);
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// How the hub behaves.
 #[derive(Clone, Default)]
 struct Behaviour {
@@ -38,6 +44,8 @@ struct Behaviour {
     is_without_range: bool,
     /// Says this checksum of the weights.
     checksum: Option<String>,
+    /// A byte of this file changes on the way.
+    damaged: Option<&'static str>,
 }
 
 impl Behaviour {
@@ -54,7 +62,7 @@ impl Behaviour {
         }
         let entry = |(name, bytes): (&String, &Vec<u8>)| {
             let mut entry = serde_json::json!({
-                "rfilename": name, "size": bytes.len(), "blobId": &sha256(bytes)[..40]
+                "rfilename": name, "size": bytes.len(), "blobId": git_id(bytes)
             });
             if name.ends_with(".safetensors") {
                 let sum = self.checksum.clone().unwrap_or_else(|| sha256(bytes));
@@ -123,7 +131,11 @@ fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, requests: &Mutex<
         (200, now.listing().into_bytes())
     } else {
         let name = path.strip_prefix(&format!("/{ID}/resolve/{COMMIT}/"));
-        name.and_then(|n| now.files.get(n)).map_or((404, b"none".to_vec()), |b| (200, b.clone()))
+        let found = name.and_then(|n| Some((n, now.files.get(n)?.clone())));
+        found.map_or((404, b"none".to_vec()), |(name, mut bytes)| {
+            bytes[0] ^= u8::from(now.damaged == Some(name));
+            (200, bytes)
+        })
     };
     let is_weights = path.ends_with(".safetensors");
     let cut = now.cut_after.filter(|_| is_weights);
@@ -273,6 +285,48 @@ fn damage_on_the_way_is_found_and_leaves_nothing() {
     assert!(resolve_in(ID, &options).is_err());
     hub.behave(|b| b.checksum = None);
     assert_whole(&get(ID, &options).unwrap());
+}
+
+/// The length is no proof: small files have a checksum, too.
+#[test]
+fn damage_of_a_small_file_is_found() {
+    assert_eq!(git_id(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a", "as git has it");
+    for name in ["config.json", "tokenizer_config.json"] {
+        let mut behaviour = Behaviour { damaged: Some(name), ..Behaviour::tiny() };
+        behaviour.files.entry("tokenizer_config.json".into()).or_insert_with(|| b"{ }".to_vec());
+        let (hub, home) = (Hub::new(behaviour), tempfile::tempdir().unwrap());
+        let options = options(&hub.endpoint, &home);
+        let error = get(ID, &options).unwrap_err();
+        assert!(matches!(error, HubError::Checksum { .. }), "{error:?}");
+        assert!(said(&error).contains(name), "{error}");
+        assert_eq!(parts(&options), 0);
+        assert!(resolve_in(ID, &options).is_err());
+        hub.behave(|b| b.damaged = None);
+        let folder = get(ID, &options).unwrap();
+        assert_whole(&folder);
+        // And later, on the disk.
+        let mut bytes = fs::read(folder.join(name)).unwrap();
+        bytes[0] ^= 1;
+        fs::write(folder.join(name), bytes).unwrap();
+        assert!(said(&verify(&folder, &Control::new(), &mut Silent).unwrap_err()).contains(name));
+        assert_whole(&get(ID, &options).unwrap());
+    }
+}
+
+/// A mirror that knows no checksums: the model comes, and nothing is taken for a checksum that is none.
+#[test]
+fn a_hub_without_checksums_is_believed() {
+    let mut mirror = Behaviour::tiny();
+    let entry =
+        |(name, bytes): (&String, &Vec<u8>)| serde_json::json!({ "rfilename": name, "size": bytes.len() });
+    let siblings: Vec<_> = mirror.files.iter().map(entry).collect();
+    mirror.listing = Some(serde_json::json!({ "sha": COMMIT, "siblings": siblings }).to_string());
+    let (hub, home) = (Hub::new(mirror), tempfile::tempdir().unwrap());
+    let options = options(&hub.endpoint, &home);
+    assert_whole(&get(ID, &options).unwrap());
+    let num_requests = hub.requests.lock().unwrap().len();
+    assert_whole(&get(ID, &options).unwrap());
+    assert_eq!(hub.requests.lock().unwrap().len(), num_requests);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn carriage_returns_alone_end_lines_too() {
         let wide =
             read(name, utf16(&format!("\u{feff}{}", text.replace('\n', "\r")), u16::to_le_bytes)).unwrap();
         assert_eq!((content(&wide), &wide.table.lines), (content(&unix), &unix.table.lines));
-        unix.table.lines
+        unix.table.lines.clone()
     };
     assert_eq!(old("a.csv", "prompt,completion\n\"one\ntwo\",x\n\nthree,y\nragged\nfour,z\n"), [2, 5, 7]);
     assert_eq!(old("a.csv", "sep=;\nfruit;kind\na;b\n"), [3]);

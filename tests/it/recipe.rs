@@ -46,8 +46,7 @@ fn facts() -> Facts {
 }
 
 fn method(recipe: &mut Recipe) -> &mut Lora {
-    let lora = recipe.method.lora_mut().unwrap();
-    lora
+    recipe.method.lora_mut().unwrap()
 }
 
 fn at<'a>(problems: &'a [Problem], field: &str) -> &'a Problem {

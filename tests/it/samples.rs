@@ -114,9 +114,9 @@ fn the_captain_always_sounds_like_the_captain() {
     assert!(data.rows.len() >= 120 && data.ledger.entries.is_empty(), "{:?}", data.ledger.entries);
     let (tokeniser, _) = smollm2();
     let mut questions = BTreeSet::new();
-    for row in &data.rows {
-        let Example::Chat { messages } = &row.example else { panic!("{row:?}") };
-        let [question, answer] = messages.as_slice() else { panic!("{row:?}") };
+    for row in 0..data.rows.len() {
+        let Some(Example::Chat { messages }) = data.example(row) else { panic!("{row}") };
+        let [question, answer] = messages.as_slice() else { panic!("{row}") };
         assert_eq!((question.role.as_str(), answer.role.as_str()), ("user", "assistant"));
         assert!(questions.insert(question.content.to_lowercase()), "{}", question.content);
         assert!(!question.content.to_lowercase().contains("arr"), "{}", question.content);
@@ -150,6 +150,20 @@ fn every_dropped_row_has_a_line_in_the_ledger() {
     let parts = [&all.split.train, &all.split.valid, &all.split.test];
     let with_a = |part: &&Vec<usize>| part.iter().any(|i| all.rows[*i].hash == all.rows[0].hash);
     assert_eq!(parts.iter().filter(|part| with_a(part)).count(), 1, "duplicates lie on two sides");
+}
+
+/// A file of a gigabyte must not be in memory twice: rows own nothing, and the data set shares the imported table.
+#[test]
+fn the_text_of_a_file_is_held_once() {
+    fn owns_nothing<T: Copy>(_: &[T]) {}
+    let imported = read(&path("sea-captain.jsonl"));
+    let data = prepared(&imported, |_| ()).unwrap();
+    owns_nothing(&data.rows);
+    assert!(Arc::ptr_eq(&data.table, &imported.table));
+    for sample in &data.samples {
+        assert_eq!(sample.ids.capacity(), sample.len());
+        assert_eq!(sample.weights.capacity(), sample.len());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tunesmith::data::shots::{
     LineFormat, Question, Shot, draw, few_shot_messages, few_shot_text, questions, questions_from_table,
     read_questions, read_shots, shots_from_table, shots_from_text,
 };
-use tunesmith::data::{DataError, Example, Message, Role, Row, Table};
+use tunesmith::data::{DataError, Example, Message, Role, Table};
 
 fn fruit() -> Vec<Shot> {
     vec![Shot::new("apple", "pome"), Shot::new("plum", "drupe"), Shot::new("fig", "multiple")]
@@ -165,14 +165,13 @@ fn plain_files_are_read_and_bad_ones_said() {
     assert!(matches!(read(&folder.path().join("none.txt")), Err(DataError::Unreadable { .. })));
 }
 
-fn row(index: usize, example: Example) -> Row {
-    Row { index, line: index as u64 + 1, hash: index as u64, group: None, example }
+fn labelled(labels: &[&str]) -> Vec<Example> {
+    let rows = labels.iter().enumerate();
+    rows.map(|(i, label)| Example::Labelled { text: format!("t{i}"), label: (*label).into() }).collect()
 }
 
-fn labelled(labels: &[&str]) -> Vec<Row> {
-    let rows = labels.iter().enumerate();
-    rows.map(|(i, label)| row(i, Example::Labelled { text: format!("t{i}"), label: (*label).into() }))
-        .collect()
+fn shot(examples: &[Example]) -> impl Fn(usize) -> Option<Shot> {
+    |row| Shot::of(examples.get(row)?)
 }
 
 #[test]
@@ -183,33 +182,37 @@ fn few_shots_cover_several_answers() {
     let train: Vec<usize> = (0..90).collect();
     for seed in 0..20 {
         let three: BTreeSet<String> =
-            draw(&rows, &train, 3, seed).into_iter().map(|s| s.output.to_lowercase()).collect();
+            draw(shot(&rows), &train, 3, seed).into_iter().map(|s| s.output.to_lowercase()).collect();
         assert_eq!(three.len(), 3, "seed {seed}");
-        let all = draw(&rows, &train, 1000, seed);
+        let all = draw(shot(&rows), &train, 1000, seed);
         assert_eq!(all.len(), 90);
         for k in 0..20 {
-            assert_eq!(draw(&rows, &train, k, seed), all[..k], "more shots are the fewer ones and some");
+            assert_eq!(
+                draw(shot(&rows), &train, k, seed),
+                all[..k],
+                "more shots are the fewer ones and some"
+            );
         }
     }
-    assert_ne!(draw(&rows, &train, 5, 1), draw(&rows, &train, 5, 2));
+    assert_ne!(draw(shot(&rows), &train, 5, 1), draw(shot(&rows), &train, 5, 2));
 }
 
 #[test]
 fn only_training_rows_are_drawn_and_each_question_once() {
     let mut rows = labelled(&["a", "b", "c", "d"]);
-    rows.push(row(4, Example::Labelled { text: "T0".into(), label: "z".into() }));
-    rows.push(row(5, Example::Text { text: "plain".into() }));
-    rows.push(row(6, Example::PromptCompletion { prompt: "p".into(), completion: "  ".into() }));
+    rows.push(Example::Labelled { text: "T0".into(), label: "z".into() });
+    rows.push(Example::Text { text: "plain".into() });
+    rows.push(Example::PromptCompletion { prompt: "p".into(), completion: "  ".into() });
     for seed in 0..10 {
-        let drawn = draw(&rows, &[1, 3, 5, 6, 99], 9, seed);
+        let drawn = draw(shot(&rows), &[1, 3, 5, 6, 99], 9, seed);
         let mut questions: Vec<_> = drawn.iter().map(|s| s.input.as_str()).collect();
         questions.sort_unstable();
         assert_eq!(questions, ["t1", "t3"]);
-        assert_eq!(draw(&rows, &[0, 4], 9, seed).len(), 1);
+        assert_eq!(draw(shot(&rows), &[0, 4], 9, seed).len(), 1);
     }
-    let asked = questions(&rows, &[0, 5, 4, 2, 77]);
+    let asked: Vec<Question> = questions(shot(&rows), [0, 5, 4, 2, 77]).collect();
     assert_eq!(asked, [Question::new("t0", Some("a".into())), Question::new("t2", Some("c".into()))]);
-    assert!(draw(&rows, &[], 3, 1).is_empty() && draw(&[], &[0], 3, 1).is_empty());
+    assert!(draw(shot(&rows), &[], 3, 1).is_empty() && draw(shot(&[]), &[0], 3, 1).is_empty());
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use tunesmith::base::rng::Rng;
+use tunesmith::data::Row;
 use tunesmith::data::split::{Split, SplitOptions, split, split_and_count};
-use tunesmith::data::{Example, Row};
 
 /// Row `content` with a label; rows with the same content share a hash.
-fn row(index: usize, content: u64, label: usize, group: Option<String>) -> Row {
-    let example = Example::Labelled { text: format!("text {content}"), label: format!("label {label}") };
-    Row { index, line: index as u64 + 1, hash: Rng::new(99, &[content]).at(0), group, example }
+fn row(index: usize, content: u64, label: usize, group: Option<u64>) -> Row {
+    let hash = Rng::new(99, &[content]).at(0);
+    Row { index, line: index as u64 + 1, hash, group, label: Some(label as u64) }
 }
 
 fn rows(n: usize, num_labels: usize) -> Vec<Row> {
@@ -102,7 +102,7 @@ fn spreading_labels_moves_only_rows_that_it_counts() {
 /// A run says which rows do not lie where their content puts them.
 #[test]
 fn moved_rows_are_counted_with_all_that_hangs_on_them() {
-    let rows: Vec<Row> = (0..8).map(|i| row(i, i as u64, 0, Some(format!("group {}", i / 4)))).collect();
+    let rows: Vec<Row> = (0..8).map(|i| row(i, i as u64, 0, Some(i as u64 / 4))).collect();
     let counts = (0..20).map(|seed| split_and_count(&rows, &options(seed)).1);
     let counts: HashSet<usize> = counts.collect();
     assert!(counts.contains(&4), "{counts:?}");
@@ -116,28 +116,27 @@ fn duplicates_and_groups_stay_on_one_side() {
         // 400 rows of 150 contents in 30 groups or none: ties between groups through equal contents
         let rows: Vec<Row> = (0..400)
             .map(|i| {
-                let group = (rng.below(4) > 0).then(|| format!("group {}", rng.below(30)));
+                let group = (rng.below(4) > 0).then(|| rng.below(30) as u64);
                 row(i, rng.below(150) as u64 * 10, rng.below(3), group)
             })
             .collect();
         let split = split(&rows, &options(seed));
         assert_eq!(all(&split).len(), 400);
         assert!(parts(&rows, &split).values().all(|parts| parts.len() == 1), "seed {seed}");
-        let mut groups: HashMap<&str, HashSet<u8>> = HashMap::new();
+        let mut groups: HashMap<Option<u64>, HashSet<u8>> = HashMap::new();
         for (name, part) in [&split.train, &split.valid, &split.test].into_iter().enumerate() {
             for row in part.iter().map(|i| &rows[*i]) {
-                groups.entry(row.group.as_deref().unwrap_or("")).or_default().insert(name as u8);
+                groups.entry(row.group).or_default().insert(name as u8);
             }
         }
-        groups.remove("");
+        groups.remove(&None);
         assert!(groups.values().all(|parts| parts.len() == 1), "seed {seed}");
     }
 }
 
 #[test]
 fn groups_without_ties_get_their_share() {
-    let rows: Vec<Row> =
-        (0..3000).map(|i| row(i, i as u64, i % 3, Some(format!("patient {}", i / 5)))).collect();
+    let rows: Vec<Row> = (0..3000).map(|i| row(i, i as u64, i % 3, Some(i as u64 / 5))).collect();
     let split = split(&rows, &options(4));
     assert!((split.test.len() as f64 / 3000.0 - 0.2).abs() < 0.05, "{}", split.test.len());
 }

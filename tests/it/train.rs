@@ -9,7 +9,7 @@ use tunesmith::base::{Control, DeviceChoice, Failure, Precision, Silent};
 use tunesmith::data::loader::Loader;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::stats::TokenStats;
-use tunesmith::data::{Batch, Example, Ledger, Row, Schema, Split};
+use tunesmith::data::{Batch, Ledger, Row, Schema, Split, Table};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks, Part};
@@ -39,19 +39,16 @@ fn model() -> LoadedModel {
 fn dataset(model: &LoadedModel, num: usize) -> Dataset {
     let samples: Vec<_> =
         (0..num).map(|i| bench::random_samples(512, 1, 8 + i % 7, i as u64).remove(0)).collect();
-    let example = Example::PromptCompletion { prompt: "a".into(), completion: "b".into() };
-    let row = |index| Row {
-        index,
-        line: index as u64 + 1,
-        hash: index as u64,
-        group: None,
-        example: example.clone(),
-    };
+    let mut table = Table::with_columns(["prompt", "completion"]);
+    (0..num).for_each(|i| table.push_row(i as u64 + 1, ["a", "b"]));
+    let schema = Schema::guess(&table);
+    let row = |index| Row { hash: index as u64, ..schema.row(&table, index).unwrap() };
     let valid = num.saturating_sub(4).max(num.min(1));
     Dataset {
         source: "data.csv".into(),
-        options: PrepareOptions::new(Schema::default()),
         rows: (0..num).map(row).collect(),
+        options: PrepareOptions::new(schema.clone()),
+        table: Arc::new(table.clone()),
         split: Split { train: (0..valid).collect(), valid: (valid..num).collect(), test: Vec::new() },
         samples,
         ledger: Ledger::default(),
@@ -677,8 +674,8 @@ fn unanswered_questions_are_told_and_measured_rows_are_counted() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);
     // Of this tokenizer, the tiny model knows the first 512 tokens only.
-    let prompt = "an unheard-of peach".to_string();
-    data.rows[17].example = Example::PromptCompletion { prompt, completion: "b".into() };
+    data.rows[17].index = data.table.num_rows();
+    Arc::make_mut(&mut data.table).push_row(21, ["an unheard-of peach", "b"]);
     let recipe = recipe(&["validation.max_examples=2", "validation.num_answers=4"]);
     let done = run(&model, &data, &recipe, &temp.path().join("run"), false, |_, _| {});
     assert_eq!(done.outcome.unwrap(), Outcome::Done);

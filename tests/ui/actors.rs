@@ -126,7 +126,7 @@ pub fn imported(num_rows: usize) -> Arc<Imported> {
         encoding: Some(EncodingFound { name: "UTF-8".into(), how: How::Guessed }),
         separator: Some(','),
         num_bytes: 4_210,
-        table,
+        table: Arc::new(table),
         ledger,
         schema: Schema { roles: vec![Role::Question, Role::Answer], prompt_template: None },
     })
@@ -147,7 +147,7 @@ pub fn dataset(imported: &Imported, options: &PrepareOptions) -> Arc<Dataset> {
         let example = Example::PromptCompletion { prompt, completion };
         let rendered = template.render(&example, options.train_on, true).expect("the template is sound");
         let (sample, length) = sample(&tokeniser, &rendered, options.max_tokens).expect("it can be cut");
-        rows.push(Row { index, line, hash: index as u64, group: None, example });
+        rows.push(Row { index, line, hash: index as u64, group: None, label: None });
         samples.push(sample);
         lengths.push(length as u32);
     }
@@ -158,6 +158,7 @@ pub fn dataset(imported: &Imported, options: &PrepareOptions) -> Arc<Dataset> {
     Arc::new(Dataset {
         source: imported.path.clone(),
         options: options.clone(),
+        table: Arc::clone(table),
         rows,
         samples,
         split,

@@ -27,6 +27,7 @@ use job::Job;
 use serde::{Deserialize, Serialize};
 use source::Source;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a file is, whatever its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +127,8 @@ pub struct Imported {
     pub encoding: Option<EncodingFound>,
     pub separator: Option<char>,
     pub num_bytes: u64,
-    pub table: Table,
+    /// Shared with the data sets made of it.
+    pub table: Arc<Table>,
     /// Rows read, malformed ones so far. Empty and duplicate rows are found by `prepare`.
     pub ledger: Ledger,
     /// The recognised schema.
@@ -180,7 +182,7 @@ pub fn import(
         encoding,
         separator,
         num_bytes: job.num_bytes,
-        table,
+        table: Arc::new(table),
         ledger,
         schema,
     })

@@ -5,6 +5,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Stands between the fields, so that `ab|c` and `a|bc` differ.
 const BETWEEN: char = '\u{1f}';
+/// A longer answer is no label.
+const MAX_LABEL_CHARS: usize = 40;
 
 /// First 8 bytes (little endian) of the BLAKE3 hash of the content after NFKC, in lower case, with runs of
 /// blanks as one. Rows with the same hash are duplicates.
@@ -36,6 +38,22 @@ pub fn content_hash(example: &Example) -> u64 {
             add(&mut text, rejected);
         }
     }
+    hash(&text)
+}
+
+/// The hash of the answer, whatever its case, if it may be a label: short, and all that the model learns.
+pub fn label_hash(example: &Example) -> Option<u64> {
+    let label = match example {
+        Example::Labelled { label, .. } => label,
+        Example::PromptCompletion { completion, .. } => completion,
+        _ => return None,
+    };
+    let is_short = label.chars().nth(MAX_LABEL_CHARS).is_none();
+    is_short.then(|| hash(&label.trim().to_lowercase()))
+}
+
+/// First 8 bytes (little endian) of the BLAKE3 hash.
+pub fn hash(text: &str) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
     u64::from_le_bytes(first)

@@ -8,7 +8,6 @@ mod problems;
 mod row;
 mod identity;
 
-pub use identity::content_hash;
 pub(super) use names::is_known_name;
 pub use placeholders::placeholders;
 

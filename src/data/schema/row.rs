@@ -1,14 +1,30 @@
 //! One row of a table -> one example.
 
-use super::{Layout, Role, Schema, content_hash, conversation, placeholders};
+use super::{Layout, Role, Schema, conversation, identity, placeholders};
 use crate::data::{Example, Fate, Message, Row, Table};
 
 impl Schema {
-    /// The example in row `index`; `None` when every cell that matters is empty.
+    /// What is known of row `index`.
     ///
     /// # Errors
-    /// The row's line in the ledger: malformed, or without an answer.
-    pub fn row(&self, table: &Table, index: usize) -> Result<Option<Row>, Fate> {
+    /// As [`Self::example`].
+    pub fn row(&self, table: &Table, index: usize) -> Result<Row, Fate> {
+        let example = self.example(table, index)?;
+        let group = Cells { schema: self, table, index }.filled(Role::Group);
+        Ok(Row {
+            index,
+            line: table.lines[index],
+            hash: identity::content_hash(&example),
+            group: group.map(identity::hash),
+            label: identity::label_hash(&example),
+        })
+    }
+
+    /// The example in row `index`.
+    ///
+    /// # Errors
+    /// The row's line in the ledger: empty, malformed, or without an answer.
+    pub fn example(&self, table: &Table, index: usize) -> Result<Example, Fate> {
         let cells = Cells { schema: self, table, index };
         let layout = self.layout().ok_or("no column has a role that can be trained on")?;
         let example = match layout {
@@ -21,11 +37,7 @@ impl Schema {
                 cells.completion()
             }
         }?;
-        Ok(example.map(|example| {
-            let group = cells.filled(Role::Group).map(str::to_string);
-            let hash = content_hash(&example);
-            Row { index, line: table.lines[index], hash, group, example }
-        }))
+        example.ok_or(Fate::Empty)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::Report;
 use crate::base::{Control, Progress, Unit};
+use crate::data::prepare::Dataset;
 use crate::data::shots::{LineFormat, Shot};
-use crate::data::{Row, Sample};
+use crate::data::{Example, Sample};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::run::{self, Asked, Asking, Scored};
@@ -62,12 +63,12 @@ impl Style {
     }
 
     /// The prompt of a row, if it has an answer to compare with. Without shots it is exactly what training showed.
-    fn ask_row(&self, model: &LoadedModel, row: &Row) -> Result<Option<Asked>, Halt> {
-        let (prompt, expected) = model.template.example_prompt(&row.example, self.chat)?;
+    fn ask_example(&self, model: &LoadedModel, example: &Example) -> Result<Option<Asked>, Halt> {
+        let (prompt, expected) = model.template.example_prompt(example, self.chat)?;
         if expected.is_none() {
             return Ok(None);
         }
-        match Shot::of(&row.example) {
+        match Shot::of(example) {
             Some(shot) if self.asking(model).num_shown() > 0 => {
                 Ok(Some(self.ask(model, &shot.input, expected)?))
             }
@@ -76,15 +77,16 @@ impl Style {
     }
 }
 
-/// Rows as prompts; rows without an answer to compare with are left out.
-pub fn ask_rows<'a>(
+/// Rows of a data set as prompts; rows without an answer to compare with are left out.
+pub fn ask_rows(
     model: &LoadedModel,
-    rows: impl Iterator<Item = &'a Row>,
+    dataset: &Dataset,
+    rows: &[usize],
     style: &Style,
 ) -> Result<Vec<Asked>, Halt> {
     let mut asked = Vec::new();
-    for row in rows {
-        asked.extend(style.ask_row(model, row)?);
+    for example in rows.iter().filter_map(|row| dataset.example(*row)) {
+        asked.extend(style.ask_example(model, &example)?);
     }
     Ok(asked)
 }

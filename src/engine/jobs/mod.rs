@@ -2,10 +2,12 @@
 
 pub mod answer;
 pub mod data;
+pub mod last_read;
 pub mod measure;
 pub mod model;
 pub mod train;
 
+pub use last_read::LastRead;
 pub use model::BaseModel;
 
 use super::event::EventKind;

@@ -1,7 +1,8 @@
 //! From a recipe to a trained adapter.
 
+use super::data::{import_options, prepare_options};
 use super::model::{self, BaseModel};
-use super::{Report, data};
+use super::{LastRead, Report};
 use crate::base::{Control, Failure, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
@@ -77,13 +78,20 @@ pub fn machine_facts(out: &Path) -> Facts {
 }
 
 /// Everything before the first update of a new run: opens, imports, prepares and checks. Writes nothing.
-pub fn ready(recipe: &Recipe, out: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Ready, Halt> {
-    ready_at(jiff::Zoned::now().datetime(), recipe, out, control, sink)
+pub fn ready(
+    recipe: &Recipe,
+    data: &LastRead,
+    out: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Ready, Halt> {
+    ready_at(jiff::Zoned::now().datetime(), recipe, data, out, control, sink)
 }
 
 fn ready_at(
     began: DateTime,
     recipe: &Recipe,
+    data: &LastRead,
     out: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
@@ -103,8 +111,8 @@ fn ready_at(
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(refusal("Cannot start the run", &problems).into());
     }
-    let imported = data::read(path, &data::import_options(recipe), control, sink)?;
-    let options = data::prepare_options(recipe, &imported);
+    let imported = data.read(path, &import_options(recipe), control, sink)?;
+    let options = prepare_options(recipe, &imported);
     let template = Arc::new(files.template()?.dated(began));
     let mut report = Report::to(sink);
     let dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
@@ -168,6 +176,7 @@ pub fn start(
 /// Goes on with the run in `path` from its last checkpoint. One that is over stays as it is.
 pub fn resume(
     base: &mut BaseModel,
+    data: &LastRead,
     path: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
@@ -187,7 +196,7 @@ pub fn resume(
     say(&folder, Phase::PreparingData, sink);
     let beginning = folder.beginning();
     let time = beginning.as_ref().map_or_else(|| jiff::Zoned::now().datetime(), |b| b.time);
-    let ready = ready_at(time, &recipe, path, control, sink)?;
+    let ready = ready_at(time, &recipe, data, path, control, sink)?;
     if let Some(before) = beginning {
         refuse_change(&before, &ready.beginning()?)?;
     }

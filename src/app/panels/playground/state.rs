@@ -197,8 +197,8 @@ impl State {
             return;
         }
         if let Some(data) = &shared.dataset {
-            let unseen = [&data.split.test[..], &data.split.valid[..]].concat();
-            if let Some(question) = questions(&data.rows, &unseen).into_iter().next() {
+            let unseen = data.split.test.iter().chain(&data.split.valid).copied();
+            if let Some(question) = questions(|row| data.shot(row), unseen).next() {
                 self.draft.prompt = question.input;
             }
         }
@@ -221,7 +221,7 @@ impl State {
             ))];
         };
         self.seed += 1;
-        self.draft.shots = draw(&data.rows, &data.split.train, k, self.seed);
+        self.draft.shots = draw(|row| data.shot(row), &data.split.train, k, self.seed);
         self.draft.num_shots = self.draft.shots.len();
         Vec::new()
     }

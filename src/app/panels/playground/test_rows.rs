@@ -10,7 +10,8 @@ pub const MOST: usize = 100;
 
 /// Questions, and what to call them: "100 of 430 test rows of fruit.csv".
 pub fn test_rows(data: &Dataset) -> (Vec<Question>, String) {
-    let all = questions(&data.rows, &data.split.test);
+    let test = data.split.test.iter().copied();
+    let all: Vec<Question> = questions(|row| data.shot(row), test).collect();
     let num_all = all.len();
     let asked = spread(all);
     let of = if asked.len() < num_all {
