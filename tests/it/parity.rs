@@ -154,9 +154,9 @@ fn loss_and_gradient_with(
     hooks = adapter.training_hooks(&step).unwrap();
     let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
     let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()), &batch).unwrap();
-    let seed = Tensor::new((1.0 / loss.weight) as f32, &Device::Cpu).unwrap();
-    tape.backward(&loss.node, seed).unwrap();
-    (loss.sum / loss.weight, gradient.whole(&adapter.params).unwrap().clone())
+    tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
+    let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
+    (loss.sum / loss.weight, gradient)
 }
 
 #[test]

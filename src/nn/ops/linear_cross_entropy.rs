@@ -1,11 +1,12 @@
 //! Vocabulary projection and cross entropy in one: logits exist for a few supervised rows at a time, never as
 //! a [tokens, vocabulary] tensor. The gradient is made in the forward pass (as in Liger, arXiv:2410.10989).
 
+use super::gradient::made_in_place;
 use super::linear::{product, times};
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
 use crate::nn::kernels::portable;
 use crate::nn::{Node, Result, Tape, Weight, WeightNode, profile};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// Rows of logits that exist at a time.
 const CHUNK: usize = 256;
@@ -20,6 +21,9 @@ pub struct CrossEntropy {
 }
 
 /// hidden [n, d], weight [v, d], targets [n], weights [n] -> Σ weight · loss over rows with weight > 0.
+///
+/// The gradient of a trained weight that has a slot on the CPU is put there on the way forward: then the gradient of the sum must
+/// be one, which the backward pass checks.
 pub fn linear_cross_entropy(
     tape: &Tape,
     hidden: &Node,
@@ -31,18 +35,17 @@ pub fn linear_cross_entropy(
     let device = hidden.value().device();
     let rows: Vec<u32> = (0..weights.len()).filter(|i| weights[*i] > 0.0).map(|i| i as u32).collect();
     let (needs, leaf) = (hidden.needs_gradient(), weight.leaf());
+    let mut of_weight = OfWeight { leaf, sum: None };
     let mut value = 0.0;
     let mut gradients = Vec::new();
     let mut logits = Vec::new();
-    let mut of_weight = None;
     for chunk in rows.chunks(CHUNK) {
         let targets: Vec<u32> = chunk.iter().map(|i| targets[*i as usize]).collect();
         let weights: Vec<f32> = chunk.iter().map(|i| weights[*i as usize]).collect();
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
         let hidden = hidden.value().index_select(&index, 0)?; // [c, d]
         let chunk = Chunk { hidden, targets: &targets, weights: &weights };
-        let of_weight = leaf.is_some().then_some(&mut of_weight);
-        let (loss, gradient) = chunk.run(weight.weight(), needs, of_weight, &mut logits)?;
+        let (loss, gradient) = chunk.run(weight.weight(), needs, &mut of_weight, &mut logits)?;
         value += loss;
         gradients.extend(gradient);
     }
@@ -54,16 +57,51 @@ pub fn linear_cross_entropy(
     }
     let gradient = needs.then(|| Tensor::cat(&gradients, 0)).transpose()?; // [m, d]
     let (index, like) = (Tensor::new(rows, device)?, hidden.value().clone());
-    let of_weight = of_weight.map(OfWeight::into_tensor).transpose()?;
+    let is_trained = leaf.is_some();
+    let of_weight = of_weight.sum;
     let sum = tape.record("linear_cross_entropy", &inputs, sum, move |dy| {
         let placed = |gradient: Tensor| like.zeros_like()?.index_add(&index, &gradient.broadcast_mul(dy)?, 0); // [n, d]
         let mut gradients = vec![gradient.map(placed).transpose()?];
-        if let Some(of_weight) = of_weight {
-            gradients.push(Some(of_weight.broadcast_mul(dy)?)); // [v, d]
+        match of_weight {
+            Some(of_weight) => gradients.push(Some(of_weight.broadcast_mul(dy)?)), // [v, d]
+            None if is_trained && dy.to_dtype(DType::F64)?.to_scalar::<f64>()? != 1.0 => {
+                candle_core::bail!("the gradient of a sum of losses must be one")
+            }
+            None => gradients.push(None),
         }
         Ok(gradients)
     });
     Ok(CrossEntropy { sum, value })
+}
+
+/// The gradient of the projection [v, d], added up over the chunks.
+struct OfWeight<'a> {
+    leaf: Option<&'a Node>,
+    /// Where the leaf has no slot.
+    sum: Option<Tensor>,
+}
+
+impl OfWeight<'_> {
+    fn is_wanted(&self) -> bool {
+        self.leaf.is_some()
+    }
+
+    /// Adds `d_logitsᵀ hidden`: d_logits [c, v], hidden [c, d].
+    fn add_numbers(&mut self, d_logits: &[f32], hidden: &[f32], c: usize) -> Result<()> {
+        let Some(leaf) = self.leaf else { return Ok(()) };
+        let made = made_in_place(leaf, |out, is_first| {
+            cpu::linear::of_weight(out, is_first, d_logits, hidden, c);
+        })?;
+        self.add(made)
+    }
+
+    fn add(&mut self, part: Option<Tensor>) -> Result<()> {
+        self.sum = match (self.sum.take(), part) {
+            (Some(sum), Some(part)) => Some((sum + part)?),
+            (sum, part) => sum.or(part),
+        };
+        Ok(())
+    }
 }
 
 /// Some supervised rows: hidden [c, d], targets [c], weights [c].
@@ -73,45 +111,23 @@ struct Chunk<'a> {
     weights: &'a [f32],
 }
 
-/// The gradient of the projection [v, d], added up over the chunks.
-enum OfWeight {
-    Numbers(Vec<f32>, [usize; 2]),
-    Tensor(Tensor),
-}
-
-impl OfWeight {
-    fn into_tensor(self) -> Result<Tensor> {
-        match self {
-            Self::Numbers(numbers, shape) => tensor(numbers, (shape[0], shape[1])),
-            Self::Tensor(tensor) => Ok(tensor),
-        }
-    }
-}
-
 impl Chunk<'_> {
     /// -> Σ weight · -log p(target), and d hidden = weight (p - onehot) · W [c, d] when it is wanted; dW = weight (p - onehot)ᵀ · hidden
-    /// is added to `of_weight` where that is given. `logits` is a buffer that serves chunk after chunk.
+    /// is added to `of_weight`. `logits` is a buffer that serves chunk after chunk.
     fn run(
         &self,
         weight: &Weight,
         wants: bool,
-        of_weight: Option<&mut Option<OfWeight>>,
+        of_weight: &mut OfWeight,
         logits: &mut Vec<f32>,
     ) -> Result<(f64, Option<Tensor>)> {
         let c = self.targets.len();
-        let wants_any = wants || of_weight.is_some();
         if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), weight.on_cpu()) {
             logits.resize(c * weight.rows(), 0.0);
             cpu::linear::forward_into(logits, &x, &w, c)?;
+            let wants_any = wants || of_weight.is_wanted();
             let loss = cpu::cross_entropy::in_place(logits, self.targets, self.weights, wants_any);
-            if let Some(sum) = of_weight {
-                let shape = [weight.rows(), weight.width()];
-                let is_first = sum.is_none();
-                let sum = sum.get_or_insert_with(|| OfWeight::Numbers(vec![0.0; shape[0] * shape[1]], shape));
-                if let OfWeight::Numbers(sum, _) = sum {
-                    cpu::linear::of_weight(sum, is_first, logits, &x, c);
-                }
-            }
+            of_weight.add_numbers(logits, &x, c)?;
             let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c)?, self.hidden.shape()));
             return Ok((loss, gradient.transpose()?));
         }
@@ -119,12 +135,8 @@ impl Chunk<'_> {
         let targets = Tensor::from_slice(self.targets, (c, 1), logits.device())?;
         let weights = Tensor::from_slice(self.weights, (c, 1), logits.device())?.to_dtype(logits.dtype())?;
         let (loss, d_logits) = portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights)?;
-        if let Some(sum) = of_weight {
-            let gradient = d_logits.t()?.matmul(&self.hidden)?; // [v, d]
-            *sum = Some(OfWeight::Tensor(match sum.take() {
-                Some(before) => (before.into_tensor()? + gradient)?,
-                None => gradient,
-            }));
+        if of_weight.is_wanted() {
+            of_weight.add(Some(d_logits.t()?.matmul(&self.hidden)?))?; // [v, d]
         }
         Ok((loss, wants.then(|| times(&d_logits, weight)).transpose()?))
     }
