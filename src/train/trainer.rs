@@ -3,21 +3,23 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
+use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn::Tape;
-use crate::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
+use crate::nn::optim::{Optimizer, Schedule, ScheduleShape, clip_factor, norm};
 use crate::objective::supervised;
 use crate::peft::Adapter;
 use crate::recipe::Plan;
 use crate::recipe::recipe::Shape;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-/// Where a run is; with the adapter and the moments, all that a checkpoint needs.
+/// Where a run is; with the adapter and the optimizer's state, all that a checkpoint needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Updates done.
@@ -45,7 +47,7 @@ pub struct UpdateReport {
 pub struct Trainer<'a> {
     pub model: &'a LoadedModel,
     pub adapter: Adapter,
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     pub position: Position,
     samples: Vec<&'a Sample>,
     loader: Loader,
@@ -73,7 +75,8 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NothingToLearn);
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
-        let optimizer = AdamW::new(settings(plan), &adapter.params).during("make the optimizer")?;
+        let optimizer = Optimizer::new(optimizer::settings(&recipe.optimizer), &adapter.params)
+            .during("make the optimizer")?;
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
@@ -92,12 +95,22 @@ impl<'a> Trainer<'a> {
         Ok(Self { model, adapter, optimizer, position, samples, loader, epoch_batches, schedule, plan })
     }
 
-    /// Goes on from a checkpoint's parts.
-    pub fn restore(&mut self, adapter: Adapter, first: Tensor, second: Tensor, position: Position) {
-        self.optimizer = AdamW::restore(settings(self.plan), first, second, position.update.0);
+    /// Goes on from a checkpoint's parts; `state` is the optimizer's.
+    ///
+    /// # Errors
+    /// When the state is not the one of the recipe's optimizer; nothing has changed then.
+    pub fn restore(
+        &mut self,
+        adapter: Adapter,
+        state: HashMap<String, Tensor>,
+        position: Position,
+    ) -> crate::nn::Result<()> {
+        let settings = optimizer::settings(&self.plan.recipe().optimizer);
+        self.optimizer = Optimizer::restore(settings, &adapter.params, state, position.update.0)?;
         self.adapter = adapter;
         self.epoch_batches = self.loader.epoch(position.epoch);
         self.position = position;
+        Ok(())
     }
 
     /// Passes over the data so far.
@@ -185,9 +198,4 @@ impl<'a> Trainer<'a> {
         let loss = sum.loss_sum / sum.weight;
         Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })
     }
-}
-
-fn settings(plan: &Plan) -> AdamWSettings {
-    let o = &plan.recipe().optimizer;
-    AdamWSettings { beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, weight_decay: o.weight_decay }
 }

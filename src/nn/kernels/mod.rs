@@ -4,7 +4,9 @@
 //! every type; f64 takes that form on the CPU too, which is how tests reach it without a GPU.
 
 pub mod cpu;
+pub mod dynamic_code;
 pub mod portable;
+pub mod updates;
 
 mod heads;
 mod packed;
