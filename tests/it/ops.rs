@@ -4,8 +4,10 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::kernels::cpu::lanes::exp;
-use tunesmith::nn::ops::{self, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::kernels::cpu::lanes::{exp, half_erfc};
+use tunesmith::nn::ops::{
+    self, Activation, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen,
+};
 use tunesmith::nn::{Kept, Node, Result, Tape, Weight};
 
 const CPU: Device = Device::Cpu;
@@ -106,13 +108,48 @@ fn low_rank_linear_matches_autograd() {
     }
 }
 
+const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+
+/// From plain operations, because the gradients of candle's `gelu` have constants of six digits.
+fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    let share = match activation {
+        Activation::Silu => return x.silu(),
+        Activation::Gelu => ((x / 2f64.sqrt())?.erf()? + 1.0)?,
+        Activation::GeluTanh => {
+            let inner = (x + (x.sqr()? * x)? * 0.044715)?;
+            ((inner * (2.0 / std::f64::consts::PI).sqrt())?.tanh()? + 1.0)?
+        }
+    };
+    (x * share)? * 0.5
+}
+
 #[test]
-fn swiglu_and_add_match_autograd() {
-    check(
-        &[&[3, 38], &[3, 19]],
-        |tape, x| ops::add(tape, &ops::swiglu(tape, &x[0])?, &x[1]),
-        |x| (x[0].narrow(1, 0, 19)?.silu()? * x[0].narrow(1, 19, 19)?)? + &x[1],
-    );
+fn activations_gates_and_add_match_autograd() {
+    for activation in ACTIVATIONS {
+        check(
+            &[&[3, 38], &[3, 19]],
+            |tape, x| ops::add(tape, &ops::gated(tape, &x[0], activation)?, &x[1]),
+            |x| (plain_activation(&x[0].narrow(1, 0, 19)?, activation)? * x[0].narrow(1, 19, 19)?)? + &x[1],
+        );
+        check(
+            &[&[5, 7]],
+            |tape, x| ops::activate(tape, &x[0], activation),
+            |x| plain_activation(&x[0], activation),
+        );
+    }
+}
+
+/// Far from zero nothing overflows, and what is as good as switched off is so.
+#[test]
+fn activations_of_large_numbers_are_themselves_or_nothing() {
+    let x = Tensor::new(&[-1e30f32, -300.0, -15.0, 0.0, 15.0, 300.0, 1e30], &CPU).unwrap();
+    for activation in ACTIVATIONS {
+        let y = ops::activate(&Tape::inference(), &Node::frozen(x.clone()), activation).unwrap();
+        let y = y.value().to_vec1::<f32>().unwrap();
+        assert!(y[..2].iter().all(|y| y.abs() < 1e-6) && y[2].abs() < 1e-5, "{activation:?}: {y:?}");
+        assert_eq!((y[3], y[5], y[6]), (0.0, 300.0, 1e30), "{activation:?}");
+        assert!((y[4] - 15.0).abs() < 1e-4, "{activation:?}: {y:?}");
+    }
 }
 
 fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -141,7 +178,9 @@ fn what_is_made_again_equals_what_was_there() {
     let normed = ops::rms_norm(&tape, &x, &random(&[8], 2), 1e-5).unwrap();
     for node in [
         normed.clone(),
-        ops::swiglu(&tape, &x).unwrap(),
+        ops::gated(&tape, &x, Activation::Silu).unwrap(),
+        ops::gated(&tape, &x, Activation::GeluTanh).unwrap(),
+        ops::activate(&tape, &x, Activation::Gelu).unwrap(),
         ops::dropout(&tape, &x, dropout).unwrap(),
         ops::dropout(&tape, &normed, dropout).unwrap(),
     ] {
@@ -346,7 +385,11 @@ fn gradients_match_finite_differences() {
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, &five, None, &low))),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
-        ("swiglu", vec![3, 8], Box::new(ops::swiglu)),
+        ("swiglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Silu))),
+        ("geglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Gelu))),
+        ("geglu_tanh", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::GeluTanh))),
+        ("gelu", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::Gelu))),
+        ("gelu_tanh", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::GeluTanh))),
         (
             "linear_cross_entropy",
             vec![3, 8],
@@ -378,6 +421,25 @@ fn the_vectorised_exponential_is_exact_to_two_units() {
     assert!(worst < 2.0 * f64::from(f32::EPSILON), "{worst:e}");
     assert_eq!((exp(f32::NEG_INFINITY), exp(-1e30), exp(0.0)), (0.0, 0.0, 1.0));
     assert!(exp(f32::INFINITY).is_finite() && exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn the_vectorised_error_function_is_exact_to_a_millionth_of_itself() {
+    let z: Vec<f64> = (0..90_000).map(|i| f64::from(i as f32 * 1e-4)).collect();
+    // candle's erf in f64 is exact to the last digits; above 3 its difference from 1 has none, and erfc(z) lies between
+    // e^(-z²) / (z √π) (1 - 1/2z²) and that without the bracket.
+    let erf = Tensor::new(z.as_slice(), &CPU).unwrap().erf().unwrap().to_vec1::<f64>().unwrap();
+    for (z, erf) in z.into_iter().zip(erf) {
+        let got = 2.0 * f64::from(half_erfc(z as f32));
+        if z < 3.0 {
+            assert!((got - (1.0 - erf)).abs() < 1e-6 * (1.0 - erf), "{z}: {got}");
+        } else {
+            let most = (-z * z).exp() / (z * std::f64::consts::PI.sqrt());
+            let range = most * (1.0 - 0.5 / (z * z)) * 0.99999..=most * 1.00001;
+            assert!(range.contains(&got), "{z}: {got} {range:?}");
+        }
+    }
+    assert_eq!((half_erfc(0.0) * 2.0 - 1.0).abs() < 2e-7, true);
 }
 
 #[test]

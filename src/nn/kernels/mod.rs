@@ -8,8 +8,10 @@ pub mod dynamic_code;
 pub mod portable;
 pub mod updates;
 
+mod activation;
 mod heads;
 mod packed;
 
+pub use activation::Activation;
 pub use heads::{HeadLayout, Seen};
 pub use packed::Packed;

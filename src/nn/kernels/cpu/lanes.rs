@@ -99,3 +99,23 @@ pub fn exp(x: f32) -> f32 {
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
+
+/// erfc(z) / 2 for z >= 0, within 4 units in the last place up to z = 1 and 1e-6 of itself to where it vanishes.
+///
+/// t e^(-z² + p(t)) with t = 1 / (1 + z/2), the Chebyshev fit of Press et al., Numerical Recipes in C, 2nd edition, section 6.2 (`erfcc`),
+/// whose own error is 1.2e-7 of the value.
+#[inline(always)]
+pub fn half_erfc(z: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let mut p = 0.170_872_77;
+    p = p * t - 0.822_152_23;
+    p = p * t + 1.488_515_9;
+    p = p * t - 1.135_204;
+    p = p * t + 0.278_868_07;
+    p = p * t - 0.186_288_06;
+    p = p * t + 0.096_784_18;
+    p = p * t + 0.374_091_96;
+    p = p * t + 1.000_023_7;
+    p = p * t - 1.265_512_2;
+    0.5 * t * exp(p - z * z)
+}

@@ -32,6 +32,7 @@ macro_rules! vectorised {
     };
 }
 
+pub mod activation;
 pub mod adamw;
 pub mod adamw_8bit;
 pub mod attention;
