@@ -169,6 +169,36 @@ fn rms_norm_matches_autograd() {
     }
 }
 
+#[test]
+fn layer_norm_matches_autograd() {
+    for d in [8, 37] {
+        let (weight, bias) = (random(&[d], 3), random(&[d], 4));
+        check(
+            &[&[3, d]],
+            |tape, x| {
+                ops::layer_norm(tape, &x[0], &like(&weight, x[0].value()), &like(&bias, x[0].value()), 1e-5)
+            },
+            |x| {
+                // With no mean left, the root of the mean of squares is the deviation.
+                let centred = x[0].broadcast_sub(&x[0].mean_keepdim(D::Minus1)?)?;
+                plain_norm(&centred, &weight)?.broadcast_add(&like(&bias, &x[0]))
+            },
+        );
+    }
+}
+
+/// The variance is not taken as a difference of large numbers: rows far from zero keep their digits.
+#[test]
+fn layer_norm_of_rows_far_from_zero_keeps_its_digits() {
+    let (ones, zeros) = (random(&[64], 1).ones_like().unwrap(), random(&[64], 1).zeros_like().unwrap());
+    let normed = |x: Tensor| {
+        ops::layer_norm(&Tape::inference(), &Node::frozen(x), &ones, &zeros, 1e-5).unwrap().into_value()
+    };
+    // Whole numbers, which adding 4096 does not round.
+    let x = (random(&[3, 64], 2) * 8.0).unwrap().round().unwrap();
+    assert!(relative_error(&normed((&x + 4096.0).unwrap()), &normed(x)) < 1e-4);
+}
+
 /// A value that is made again instead of kept is the same one, for layers after a norm, a gate and dropout.
 #[test]
 fn what_is_made_again_equals_what_was_there() {
@@ -181,6 +211,7 @@ fn what_is_made_again_equals_what_was_there() {
         ops::gated(&tape, &x, Activation::Silu).unwrap(),
         ops::gated(&tape, &x, Activation::GeluTanh).unwrap(),
         ops::activate(&tape, &x, Activation::Gelu).unwrap(),
+        ops::layer_norm(&tape, &x, &random(&[8], 2), &random(&[8], 3), 1e-5).unwrap(),
         ops::dropout(&tape, &x, dropout).unwrap(),
         ops::dropout(&tape, &normed, dropout).unwrap(),
     ] {
@@ -375,7 +406,8 @@ fn gradients_match_finite_differences() {
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
-    let (square, norm_weight) = (Weight::from(random(&[8, 8], 3)), random(&[8], 4));
+    let (square, norm_weight, norm_bias) =
+        (Weight::from(random(&[8, 8], 3)), random(&[8], 4), random(&[8], 5));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
     let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
     let five = Weight::from(random(&[5, 8], 6));
@@ -385,6 +417,7 @@ fn gradients_match_finite_differences() {
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, &five, None, &low))),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
+        ("layer_norm", vec![3, 8], Box::new(|t, x| ops::layer_norm(t, x, &norm_weight, &norm_bias, 1e-5))),
         ("swiglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Silu))),
         ("geglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Gelu))),
         ("geglu_tanh", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::GeluTanh))),

@@ -28,6 +28,11 @@ pub fn sum_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    sum_of(x, x, |x, _| x)
+}
+
+#[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_of(a, b, |a, b| a * b)
 }

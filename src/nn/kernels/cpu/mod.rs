@@ -40,6 +40,7 @@ pub mod blocks;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod lanes;
+pub mod layer_norm;
 pub mod linear;
 pub mod lion;
 pub mod low_rank;

@@ -5,6 +5,7 @@ pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod dynamic_code;
+pub mod layer_norm;
 pub mod lion;
 pub mod low_rank;
 pub mod rms_norm;
