@@ -4,7 +4,7 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::kernels::cpu::lanes::{exp, half_erfc};
+use tunesmith::nn::kernels::cpu::lanes::{exp, half_erfc, tanh};
 use tunesmith::nn::ops::{
     self, Activation, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen,
 };
@@ -289,23 +289,32 @@ fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
         })
         .collect();
     let mask = like(&Tensor::from_vec(mask, (n, n), &CPU)?, qkv);
-    let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?.broadcast_add(&mask)?;
+    let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?;
+    let scores = match seen.cap {
+        Some(cap) => ((scores / cap)?.tanh()? * cap)?,
+        None => scores,
+    }
+    .broadcast_add(&mask)?;
     let exp = scores.broadcast_sub(&scores.max_keepdim(2)?.detach())?.exp()?;
     let p = exp.broadcast_div(&exp.sum_keepdim(2)?)?;
     p.matmul(&values)?.transpose(0, 1)?.contiguous()?.reshape((n, h * e))
 }
 
-/// (segments, window): one segment, several with one of a single token, windowed, longer than a block.
+/// (segments, window, cap): one segment, several with one of a single token, windowed, longer than a block, capped.
 fn sights() -> Vec<Rc<Seen>> {
     let cases = [
-        (vec![0, 1], None),
-        (vec![0, 6], None),
-        (vec![0, 1, 4, 9], None),
-        (vec![0, 9], Some(3)),
-        (vec![0, 20, 320], None),
-        (vec![0, 300], Some(40)),
+        (vec![0, 1], None, None),
+        (vec![0, 6], None, None),
+        (vec![0, 1, 4, 9], None, None),
+        (vec![0, 9], Some(3), None),
+        (vec![0, 20, 320], None, None),
+        (vec![0, 300], Some(40), None),
+        (vec![0, 1, 9], None, Some(1.5)),
+        (vec![0, 20, 320], Some(40), Some(0.7)),
+        (vec![0, 70], None, Some(50.0)),
     ];
-    cases.into_iter().map(|(segments, window)| Rc::new(Seen { segments, scale: 0.4, window })).collect()
+    let seen = |(segments, window, cap)| Rc::new(Seen { segments, scale: 0.4, window, cap });
+    cases.into_iter().map(seen).collect()
 }
 
 #[test]
@@ -321,14 +330,15 @@ fn attention_matches_autograd() {
 
 #[test]
 fn cached_attention_equals_packed_attention() {
-    for window in [None, Some(3)] {
+    for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
         let qkv = random(&[9, 48], 1);
-        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window });
+        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window, cap });
         let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
         for (first, len) in [(0, 9), (6, 3), (8, 1)] {
             let part = q.narrow(0, first, len).unwrap();
-            let got = ops::attend_cached(&part, &k, &v, 0.4, window).unwrap().reshape((len, 24)).unwrap();
+            let got = ops::attend_cached(&part, &k, &v, 0.4, window, cap).unwrap();
+            let got = got.reshape((len, 24)).unwrap();
             assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
         }
     }
@@ -402,7 +412,8 @@ type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Resu
 
 #[test]
 fn gradients_match_finite_differences() {
-    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2) });
+    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2), cap: None });
+    let capped = Rc::new(Seen { cap: Some(1.5), ..(*seen).clone() });
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let norms = HeadNorms { query: random(&[6], 1), key: random(&[6], 2), epsilon: 1e-5 };
@@ -413,6 +424,7 @@ fn gradients_match_finite_differences() {
     let five = Weight::from(random(&[5, 8], 6));
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
+        ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         ("low_rank_linear", vec![3, 8], Box::new(|t, x| ops::low_rank_linear(t, x, &five, None, &low))),
@@ -473,6 +485,20 @@ fn the_vectorised_error_function_is_exact_to_a_millionth_of_itself() {
         }
     }
     assert_eq!((half_erfc(0.0) * 2.0 - 1.0).abs() < 2e-7, true);
+}
+
+#[test]
+fn the_vectorised_tangent_is_exact_to_four_units() {
+    let mut worst = 0f64;
+    for i in 1..=200_000 {
+        let x = i as f32 * 5e-5;
+        let expected = f64::from(x).tanh();
+        worst = worst.max((f64::from(tanh(x)) - expected).abs() / expected);
+        assert_eq!(tanh(-x), -tanh(x));
+    }
+    assert!(worst < 4.0 * f64::from(f32::EPSILON), "{worst:e}");
+    assert_eq!((tanh(0.0), tanh(1e-8), tanh(1e30), tanh(-1e30)), (0.0, 1e-8, 1.0, -1.0));
+    assert!(tanh(f32::NAN).is_nan());
 }
 
 #[test]
