@@ -288,13 +288,6 @@ const ERRORS: [(&str, Change); 37] = [
     ("optimizer.beta2", |r, _| r.optimizer.beta2 = f64::NAN),
     ("optimizer.epsilon", |r, _| r.optimizer.epsilon = 0.0),
     ("optimizer.clip_norm", |r, _| r.optimizer.clip_norm = Some(0.0)),
-    ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
-    ("optimizer.learning_rate", |r, _| {
-        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Sgd, 1e3)
-    }),
-    ("optimizer.learning_rate", |r, _| {
-        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
-    }),
     ("schedule.warmup", |r, _| r.schedule.warmup = 1.5),
     ("early_stop.patience", |r, _| r.early_stop.patience = 0),
     ("early_stop.min_gain", |r, _| r.early_stop.min_gain = f64::NAN),
@@ -311,18 +304,18 @@ const ERRORS: [(&str, Change); 37] = [
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
+    ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Sgd, 1e3)
+    }),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
+    }),
 ];
 
 const WARNINGS: [(&str, Change); 17] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
-    ("optimizer.learning_rate", |r, _| {
-        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.005)
-    }),
-    ("optimizer.beta2", |r, _| r.optimizer.kind = OptimizerKind::Lion),
-    ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
-    ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
-    ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
     ("batch.micro_batch_tokens", |_, f| data(f).train_tokens = 500),
     ("batch.accumulation", |r, _| r.batch.accumulation = 100),
@@ -335,6 +328,13 @@ const WARNINGS: [(&str, Change); 17] = [
     ("model.precision", |_, f| f.free_memory_bytes = 400 << 20),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.005)
+    }),
+    ("optimizer.beta2", |r, _| r.optimizer.kind = OptimizerKind::Lion),
+    ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
+    ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
+    ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
 ];
 
 #[test]

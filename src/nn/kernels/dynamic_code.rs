@@ -21,13 +21,16 @@ pub struct DynamicCode {
     pub one: u8,
     /// What is added to the code of a negative number; 0 where there are none.
     pub negative: u8,
+    /// Magnitudes up to this are zero.
+    pub zero_up_to: f32,
     /// What each code stands for.
     pub table: [f32; 256],
 }
 
-/// -1 to 1. There is no -1 itself; its code is that of the cell beside it.
+/// -1 to 1, for a first moment. There is no -1 itself; its code is that of the cell beside it.
 pub static SIGNED: DynamicCode = DynamicCode::new(64, 0, 128, 128);
-/// 0 to 1.
+/// 0 to 1, for a second moment. What is above zero never becomes zero, however small: the root of it divides an update, which would
+/// be thrown far.
 pub static UNSIGNED: DynamicCode = DynamicCode::new(128, 1, 255, 0);
 
 impl DynamicCode {
@@ -51,13 +54,8 @@ impl DynamicCode {
             decade += 1;
         }
         table[one as usize] = 1.0;
-        Self { top_cells, less, one, negative, table }
-    }
-
-    /// Smaller magnitudes are nearer to zero than to the first cell.
-    #[inline(always)]
-    pub const fn zero_below(&self) -> f32 {
-        0.5 * self.table[1]
+        let zero_up_to = if negative > 0 { 0.5 * table[1] } else { 0.0 };
+        Self { top_cells, less, one, negative, zero_up_to, table }
     }
 
     /// Larger magnitudes are nearer to one than to the last cell.
@@ -78,10 +76,11 @@ impl DynamicCode {
         }
         let cell = (lifted - 0.1) * (cells / 0.9);
         let cell = if cell > cells - 1.0 { cells - 1.0 } else { cell };
+        let cell = if cell < 0.0 { 0.0 } else { cell };
         let code = (cells + cell) as i32 - i32::from(self.less);
         let code = if x < 0.0 { code + i32::from(self.negative) } else { code };
         let is_one = x > self.one_above();
         let code = if is_one { i32::from(self.one) } else { code };
-        if magnitude < self.zero_below() { 0 } else { code as u8 }
+        if magnitude <= self.zero_up_to { 0 } else { code as u8 }
     }
 }

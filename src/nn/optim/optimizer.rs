@@ -127,7 +127,7 @@ impl Optimizer {
             candle_core::bail!("{:?} gradients for {} parameters", gradient.dims(), params.num_values());
         }
         self.num_updates += 1;
-        if params.is_empty() {
+        if params.num_values() == 0 {
             return Ok(());
         }
         self.rule.step(params, gradient, Step { scale, learning_rate, update: self.num_updates })

@@ -27,7 +27,7 @@ pub fn encode(x: &Tensor, code: &DynamicCode) -> Result<[Tensor; 2]> {
         lifted = is_low.where_cond(&(&lifted * 10.0)?, &lifted)?;
         cells = is_low.where_cond(&(&cells * 0.5)?, &cells)?;
     }
-    let cell = ((lifted - 0.1)? * (&cells / 0.9)?)?.minimum(&(&cells - 1.0)?)?;
+    let cell = ((lifted - 0.1)? * (&cells / 0.9)?)?.minimum(&(&cells - 1.0)?)?.maximum(0.0)?;
     let codes = ((&cells + cell)?.floor()? - f64::from(code.less))?;
     let is_negative = x.lt(0.0)?;
     let of_negatives = (&codes + f64::from(code.negative))?;
@@ -35,7 +35,7 @@ pub fn encode(x: &Tensor, code: &DynamicCode) -> Result<[Tensor; 2]> {
     let one = (codes.ones_like()? * f64::from(code.one))?;
     let is_one = (magnitude.gt(f64::from(code.one_above()))? * is_negative.eq(0u8)?)?;
     let codes = is_one.where_cond(&one, &codes)?;
-    let is_zero = magnitude.lt(f64::from(code.zero_below()))?;
+    let is_zero = magnitude.le(f64::from(code.zero_up_to))?;
     let codes = is_zero.where_cond(&codes.zeros_like()?, &codes)?;
     let codes = codes.to_dtype(DType::U8)?.flatten_all()?.narrow(0, 0, len)?.contiguous()?;
     Ok([codes, largest.squeeze(1)?])
