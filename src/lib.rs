@@ -8,7 +8,7 @@
 //!   --pack--> Batch{tokens [n], positions [n], segments, targets [n], weights [n]}
 //!   --decoder.forward(tape)--> hidden [n, d] --Objective::loss--> LossSum{sum, weight}
 //!   --tape.backward--> gradients of the trainable parameters only
-//!   --scale(1/weight), clip--> AdamW::step(schedule.at(update)) --> RunEvent::Update
+//!   --scale(1/weight), clip--> Optimizer::step(schedule.at(update)) --> RunEvent::Update
 //!   --metrics.jsonl AND channel--> Event --App::logic drains--> AppState::apply --> plots
 //! ```
 //!

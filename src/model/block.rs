@@ -4,7 +4,7 @@ use super::cache::LayerCache;
 use super::config::DecoderConfig;
 use super::hooks::{Hooks, Part, Projection};
 use super::params::LayerWeights;
-use crate::nn::ops::{self, HeadNorms, RopeRows, Seen};
+use crate::nn::ops::{self, Activation, HeadNorms, RopeRows, Seen};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
@@ -65,7 +65,7 @@ impl Block<'_> {
 
     fn feed_forward(&self, tape: &Tape, x: &Node) -> Result<Node> {
         let gate_up = self.projection(tape, Projection::GateUp, x)?; // [n, 2f]
-        self.projection(tape, Projection::Down, &ops::swiglu(tape, &gate_up)?)
+        self.projection(tape, Projection::Down, &ops::gated(tape, &gate_up, Activation::Silu)?)
     }
 
     /// x [n, d] -> [n, d].

@@ -25,7 +25,7 @@ impl LayerCache {
         let (q, k) = (layout.query_width(), layout.key_width());
         let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((s, width / e, e)); // [s, heads, e]
         let (keys, values) = self.extend(&heads(q, k)?, &heads(q + k, k)?)?;
-        attend_cached(&heads(0, q)?, &keys, &values, scale, window)?.reshape((s, q)) // [s, h·e]
+        attend_cached(&heads(0, q)?, &keys, &values, scale, window, None)?.reshape((s, q)) // [s, h·e]
     }
 
     /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.

@@ -94,7 +94,7 @@ impl Decoder {
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let seen = |window| {
             let scale = self.config.attention_scale();
-            Rc::new(Seen { segments: batch.segments.clone(), scale, window })
+            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap: None })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let mut x = self.embed(tape, &batch.tokens, hooks)?;

@@ -110,6 +110,15 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
 pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
+    let wide = |(name, t): (String, Tensor)| match t.to_dtype(DType::F32) {
+        Ok(t) => Ok((name, t)),
+        Err(e) => Err(PeftError::Tensor { path: path.to_path_buf(), tensor: name, why: e.to_string() }),
+    };
+    load_stored_tensors(path)?.into_iter().map(wide).collect()
+}
+
+/// Reads all tensors of a safetensors file, of whatever type, on the CPU.
+pub fn load_stored_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
     let unreadable = |why: String| PeftError::Unreadable { path: path.to_path_buf(), why };
     let len = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
     if len > MAX_WEIGHTS_BYTES {
@@ -117,14 +126,7 @@ pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
     }
     let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
     let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-    let loaded = loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))?;
-    loaded
-        .into_iter()
-        .map(|(name, t)| match t.to_dtype(DType::F32) {
-            Ok(t) => Ok((name, t)),
-            Err(e) => Err(PeftError::Tensor { path: path.to_path_buf(), tensor: name, why: e.to_string() }),
-        })
-        .collect()
+    loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))
 }
 
 /// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.

@@ -3,7 +3,7 @@
 
 use super::load::nearest;
 use super::plan::{Facts, ModelFacts};
-use super::recipe::Recipe;
+use super::recipe::{Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
 use crate::model::hooks::Linear;
@@ -64,6 +64,7 @@ impl Recipe {
         self.check_rank(facts.model.as_ref(), &mut found);
         self.check_modules(&mut found);
         self.check_learning_rate(&mut found);
+        self.check_optimizer(&mut found);
         self.check_numbers(&mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
@@ -159,33 +160,54 @@ impl Recipe {
 
     fn check_learning_rate(&self, found: &mut Findings) {
         let field = "optimizer.learning_rate";
-        let rate = self.optimizer.learning_rate;
+        let Optimizer { learning_rate: rate, kind, .. } = self.optimizer;
+        let usual = kind.usual_learning_rate().to_string();
+        // Twenty times the usual: 0.01 for AdamW.
+        let high = kind.usual_learning_rate() * 20.0;
         if !(rate.is_finite() && rate > 0.0) {
-            let text = format!("A learning rate of {rate} cannot train. Use 0.0005.");
-            found.error(field, text, Some("0.0005"));
-        } else if rate >= 1.0 {
+            let text = format!("A learning rate of {rate} cannot train. Use {usual}.");
+            found.error(field, text, Some(&usual));
+        } else if rate >= 100.0 * high {
             let text = format!(
-                "A learning rate of {rate:e} makes any model useless within a few updates. Use 0.0005."
+                "A learning rate of {rate:e} makes any model useless within a few updates. Use {usual}."
             );
-            found.error(field, text, Some("0.0005"));
-        } else if rate > 0.01 {
+            found.error(field, text, Some(&usual));
+        } else if rate > high {
             let text = format!("A learning rate of {rate} is high: the loss may jump or become infinite.");
-            found.warn(field, text, Some("0.001"));
+            found.warn(field, text, Some(&(kind.usual_learning_rate() * 2.0).to_string()));
         } else if rate < 1e-7 {
             let text = format!("A learning rate of {rate:e} is so low that nothing will be learnt.");
-            found.warn(field, text, Some("0.0005"));
+            found.warn(field, text, Some(&usual));
+        }
+    }
+
+    fn check_optimizer(&self, found: &mut Findings) {
+        let (o, usual) = (&self.optimizer, Optimizer::default());
+        found.within("optimizer.weight_decay", o.weight_decay, 0.0, 10.0, "0.0");
+        found.within("optimizer.beta1", o.beta1, 0.0, 0.999_999, "0.9");
+        let usual_beta2 = o.kind.usual_beta2();
+        found.within("optimizer.beta2", o.beta2, 0.0, 0.999_999_9, &usual_beta2.to_string());
+        found.above_zero("optimizer.epsilon", o.epsilon, 1.0, "1e-8");
+        found.within("optimizer.momentum", o.momentum, 0.0, 0.999_999, "0.9");
+        if let Some(clip) = o.clip_norm {
+            found.above_zero("optimizer.clip_norm", clip, 1e9, "1.0");
+        }
+        let is_left_from_adamw = o.beta2 == OptimizerKind::AdamW.usual_beta2();
+        if o.kind == OptimizerKind::Lion && is_left_from_adamw {
+            let text = format!("{} is AdamW's beta 2. Lion's is {usual_beta2}.", o.beta2);
+            found.warn("optimizer.beta2", text, Some(&usual_beta2.to_string()));
+        }
+        let betas = [("beta1", o.beta1, usual.beta1), ("beta2", o.beta2, usual.beta2)];
+        let others = [("epsilon", o.epsilon, usual.epsilon), ("momentum", o.momentum, usual.momentum)];
+        for (key, value, usual) in betas.into_iter().chain(others) {
+            if !o.kind.reads(key) && value != usual && (0.0..1.0).contains(&value) {
+                let text = format!("{value} counts for nothing: the chosen optimizer has no {key}.");
+                found.warn(&format!("optimizer.{key}"), text, Some(&usual.to_string()));
+            }
         }
     }
 
     fn check_numbers(&self, found: &mut Findings) {
-        let o = &self.optimizer;
-        found.within("optimizer.weight_decay", o.weight_decay, 0.0, 10.0, "0.0");
-        found.within("optimizer.beta1", o.beta1, 0.0, 0.999_999, "0.9");
-        found.within("optimizer.beta2", o.beta2, 0.0, 0.999_999_9, "0.999");
-        found.above_zero("optimizer.epsilon", o.epsilon, 1.0, "1e-8");
-        if let Some(clip) = o.clip_norm {
-            found.above_zero("optimizer.clip_norm", clip, 1e9, "1.0");
-        }
         found.within("schedule.warmup", self.schedule.warmup, 0.0, 1.0, "0.05");
         found.within("early_stop.min_gain", self.early_stop.min_gain, 0.0, 100.0, "0.001");
         let split = &self.data.split;

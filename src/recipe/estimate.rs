@@ -5,7 +5,7 @@
 //! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, Method, Recipe};
+use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`.
 pub const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
@@ -109,17 +109,30 @@ fn activations(model: &ModelFacts, n: u64, has_checkpoints: bool) -> u64 {
 fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let num_trainable_params = num_trainable(recipe, model);
     let trainable_bytes = product(&[4, num_trainable_params]);
+    let moments_bytes = moments_bytes(recipe.optimizer.kind, num_trainable_params);
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
     Estimate {
         weights_bytes: recipe.base_precision().num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
         // moments, the flat gradient, and its parts
-        optimizer_bytes: product(&[16, num_trainable_params]),
-        // a checkpoint holds the adapter and two moments; the finished adapter lies beside them
-        disk_bytes: sum(&[product(&[num_kept, 12, num_trainable_params]), trainable_bytes]),
+        optimizer_bytes: sum(&[moments_bytes, product(&[8, num_trainable_params])]),
+        // a checkpoint holds the adapter and the moments; the finished adapter lies beside them
+        disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), trainable_bytes]),
         num_trainable_params,
         ..Estimate::default()
+    }
+}
+
+/// What an optimizer remembers of so many parameters.
+fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
+    match kind {
+        OptimizerKind::AdamW => product(&[8, num_params]),
+        // and the largest magnitude of each block, of each moment
+        OptimizerKind::AdamW8Bit => {
+            sum(&[product(&[2, num_params]), product(&[8, num_params.div_ceil(256)])])
+        }
+        OptimizerKind::Lion | OptimizerKind::Sgd => product(&[4, num_params]),
     }
 }
 

@@ -181,15 +181,22 @@ impl Default for Objective {
     }
 }
 
-/// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and clipping of the gradient's norm.
+/// How a gradient moves the parameters. Keys that the chosen kind does not read may stand there and count for nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Optimizer {
+    pub kind: OptimizerKind,
     pub learning_rate: f64,
+    /// Pull towards zero: apart from the gradient with AdamW and Lion, a part of it with SGD.
     pub weight_decay: f64,
+    /// AdamW: how long the mean of the gradients remembers. Lion: how much of it an update follows.
     pub beta1: f64,
+    /// AdamW: how long the mean of the squares remembers. Lion: how long the mean of the gradients does; 0.99 is its usual.
     pub beta2: f64,
+    /// AdamW: keeps it from dividing by zero.
     pub epsilon: f64,
+    /// SGD: share of the last move that goes on.
+    pub momentum: f64,
     /// Largest norm of the whole gradient; `"none"` means no clipping.
     #[serde(with = "super::number_or_none")]
     pub clip_norm: Option<f64>,
@@ -198,13 +205,56 @@ pub struct Optimizer {
 impl Default for Optimizer {
     fn default() -> Self {
         Self {
+            kind: OptimizerKind::AdamW,
             learning_rate: 5e-4,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
+            momentum: 0.9,
             clip_norm: Some(1.0),
         }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Loshchilov & Hutter 2019, arXiv:1711.05101.
+    #[default]
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// AdamW with a byte for each of its two moments (Dettmers et al. 2022, arXiv:2110.02861).
+    #[serde(rename = "adamw_8bit")]
+    AdamW8Bit,
+    /// Chen et al. 2023, arXiv:2302.06675.
+    Lion,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+
+impl OptimizerKind {
+    /// Whether a key of the section counts for this kind; the keys that count for all are not asked about.
+    pub fn reads(self, key: &str) -> bool {
+        match key {
+            "beta1" | "beta2" => self != Self::Sgd,
+            "epsilon" => matches!(self, Self::AdamW | Self::AdamW8Bit),
+            "momentum" => self == Self::Sgd,
+            _ => true,
+        }
+    }
+
+    /// The learning rate to begin with, as its papers and users have it for small additions to a model.
+    pub fn usual_learning_rate(self) -> f64 {
+        match self {
+            Self::AdamW | Self::AdamW8Bit => 5e-4,
+            Self::Lion => 1e-4,
+            Self::Sgd => 0.05,
+        }
+    }
+
+    pub fn usual_beta2(self) -> f64 {
+        if self == Self::Lion { 0.99 } else { 0.999 }
     }
 }
 

@@ -8,13 +8,10 @@ use crate::model::load::LoadedModel;
 use crate::model::weights::save_safetensors;
 use crate::peft::{Adapter, files, format};
 use crate::project::RunFolder;
-use candle_core::Tensor;
 use std::path::Path;
 
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 const POSITION_FILE: &str = "position.json";
-const FIRST: &str = "first_moment";
-const SECOND: &str = "second_moment";
 
 /// Writes the trainer's whole state to `folder`, replacing one of the same name.
 pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
@@ -24,9 +21,8 @@ pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
         |e| e,
         |temporary| {
             files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
-            let (first, second, _) = trainer.optimizer.state().map_err(std::io::Error::other)?;
-            let moments = [(FIRST.to_string(), first), (SECOND.to_string(), second)];
-            save_safetensors(&moments, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
+            let state = trainer.optimizer.state().map_err(std::io::Error::other)?;
+            save_safetensors(&state, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
             let position = serde_json::to_vec_pretty(&trainer.position)?;
             storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
         },
@@ -83,15 +79,6 @@ fn restore(trainer: &mut Trainer, folder: &Path) -> Result<(), TrainError> {
     if adapter.settings != trainer.adapter.settings {
         return Err(broken("its adapter has other settings than the recipe".into()));
     }
-    let mut moments = format::load_tensors(&folder.join(OPTIMIZER_FILE))?;
-    let mut moment = |name: &str| -> Result<Tensor, TrainError> {
-        let tensor = moments.remove(name).ok_or_else(|| broken(format!("{OPTIMIZER_FILE} has no {name}")))?;
-        if tensor.dims() != trainer.adapter.params.values().dims() {
-            return Err(broken(format!("{name} has the shape {:?}", tensor.dims())));
-        }
-        tensor.to_device(&device).map_err(|e| broken(e.to_string()))
-    };
-    let (first, second) = (moment(FIRST)?, moment(SECOND)?);
-    trainer.restore(adapter, first, second, position);
-    Ok(())
+    let state = format::load_stored_tensors(&folder.join(OPTIMIZER_FILE))?;
+    trainer.restore(adapter, state, position).map_err(|e| broken(format!("{OPTIMIZER_FILE}: {e}")))
 }

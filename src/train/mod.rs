@@ -4,6 +4,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod early_stop;
 pub mod error;
+mod optimizer;
 pub mod report;
 pub mod run;
 pub mod trainee;

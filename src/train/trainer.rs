@@ -3,20 +3,22 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
+use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
-use crate::nn::optim::{AdamW, AdamWSettings, Schedule, clip_factor, norm};
+use crate::nn::optim::{Optimizer, Schedule, clip_factor, norm};
 use crate::nn::{FlatGradient, Tape};
 use crate::objective::supervised;
 use crate::peft::{Adapter, MicroStep};
 use crate::recipe::Plan;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-/// Where a run is; with the adapter and the moments, all that a checkpoint needs.
+/// Where a run is; with the adapter and the optimizer's state, all that a checkpoint needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Updates done.
@@ -47,7 +49,7 @@ pub struct UpdateReport {
 pub struct Trainer<'a> {
     pub model: &'a LoadedModel,
     pub adapter: Adapter,
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// Summed over the micro-steps of one update.
     gradient: FlatGradient,
     pub position: Position,
@@ -76,7 +78,8 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NothingToLearn);
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
-        let optimizer = AdamW::new(settings(plan), &adapter.params).during("make the optimizer")?;
+        let optimizer = Optimizer::new(optimizer::settings(&recipe.optimizer), &adapter.params)
+            .during("make the optimizer")?;
         let gradient = FlatGradient::new(&adapter.params).during("make the gradient")?;
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
         let batch = &recipe.batch;
@@ -98,12 +101,22 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Goes on from a checkpoint's parts.
-    pub fn restore(&mut self, adapter: Adapter, first: Tensor, second: Tensor, position: Position) {
-        self.optimizer = AdamW::restore(settings(self.plan), first, second, position.update.0);
+    /// Goes on from a checkpoint's parts; `state` is the optimizer's.
+    ///
+    /// # Errors
+    /// When the state is not the one of the recipe's optimizer; nothing has changed then.
+    pub fn restore(
+        &mut self,
+        adapter: Adapter,
+        state: HashMap<String, Tensor>,
+        position: Position,
+    ) -> crate::nn::Result<()> {
+        let settings = optimizer::settings(&self.plan.recipe().optimizer);
+        self.optimizer = Optimizer::restore(settings, &adapter.params, state, position.update.0)?;
         self.adapter = adapter;
         self.epoch_batches = self.loader.epoch(position.epoch);
         self.position = position;
+        Ok(())
     }
 
     /// Passes over the data so far.
@@ -188,9 +201,4 @@ impl<'a> Trainer<'a> {
         let loss = sum.loss_sum / sum.weight;
         Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })
     }
-}
-
-fn settings(plan: &Plan) -> AdamWSettings {
-    let o = &plan.recipe().optimizer;
-    AdamWSettings { beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, weight_decay: o.weight_decay }
 }

@@ -4,8 +4,10 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::kernels::cpu::lanes::exp;
-use tunesmith::nn::ops::{self, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::kernels::cpu::lanes::{exp, half_erfc, tanh};
+use tunesmith::nn::ops::{
+    self, Activation, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen,
+};
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
 const CPU: Device = Device::Cpu;
@@ -182,13 +184,48 @@ fn low_rank_linear_matches_autograd() {
     }
 }
 
+const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+
+/// From plain operations, because the gradients of candle's `gelu` have constants of six digits.
+fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    let share = match activation {
+        Activation::Silu => return x.silu(),
+        Activation::Gelu => ((x / 2f64.sqrt())?.erf()? + 1.0)?,
+        Activation::GeluTanh => {
+            let inner = (x + (x.sqr()? * x)? * 0.044715)?;
+            ((inner * (2.0 / std::f64::consts::PI).sqrt())?.tanh()? + 1.0)?
+        }
+    };
+    (x * share)? * 0.5
+}
+
 #[test]
-fn swiglu_and_add_match_autograd() {
-    check(
-        &[&[3, 38], &[3, 19]],
-        |tape, x| ops::add(tape, &ops::swiglu(tape, &x[0])?, &x[1]),
-        |x| (x[0].narrow(1, 0, 19)?.silu()? * x[0].narrow(1, 19, 19)?)? + &x[1],
-    );
+fn activations_gates_and_add_match_autograd() {
+    for activation in ACTIVATIONS {
+        check(
+            &[&[3, 38], &[3, 19]],
+            |tape, x| ops::add(tape, &ops::gated(tape, &x[0], activation)?, &x[1]),
+            |x| (plain_activation(&x[0].narrow(1, 0, 19)?, activation)? * x[0].narrow(1, 19, 19)?)? + &x[1],
+        );
+        check(
+            &[&[5, 7]],
+            |tape, x| ops::activate(tape, &x[0], activation),
+            |x| plain_activation(&x[0], activation),
+        );
+    }
+}
+
+/// Far from zero nothing overflows, and what is as good as switched off is so.
+#[test]
+fn activations_of_large_numbers_are_themselves_or_nothing() {
+    let x = Tensor::new(&[-1e30f32, -300.0, -15.0, 0.0, 15.0, 300.0, 1e30], &CPU).unwrap();
+    for activation in ACTIVATIONS {
+        let y = ops::activate(&Tape::inference(), &Node::frozen(x.clone()), activation).unwrap();
+        let y = y.value().to_vec1::<f32>().unwrap();
+        assert!(y[..2].iter().all(|y| y.abs() < 1e-6) && y[2].abs() < 1e-5, "{activation:?}: {y:?}");
+        assert_eq!((y[3], y[5], y[6]), (0.0, 300.0, 1e30), "{activation:?}");
+        assert!((y[4] - 15.0).abs() < 1e-4, "{activation:?}: {y:?}");
+    }
 }
 
 fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -208,6 +245,36 @@ fn rms_norm_matches_autograd() {
     }
 }
 
+#[test]
+fn layer_norm_matches_autograd() {
+    for d in [8, 37] {
+        let (weight, bias) = (random(&[d], 3), random(&[d], 4));
+        check(
+            &[&[3, d]],
+            |tape, x| {
+                ops::layer_norm(tape, &x[0], &like(&weight, x[0].value()), &like(&bias, x[0].value()), 1e-5)
+            },
+            |x| {
+                // With no mean left, the root of the mean of squares is the deviation.
+                let centred = x[0].broadcast_sub(&x[0].mean_keepdim(D::Minus1)?)?;
+                plain_norm(&centred, &weight)?.broadcast_add(&like(&bias, &x[0]))
+            },
+        );
+    }
+}
+
+/// The variance is not taken as a difference of large numbers: rows far from zero keep their digits.
+#[test]
+fn layer_norm_of_rows_far_from_zero_keeps_its_digits() {
+    let (ones, zeros) = (random(&[64], 1).ones_like().unwrap(), random(&[64], 1).zeros_like().unwrap());
+    let normed = |x: Tensor| {
+        ops::layer_norm(&Tape::inference(), &Node::frozen(x), &ones, &zeros, 1e-5).unwrap().value().clone()
+    };
+    // Whole numbers, which adding 4096 does not round.
+    let x = (random(&[3, 64], 2) * 8.0).unwrap().round().unwrap();
+    assert!(relative_error(&normed((&x + 4096.0).unwrap()), &normed(x)) < 1e-4);
+}
+
 /// A value that is made again instead of kept is the same one, for layers after a norm, a gate and dropout.
 #[test]
 fn what_is_made_again_equals_what_was_there() {
@@ -217,7 +284,10 @@ fn what_is_made_again_equals_what_was_there() {
     let normed = ops::rms_norm(&tape, &x, &Node::frozen(random(&[8], 2)), 1e-5).unwrap();
     for node in [
         normed.clone(),
-        ops::swiglu(&tape, &x).unwrap(),
+        ops::gated(&tape, &x, Activation::Silu).unwrap(),
+        ops::gated(&tape, &x, Activation::GeluTanh).unwrap(),
+        ops::activate(&tape, &x, Activation::Gelu).unwrap(),
+        ops::layer_norm(&tape, &x, &random(&[8], 2), &random(&[8], 3), 1e-5).unwrap(),
         ops::dropout(&tape, &x, dropout).unwrap(),
         ops::dropout(&tape, &normed, dropout).unwrap(),
     ] {
@@ -300,23 +370,32 @@ fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
         })
         .collect();
     let mask = like(&Tensor::from_vec(mask, (n, n), &CPU)?, qkv);
-    let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?.broadcast_add(&mask)?;
+    let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?;
+    let scores = match seen.cap {
+        Some(cap) => ((scores / cap)?.tanh()? * cap)?,
+        None => scores,
+    }
+    .broadcast_add(&mask)?;
     let exp = scores.broadcast_sub(&scores.max_keepdim(2)?.detach())?.exp()?;
     let p = exp.broadcast_div(&exp.sum_keepdim(2)?)?;
     p.matmul(&values)?.transpose(0, 1)?.contiguous()?.reshape((n, h * e))
 }
 
-/// (segments, window): one segment, several with one of a single token, windowed, longer than a block.
+/// (segments, window, cap): one segment, several with one of a single token, windowed, longer than a block, capped.
 fn sights() -> Vec<Rc<Seen>> {
     let cases = [
-        (vec![0, 1], None),
-        (vec![0, 6], None),
-        (vec![0, 1, 4, 9], None),
-        (vec![0, 9], Some(3)),
-        (vec![0, 20, 320], None),
-        (vec![0, 300], Some(40)),
+        (vec![0, 1], None, None),
+        (vec![0, 6], None, None),
+        (vec![0, 1, 4, 9], None, None),
+        (vec![0, 9], Some(3), None),
+        (vec![0, 20, 320], None, None),
+        (vec![0, 300], Some(40), None),
+        (vec![0, 1, 9], None, Some(1.5)),
+        (vec![0, 20, 320], Some(40), Some(0.7)),
+        (vec![0, 70], None, Some(50.0)),
     ];
-    cases.into_iter().map(|(segments, window)| Rc::new(Seen { segments, scale: 0.4, window })).collect()
+    let seen = |(segments, window, cap)| Rc::new(Seen { segments, scale: 0.4, window, cap });
+    cases.into_iter().map(seen).collect()
 }
 
 #[test]
@@ -332,14 +411,15 @@ fn attention_matches_autograd() {
 
 #[test]
 fn cached_attention_equals_packed_attention() {
-    for window in [None, Some(3)] {
+    for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
         let qkv = random(&[9, 48], 1);
-        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window });
+        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window, cap });
         let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
         for (first, len) in [(0, 9), (6, 3), (8, 1)] {
             let part = q.narrow(0, first, len).unwrap();
-            let got = ops::attend_cached(&part, &k, &v, 0.4, window).unwrap().reshape((len, 24)).unwrap();
+            let got = ops::attend_cached(&part, &k, &v, 0.4, window, cap).unwrap();
+            let got = got.reshape((len, 24)).unwrap();
             assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
         }
     }
@@ -422,16 +502,19 @@ type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Resu
 
 #[test]
 fn gradients_match_finite_differences() {
-    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2) });
+    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2), cap: None });
+    let capped = Rc::new(Seen { cap: Some(1.5), ..(*seen).clone() });
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
     let norms = HeadNorms { query: frozen(&[6]), key: frozen(&[6]), epsilon: 1e-5 };
     let (square, norm_weight) = (random(&[8, 8], 3).into(), frozen(&[8]));
+    let (layer_weight, layer_bias) = (random(&[8], 4), random(&[8], 5));
     let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
     let five = WeightNode::from(random(&[5, 8], 6));
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
+        ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         (
@@ -440,7 +523,12 @@ fn gradients_match_finite_differences() {
             Box::new(|t, x| ops::low_rank_linear(t, x, five.weight(), None, &low)),
         ),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
-        ("swiglu", vec![3, 8], Box::new(ops::swiglu)),
+        ("layer_norm", vec![3, 8], Box::new(|t, x| ops::layer_norm(t, x, &layer_weight, &layer_bias, 1e-5))),
+        ("swiglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Silu))),
+        ("geglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Gelu))),
+        ("geglu_tanh", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::GeluTanh))),
+        ("gelu", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::Gelu))),
+        ("gelu_tanh", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::GeluTanh))),
         (
             "linear_cross_entropy",
             vec![3, 8],
@@ -472,6 +560,38 @@ fn the_vectorised_exponential_is_exact_to_two_units() {
     assert!(worst < 2.0 * f64::from(f32::EPSILON), "{worst:e}");
     assert_eq!((exp(f32::NEG_INFINITY), exp(-1e30), exp(0.0)), (0.0, 0.0, 1.0));
     assert!(exp(f32::INFINITY).is_finite() && exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn the_vectorised_error_function_is_exact_to_two_millionths_of_itself() {
+    let z: Vec<f64> = (0..90_000).map(|i| f64::from(i as f32 * 1e-4)).collect();
+    // candle's erf in f64 is exact to the last digits; above 3 its difference from 1 has none, and erfc(z) lies between
+    // e^(-z²) / (z √π) (1 - 1/2z²) and that without the bracket.
+    let erf = Tensor::new(z.as_slice(), &CPU).unwrap().erf().unwrap().to_vec1::<f64>().unwrap();
+    for (z, erf) in z.into_iter().zip(erf) {
+        let got = 2.0 * f64::from(half_erfc(z as f32));
+        if z < 3.0 {
+            assert!((got - (1.0 - erf)).abs() < 2e-6 * (1.0 - erf), "{z}: {got}");
+        } else {
+            let most = (-z * z).exp() / (z * std::f64::consts::PI.sqrt());
+            let range = most * (1.0 - 0.5 / (z * z)) * 0.99999..=most * 1.00001;
+            assert!(range.contains(&got), "{z}: {got} {range:?}");
+        }
+    }
+}
+
+#[test]
+fn the_vectorised_tangent_is_exact_to_four_units() {
+    let mut worst = 0f64;
+    for i in 1..=200_000 {
+        let x = i as f32 * 5e-5;
+        let expected = f64::from(x).tanh();
+        worst = worst.max((f64::from(tanh(x)) - expected).abs() / expected);
+        assert_eq!(tanh(-x), -tanh(x));
+    }
+    assert!(worst < 4.0 * f64::from(f32::EPSILON), "{worst:e}");
+    assert_eq!((tanh(0.0), tanh(1e-8), tanh(1e30), tanh(-1e30)), (0.0, 1e-8, 1.0, -1.0));
+    assert!(tanh(f32::NAN).is_nan());
 }
 
 #[test]

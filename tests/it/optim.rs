@@ -1,38 +1,280 @@
-//! AdamW against PyTorch's documented algorithm in f64, the schedule's shape, and clipping.
+//! Each optimizer against its documented algorithm in f64 or PyTorch's numbers, its two forms against each other, and exact
+//! resume; the schedule's shape, and clipping.
 
+use crate::ops::{random, relative_error};
+use crate::parity::fixture;
 use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
 use tunesmith::base::Update;
 use tunesmith::nn::FlatParams;
-use tunesmith::nn::optim::{AdamW, AdamWSettings, Schedule, ScheduleShape, clip_factor, norm};
+use tunesmith::nn::kernels::dynamic_code::{DynamicCode, SIGNED, UNSIGNED};
+use tunesmith::nn::kernels::portable::dynamic_code;
+use tunesmith::nn::optim::{
+    AdamWSettings, LionSettings, Optimizer, OptimizerSettings, Schedule, ScheduleShape, SgdSettings,
+    clip_factor, norm,
+};
 
-/// In f32, which is the CPU's kernel, and in f64, which is the portable form.
-#[test]
-fn adamw_follows_the_paper() {
+const ADAMW: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
+const LION: LionSettings = LionSettings { beta1: 0.9, beta2: 0.99, weight_decay: 0.1 };
+
+/// Every optimizer, and the learning rate that it is tried with.
+const ALL: [(OptimizerSettings, f64); 4] = [
+    (OptimizerSettings::AdamW(ADAMW), 0.01),
+    (OptimizerSettings::AdamW8Bit(ADAMW), 0.01),
+    (OptimizerSettings::Lion(LION), 0.003),
+    (OptimizerSettings::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.1 }), 0.05),
+];
+
+fn params(values: &Tensor) -> FlatParams {
+    // A copy, since optimizers change what they are given.
+    FlatParams::new(vec![("theta".into(), values.copy().unwrap())], &Device::Cpu).unwrap()
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+/// Fifty updates on a bowl whose middle wanders, in f32, which is the CPU's kernel, and in f64, which is the portable form,
+/// against `plain`, which moves one parameter by its gradient: (number of the parameter, of the update, gradient, parameter).
+fn check_updates(
+    settings: OptimizerSettings,
+    learning_rate: impl Fn(i32) -> f64,
+    plain: impl Fn() -> Box<dyn FnMut(usize, i32, f64, &mut f64)>,
+) {
     for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-12)] {
-        let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
-        let mut theta = vec![1.0f64, -2.0, 0.5];
-        let (mut m, mut v) = (vec![0.0; 3], vec![0.0; 3]);
+        let (mut theta, mut plain) = (vec![1.0f64, -2.0, 0.5], plain());
         let values = Tensor::new(theta.as_slice(), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
-        let mut params = FlatParams::new(vec![("theta".into(), values)], &Device::Cpu).unwrap();
-        let mut adam = AdamW::new(settings, &params).unwrap();
+        let mut params = params(&values);
+        let mut optimizer = Optimizer::new(settings, &params).unwrap();
         for t in 1..=50 {
             let gradient: Vec<f64> =
-                theta.iter().enumerate().map(|(i, x)| x * 0.3 + (i as f64 - t as f64 * 0.01)).collect();
-            let lr = 0.01 / f64::from(t);
-            for i in 0..3 {
-                m[i] = 0.9 * m[i] + 0.1 * gradient[i];
-                v[i] = 0.99 * v[i] + 0.01 * gradient[i] * gradient[i];
-                let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.99f64.powi(t)));
-                theta[i] = theta[i] * (1.0 - lr * 0.1) - lr * mh / (vh.sqrt() + 1e-8);
+                theta.iter().enumerate().map(|(i, x)| x * 0.3 + (i as f64 - f64::from(t) * 0.01)).collect();
+            for (i, (theta, gradient)) in theta.iter_mut().zip(&gradient).enumerate() {
+                plain(i, t, *gradient, theta);
             }
             let half = (Tensor::new(gradient, &Device::Cpu).unwrap() * 0.5).unwrap().to_dtype(dtype).unwrap();
-            adam.step(&mut params, &half, 2.0, lr).unwrap();
-            let got = params.values().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-            for (got, want) in got.iter().zip(&theta) {
+            optimizer.step(&mut params, &half, 2.0, learning_rate(t)).unwrap();
+            for (got, want) in numbers(params.values()).iter().zip(&theta) {
                 assert!((got - want).abs() < tolerance * f64::from(t), "{dtype:?} update {t}: {got} {want}");
             }
         }
-        assert_eq!(adam.state().unwrap().2, 50);
+        assert_eq!(optimizer.num_updates(), 50);
+    }
+}
+
+#[test]
+fn adamw_follows_the_paper() {
+    let rate = |t| 0.01 / f64::from(t);
+    check_updates(OptimizerSettings::AdamW(ADAMW), rate, || {
+        let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+        Box::new(move |i, t, g, theta| {
+            m[i] = 0.9 * m[i] + 0.1 * g;
+            v[i] = 0.99 * v[i] + 0.01 * g * g;
+            let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.99f64.powi(t)));
+            *theta = *theta * (1.0 - rate(t) * 0.1) - rate(t) * mh / (vh.sqrt() + 1e-8);
+        })
+    });
+}
+
+/// Algorithm 2 of Chen et al. 2023.
+#[test]
+fn lion_follows_the_paper() {
+    let rate = |t| 0.003 / f64::from(t);
+    check_updates(OptimizerSettings::Lion(LION), rate, || {
+        let mut m = [0.0f64; 3];
+        Box::new(move |i, t, g, theta| {
+            let c = 0.9 * m[i] + 0.1 * g;
+            *theta -= rate(t) * (c.signum() + 0.1 * *theta);
+            m[i] = 0.99 * m[i] + 0.01 * g;
+        })
+    });
+}
+
+#[test]
+fn lion_leaves_alone_what_has_no_gradient() {
+    let mut params = params(&Tensor::new(&[1f32, -1.0], &Device::Cpu).unwrap());
+    let settings = OptimizerSettings::Lion(LionSettings { weight_decay: 0.0, ..LION });
+    let gradient = Tensor::new(&[0f32, 1.0], &Device::Cpu).unwrap();
+    Optimizer::new(settings, &params).unwrap().step(&mut params, &gradient, 1.0, 0.5).unwrap();
+    assert_eq!(numbers(params.values()), [1.0, -1.5]);
+}
+
+/// `tests/fixtures/optim/make_sgd.py` made the numbers.
+#[test]
+fn sgd_with_momentum_matches_pytorch() {
+    let text = std::fs::read_to_string(fixture("optim/sgd.json")).unwrap();
+    let made: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let list = |of: &serde_json::Value| -> Vec<f64> {
+        of.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    };
+    let number = |key: &str| made[key].as_f64().unwrap();
+    let settings = SgdSettings { momentum: number("momentum"), weight_decay: number("weight_decay") };
+    for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::F64, 1e-12)] {
+        let start = Tensor::new(list(&made["start"]), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let mut params = params(&start);
+        let mut sgd = Optimizer::new(OptimizerSettings::Sgd(settings), &params).unwrap();
+        for (update, expected) in made["values"].as_array().unwrap().iter().enumerate() {
+            let theta = numbers(params.values());
+            let gradient: Vec<f64> =
+                (0..3).map(|i| theta[i] * 0.3 + i as f64 - update as f64 * 0.01).collect();
+            let gradient = Tensor::new(gradient, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            sgd.step(&mut params, &gradient, 1.0, number("learning_rate")).unwrap();
+            for (got, want) in numbers(params.values()).iter().zip(list(expected)) {
+                assert!((got - want).abs() < tolerance, "{dtype:?} update {update}: {got} {want}");
+            }
+        }
+    }
+}
+
+/// Numbers of very different sizes, as gradients of a model are.
+fn uneven(len: usize, seed: u64) -> Tensor {
+    let spread = (random(&[len], seed + 1000) * 2.0).unwrap().exp().unwrap();
+    (random(&[len], seed) * spread).unwrap()
+}
+
+/// The kernel in f32 against the portable form in f64, for lengths around blocks and tasks.
+#[test]
+fn both_forms_move_the_same_way() {
+    for (settings, rate) in ALL {
+        for len in [0, 1, 255, 257, 5000, 20_000] {
+            let start = random(&[len], 1);
+            let mut both = [DType::F32, DType::F64].map(|dtype| params(&start.to_dtype(dtype).unwrap()));
+            let mut optimizers = both.each_ref().map(|params| Optimizer::new(settings, params).unwrap());
+            for update in 0..5 {
+                let gradient = uneven(len, update);
+                for (params, optimizer) in both.iter_mut().zip(&mut optimizers) {
+                    let gradient = gradient.to_dtype(params.values().dtype()).unwrap();
+                    optimizer.step(params, &gradient, 0.7, rate).unwrap();
+                }
+            }
+            let [kernel, portable] = both.each_ref().map(|params| numbers(params.values()));
+            // A number at the border of two cells may round to another one.
+            let is_8_bit = matches!(settings, OptimizerSettings::AdamW8Bit(_));
+            let far = kernel
+                .iter()
+                .zip(&portable)
+                .filter(|(a, b)| (**a - **b).abs() > 1e-5 * (1.0 + b.abs()))
+                .count();
+            assert!(far <= if is_8_bit { len / 200 } else { 0 }, "{settings:?}, {len} numbers: {far} differ");
+            let names = |of: &Optimizer| -> Vec<(String, Vec<usize>)> {
+                of.state().unwrap().into_iter().map(|(name, t)| (name, t.dims().to_vec())).collect()
+            };
+            assert_eq!(names(&optimizers[0]), names(&optimizers[1]));
+        }
+    }
+}
+
+/// What is written into a checkpoint and read again goes on as if nothing had happened, bit for bit.
+#[test]
+fn state_that_was_saved_goes_on_exactly() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("state.safetensors");
+    for (settings, rate) in ALL {
+        for len in [0, 1, 255, 257, 5000] {
+            let mut whole = params(&random(&[len], 1));
+            let mut optimizer = Optimizer::new(settings, &whole).unwrap();
+            let go = |optimizer: &mut Optimizer, params: &mut FlatParams, updates: std::ops::Range<u64>| {
+                for update in updates {
+                    optimizer.step(params, &uneven(len, update), 1.0, rate).unwrap();
+                }
+            };
+            go(&mut optimizer, &mut whole, 0..4);
+            let mut cut = params(whole.values());
+            tunesmith::model::weights::save_safetensors(&optimizer.state().unwrap(), &path).unwrap();
+            let state = tunesmith::peft::format::load_stored_tensors(&path).unwrap();
+            let mut resumed = Optimizer::restore(settings, &cut, state, 4).unwrap();
+            go(&mut optimizer, &mut whole, 4..8);
+            go(&mut resumed, &mut cut, 4..8);
+            assert_eq!(numbers(whole.values()), numbers(cut.values()), "{settings:?}, {len} numbers");
+        }
+        let five = params(&random(&[5], 1));
+        let nothing = Optimizer::restore(settings, &five, HashMap::new(), 4).unwrap_err();
+        assert!(nothing.to_string().contains("there is no"), "{nothing}");
+        let other: HashMap<_, _> = Optimizer::new(settings, &params(&random(&[6], 1)))
+            .unwrap()
+            .state()
+            .unwrap()
+            .into_iter()
+            .collect();
+        assert!(Optimizer::restore(settings, &five, other, 4).unwrap_err().to_string().contains("shape"));
+    }
+}
+
+/// The bowl ½ Σ kᵢ (θᵢ - cᵢ)², whose steepnesses kᵢ differ a hundredfold: after fifty updates the parameters are within a
+/// tenth of the way they went of where the moments of 32 bits bring them. When small second moments could become zero, it was a third.
+#[test]
+fn eight_bit_moments_follow_those_of_32_bits() {
+    let len = 3000;
+    let (start, middle) = (random(&[len], 1), random(&[len], 2));
+    let steepness = (random(&[len], 3) * 1.15).unwrap().exp().unwrap();
+    let end = |settings| {
+        let mut params = params(&start);
+        let mut optimizer = Optimizer::new(settings, &params).unwrap();
+        for _ in 0..50 {
+            let gradient = ((params.values() - &middle).unwrap() * &steepness).unwrap();
+            optimizer.step(&mut params, &gradient, 1.0, 0.02).unwrap();
+        }
+        (params.values() - &start).unwrap()
+    };
+    let error =
+        relative_error(&end(OptimizerSettings::AdamW8Bit(ADAMW)), &end(OptimizerSettings::AdamW(ADAMW)));
+    assert!(error < 0.1, "{error}");
+}
+
+/// bitsandbytes' `create_dynamic_map`, from its description.
+fn dynamic_map(is_signed: bool) -> Vec<f64> {
+    let mut map = vec![0.0, 1.0];
+    for i in 0..7 {
+        let cells = 2usize.pow(i + u32::from(!is_signed));
+        for cell in 0..cells {
+            let middle = 0.1 + 0.9 * (cell as f64 + 0.5) / cells as f64;
+            let value = 10f64.powi(i as i32 - 6) * middle;
+            map.push(value);
+            if is_signed {
+                map.push(-value);
+            }
+        }
+    }
+    map.sort_by(f64::total_cmp);
+    map
+}
+
+#[test]
+fn dynamic_codes_are_those_of_bitsandbytes_and_find_their_number() {
+    for (code, is_signed) in [(&SIGNED, true), (&UNSIGNED, false)] {
+        let code: &DynamicCode = code;
+        let mut table: Vec<f64> = code.table.iter().map(|x| f64::from(*x)).collect();
+        table.sort_by(f64::total_cmp);
+        let map = dynamic_map(is_signed);
+        assert_eq!(table.len(), map.len());
+        for (got, want) in table.iter().zip(map) {
+            assert!((got - want).abs() < 1e-7 * want.abs().max(1e-6), "{got} {want}");
+        }
+        for (at, value) in code.table.iter().enumerate() {
+            assert_eq!(usize::from(code.encode(*value)), at, "{value}");
+        }
+        // Between 1 and 10⁻⁶ a number is met to within half a cell of its decade.
+        for i in 0..=100_000 {
+            let x = 10f32.powf(-6.0 * i as f32 / 1e5);
+            let back = code.table[usize::from(code.encode(x))];
+            let decade = 10f32.powi(-x.log10().floor().abs() as i32 + 1).min(1.0);
+            let cells = f32::from(code.top_cells) * 2f32.powi(decade.log10().round() as i32);
+            assert!((x - back).abs() <= decade * (0.45 / cells + 0.01), "{x}: {back}");
+        }
+        // What divides never becomes zero.
+        let smallest = u8::from(!is_signed);
+        assert_eq!((code.encode(0.0), code.encode(1e-9), code.encode(-0.0)), (0, smallest, 0));
+        // Both forms, on a block and a bit.
+        let x = uneven(300, 1);
+        let x = if is_signed { x } else { x.abs().unwrap() };
+        let [codes, largest] = dynamic_code::encode(&x, code).unwrap();
+        let wide = dynamic_code::widen(&codes, &largest, code).unwrap();
+        assert!(relative_error(&wide, &x) < 0.01);
+        let largest = largest.to_vec1::<f32>().unwrap();
+        for (i, (x, at)) in x.to_vec1::<f32>().unwrap().iter().zip(codes.to_vec1::<u8>().unwrap()).enumerate()
+        {
+            assert!(code.encode(x / largest[i / 256]).abs_diff(at) == 0, "{x}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::optim::{AdamW, AdamWSettings};
+use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::objective::supervised;
 use tunesmith::peft::{Adapter, LoraSettings, MicroStep, Settings, format};
@@ -188,7 +188,7 @@ fn gradients_and_updates_of_all_weights_match_pytorch() {
         let text = std::fs::read_to_string(fixture(&format!("parity/{name}/full.json"))).unwrap();
         let full: serde_json::Value = serde_json::from_str(&text).unwrap();
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
-        let mut adam = AdamW::new(settings, &adapter.params).unwrap();
+        let mut adam = Optimizer::new(OptimizerSettings::AdamW(settings), &adapter.params).unwrap();
         let losses = full["losses"].as_array().unwrap();
         for (update, expected) in losses.iter().enumerate() {
             let (loss, gradient) = loss_and_gradient(&reference, &decoder, &adapter);
@@ -231,7 +231,7 @@ fn ten_adamw_updates_match_pytorch() {
         let decoder = reference.decoder();
         let mut adapter = reference.adapter(&decoder, "adapter_init");
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
-        let mut adam = AdamW::new(settings, &adapter.params).unwrap();
+        let mut adam = Optimizer::new(OptimizerSettings::AdamW(settings), &adapter.params).unwrap();
         let losses = reference.expected["loss_over_10_steps_same_batch_then_after"].as_array().unwrap();
         let learning_rate = reference.expected["optimizer"]["lr"].as_f64().unwrap();
         for (update, expected) in losses.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use tunesmith::recipe::estimate::estimate;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, ScheduleShape};
+use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -268,7 +268,7 @@ fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 34] = [
+const ERRORS: [(&str, Change); 37] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -303,9 +303,16 @@ const ERRORS: [(&str, Change); 34] = [
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
+    ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Sgd, 1e3)
+    }),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
+    }),
 ];
 
-const WARNINGS: [(&str, Change); 12] = [
+const WARNINGS: [(&str, Change); 17] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -320,6 +327,13 @@ const WARNINGS: [(&str, Change); 12] = [
     ("model.precision", |_, f| f.free_memory_bytes = 400 << 20),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
+    ("optimizer.learning_rate", |r, _| {
+        (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.005)
+    }),
+    ("optimizer.beta2", |r, _| r.optimizer.kind = OptimizerKind::Lion),
+    ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
+    ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
+    ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
 ];
 
 #[test]
@@ -473,6 +487,37 @@ fn the_estimate_counts_what_lora_trains() {
     assert!(of(&recipe).memory_bytes < all.memory_bytes && of(&recipe).disk_bytes < all.disk_bytes);
     load::set(&mut recipe, "batch.micro_batch_tokens=4096").unwrap();
     assert!(of(&recipe).activation_bytes > 4 * all.activation_bytes);
+}
+
+#[test]
+fn the_estimate_counts_what_each_optimizer_remembers() {
+    let mut recipe = Recipe::default();
+    let mut of = |kind: &str| {
+        load::set(&mut recipe, &format!("optimizer.kind={kind}")).unwrap();
+        estimate(&recipe, &Facts { model: Some(model()), ..Facts::default() }, 1_000_000, 8e10).unwrap()
+    };
+    let [adamw, coded, lion, sgd] = ["adamw", "adamw_8bit", "lion", "sgd"].map(&mut of);
+    let params = adamw.num_trainable_params;
+    // The moments, the gradient, and its parts.
+    assert_eq!(adamw.optimizer_bytes, (8 + 8) * params);
+    assert_eq!(lion.optimizer_bytes, (4 + 8) * params);
+    assert_eq!(sgd.optimizer_bytes, lion.optimizer_bytes);
+    assert_eq!(coded.optimizer_bytes, (2 + 8) * params + 8 * params.div_ceil(256));
+    assert!(coded.disk_bytes < lion.disk_bytes && lion.disk_bytes < adamw.disk_bytes);
+}
+
+/// A recipe of before there was a choice, and one of each kind.
+#[test]
+fn a_recipe_chooses_its_optimizer() {
+    let kind = |text: &str| load::from_toml(text).unwrap().optimizer.kind;
+    assert_eq!(kind("[optimizer]\nbeta1 = 0.8"), OptimizerKind::AdamW);
+    assert_eq!(kind("[optimizer]\nkind = \"adamw\""), OptimizerKind::AdamW);
+    assert_eq!(kind("[optimizer]\nkind = \"adamw_8bit\""), OptimizerKind::AdamW8Bit);
+    assert_eq!(kind("[optimizer]\nkind = \"lion\"\nbeta2 = 0.99"), OptimizerKind::Lion);
+    assert_eq!(kind("[optimizer]\nkind = \"sgd\"\nmomentum = 0.8"), OptimizerKind::Sgd);
+    let problems = load::from_toml("[optimizer]\nkind = \"adam\"").unwrap_err();
+    assert_eq!(problems[0].field, "optimizer.kind");
+    assert!(problems[0].text.contains("adamw, adamw_8bit, lion, sgd"), "{}", problems[0].text);
 }
 
 /// A budget of 65,536 tokens was counted in full for data of 40,000: fourteen times what the run then took.

@@ -267,6 +267,49 @@ fn a_validation_is_paused_and_goes_on() {
     assert_eq!(validations(&done.events).len(), 3);
 }
 
+/// Every optimizer learns, and goes on from a checkpoint as if nothing had happened.
+#[test]
+fn every_optimizer_resumes_bit_for_bit() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    for (kind, rate) in [("adamw", 0.005), ("adamw_8bit", 0.005), ("lion", 0.001), ("sgd", 0.5)] {
+        let rate = format!("optimizer.learning_rate={rate}");
+        let recipe = recipe(&[&format!("optimizer.kind={kind}"), &rate, "length.updates=4"]);
+        let whole = run(&model, &data, &recipe, &temp.path().join(format!("{kind}-whole")), false, |_, _| {});
+        assert_eq!(whole.outcome.unwrap(), Outcome::Done);
+        let at = temp.path().join(kind);
+        run(&model, &data, &recipe, &at, false, |event, control| {
+            if matches!(event, RunEvent::Checkpoint { update: 2, .. }) {
+                control.stop();
+            }
+        });
+        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+        assert_eq!(losses(&rest.events), losses(&whole.events)[2..], "{kind}");
+        for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000004/optimizer.safetensors"] {
+            assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{kind}: {name}");
+        }
+    }
+}
+
+/// The same LoRA with moments of eight bits ends within three percent of the loss of 32 bits.
+#[test]
+fn eight_bit_moments_train_as_well() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let of = |kind: &str| {
+        let kind_set = format!("optimizer.kind={kind}");
+        let recipe =
+            recipe(&[&kind_set, "length.updates=50", "optimizer.learning_rate=0.02", "method.dropout=0"]);
+        losses(&run(&model, &data, &recipe, &temp.path().join(kind), false, |_, _| {}).events)
+    };
+    let mean = |of: &[(u64, f64)]| of.iter().map(|(_, loss)| loss).sum::<f64>() / of.len() as f64;
+    let (adamw, coded) = (of("adamw"), of("adamw_8bit"));
+    let (before, end, coded_end) = (mean(&adamw[..5]), mean(&adamw[45..]), mean(&coded[45..]));
+    assert!(end < 0.9 * before, "{before} {end}");
+    assert!((coded_end / end - 1.0).abs() < 0.03, "{end} {coded_end}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_losses_and_another_one_others() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());

@@ -34,6 +34,8 @@ pub struct Seen {
     pub scale: f64,
     /// Each position sees at most so many positions back, itself included.
     pub window: Option<usize>,
+    /// Scores are bent so that they stay below this: cap · tanh(score / cap) (Gemma 2, arXiv:2408.00118).
+    pub cap: Option<f64>,
 }
 
 /// Queries [start, end) of one segment and the keys [first_key, end) that any of them sees.

@@ -4,10 +4,14 @@
 //! every type; f64 takes that form on the CPU too, which is how tests reach it without a GPU.
 
 pub mod cpu;
+pub mod dynamic_code;
 pub mod portable;
+pub mod updates;
 
+mod activation;
 mod heads;
 mod packed;
 
+pub use activation::Activation;
 pub use heads::{HeadLayout, Seen};
 pub use packed::Packed;

@@ -3,22 +3,26 @@
 //! The arithmetic is in [`super::kernels`]; an operation picks the CPU's kernel or the portable form by where its
 //! tensors lie.
 
+mod activation;
 mod attention;
 mod dropout;
 mod elementwise;
 mod embedding;
 mod gradient;
+mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
 mod low_rank;
 mod rms_norm;
 mod rotate;
 
-pub use super::kernels::{HeadLayout, Seen};
+pub use super::kernels::{Activation, HeadLayout, Seen};
+pub use activation::{activate, gated};
 pub use attention::{attend_cached, attention};
 pub use dropout::{Dropout, dropout};
-pub use elementwise::{add, swiglu};
+pub use elementwise::add;
 pub use embedding::embedding;
+pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
 pub use linear_cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};

@@ -4,7 +4,9 @@ use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::model::hooks::Linear;
-use crate::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Method, Optimizer, Precision, ScheduleShape};
+use crate::recipe::recipe::{
+    Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
+};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
@@ -55,6 +57,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, modules);
     });
     group(ui, "How it learns (optimizer)", |ui| {
+        optimizer(ui, form);
         learning_rate(ui, form);
         let help = "How the rate moves over the run: up, then down along this curve.";
         form.row(ui, "schedule.shape", "Course (schedule)", help, |ui, r| {
@@ -77,18 +80,28 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         form.row(ui, "optimizer.clip_norm", "Largest change (clip norm)", help, |ui, r| {
             optional(ui, &mut r.optimizer.clip_norm, 1.0, 0.01, 0.0..=100.0)
         });
-        let help = "How long the mean of the gradients remembers.";
-        form.row(ui, "optimizer.beta1", "Momentum (beta 1)", help, |ui, r| {
-            number(ui, &mut r.optimizer.beta1, 0.001, 0.0..=0.9999)
+        let help = "How long the mean of the gradients remembers; with Lion, how much of it an update follows. Counts for \
+                    nothing with SGD.";
+        form.row(ui, "optimizer.beta1", "Memory (beta 1)", help, |ui, r| {
+            let o = &mut r.optimizer;
+            if_read(ui, o.kind, "beta1", |ui| number(ui, &mut o.beta1, 0.001, 0.0..=0.9999))
         });
-        let help = "How long the mean of their squares remembers.";
+        let help = "How long the mean of their squares remembers; with Lion, how long the mean of the gradients does, and \
+                    0.99 is usual. Counts for nothing with SGD.";
         form.row(ui, "optimizer.beta2", "Steadiness (beta 2)", help, |ui, r| {
-            number(ui, &mut r.optimizer.beta2, 0.0001, 0.0..=0.99999)
+            let o = &mut r.optimizer;
+            if_read(ui, o.kind, "beta2", |ui| number(ui, &mut o.beta2, 0.0001, 0.0..=0.99999))
         });
-        let help = "Keeps the optimizer from dividing by zero.";
+        let help = "Keeps AdamW from dividing by zero; the others do not divide.";
         form.row(ui, "optimizer.epsilon", "Floor (epsilon)", help, |ui, r| {
-            let drag = DragValue::new(&mut r.optimizer.epsilon).speed(1e-9).range(0.0..=1.0);
-            ui.add(drag.custom_formatter(|n, _| format!("{n:.0e}")))
+            let o = &mut r.optimizer;
+            let drag = DragValue::new(&mut o.epsilon).speed(1e-9).range(0.0..=1.0);
+            if_read(ui, o.kind, "epsilon", |ui| ui.add(drag.custom_formatter(|n, _| format!("{n:.0e}"))))
+        });
+        let help = "SGD only: the share of the last move that goes on in the next one.";
+        form.row(ui, "optimizer.momentum", "Momentum", help, |ui, r| {
+            let o = &mut r.optimizer;
+            if_read(ui, o.kind, "momentum", |ui| number(ui, &mut o.momentum, 0.001, 0.0..=0.9999))
         });
     });
     group(ui, "What goes in at once (batch)", |ui| {
@@ -263,9 +276,49 @@ fn epochs(ui: &mut egui::Ui, form: &mut Form) {
     });
 }
 
+fn optimizer(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "How each update follows from the gradients. AdamW suits nearly everything. In 8 bits it remembers nearly \
+                the same in a quarter of the memory. Lion moves every number equally far and remembers half; it wants a learning rate three \
+                to ten times lower. SGD is plain descent with momentum; it wants a far higher one.";
+    form.row(ui, "optimizer.kind", "Optimizer", help, |ui, r| {
+        let kinds = [
+            (OptimizerKind::AdamW, "AdamW"),
+            (OptimizerKind::AdamW8Bit, "AdamW in 8 bits"),
+            (OptimizerKind::Lion, "Lion"),
+            (OptimizerKind::Sgd, "SGD with momentum"),
+        ];
+        let before = r.optimizer.kind;
+        let response = choice(ui, "optimizer", &mut r.optimizer.kind, &kinds);
+        follow_kind(&mut r.optimizer, before);
+        response
+    });
+}
+
+/// Numbers that were the usual ones of the kind before become those of the kind now; chosen ones stay.
+fn follow_kind(optimizer: &mut Optimizer, before: OptimizerKind) {
+    let now = optimizer.kind;
+    if optimizer.learning_rate == before.usual_learning_rate() {
+        optimizer.learning_rate = now.usual_learning_rate();
+    }
+    if optimizer.beta2 == before.usual_beta2() {
+        optimizer.beta2 = now.usual_beta2();
+    }
+}
+
+/// A control that is off where the optimizer does not read its key.
+fn if_read(
+    ui: &mut egui::Ui,
+    kind: OptimizerKind,
+    key: &str,
+    control: impl FnOnce(&mut egui::Ui) -> Response,
+) -> Response {
+    let response = ui.add_enabled_ui(kind.reads(key), control).inner;
+    response.on_disabled_hover_text("The chosen optimizer does not use it.")
+}
+
 fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
     let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. 0.0002 to 0.001 is \
-                usual for LoRA.";
+                usual for LoRA with AdamW.";
     form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
         let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
             .logarithmic(true)

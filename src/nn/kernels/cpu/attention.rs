@@ -1,7 +1,7 @@
 //! Causal attention inside packed segments, a block of queries and a head at a time (Dao et al. 2022, arXiv:2205.14135):
 //! scores exist for one block only, and are made again on the way back from the saved log-sum-exp.
 
-use super::lanes::{dot, exp, exp_sum, max};
+use super::lanes::{dot, exp, exp_sum, max, tanh};
 use super::matmul::{Into, Matrix, MatrixMut, Workers, matmul};
 use crate::nn::kernels::heads::{HeadLayout, Seen, Span};
 use rayon::prelude::*;
@@ -58,6 +58,10 @@ impl Attention<'_> {
         self.seen.scale as f32
     }
 
+    fn cap(self) -> Option<f32> {
+        self.seen.cap.map(|cap| cap as f32)
+    }
+
     /// scale · q kᵀ of one head: [s, t], unseen keys included.
     fn scores(self, out: &mut [f32], qkv: &[f32], span: Span, head: usize) {
         let out = MatrixMut::new(out, span.num_queries(), span.num_keys());
@@ -72,7 +76,11 @@ impl Attention<'_> {
         for head in 0..h {
             self.scores(&mut scores, qkv, span, head);
             for (i, row) in scores.chunks_exact_mut(t).enumerate() {
-                log_sums[i * h + head] = softmax(row, self.seen.keys_of(span, i));
+                let seen = self.seen.keys_of(span, i);
+                if let Some(cap) = self.cap() {
+                    bend(&mut row[seen.clone()], cap);
+                }
+                log_sums[i * h + head] = softmax(row, seen);
             }
             let p = Matrix::new(&scores, s, t);
             let out = MatrixMut::strided(&mut out[head * e..], s, e, width);
@@ -80,7 +88,8 @@ impl Attention<'_> {
         }
     }
 
-    /// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q.
+    /// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q. With a cap c and
+    /// bent scores C, dS = P ∘ (dP - D) ∘ (1 - (C / c)²).
     ///
     /// qkv and the results of `forward`, d_out [n, h e] -> d qkv [n, (h + 2k) e].
     pub fn backward(self, qkv: &[f32], out: &[f32], log_sums: &[f32], d_out: &[f32]) -> Vec<f32> {
@@ -118,6 +127,7 @@ impl Attention<'_> {
         let longest =
             self.seen.spans_of(begin, end, BLOCK).map(|s| s.num_queries() * s.num_keys()).max().unwrap_or(0);
         let (mut p, mut ds) = (vec![0.0; longest], vec![0.0; longest]);
+        let mut slopes = vec![0.0; if self.seen.cap.is_some() { end - begin } else { 0 }];
         for span in self.seen.spans_of(begin, end, BLOCK) {
             let (s, t) = (span.num_queries(), span.num_keys());
             let (p, ds) = (&mut p[..s * t], &mut ds[..s * t]);
@@ -130,7 +140,17 @@ impl Attention<'_> {
             for (i, (p, ds)) in p.chunks_exact_mut(t).zip(ds.chunks_exact_mut(t)).enumerate() {
                 let log_sum = saved.log_sums[(span.start + i) * h + head];
                 let (d_out, out) = (&saved.d_out[at(i)], &saved.out[at(i)]);
-                softmax_backward(p, ds, self.seen.keys_of(span, i), log_sum, d_out, out);
+                let seen = self.seen.keys_of(span, i);
+                match self.cap() {
+                    None => softmax_backward(p, ds, seen, log_sum, d_out, out),
+                    Some(cap) => {
+                        // The slopes of the bend, which need the scores that the probabilities replace.
+                        let slopes = &mut slopes[..seen.len()];
+                        bend_with_slopes(&mut p[seen.clone()], slopes, cap);
+                        softmax_backward(p, ds, seen.clone(), log_sum, d_out, out);
+                        multiply(&mut ds[seen], slopes);
+                    }
+                }
             }
             let keys = (span.first_key - begin) * e..(span.end - begin) * e;
             let (p, ds) = (Matrix::new(p, s, t), Matrix::new(ds, s, t));
@@ -143,6 +163,33 @@ impl Attention<'_> {
             matmul(dq, Into::Replace, self.scale(), ds, self.keys(saved.qkv, span, head), Workers::One);
         }
         of_head
+    }
+}
+
+vectorised! {
+    /// Scores -> cap · tanh(score / cap).
+    fn bend<'a>(scores: &'a mut [f32], cap: f32) -> () {
+        for score in scores {
+            *score = cap * tanh(*score / cap);
+        }
+    }
+}
+
+vectorised! {
+    /// As [`bend`], with 1 - tanh² into `slopes`.
+    fn bend_with_slopes<'a>(scores: &'a mut [f32], slopes: &'a mut [f32], cap: f32) -> () {
+        for (score, slope) in scores.iter_mut().zip(slopes) {
+            let t = tanh(*score / cap);
+            (*score, *slope) = (cap * t, 1.0 - t * t);
+        }
+    }
+}
+
+vectorised! {
+    fn multiply<'a>(x: &'a mut [f32], factors: &'a [f32]) -> () {
+        for (x, factor) in x.iter_mut().zip(factors) {
+            *x *= factor;
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Loops over rows without any exchange between their numbers.
 
-use super::lanes::sigmoid;
 use super::{TASK_NUMBERS, rows_of_task};
 use rayon::prelude::*;
 
@@ -78,55 +77,4 @@ pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
             }
         }
     });
-}
-
-/// `silu(gate) · up` with silu(x) = x σ(x): gate | up [n, 2f] -> [n, f].
-pub fn swiglu(gate_up: &[f32], f: usize) -> Vec<f32> {
-    let rows = rows_of_task(f);
-    let mut out = vec![0.0; gate_up.len() / 2];
-    out.par_chunks_mut(f * rows).zip(gate_up.par_chunks(2 * f * rows)).for_each(|(out, gate_up)| {
-        swiglu_rows(out, gate_up, f);
-    });
-    out
-}
-
-vectorised! {
-    fn swiglu_rows<'a>(out: &'a mut [f32], gate_up: &'a [f32], f: usize) -> () {
-        for (out, gate_up) in out.chunks_exact_mut(f).zip(gate_up.chunks_exact(2 * f)) {
-            let (gate, up) = gate_up.split_at(f);
-            for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
-                *out = g * sigmoid(*g) * u;
-            }
-        }
-    }
-}
-
-/// silu'(x) = σ(x) (1 + x (1 - σ(x))): gate | up [n, 2f] and dy [n, f] -> d gate | d up [n, 2f].
-pub fn swiglu_backward(gate_up: &[f32], dy: &[f32], f: usize) -> Vec<f32> {
-    let rows = rows_of_task(f);
-    let mut out = vec![0.0; gate_up.len()];
-    let tasks =
-        out.par_chunks_mut(2 * f * rows).zip(gate_up.par_chunks(2 * f * rows)).zip(dy.par_chunks(f * rows));
-    tasks.for_each(|((out, gate_up), dy)| {
-        swiglu_backward_rows(out, gate_up, dy, f);
-    });
-    out
-}
-
-vectorised! {
-    fn swiglu_backward_rows<'a>(out: &'a mut [f32], gate_up: &'a [f32], dy: &'a [f32], f: usize) -> () {
-        let rows = out.chunks_exact_mut(2 * f).zip(gate_up.chunks_exact(2 * f)).zip(dy.chunks_exact(f));
-        for ((out, gate_up), dy) in rows {
-            let (d_gate, d_up) = out.split_at_mut(f);
-            let (gate, up) = gate_up.split_at(f);
-            // By index: five iterators zipped are not seen to be of one length, and then stay one number at a time.
-            let (d_up, up, dy) = (&mut d_up[..f], &up[..f], &dy[..f]);
-            for i in 0..f {
-                let sig = sigmoid(gate[i]);
-                let silu = gate[i] * sig;
-                d_up[i] = dy[i] * silu;
-                d_gate[i] = dy[i] * up[i] * (sig + silu * (1.0 - sig));
-            }
-        }
-    }
 }

@@ -28,6 +28,11 @@ pub fn sum_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    sum_of(x, x, |x, _| x)
+}
+
+#[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_of(a, b, |a, b| a * b)
 }
@@ -98,4 +103,42 @@ pub fn exp(x: f32) -> f32 {
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
+}
+
+/// erfc(z) / 2 for z >= 0, within 2e-6 of itself up to z = 3, and 1e-5 from there to where it vanishes.
+///
+/// t e^(-z² + p(t)) with t = 1 / (1 + z/2), the Chebyshev fit of Press et al., Numerical Recipes in C, 2nd edition, section 6.2 (`erfcc`),
+/// whose own error is 1.2e-7 of the value.
+#[inline(always)]
+pub fn half_erfc(z: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let mut p = 0.170_872_77;
+    p = p * t - 0.822_152_23;
+    p = p * t + 1.488_515_9;
+    p = p * t - 1.135_204;
+    p = p * t + 0.278_868_07;
+    p = p * t - 0.186_288_06;
+    p = p * t + 0.096_784_18;
+    p = p * t + 0.374_091_96;
+    p = p * t + 1.000_023_7;
+    p = p * t - 1.265_512_2;
+    0.5 * t * exp(p - z * z)
+}
+
+/// The hyperbolic tangent, within 4 units in the last place.
+///
+/// Up to 0.625 an odd polynomial of degree 11 (Moshier, Cephes, `tanhf`), so that small numbers keep their digits; above, 1 - 2 / (e^2x + 1).
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let magnitude = x.abs();
+    let square = x * x;
+    let mut p = -5.704_988_7e-3;
+    p = p * square + 2.063_909e-2;
+    p = p * square - 5.373_971_6e-2;
+    p = p * square + 1.333_144_2e-1;
+    p = p * square - 3.333_328e-1;
+    let small = x + x * square * p;
+    let large = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
+    let large = if x < 0.0 { -large } else { large };
+    if magnitude < 0.625 { small } else { large }
 }

@@ -32,19 +32,24 @@ macro_rules! vectorised {
     };
 }
 
+pub mod activation;
 pub mod adamw;
+pub mod adamw_8bit;
 pub mod attention;
 pub mod blocks;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod lanes;
+pub mod layer_norm;
 pub mod linear;
+pub mod lion;
 pub mod low_rank;
 pub mod matmul;
 mod numbers;
 pub mod rms_norm;
 pub mod rotate;
 mod rows;
+pub mod sgd;
 
 pub use numbers::{Numbers, tensor};
 pub use rows::Rows;

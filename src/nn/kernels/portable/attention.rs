@@ -49,9 +49,17 @@ fn heads_first(x: &Tensor) -> Result<Tensor> {
     x.transpose(0, 1)?.contiguous() // [k, t, e]
 }
 
-/// Probabilities of one block: q [k, g·s, e] and k [k, t, e] -> [k, g·s, t].
-fn probabilities(q: &Tensor, k: &Tensor, scale: f64, mask: Option<&Tensor>) -> Result<Tensor> {
-    let scores = (q.matmul(&k.transpose(1, 2)?)? * scale)?; // [k, g·s, t]
+/// Scores of one block, bent under the cap: q [k, g·s, e] and k [k, t, e] -> [k, g·s, t].
+fn scores(q: &Tensor, k: &Tensor, scale: f64, cap: Option<f64>) -> Result<Tensor> {
+    let scores = (q.matmul(&k.transpose(1, 2)?)? * scale)?;
+    match cap {
+        Some(cap) => (scores / cap)?.tanh()? * cap,
+        None => Ok(scores),
+    }
+}
+
+/// Probabilities of one block from its scores: [k, g·s, t] -> the same.
+fn probabilities(scores: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let scores = match mask {
         Some(mask) => {
             let (kv, gs, t) = scores.dims3()?;
@@ -59,7 +67,7 @@ fn probabilities(q: &Tensor, k: &Tensor, scale: f64, mask: Option<&Tensor>) -> R
             let grouped = scores.reshape((kv, gs / s, s, t))?; // [k, g, s, t]
             grouped.broadcast_add(&mask.to_dtype(grouped.dtype())?)?.reshape((kv, gs, t))? // [k, g·s, t]
         }
-        None => scores,
+        None => scores.clone(),
     };
     #[expect(clippy::disallowed_methods, reason = "the gradient is written out in `backward`")]
     candle_nn::ops::softmax_last_dim(&scores)
@@ -105,13 +113,14 @@ pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen) -> Result<Tensor> 
     let mut outputs = Vec::new();
     for span in seen.spans(BLOCK) {
         let block = parts.block(span, seen.window)?;
-        let p = probabilities(&block.q, &block.k, seen.scale, block.mask.as_ref())?;
+        let p = probabilities(&scores(&block.q, &block.k, seen.scale, seen.cap)?, block.mask.as_ref())?;
         outputs.push(ungroup_queries(&p.matmul(&block.v)?, span.num_queries())?);
     }
     Tensor::cat(&outputs, 0)?.reshape((qkv.dim(0)?, layout.query_width())) // [n, h·e]
 }
 
-/// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q.
+/// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q. With a cap c and
+/// bent scores C, dS = P ∘ (dP - D) ∘ (1 - (C / c)²).
 ///
 /// out and d_out [n, h·e] -> d qkv [n, (h + 2k) e].
 pub fn backward(
@@ -133,11 +142,16 @@ pub fn backward(
         let num_kv = layout.num_kv_heads;
         let d_out = group_queries(&d_out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
         let out = group_queries(&out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
-        let p = probabilities(&b.q, &b.k, seen.scale, b.mask.as_ref())?; // [k, g·s, t]
+        let scores = scores(&b.q, &b.k, seen.scale, seen.cap)?; // [k, g·s, t]
+        let p = probabilities(&scores, b.mask.as_ref())?; // [k, g·s, t]
         let dv_block = p.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
         let dp = d_out.matmul(&b.v.transpose(1, 2)?)?; // [k, g·s, t]
         let dot = (&d_out * &out)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
         let ds = (p * dp.broadcast_sub(&dot)?)?; // [k, g·s, t]
+        let ds = match seen.cap {
+            Some(cap) => (ds * (1.0 - (scores / cap)?.sqr()?)?)?,
+            None => ds,
+        };
         dq.push(ungroup_queries(&(ds.matmul(&b.k)? * seen.scale)?, s)?);
         let dk_block = (ds.transpose(1, 2)?.matmul(&b.q)? * seen.scale)?; // [k, t, e]
         add_rows(&dk, &dk_block, span)?;
@@ -162,10 +176,11 @@ pub fn attend_cached(
     v: &Tensor,
     scale: f64,
     window: Option<usize>,
+    cap: Option<f64>,
 ) -> Result<Tensor> {
     let (s, t) = (q.dim(0)?, k.dim(0)?);
     let mask = mask(t - s, s, t, window, q.device())?;
     let q = group_queries(q, k.dim(1)?)?; // [k, g·s, e]
-    let p = probabilities(&q, &heads_first(k)?, scale, mask.as_ref())?; // [k, g·s, t]
+    let p = probabilities(&scores(&q, &heads_first(k)?, scale, cap)?, mask.as_ref())?; // [k, g·s, t]
     ungroup_queries(&p.matmul(&heads_first(v)?)?, s) // [s, h, e]
 }

@@ -1,0 +1,26 @@
+//! Layer normalisation (Ba et al. 2016, arXiv:1607.06450).
+
+use crate::nn::Result;
+use candle_core::{D, Tensor};
+
+/// x less its mean, [.., d], and 1 / sqrt(variance + ε), [.., 1].
+fn moments(x: &Tensor, epsilon: f64) -> Result<(Tensor, Tensor)> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let rstd = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?.recip()?;
+    Ok((centred, rstd))
+}
+
+/// `(x - mean) · rstd · weight + bias`: x [.., d], weight and bias [d] -> [.., d].
+pub fn forward(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let (centred, rstd) = moments(x, epsilon)?;
+    centred.broadcast_mul(&rstd)?.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+/// u = dy w;  y = (x - mean) rstd;  dx = rstd (u - mean(u) - y mean(u y)).
+pub fn backward(x: &Tensor, weight: &Tensor, dy: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let (centred, rstd) = moments(x, epsilon)?;
+    let y = centred.broadcast_mul(&rstd)?;
+    let u = dy.broadcast_mul(weight)?;
+    let pull = y.broadcast_mul(&(&u * &y)?.mean_keepdim(D::Minus1)?)?;
+    (u.broadcast_sub(&u.mean_keepdim(D::Minus1)?)? - pull)?.broadcast_mul(&rstd)
+}

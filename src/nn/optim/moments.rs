@@ -1,0 +1,74 @@
+//! Numbers beside the parameters, one or two for each, and the parameters as a slice that changes in place.
+
+use crate::nn::kernels::cpu::{Numbers, tensor};
+use crate::nn::{FlatParams, Result};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
+use std::cell::RefCell;
+
+/// `N` numbers for each parameter, [P] each.
+#[derive(Debug)]
+pub(super) enum Moments<const N: usize> {
+    /// f32 in the memory of the CPU, changed in place.
+    Numbers([Vec<f32>; N]),
+    Tensors([Tensor; N]),
+}
+
+impl<const N: usize> Moments<N> {
+    pub(super) fn of(tensors: [Tensor; N]) -> Self {
+        let numbers = tensors.each_ref().map(Numbers::of);
+        if numbers.iter().any(Option::is_none) {
+            drop(numbers);
+            return Self::Tensors(tensors);
+        }
+        Self::Numbers(numbers.map(|of| of.map(|of| of.to_vec()).unwrap_or_default()))
+    }
+
+    /// Copies of them under their names.
+    pub(super) fn named(&self, names: [&'static str; N]) -> Result<Vec<(&'static str, Tensor)>> {
+        let named = names.into_iter().enumerate();
+        match self {
+            Self::Numbers(numbers) => {
+                named.map(|(i, name)| Ok((name, tensor(numbers[i].clone(), numbers[i].len())?))).collect()
+            }
+            Self::Tensors(tensors) => Ok(named.map(|(i, name)| (name, tensors[i].clone())).collect()),
+        }
+    }
+}
+
+/// Gives the parameters [P] and their gradient [P] to `work`, which changes the former where they lie: f32 on the CPU.
+pub(super) fn in_place(
+    params: &FlatParams,
+    gradient: &Tensor,
+    work: impl FnMut(&mut [f32], &[f32]),
+) -> Result<()> {
+    params.values().inplace_op2(gradient, &InPlace(RefCell::new(work)))
+}
+
+struct InPlace<F>(RefCell<F>);
+
+impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for InPlace<F> {
+    fn name(&self) -> &'static str {
+        "optimizer"
+    }
+
+    fn cpu_fwd(
+        &self,
+        values: &mut CpuStorage,
+        values_at: &Layout,
+        gradient: &CpuStorage,
+        gradient_at: &Layout,
+    ) -> Result<()> {
+        let (Some(at), Some(gradient_at)) =
+            (values_at.contiguous_offsets(), gradient_at.contiguous_offsets())
+        else {
+            candle_core::bail!("an optimizer needs parameters and gradient in one piece")
+        };
+        let CpuStorage::F32(values) = values else {
+            candle_core::bail!("an optimizer needs f32 parameters, not {:?}", values.dtype())
+        };
+        let gradient = &gradient.as_slice::<f32>()?[gradient_at.0..gradient_at.1];
+        (self.0.borrow_mut())(&mut values[at.0..at.1], gradient);
+        Ok(())
+    }
+}

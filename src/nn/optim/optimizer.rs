@@ -1,0 +1,135 @@
+//! What moves the parameters: one of several rules over one flat buffer, with state that a checkpoint can hold.
+
+use super::adamw::{AdamW, AdamWSettings};
+use super::adamw_8bit::AdamW8Bit;
+use super::lion::{Lion, LionSettings};
+use super::sgd::{Sgd, SgdSettings};
+use crate::nn::{FlatParams, Result};
+use candle_core::{DType, Tensor};
+use std::collections::HashMap;
+
+/// Which rule, and its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OptimizerSettings {
+    AdamW(AdamWSettings),
+    AdamW8Bit(AdamWSettings),
+    Lion(LionSettings),
+    Sgd(SgdSettings),
+}
+
+/// One update apart from its gradient.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Of the gradient, before anything else.
+    pub scale: f64,
+    pub learning_rate: f64,
+    /// Number of this update, from 1.
+    pub update: u64,
+}
+
+/// A way of moving parameters, and what it remembers.
+pub(super) trait Rule: std::fmt::Debug {
+    /// `gradient` is [P]. On the CPU the parameters change in place.
+    fn step(&mut self, params: &mut FlatParams, gradient: &Tensor, step: Step) -> Result<()>;
+
+    /// A copy of all that it remembers, by the names under which it looks for it in its [`Origin`].
+    fn state(&self) -> Result<Vec<(&'static str, Tensor)>>;
+}
+
+/// Where a rule's state comes from: zeros for a new run, or a checkpoint.
+pub(super) struct Origin<'a> {
+    params: &'a FlatParams,
+    saved: Option<HashMap<String, Tensor>>,
+}
+
+impl Origin<'_> {
+    /// State with a number for each parameter, [P], in the parameters' type.
+    pub(super) fn moment(&mut self, name: &str) -> Result<Tensor> {
+        self.tensor(name, self.num_values(), self.dtype())
+    }
+
+    /// Number of parameters P.
+    pub(super) fn num_values(&self) -> usize {
+        self.params.num_values()
+    }
+
+    /// Type of the parameters.
+    pub(super) fn dtype(&self) -> DType {
+        self.params.values().dtype()
+    }
+
+    /// State with `len` numbers, on the parameters' device.
+    pub(super) fn tensor(&mut self, name: &str, len: usize, dtype: DType) -> Result<Tensor> {
+        let device = self.params.values().device();
+        let Some(saved) = &mut self.saved else { return Tensor::zeros(len, dtype, device) };
+        let Some(tensor) = saved.remove(name) else { candle_core::bail!("there is no {name}") };
+        if tensor.dims() != [len] {
+            candle_core::bail!("{name} has the shape {:?}", tensor.dims());
+        }
+        tensor.to_device(device)?.to_dtype(dtype)
+    }
+}
+
+/// A rule with its state, and how many updates it has made.
+#[derive(Debug)]
+pub struct Optimizer {
+    rule: Box<dyn Rule>,
+    num_updates: u64,
+}
+
+impl Optimizer {
+    pub fn new(settings: OptimizerSettings, params: &FlatParams) -> Result<Self> {
+        Self::from(settings, Origin { params, saved: None }, 0)
+    }
+
+    /// Goes on from the tensors of [`Self::state`] after so many updates.
+    ///
+    /// # Errors
+    /// When one of them is absent or does not fit the parameters.
+    pub fn restore(
+        settings: OptimizerSettings,
+        params: &FlatParams,
+        state: HashMap<String, Tensor>,
+        num_updates: u64,
+    ) -> Result<Self> {
+        Self::from(settings, Origin { params, saved: Some(state) }, num_updates)
+    }
+
+    fn from(settings: OptimizerSettings, mut origin: Origin, num_updates: u64) -> Result<Self> {
+        let origin = &mut origin;
+        let rule: Box<dyn Rule> = match settings {
+            OptimizerSettings::AdamW(settings) => Box::new(AdamW::new(settings, origin)?),
+            OptimizerSettings::AdamW8Bit(settings) => Box::new(AdamW8Bit::new(settings, origin)?),
+            OptimizerSettings::Lion(settings) => Box::new(Lion::new(settings, origin)?),
+            OptimizerSettings::Sgd(settings) => Box::new(Sgd::new(settings, origin)?),
+        };
+        Ok(Self { rule, num_updates })
+    }
+
+    /// Copies of all tensors of its state, by name. With [`Self::num_updates`] that is all there is to keep.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(self.rule.state()?.into_iter().map(|(name, tensor)| (name.to_string(), tensor)).collect())
+    }
+
+    pub fn num_updates(&self) -> u64 {
+        self.num_updates
+    }
+
+    /// Moves the parameters against `scale` · gradient [P]. On the CPU they change in place: nothing may hold an older view.
+    pub fn step(
+        &mut self,
+        params: &mut FlatParams,
+        gradient: &Tensor,
+        scale: f64,
+        learning_rate: f64,
+    ) -> Result<()> {
+        if gradient.dims() != params.values().dims() {
+            candle_core::bail!("{:?} gradients for {} parameters", gradient.dims(), params.num_values());
+        }
+        self.num_updates += 1;
+        if params.num_values() == 0 {
+            return Ok(());
+        }
+        self.rule.step(params, gradient, Step { scale, learning_rate, update: self.num_updates })
+    }
+}

@@ -1,0 +1,153 @@
+//! How much memory each operation asks for, forward and backward: what its result needs, and nothing besides that is as
+//! large. (A matrix product may lay out one operand anew, for its inner loop.) A copy more of a [n, f] tensor costs bandwidth and the height of memory, and no other test would see it.
+//!
+//! Only blocks of at least half a megabyte count, and only those of the one thread that an operation is given here, so that other tests
+//! and small things do no harm.
+
+use crate::ops::random;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::rc::Rc;
+use tunesmith::base::rng::Rng;
+use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::{Node, Result, Tape, Weight};
+
+const LARGE: usize = 1 << 19;
+
+thread_local! {
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(size: usize) {
+    if size >= LARGE {
+        // A thread that ends may free and ask for memory after its counter is gone.
+        BYTES.try_with(|bytes| bytes.set(bytes.get() + size)).ok();
+    }
+}
+
+// SAFETY: all work is the system's allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Numbers in large blocks that `run` asks for.
+fn numbers_of<R>(run: impl FnOnce() -> R) -> (usize, R) {
+    let before = BYTES.with(Cell::get);
+    let result = run();
+    (((BYTES.with(Cell::get) - before) / 4), result)
+}
+
+const N: usize = 768;
+const D: usize = 320;
+const F: usize = 512;
+const HEADS: HeadLayout = HeadLayout { num_heads: 10, num_kv_heads: 5, head_width: 32 };
+const ROW: usize = 640;
+const VOCABULARY: usize = 2048;
+
+type Operation<'a> = Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>;
+
+/// Name, width of the input, numbers asked for on the way forward and back, and the operation.
+type Case<'a> = (&'static str, usize, [usize; 2], Operation<'a>);
+
+fn check() {
+    let (norm_weight, bias) = (random(&[D], 1), random(&[D], 2));
+    let weight = Weight::from(random(&[F, D], 3));
+    let head = Weight::from(random(&[VOCABULARY, D], 4));
+    let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
+    let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
+    let seen = |cap| Rc::new(Seen { segments: vec![0, 100, N], scale: 0.2, window: None, cap });
+    let (plain, capped) = (seen(None), seen(Some(50.0)));
+    let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();
+    let rows =
+        table.at(&candle_core::Tensor::arange(0u32, N as u32, &candle_core::Device::Cpu).unwrap()).unwrap();
+    let dropped = Dropout { share: 0.5, stream: Rng::new(1, &[]) };
+    let targets = [7; N];
+    let constant = frozen(&[N, D]);
+    let gated = |activation| -> Operation { Box::new(move |t, x| ops::gated(t, x, activation)) };
+    let cases: Vec<Case> = vec![
+        // The sum; its gradient is shared by both.
+        ("add", D, [N * D, 0], Box::new(|t, x| ops::add(t, x, &constant))),
+        ("swiglu", 2 * F, [N * F, 2 * N * F], gated(Activation::Silu)),
+        ("geglu", 2 * F, [N * F, 2 * N * F], gated(Activation::Gelu)),
+        ("geglu_tanh", 2 * F, [N * F, 2 * N * F], gated(Activation::GeluTanh)),
+        ("gelu", F, [N * F, N * F], Box::new(|t, x| ops::activate(t, x, Activation::Gelu))),
+        (
+            "rms_norm",
+            D,
+            [N * D, N * D],
+            Box::new(|t, x| ops::rms_norm(t, x, &Node::frozen(norm_weight.clone()), 1e-5)),
+        ),
+        ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm_weight, &bias, 1e-5))),
+        ("dropout", D, [N * D, N * D], Box::new(|t, x| ops::dropout(t, x, dropped))),
+        ("linear", D, [N * F, N * D], Box::new(|t, x| ops::linear(t, x, &weight.clone().into(), None))),
+        (
+            "low_rank_linear",
+            D,
+            [N * F, N * D],
+            Box::new(|t, x| ops::low_rank_linear(t, x, &weight, None, &low)),
+        ),
+        ("rotate", ROW, [N * ROW, N * ROW], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, None))),
+        // Scores are of a block, and gradients of a head, which are small.
+        ("attention", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &plain))),
+        ("attention, capped", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        // Logits of 256 rows, whatever the length, and the gradient, which the way back scales and puts in place.
+        (
+            "linear_cross_entropy",
+            D,
+            [256 * VOCABULARY + N * D, 3 * N * D],
+            Box::new(|t, x| {
+                Ok(ops::linear_cross_entropy(t, x, &head.clone().into(), &targets, &[1.0; N])?.sum)
+            }),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, width, expected, run) in cases {
+        let x = random(&[N, width], 9);
+        let once = || {
+            let tape = Tape::recording();
+            let leaf = tape.leaf(x.clone());
+            let (forward, y) = numbers_of(|| run(&tape, &leaf).unwrap());
+            let seed = y.value().ones_like().unwrap();
+            let (backward, mut found) = numbers_of(|| tape.backward(&y, seed).unwrap());
+            assert!(found.take(&leaf).is_some());
+            [forward, backward]
+        };
+        // The first time, matrix products make the buffers that a thread keeps.
+        once();
+        let found = once();
+        let scratch = if name.contains("linear") { F * D } else { 0 };
+        if found.iter().zip(expected).any(|(found, least)| !(least..=least + scratch).contains(found)) {
+            wrong.push((name, found, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "operation, found, expected, forward and back: {wrong:#?}");
+}
+
+#[test]
+fn operations_ask_for_no_more_memory_than_they_promise() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(check);
+}
