@@ -148,7 +148,7 @@ impl Attention<'_> {
 
 vectorised! {
     /// One row of scores -> probabilities of the keys it sees, 0 elsewhere; returns the log-sum-exp.
-    fn softmax<'a>(row: &'a mut [f32], seen: Range<usize>) -> f32 {
+    pub(super) fn softmax<'a>(row: &'a mut [f32], seen: Range<usize>) -> f32 {
         row[..seen.start].fill(0.0);
         row[seen.end..].fill(0.0);
         let row = &mut row[seen];

@@ -35,6 +35,7 @@ macro_rules! vectorised {
 pub mod adamw;
 pub mod attention;
 pub mod blocks;
+pub mod cached;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod lanes;
