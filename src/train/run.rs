@@ -9,8 +9,8 @@ use super::{TrainError, checkpoint};
 use crate::base::{Control, Explain, Failure, hardware};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
-use crate::data::template::Rendered;
-use crate::infer::generate::{GenerateOptions, NextLogits, generate};
+use crate::eval::run::{Asked, Scored, answer_all};
+use crate::infer::generate::GenerateOptions;
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
@@ -247,25 +247,29 @@ impl<'a> Run<'a> {
         let mut problem = None;
         let mut prompts = Vec::new();
         for row in chosen {
-            match self.dataset.template.example_prompt(&self.dataset.rows[row].example, chat) {
-                Ok((prompt, expected)) => prompts.push((prompt, expected.unwrap_or_default())),
+            let prompt = self.dataset.template.example_prompt(&self.dataset.rows[row].example, chat);
+            match prompt.and_then(|(prompt, right)| Asked::new(prompt, &self.model.tokeniser, right)) {
+                Ok(asked) => prompts.push(asked),
                 Err(error) => problem = Some(error.to_string()),
             }
         }
         if self.base_answers.is_none() {
             let mut base = Session::new(&self.model.decoder, None)?;
-            self.base_answers = Some(self.answers(&mut base, &prompts, control)?);
+            self.base_answers = Some(self.answers(&mut base, &prompts, control));
         }
         let mut tuned = Session::new(&self.model.decoder, Some(&self.trainer.adapter))?;
-        let tuned = self.answers(&mut tuned, &prompts, control)?;
+        let tuned = self.answers(&mut tuned, &prompts, control);
         if control.is_stopped() {
             return Ok(()); // they were cut off
         }
         let base = self.base_answers.iter().flatten().cloned();
         let mut answers = Vec::new();
-        for (((prompt, expected), base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
+        for ((asked, base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
             match base.and_then(|base| Ok((base, tuned?))) {
-                Ok((base, tuned)) => answers.push(Answer { prompt: prompt.text, expected, base, tuned }),
+                Ok((base, tuned)) => {
+                    let expected = asked.expected.unwrap_or_default();
+                    answers.push(Answer { prompt: asked.text, expected, base, tuned });
+                }
                 Err(why) => problem = Some(why),
             }
         }
@@ -276,28 +280,26 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Answers { update, answers })
     }
 
+    /// The answer to each prompt, or why there is none. A stop leaves some out; a failure is no reason to end the run.
     fn answers(
         &self,
-        session: &mut dyn NextLogits,
-        prompts: &[(Rendered, String)],
+        session: &mut Session<'_>,
+        prompts: &[Asked],
         control: &Control,
-    ) -> Result<Vec<Result<String, String>>, TrainError> {
+    ) -> Vec<Result<String, String>> {
         let options = GenerateOptions {
             max_tokens: MAX_ANSWER_TOKENS,
             sampling: Sampling::default(),
             stop: Vec::new(),
             eos_ids: self.model.eos_ids.clone(),
         };
-        let mut out = Vec::new();
-        for (prompt, _) in prompts {
-            session.reset();
-            let answer = prompt.ids(&self.model.tokeniser).map_err(Failure::from).and_then(|ids| {
-                generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})
-                    .map_err(Failure::from)
-            });
-            out.push(answer.map(|a| a.text).map_err(|failure| failure.detail));
+        match answer_all(session, &self.model.tokeniser, prompts, &options, control, &mut |_, _| {}) {
+            Ok(scored) => {
+                let said = |s: Scored| s.answer.map(|a| a.text).ok_or_else(|| s.problem.unwrap_or_default());
+                scored.into_iter().map(said).collect()
+            }
+            Err(error) => vec![Err(error.to_string()); prompts.len()],
         }
-        Ok(out)
     }
 
     /// Writes a checkpoint and removes old ones.

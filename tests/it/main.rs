@@ -1,5 +1,6 @@
 //! Tests of the engine: one binary, one module an area.
 
+mod batch;
 mod cli;
 mod engine;
 mod eval;

@@ -74,7 +74,8 @@ impl Reference {
     }
 }
 
-const FAMILIES: [&str; 5] = ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
+pub const FAMILIES: [&str; 5] =
+    ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
 
 /// Adapters whose layers differ, as PEFT makes them; `tests/fixtures/parity/make_uneven.py`.
 #[test]
