@@ -1,11 +1,12 @@
-//! A set of prompts, answered one after the other and scored where the right answer is known.
+//! A set of prompts, answered and scored where the right answer is known.
 
 use super::metrics::is_match;
 use crate::base::Control;
 use crate::data::shots::{LineFormat, Question, Shot, few_shot_messages, few_shot_text};
 use crate::data::template::{Rendered, Template};
 use crate::data::{DataError, Example, Message, Tokeniser};
-use crate::infer::generate::{Answer, Finish, GenerateOptions, NextLogits, TextPieces, generate_pieces};
+use crate::infer::batch::{Batch, Job, News};
+use crate::infer::generate::{Answer, Finish, GenerateOptions, TextPieces, Together};
 use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,16 @@ pub struct Scored {
 }
 
 impl Scored {
+    fn new(asked: &Asked, result: Result<Answer, ModelError>) -> Self {
+        let (answer, problem) = match result {
+            Ok(answer) => (Some(answer), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let is_match =
+            answer.as_ref().zip(asked.expected.as_ref()).map(|(a, right)| is_match(&a.text, right));
+        Self { prompt: asked.text.clone(), expected: asked.expected.clone(), answer, problem, is_match }
+    }
+
     /// The answer; empty where there is none.
     pub fn text(&self) -> &str {
         self.answer.as_ref().map_or("", |answer| &answer.text)
@@ -105,9 +116,9 @@ impl Asking {
     }
 }
 
-/// Answers all prompts in order with the model's own tokenizer; see [`answer_pieces`].
-pub fn answer_all(
-    model: &mut dyn NextLogits,
+/// Answers all prompts with the model's own tokenizer; see [`answer_pieces`].
+pub fn answer_all<M: Together>(
+    model: &mut M,
     tokeniser: &Tokeniser,
     prompts: &[Asked],
     options: &GenerateOptions,
@@ -118,38 +129,31 @@ pub fn answer_all(
     answer_pieces(model, pieces, prompts, options, control, on_progress)
 }
 
-/// Answers all prompts in order; after each, `on_progress` gets how many are done and the last one.
+/// Answers all prompts, several at a time, and returns them in order. After each, `on_progress` gets how many are done and the
+/// last one.
 ///
 /// A prompt that cannot be answered does not end the set. When a person stops it, the answers that are complete come back.
 /// Errors: those of the model.
-pub fn answer_pieces<'p>(
-    model: &mut dyn NextLogits,
+pub fn answer_pieces<'p, M: Together>(
+    model: &mut M,
     mut pieces: impl FnMut() -> Box<dyn TextPieces + 'p>,
     prompts: &[Asked],
     options: &GenerateOptions,
     control: &Control,
     on_progress: &mut dyn FnMut(usize, &Scored),
 ) -> Result<Vec<Scored>, ModelError> {
-    let mut all = Vec::with_capacity(prompts.len());
-    for asked in prompts {
-        let result = generate_pieces(model, pieces(), &asked.ids, options, control, &mut |_| {});
-        let (answer, problem) = match result {
-            Ok(answer) if answer.finish == Finish::Stopped => break,
-            Ok(answer) => (Some(answer), None),
-            Err(e @ (ModelError::EmptyPrompt | ModelError::PromptTooLong { .. })) => {
-                (None, Some(e.to_string()))
-            }
-            Err(e) => return Err(e),
-        };
-        let scored = Scored {
-            prompt: asked.text.clone(),
-            expected: asked.expected.clone(),
-            is_match: answer.as_ref().zip(asked.expected.as_ref()).map(|(a, right)| is_match(&a.text, right)),
-            answer,
-            problem,
-        };
-        on_progress(all.len() + 1, &scored);
-        all.push(scored);
-    }
-    Ok(all)
+    let jobs = prompts.iter().map(|asked| Job { prompt: &asked.ids, pieces: pieces(), options });
+    let mut batch = Batch::new(model, jobs.collect());
+    let mut all: Vec<Option<Scored>> = vec![None; prompts.len()];
+    let mut num_done = 0;
+    let mut on_news = |job: usize, news: News<'_>| {
+        let News::Ended(result) = news else { return };
+        if matches!(&result, Ok(answer) if answer.finish == Finish::Stopped) {
+            return;
+        }
+        num_done += 1;
+        on_progress(num_done, all[job].insert(Scored::new(&prompts[job], result)));
+    };
+    while batch.step(control, &mut on_news)? {}
+    Ok(all.into_iter().flatten().collect())
 }

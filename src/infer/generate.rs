@@ -1,4 +1,4 @@
-//! Generation a step at a time: pieces of the prompt, then a token. Answers that take turns are streamed side by side.
+//! Generation a step at a time: pieces of the prompt, then a token.
 
 use super::sampler::{Sampler, Sampling, is_usable};
 use super::stop::StopFilter;
@@ -9,8 +9,8 @@ use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Tokens of the prompt fed at once, so that a stop is noticed inside a long prompt.
-const PREFILL_TOKENS: usize = 256;
+/// Tokens of prompts fed at once, so that a stop is noticed inside a long one.
+pub(super) const PREFILL_TOKENS: usize = 256;
 
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ pub trait NextLogits {
         let _ = prompt_ids;
         self.reset();
     }
+}
+
+/// A model whose conversations can go through it together.
+pub trait Together: NextLogits + Sized {
+    /// A conversation of its own that was fed the same so far.
+    fn fork(&self) -> Result<Self, ModelError>;
+    /// [`NextLogits::next`] of several conversations, forks of one: the logits of the last token of each, [v].
+    /// On an error, none was fed.
+    fn next_together(rows: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f32>>, ModelError>;
 }
 
 /// Token ids -> text as it comes. A character is whole or not there yet.
@@ -86,8 +95,8 @@ pub struct Answer {
     pub token_ids: Vec<u32>,
     pub prompt_tokens: usize,
     pub finish: Finish,
-    /// Up to the first token chosen, prefill included; 0 when none was. Here and below, time spent on answers
-    /// taking turns with this one is not counted.
+    /// Up to the first token chosen, prefill included; 0 when none was. Here and below, a pass made together with
+    /// other answers counts whole, and one made without this answer not at all.
     pub time_to_first_token_secs: f64,
     /// Tokens after the first one by the time they took; 0 when there was no second one.
     pub tokens_per_second: f64,
@@ -118,16 +127,24 @@ pub fn generate_pieces(
     control: &Control,
     on_text: &mut dyn FnMut(&str),
 ) -> Result<Answer, ModelError> {
-    let mut generation = Generation::begin(model, pieces, prompt_ids, options)?;
+    let mut generation = Generation::new(model.context_tokens(), pieces, prompt_ids, options)?;
+    model.begin(prompt_ids);
     loop {
-        if let Some(answer) = generation.step(model, control, on_text)? {
-            return Ok(answer);
+        if let Some(finish) = generation.over(control) {
+            return Ok(generation.end(finish, on_text));
+        }
+        let started = Instant::now();
+        let piece = generation.wanted(model.num_fed(), PREFILL_TOKENS);
+        let logits = model.next(piece)?;
+        let (fed, spent) = (model.num_fed(), started.elapsed());
+        if let Some(finish) = generation.take(logits, fed, spent, on_text)? {
+            return Ok(generation.end(finish, on_text));
         }
     }
 }
 
-/// One answer in the making.
-pub struct Generation<'a> {
+/// One answer in the making: says what it wants to be fed and takes the logits that come of it.
+pub(super) struct Generation<'a> {
     pieces: Box<dyn TextPieces + 'a>,
     options: &'a GenerateOptions,
     sampler: Sampler,
@@ -135,24 +152,24 @@ pub struct Generation<'a> {
     /// Prompt and answer.
     seen: Vec<u32>,
     prompt_tokens: usize,
+    context_tokens: usize,
     text: String,
-    /// Spent in this answer's own steps.
+    /// Spent in this answer's own passes.
     spent: Duration,
     first_after: Option<Duration>,
-    /// Passes through the model after the prompt.
-    num_decoded: usize,
+    /// Tokens chosen, that of the end too.
+    num_chosen: usize,
 }
 
 impl<'a> Generation<'a> {
-    /// Gets the model ready for a prompt; see [`generate_pieces`] for the errors. Every step wants the same model.
-    pub fn begin(
-        model: &mut dyn NextLogits,
+    /// Errors: an empty prompt, and one longer than the context.
+    pub(super) fn new(
+        context_tokens: usize,
         pieces: Box<dyn TextPieces + 'a>,
         prompt_ids: &[u32],
         options: &'a GenerateOptions,
     ) -> Result<Self, ModelError> {
-        check_prompt(prompt_ids, model.context_tokens())?;
-        model.begin(prompt_ids);
+        check_prompt(prompt_ids, context_tokens)?;
         Ok(Self {
             pieces,
             options,
@@ -160,55 +177,54 @@ impl<'a> Generation<'a> {
             filter: StopFilter::new(&options.stop),
             seen: prompt_ids.to_vec(),
             prompt_tokens: prompt_ids.len(),
+            context_tokens,
             text: String::new(),
             spent: Duration::ZERO,
             first_after: None,
-            num_decoded: 0,
+            num_chosen: 0,
         })
     }
 
-    /// One pass through the model: a piece of the prompt or a token. The answer, when this was the last one.
-    pub fn step(
-        &mut self,
-        model: &mut dyn NextLogits,
-        control: &Control,
-        on_text: &mut dyn FnMut(&str),
-    ) -> Result<Option<Answer>, ModelError> {
-        let started = Instant::now();
-        let before = self.spent;
-        let finish = self.pass(model, control, on_text, started);
-        if let Ok(Some(finish)) = finish {
-            self.flush(finish, on_text);
-        }
-        self.spent = before + started.elapsed();
-        Ok(finish?.map(|finish| self.answer(finish)))
+    /// Counts time that passed for this answer elsewhere.
+    pub(super) fn add_spent(&mut self, spent: Duration) {
+        self.spent += spent;
     }
 
-    fn pass(
-        &mut self,
-        model: &mut dyn NextLogits,
-        control: &Control,
-        on_text: &mut dyn FnMut(&str),
-        started: Instant,
-    ) -> Result<Option<Finish>, ModelError> {
+    /// Why there is no next pass, if so.
+    pub(super) fn over(&self, control: &Control) -> Option<Finish> {
         if control.is_stopped() {
-            return Ok(Some(Finish::Stopped));
+            return Some(Finish::Stopped);
         }
-        if self.options.max_tokens == 0 {
-            return Ok(Some(Finish::MaxTokens));
-        }
-        let fed = model.num_fed();
-        let end = self.seen.len().min(fed + PREFILL_TOKENS);
-        self.num_decoded += usize::from(fed >= self.prompt_tokens);
-        let mut logits = model.next(&self.seen[fed..end])?;
-        if end < self.seen.len() {
+        (self.options.max_tokens == 0).then_some(Finish::MaxTokens)
+    }
+
+    /// What comes after the first `num_fed` tokens, at most `most` of it and at least one: a piece of the prompt, or
+    /// the token chosen last.
+    pub(super) fn wanted(&self, num_fed: usize, most: usize) -> &[u32] {
+        let end = self.seen.len().min(num_fed + most.max(1));
+        &self.seen[num_fed..end]
+    }
+
+    /// Takes the logits [v] of the last of `num_fed` tokens, which took `spent`. Why the answer has ended, if so.
+    pub(super) fn take(
+        &mut self,
+        mut logits: Vec<f32>,
+        num_fed: usize,
+        spent: Duration,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Option<Finish>, ModelError> {
+        self.spent += spent;
+        if num_fed < self.seen.len() {
             return Ok(None);
         }
         if !is_usable(&logits) {
             return Err(ModelError::NoLikelyToken { position: self.seen.len() });
         }
+        let started = Instant::now();
         let id = self.sampler.choose(&mut logits, &self.seen);
-        self.first_after.get_or_insert_with(|| self.spent + started.elapsed());
+        self.spent += started.elapsed();
+        self.first_after.get_or_insert(self.spent);
+        self.num_chosen += 1;
         if self.options.eos_ids.contains(&id) {
             return Ok(Some(Finish::EndOfText));
         }
@@ -220,7 +236,7 @@ impl<'a> Generation<'a> {
             Some(Finish::StopString)
         } else if self.seen.len() - self.prompt_tokens >= self.options.max_tokens {
             Some(Finish::MaxTokens)
-        } else if model.num_fed() >= model.context_tokens() {
+        } else if num_fed >= self.context_tokens {
             Some(Finish::ContextFull)
         } else {
             None
@@ -239,33 +255,25 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Lets out what the decoder and the stop filter still hold.
-    fn flush(&mut self, finish: Finish, on_text: &mut dyn FnMut(&str)) {
-        if finish == Finish::StopString {
-            return;
+    /// The answer, with what the decoder and the stop filter still hold.
+    pub(super) fn end(mut self, finish: Finish, on_text: &mut dyn FnMut(&str)) -> Answer {
+        if finish != Finish::StopString {
+            if let Some(rest) = self.pieces.finish() {
+                self.say(&rest, on_text);
+            }
+            let held = self.filter.finish();
+            self.show(&held, on_text);
         }
-        if let Some(rest) = self.pieces.finish() {
-            self.say(&rest, on_text);
-        }
-        let held = self.filter.finish();
-        self.show(&held, on_text);
-    }
-
-    fn answer(&mut self, finish: Finish) -> Answer {
         let secs = self.spent.as_secs_f64();
         let first_secs = self.first_after.map_or(0.0, |after| after.as_secs_f64());
         let decode_secs = (secs - first_secs).max(1e-9);
         Answer {
-            text: std::mem::take(&mut self.text),
             token_ids: self.seen.split_off(self.prompt_tokens),
+            text: self.text,
             prompt_tokens: self.prompt_tokens,
             finish,
             time_to_first_token_secs: first_secs,
-            tokens_per_second: if self.num_decoded == 0 {
-                0.0
-            } else {
-                self.num_decoded as f64 / decode_secs
-            },
+            tokens_per_second: self.num_chosen.saturating_sub(1) as f64 / decode_secs,
             secs,
         }
     }

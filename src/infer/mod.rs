@@ -4,3 +4,4 @@ pub mod sampler;
 pub mod stop;
 pub mod generate;
 pub mod session;
+pub mod batch;

@@ -1,17 +1,19 @@
 //! A model with or without an adapter, answering: the decoder, its cache, and the hooks.
 
-use super::generate::NextLogits;
+use super::generate::{NextLogits, Together};
 use crate::model::ModelError;
 use crate::model::cache::Cache;
 use crate::model::decoder::Decoder;
+use crate::model::error::During;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::peft::{Adapter, PeftError};
+use std::rc::Rc;
 
 /// One conversation's state. Several may share one decoder. It remembers between prompts: `reset` it when the weights of
 /// its adapter have changed.
 pub struct Session<'a> {
     decoder: &'a Decoder,
-    hooks: Box<dyn Hooks>,
+    hooks: Rc<dyn Hooks>,
     cache: Cache,
     /// The tokens whose keys and values are in the cache.
     fed: Vec<u32>,
@@ -20,9 +22,9 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// The base model when `adapter` is absent.
     pub fn new(decoder: &'a Decoder, adapter: Option<&Adapter>) -> Result<Self, PeftError> {
-        let hooks: Box<dyn Hooks> = match adapter {
-            Some(adapter) => adapter.hooks()?,
-            None => Box::new(NoHooks),
+        let hooks: Rc<dyn Hooks> = match adapter {
+            Some(adapter) => adapter.hooks()?.into(),
+            None => Rc::new(NoHooks),
         };
         Ok(Self { decoder, hooks, cache: Cache::new(decoder.config().num_layers), fed: Vec::new() })
     }
@@ -30,13 +32,7 @@ impl<'a> Session<'a> {
 
 impl NextLogits for Session<'_> {
     fn next(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let logits = self.decoder.extend(tokens, &mut self.cache, self.hooks.as_ref());
-        match &logits {
-            Ok(_) => self.fed.extend_from_slice(tokens),
-            // Some layers may have gone ahead of the others.
-            Err(_) => self.cache.truncate(self.fed.len()),
-        }
-        logits
+        Self::next_together(&mut [(self, tokens)]).map(|mut all| all.swap_remove(0))
     }
 
     fn num_fed(&self) -> usize {
@@ -58,5 +54,32 @@ impl NextLogits for Session<'_> {
         let kept = common.min(prompt_ids.len().saturating_sub(1));
         self.fed.truncate(kept);
         self.cache.truncate(kept);
+    }
+}
+
+impl Together for Session<'_> {
+    fn fork(&self) -> Result<Self, ModelError> {
+        Ok(Self {
+            decoder: self.decoder,
+            hooks: self.hooks.clone(),
+            cache: self.cache.fork().during("copy of the cache")?,
+            fed: self.fed.clone(),
+        })
+    }
+
+    fn next_together(rows: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let Some((first, _)) = rows.first() else { return Ok(Vec::new()) };
+        let (decoder, hooks) = (first.decoder, first.hooks.clone());
+        debug_assert!(rows.iter().all(|(row, _)| Rc::ptr_eq(&row.hooks, &hooks)), "forks of one session");
+        let mut feeds: Vec<_> = rows.iter_mut().map(|(row, tokens)| (*tokens, &mut row.cache)).collect();
+        let logits = decoder.extend_rows(&mut feeds, hooks.as_ref());
+        for (row, tokens) in rows {
+            match &logits {
+                Ok(_) => row.fed.extend_from_slice(tokens),
+                // Some layers may have gone ahead of the others.
+                Err(_) => row.cache.truncate(row.fed.len()),
+            }
+        }
+        logits
     }
 }

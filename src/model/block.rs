@@ -1,6 +1,6 @@
 //! One pre-norm decoder block, for every family: attention, then a gated feed-forward, each added to its input.
 
-use super::cache::LayerCache;
+use super::cache::CachedRows;
 use super::config::DecoderConfig;
 use super::hooks::{Hooks, Part, Projection};
 use super::params::LayerWeights;
@@ -12,8 +12,8 @@ use std::rc::Rc;
 pub enum Sight<'a> {
     /// Packed segments, each seeing itself only.
     Packed(&'a Rc<Seen>),
-    /// All tokens in the cache, to which these are added. No gradient.
-    Cached(&'a mut LayerCache),
+    /// All tokens in their conversation's cache, to which these are added. No gradient.
+    Cached(CachedRows<'a>),
 }
 
 /// A block of a given layer with everything it needs besides its input.

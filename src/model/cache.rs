@@ -5,7 +5,7 @@ use crate::nn::ops::{HeadLayout, attend_cached};
 use candle_core::{DType, Device, Tensor};
 
 /// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
     len: usize,
@@ -48,6 +48,13 @@ impl LayerCache {
         Ok((keys.narrow(0, 0, needed)?, values.narrow(0, 0, needed)?))
     }
 
+    /// The same in buffers of its own.
+    fn fork(&self) -> Result<Self> {
+        let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
+        let copy = |old, of: &Tensor| grow(old, of.dims3()?, of.device());
+        Ok(Self { buffers: Some((copy(self.keys(), keys)?, copy(self.values(), values)?)), len: self.len })
+    }
+
     fn keys(&self) -> Option<(&Tensor, usize)> {
         self.buffers.as_ref().map(|(k, _)| (k, self.len))
     }
@@ -67,15 +74,38 @@ fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), device: &De
     Ok(new)
 }
 
-/// The caches of all layers.
-#[derive(Debug, Clone)]
+/// One layer of several conversations: how many rows of the input are each one's, in order.
+pub struct CachedRows<'a>(pub Vec<(usize, &'a mut LayerCache)>);
+
+impl CachedRows<'_> {
+    /// [`LayerCache::attend`] for each conversation's rows of q | k | v, [n, (h + 2k) e] -> [n, h·e].
+    pub fn attend(
+        self,
+        qkv: &Tensor,
+        layout: HeadLayout,
+        scale: f64,
+        window: Option<usize>,
+    ) -> Result<Tensor> {
+        let mut first = 0;
+        let attend = |(s, cache): (usize, &mut LayerCache)| {
+            let rows = qkv.narrow(0, first, s)?;
+            first += s;
+            cache.attend(&rows, layout, scale, window)
+        };
+        let mixed = self.0.into_iter().map(attend).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&mixed, 0)
+    }
+}
+
+/// The caches of all layers of one conversation.
+#[derive(Debug)]
 pub struct Cache {
     pub(super) layers: Vec<LayerCache>,
 }
 
 impl Cache {
     pub fn new(num_layers: usize) -> Self {
-        Self { layers: vec![LayerCache::default(); num_layers] }
+        Self { layers: (0..num_layers).map(|_| LayerCache::default()).collect() }
     }
 
     /// Number of tokens so far.
@@ -85,6 +115,12 @@ impl Cache {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same in buffers of its own: what is added to one is not in the other.
+    pub fn fork(&self) -> Result<Self> {
+        let layers = self.layers.iter().map(LayerCache::fork).collect::<Result<_>>()?;
+        Ok(Self { layers })
     }
 
     /// Forgets all but the first `num_kept` tokens; the buffers stay.

@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use super::block::{Block, Sight};
-use super::cache::Cache;
+use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
 use super::hooks::{Hooks, Part};
@@ -117,21 +117,40 @@ impl Decoder {
         cache: &mut Cache,
         hooks: &dyn Hooks,
     ) -> Result<Vec<f32>, ModelError> {
-        self.check_tokens(tokens)?;
-        let first = cache.len() as u32;
-        let positions: Vec<u32> = (first..first + tokens.len() as u32).collect();
+        self.extend_rows(&mut [(tokens, cache)], hooks).map(|mut all| all.swap_remove(0))
+    }
+
+    /// Feeds several conversations, each its tokens after those in its cache, in one pass that reads the weights once.
+    /// Returns the logits of the last token of each, [v]. No tokens of one are an error.
+    pub fn extend_rows(
+        &self,
+        rows: &mut [(&[u32], &mut Cache)],
+        hooks: &dyn Hooks,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let (mut tokens, mut positions, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
+        for (new, cache) in rows.iter() {
+            let Some(last) = (tokens.len() + new.len()).checked_sub(1) else {
+                return Err(ModelError::EmptyPrompt);
+            };
+            tokens.extend_from_slice(new);
+            positions.extend((cache.len()..cache.len() + new.len()).map(|position| position as u32));
+            lasts.push(last as u32);
+        }
+        self.check_tokens(&tokens)?;
         let positions = index_tensor(&positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let tape = Tape::inference();
-        let mut x = self.embed(&tape, tokens, hooks)?;
+        let mut x = self.embed(&tape, &tokens, hooks)?;
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-            let sight = Sight::Cached(&mut cache.layers[layer]);
+            let caches = rows.iter_mut().map(|(new, cache)| (new.len(), &mut cache.layers[layer]));
+            let sight = Sight::Cached(CachedRows(caches.collect()));
             x = block.forward(&tape, &x, sight).during("decoder block")?;
         }
-        let last = x.value().narrow(0, tokens.len() - 1, 1).during("last position")?; // [1, d]
+        let lasts = index_tensor(&lasts, &self.device)?;
+        let last = x.value().index_select(&lasts, 0).during("last positions")?; // [b, d]
         let last = self.final_norm(&tape, &Node::frozen(last), hooks)?;
-        self.logits(last.value(), hooks)?.flatten_all().and_then(|l| l.to_vec1()).during("logits")
+        self.logits(last.value(), hooks)?.to_vec2().during("logits")
     }
 
     /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.

@@ -9,8 +9,8 @@ use super::{TrainError, checkpoint};
 use crate::base::{Control, Explain, Failure, hardware};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
-use crate::data::template::Rendered;
-use crate::infer::generate::{GenerateOptions, NextLogits, generate};
+use crate::eval::run::{Asked, Scored, answer_all};
+use crate::infer::generate::GenerateOptions;
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
@@ -276,8 +276,9 @@ impl<'a> Run<'a> {
         let mut problem = None;
         let mut prompts = Vec::new();
         for example in chosen.into_iter().filter_map(|row| self.dataset.example(row)) {
-            match self.dataset.template.example_prompt(&example, chat) {
-                Ok((prompt, expected)) => prompts.push((prompt, expected.unwrap_or_default())),
+            let prompt = self.dataset.template.example_prompt(&example, chat);
+            match prompt.and_then(|(prompt, right)| Asked::new(prompt, &self.model.tokeniser, right)) {
+                Ok(asked) => prompts.push(asked),
                 Err(error) => problem = Some(error.to_string()),
             }
         }
@@ -292,9 +293,12 @@ impl<'a> Run<'a> {
         }
         let base = self.base_answers.iter().flatten().cloned();
         let mut answers = Vec::new();
-        for (((prompt, expected), base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
+        for ((asked, base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
             match base.and_then(|base| Ok((base, tuned?))) {
-                Ok((base, tuned)) => answers.push(Answer { prompt: prompt.text, expected, base, tuned }),
+                Ok((base, tuned)) => {
+                    let expected = asked.expected.unwrap_or_default();
+                    answers.push(Answer { prompt: asked.text, expected, base, tuned });
+                }
                 Err(why) => problem = Some(why),
             }
         }
@@ -305,30 +309,28 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Answers { update, answers })
     }
 
+    /// The answer to each prompt, or why there is none. A stop leaves some out; a failure is no reason to end the run.
     fn answers(
         &self,
-        session: &mut dyn NextLogits,
-        prompts: &[(Rendered, String)],
+        session: &mut Session<'_>,
+        prompts: &[Asked],
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Vec<Result<String, String>>, TrainError> {
+        self.wait_while_paused(Phase::Validating, control, reporter)?;
         let options = GenerateOptions {
             max_tokens: MAX_ANSWER_TOKENS,
             sampling: Sampling::default(),
             stop: Vec::new(),
             eos_ids: self.model.text.eos_ids.clone(),
         };
-        let mut out = Vec::new();
-        for (prompt, _) in prompts {
-            self.wait_while_paused(Phase::Validating, control, reporter)?;
-            session.reset();
-            let answer = prompt.ids(&self.model.tokeniser).map_err(Failure::from).and_then(|ids| {
-                generate(session, &self.model.tokeniser, &ids, &options, control, &mut |_| {})
-                    .map_err(Failure::from)
-            });
-            out.push(answer.map(|a| a.text).map_err(|failure| failure.detail));
-        }
-        Ok(out)
+        Ok(match answer_all(session, &self.model.tokeniser, prompts, &options, control, &mut |_, _| {}) {
+            Ok(scored) => {
+                let said = |s: Scored| s.answer.map(|a| a.text).ok_or_else(|| s.problem.unwrap_or_default());
+                scored.into_iter().map(said).collect()
+            }
+            Err(error) => vec![Err(error.to_string()); prompts.len()],
+        })
     }
 
     /// Writes a checkpoint and removes old ones.

@@ -1,5 +1,7 @@
 //! Metrics against values worked out by hand, the difference of two answers, and running a set of prompts.
 
+use std::cell::Cell as Counter;
+use std::rc::Rc;
 use tunesmith::base::Control;
 use tunesmith::data::shots::{LineFormat, Question, Shot};
 use tunesmith::data::template::Template;
@@ -8,7 +10,7 @@ use tunesmith::eval::metrics::{bleu, is_match, normalise, perplexity, rouge_l, t
 use tunesmith::eval::report::{Comparison, Report};
 use tunesmith::eval::run::{Asked, Asking, Scored, answer_all, answer_pieces};
 use tunesmith::eval::score::{ScoreBoard, chance_of_difference};
-use tunesmith::infer::generate::{Answer, Finish, GenerateOptions, NextLogits, TextPieces};
+use tunesmith::infer::generate::{Answer, Finish, GenerateOptions, NextLogits, TextPieces, Together};
 use tunesmith::infer::session::Session;
 use tunesmith::model::ModelError;
 
@@ -175,6 +177,7 @@ fn the_matrix_knows_its_best_cells() {
 }
 
 /// Says the last token of the prompt once more, then ends with 256.
+#[derive(Clone)]
 struct Echo {
     fed: usize,
     last: u32,
@@ -209,17 +212,42 @@ impl NextLogits for Echo {
     }
 }
 
+/// One after the other: what matters here is which conversation is fed what.
+fn each_alone<M: NextLogits>(rows: &mut [(&mut M, &[u32])]) -> Result<Vec<Vec<f32>>, ModelError> {
+    rows.iter_mut().map(|(model, tokens)| model.next(tokens)).collect()
+}
+
+impl Together for Echo {
+    fn fork(&self) -> Result<Self, ModelError> {
+        Ok(self.clone())
+    }
+    fn next_together(rows: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f32>>, ModelError> {
+        each_alone(rows)
+    }
+}
+
 /// [`Echo`] that can go back, and keeps what it was fed.
+#[derive(Clone)]
 struct Rewinds {
     echo: Echo,
     fed: Vec<u32>,
-    num_fed: usize,
+    /// By all forks.
+    num_fed: Rc<Counter<usize>>,
     prompt: usize,
+}
+
+impl Together for Rewinds {
+    fn fork(&self) -> Result<Self, ModelError> {
+        Ok(self.clone())
+    }
+    fn next_together(rows: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f32>>, ModelError> {
+        each_alone(rows)
+    }
 }
 
 impl NextLogits for Rewinds {
     fn next(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        self.num_fed += tokens.len();
+        self.num_fed.set(self.num_fed.get() + tokens.len());
         self.fed.extend(tokens);
         self.echo.fed = self.fed.len().saturating_sub(self.prompt);
         self.echo.next(tokens)
@@ -241,17 +269,16 @@ impl NextLogits for Rewinds {
 
 #[test]
 fn prompts_that_begin_alike_are_fed_once() {
-    let prompts: Vec<_> =
-        ["shots: a", "shots: b", "shots: b", "other: c"].iter().map(|p| ask(p, None)).collect();
+    let prompts: Vec<_> = ["shots: a", "shots: b", "shots: b", "shots: c"].map(|p| ask(p, None)).to_vec();
     let echo = Echo { fed: 0, last: 0, stop_at: None };
     // The echo is an answer once the prompt's 8 tokens are fed, however many of them were kept.
-    let mut model = Rewinds { echo, fed: Vec::new(), num_fed: 0, prompt: 8 };
+    let mut model = Rewinds { echo, fed: Vec::new(), num_fed: Rc::default(), prompt: 8 };
     let options = GenerateOptions { eos_ids: vec![256], max_tokens: 1, ..GenerateOptions::default() };
     let all =
         answer_pieces(&mut model, || Box::new(Ascii), &prompts, &options, &Control::new(), &mut |_, _| {});
     let said: Vec<_> = all.unwrap().into_iter().map(|s| s.answer.unwrap().text).collect();
     assert_eq!(said, ["a", "b", "b", "c"]);
-    assert_eq!(model.num_fed, 8 + 1 + 1 + 8);
+    assert_eq!(model.num_fed.get(), 7 + 4);
 }
 
 struct Ascii;
@@ -313,9 +340,13 @@ fn a_set_is_answered_and_scored() {
 
 #[test]
 fn a_set_can_be_stopped_and_a_broken_model_is_an_error() {
-    let prompts = [ask("a", None), ask("b", None), ask("c", None)];
+    // The first sixteen are answered together; the last one's turn comes when they have ended.
+    let mut prompts = vec![ask("a", None); 16];
+    prompts.push(ask("b", None));
     let (all, seen) = run_all(&prompts, Some(u32::from(b'b')));
-    assert_eq!((all.unwrap().len(), seen), (1, vec![1]));
+    assert_eq!((all.unwrap().len(), seen), (16, (1..=16).collect()));
+    let (all, seen) = run_all(&prompts, Some(u32::from(b'a')));
+    assert_eq!((all.unwrap().len(), seen), (0, vec![]));
     let (all, _) = run_all(&[ask("a", None), ask("\0", None)], None);
     assert!(matches!(all, Err(ModelError::Device(_))));
     assert!(run_all(&[], None).0.unwrap().is_empty());

@@ -475,7 +475,7 @@ fn a_real_model_answers_the_same_when_prompts_begin_alike() {
 }
 
 /// Tokens written as numbers.
-struct Numbers;
+pub struct Numbers;
 
 impl TextPieces for Numbers {
     fn push(&mut self, id: u32) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Tests of the engine: one binary, one module an area.
 
 mod allocations;
+mod batch;
 mod cli;
 mod engine;
 mod eval;

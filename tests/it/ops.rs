@@ -416,11 +416,16 @@ fn cached_attention_equals_packed_attention() {
         let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window, cap });
         let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
-        for (first, len) in [(0, 9), (6, 3), (8, 1)] {
-            let part = q.narrow(0, first, len).unwrap();
-            let got = ops::attend_cached(&part, &k, &v, 0.4, window, cap).unwrap();
-            let got = got.reshape((len, 24)).unwrap();
-            assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
+        // The CPU's kernel, and the portable form.
+        for dtype in [DType::F32, DType::F64] {
+            let [q, k, v] = [&q, &k, &v].map(|x| x.to_dtype(dtype).unwrap());
+            for (first, len) in [(0, 9), (6, 3), (8, 1)] {
+                let (part, seen) = (q.narrow(0, first, len).unwrap(), first + len);
+                let [k, v] = [&k, &v].map(|x| x.narrow(0, 0, seen).unwrap());
+                let got =
+                    ops::attend_cached(&part, &k, &v, 0.4, window, cap).unwrap().reshape((len, 24)).unwrap();
+                assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
+            }
         }
     }
 }

@@ -81,7 +81,8 @@ pub fn lora(adapter: &Adapter) -> &LoraSettings {
     }
 }
 
-const FAMILIES: [&str; 5] = ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
+pub const FAMILIES: [&str; 5] =
+    ["tiny-llama", "tiny-llama-scaled", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"];
 
 /// Adapters whose layers differ, as PEFT makes them; `tests/fixtures/parity/make_uneven.py`.
 #[test]

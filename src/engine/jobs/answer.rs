@@ -7,13 +7,21 @@ use crate::engine::event::{EventKind, GenerationEvent};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::metrics::is_match;
-use crate::infer::generate::{Answer, Finish, GenerateOptions, Generation};
+use crate::infer::batch::{Batch, Job, News};
+use crate::infer::generate::{Answer, Finish, GenerateOptions};
 use crate::infer::session::Session;
-use crate::model::ModelError;
 use crate::model::load::LoadedModel;
+use std::path::PathBuf;
 
-/// Answers every prompt in all columns at once, prompt by prompt. An adapter that cannot be loaded fails the job before
-/// anything is answered.
+/// Columns whose answers go through the model together: the same weights and adapter, whatever their sampling.
+struct Group<'m> {
+    adapter: Option<PathBuf>,
+    session: Session<'m>,
+    columns: Vec<usize>,
+}
+
+/// Answers every prompt in all columns. Columns with the same adapter share their passes, and what the prompts have in common is
+/// fed once; the others take turns. An adapter that cannot be loaded fails the job before anything is answered.
 pub fn run(
     base: &mut BaseModel,
     request: &GenerateRequest,
@@ -22,56 +30,80 @@ pub fn run(
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
     let model = base.load_to_answer(&files, control, sink)?;
-    let mut columns = Vec::new();
-    for column in &request.columns {
-        let adapter = column.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;
-        columns.push((
-            Session::new(&model.decoder, adapter.as_ref())?,
-            options(request, &model, &column.sampling),
-        ));
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (column, asked) in request.columns.iter().enumerate() {
+        if let Some(group) = groups.iter_mut().find(|group| group.adapter == asked.adapter) {
+            group.columns.push(column);
+            continue;
+        }
+        let adapter = asked.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;
+        let session = Session::new(&model.decoder, adapter.as_ref())?;
+        groups.push(Group { adapter: asked.adapter.clone(), session, columns: vec![column] });
     }
-    let is_set = request.prompts.len() > 1;
-    for (prompt, asked) in request.prompts.iter().enumerate() {
-        let ids = asked.rendered.ids(&model.tokeniser)?;
-        let mut turns = Vec::new();
-        for (column, (session, options)) in columns.iter_mut().enumerate() {
-            let event = GenerationEvent::Began { prompt_tokens: ids.len() };
-            sink(EventKind::Generation { column, prompt, event });
-            match Generation::begin(session, Box::new(model.tokeniser.stream()), &ids, options) {
-                Ok(generation) => turns.push((column, session, generation)),
-                // One prompt of many, such as the one with the most examples, does not end the others.
-                Err(e @ (ModelError::EmptyPrompt | ModelError::PromptTooLong { .. })) if is_set => {
-                    let event = GenerationEvent::Refused { why: e.to_string() };
-                    sink(EventKind::Generation { column, prompt, event });
-                }
-                Err(e) => return Err(e.into()),
+    let options: Vec<_> = request.columns.iter().map(|c| options(request, &model, &c.sampling)).collect();
+    let mut prompts = Vec::new();
+    for asked in &request.prompts {
+        prompts.push(asked.rendered.ids(&model.tokeniser)?);
+    }
+    let mut turns = Vec::new();
+    for group in &mut groups {
+        let (mut places, mut jobs) = (Vec::new(), Vec::new());
+        for (prompt, ids) in prompts.iter().enumerate() {
+            for &column in &group.columns {
+                places.push((column, prompt));
+                let pieces = Box::new(model.tokeniser.stream());
+                jobs.push(Job { prompt: ids, pieces, options: &options[column] });
             }
         }
-        take_turns(turns, prompt, asked.expected.as_deref(), control, sink)?;
+        turns.push(Turn { places, batch: Batch::new(&mut group.session, jobs) });
     }
-    Ok(())
+    let mut refusal = None;
+    let mut tell = |(column, prompt): (usize, usize), news: News<'_>| {
+        let asked = &request.prompts[prompt];
+        let event = match news {
+            News::Began => GenerationEvent::Began { prompt_tokens: prompts[prompt].len() },
+            News::Text(text) => GenerationEvent::Text(text.to_string()),
+            News::Ended(Ok(answer)) => ended(answer, asked.expected.as_deref()),
+            News::Ended(Err(error)) => {
+                let why = error.to_string();
+                refusal = Some(error);
+                GenerationEvent::Refused { why }
+            }
+        };
+        sink(EventKind::Generation { column, prompt, event });
+    };
+    take_turns(turns, control, &mut tell)?;
+    // One prompt of many, such as the one with the most examples, does not fail the others.
+    match refusal {
+        Some(error) if request.prompts.len() == 1 => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
-/// A step in each column, again and again, until the last one has ended.
+/// The answers of one group, and the column and prompt of each.
+struct Turn<'a> {
+    places: Vec<(usize, usize)>,
+    batch: Batch<'a, Session<'a>>,
+}
+
+/// A pass of each batch, again and again, until the last one is over.
 fn take_turns(
-    mut turns: Vec<(usize, &mut Session<'_>, Generation<'_>)>,
-    prompt: usize,
-    expected: Option<&str>,
+    mut turns: Vec<Turn<'_>>,
     control: &Control,
-    sink: &mut Sink<'_>,
+    tell: &mut dyn FnMut((usize, usize), News<'_>),
 ) -> Result<(), Halt> {
     let mut is_stopped = false;
     while !turns.is_empty() {
         let mut going = Vec::with_capacity(turns.len());
-        for (column, session, mut generation) in turns {
-            let mut say = |event| sink(EventKind::Generation { column, prompt, event });
-            let mut on_text = |text: &str| say(GenerationEvent::Text(text.to_string()));
-            match generation.step(session, control, &mut on_text)? {
-                Some(answer) => {
-                    is_stopped |= answer.finish == Finish::Stopped;
-                    say(ended(answer, expected));
-                }
-                None => going.push((column, session, generation)),
+        for Turn { places, mut batch } in turns {
+            let mut on_news = |job: usize, news: News<'_>| {
+                is_stopped |= matches!(&news, News::Ended(Ok(answer)) if answer.finish == Finish::Stopped);
+                tell(places[job], news);
+            };
+            if batch.step(control, &mut on_news)? {
+                going.push(Turn { places, batch });
+            } else {
+                is_stopped |= !batch.is_done();
             }
         }
         turns = going;

@@ -50,4 +50,32 @@ impl Saved {
     }
 }
 
-pub use portable::attention::attend_cached;
+/// Attention of new queries to all keys so far: q [s, h, e], k [t, k, e], v [t, k, e] -> [s, h, e].
+/// The queries are the last `s` of the `t` positions. No gradient: for generation.
+pub fn attend_cached(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f64,
+    window: Option<usize>,
+    cap: Option<f64>,
+) -> Result<Tensor> {
+    let (Some(of_q), Some(of_k), Some(of_v)) = (Numbers::of(q), Numbers::of(k), Numbers::of(v)) else {
+        return portable::attention::attend_cached(q, k, v, scale, window, cap);
+    };
+    let (_, num_heads, head_width) = q.dims3()?;
+    let scale = scale as f32;
+    let num_kv_heads = k.dim(1)?;
+    let cached = cpu::cached::Cached {
+        q: &of_q,
+        k: &of_k,
+        v: &of_v,
+        num_heads,
+        num_kv_heads,
+        head_width,
+        scale,
+        window,
+        cap: cap.map(|cap| cap as f32),
+    };
+    tensor(cached.attend(), q.shape())
+}

@@ -168,7 +168,7 @@ impl Attention<'_> {
 
 vectorised! {
     /// Scores -> cap · tanh(score / cap).
-    fn bend<'a>(scores: &'a mut [f32], cap: f32) -> () {
+    pub(super) fn bend<'a>(scores: &'a mut [f32], cap: f32) -> () {
         for score in scores {
             *score = cap * tanh(*score / cap);
         }
@@ -195,7 +195,7 @@ vectorised! {
 
 vectorised! {
     /// One row of scores -> probabilities of the keys it sees, 0 elsewhere; returns the log-sum-exp.
-    fn softmax<'a>(row: &'a mut [f32], seen: Range<usize>) -> f32 {
+    pub(super) fn softmax<'a>(row: &'a mut [f32], seen: Range<usize>) -> f32 {
         row[..seen.start].fill(0.0);
         row[seen.end..].fill(0.0);
         let row = &mut row[seen];

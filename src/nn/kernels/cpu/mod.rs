@@ -37,6 +37,7 @@ pub mod adamw;
 pub mod adamw_8bit;
 pub mod attention;
 pub mod blocks;
+pub mod cached;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod lanes;
