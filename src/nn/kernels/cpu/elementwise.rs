@@ -1,5 +1,6 @@
 //! Loops over rows without any exchange between their numbers.
 
+use super::lanes::dot;
 use super::{TASK_NUMBERS, rows_of_task};
 use rayon::prelude::*;
 
@@ -43,6 +44,18 @@ pub fn add_column_sums(sums: &mut [f32], rows: &[f32]) {
     let width = sums.len().max(1);
     for row in rows.chunks_exact(width) {
         add_to_task(sums, row);
+    }
+}
+
+/// Σ x², the same whatever the number of threads.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let sums: Vec<f32> = x.par_chunks(TASK_NUMBERS).map(squares_task).collect();
+    sums.into_iter().map(f64::from).sum()
+}
+
+vectorised! {
+    fn squares_task<'a>(x: &'a [f32]) -> f32 {
+        dot(x, x)
     }
 }
 
