@@ -1,9 +1,10 @@
 //! The program: the window without arguments, the command line with a subcommand.
 
 use std::process::ExitCode;
+use tunesmith::base::allocations::Counted;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counted<mimalloc::MiMalloc> = Counted(mimalloc::MiMalloc);
 
 /// Milliseconds for which freed memory stays with the process. An update frees what the next one asks for again: given back
 /// to the system at once and faulted in anew, a gigabyte of activations costs a quarter of the time.

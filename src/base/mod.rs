@@ -6,6 +6,7 @@ pub mod human;
 pub mod ids;
 pub mod rng;
 pub mod storage;
+pub mod allocations;
 pub mod control;
 pub mod places;
 pub mod device;

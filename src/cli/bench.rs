@@ -6,19 +6,27 @@ use super::out;
 use super::show::Show;
 use super::table::table;
 use super::{Device, PrecisionName};
-use crate::base::{Control, hardware, human};
+use crate::base::{Control, hardware, human, storage};
 use crate::engine::Halt;
-use crate::engine::jobs::{model, train as jobs};
+use crate::engine::jobs::model::{self, BaseModel};
+use crate::engine::jobs::train as jobs;
 use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
+use crate::model::config::DecoderConfig;
+use crate::model::files::ModelFiles;
+use crate::model::info::ModelInfo;
+use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::recipe::{Checkpointing, Lora, Method, Precision};
+use crate::recipe::recipe::{Checkpointing, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Largest config.json that is read.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 #[derive(Subcommand)]
 pub enum Action {
@@ -60,8 +68,14 @@ impl From<CheckpointingName> for Checkpointing {
 #[derive(Args)]
 pub struct Train {
     /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
-    #[arg(long)]
-    model: String,
+    #[arg(long, required_unless_present = "config")]
+    model: Option<String>,
+    /// A config.json of Hugging Face's, for a model of that shape with random weights
+    #[arg(long, value_name = "FILE", conflicts_with = "model", requires = "random_weights")]
+    config: Option<PathBuf>,
+    /// Make up the weights
+    #[arg(long, requires = "config")]
+    random_weights: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: Device,
@@ -130,7 +144,8 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
 
 fn recipe(a: &Train) -> Recipe {
     let mut recipe = Recipe::default();
-    recipe.model.source.clone_from(&a.model);
+    let config = || a.config.as_ref().map(|path| path.display().to_string());
+    recipe.model.source = a.model.clone().or_else(config).unwrap_or_default();
     recipe.model.precision = a.precision.into();
     recipe.method = match a.method {
         MethodName::Lora => {
@@ -146,16 +161,45 @@ fn recipe(a: &Train) -> Recipe {
     recipe
 }
 
+/// What is measured: a model, or the shape of one.
+enum Subject {
+    Files(Box<ModelFiles>),
+    Shape(String, Box<DecoderConfig>),
+}
+
+impl Subject {
+    fn of(a: &Train) -> Result<Self, Halt> {
+        let Some(path) = &a.config else {
+            return Ok(Self::Files(Box::new(model::open(a.model.as_deref().unwrap_or_default())?)));
+        };
+        let text = storage::read_text_bounded(path, MAX_CONFIG_BYTES)
+            .map_err(|e| crate::model::ModelError::of_file(path, &e))?;
+        Ok(Self::Shape(path.display().to_string(), Box::new(DecoderConfig::from_json(path, &text)?)))
+    }
+
+    fn info(&self) -> ModelInfo {
+        match self {
+            Self::Files(files) => files.info.clone(),
+            Self::Shape(source, config) => ModelInfo::of(source, Path::new(source), config),
+        }
+    }
+
+    fn load(self, placement: Placement, control: &Control, show: &mut Show) -> Result<LoadedModel, Halt> {
+        match self {
+            Self::Files(files) => {
+                BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))
+            }
+            Self::Shape(source, config) => Ok(LoadedModel::random(&source, *config, placement)?),
+        }
+    }
+}
+
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a);
-    let precision = match recipe.base_precision() {
-        Precision::Stored => PrecisionName::Stored,
-        _ => a.precision,
-    };
-    let files = model::open(&a.model)?;
+    let subject = Subject::of(a)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {
-        model: Some(ModelFacts::from(&files.info)),
+        model: Some(ModelFacts::from(&subject.info())),
         data: Some(DataFacts {
             num_train: a.batch,
             train_tokens: num_tokens,
@@ -167,8 +211,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     };
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
-    let model = Model { model: a.model.clone(), adapter: None, device: a.device, precision: Some(precision) };
-    let loaded = asking::load(&model, control, &mut show)?;
+    let placement = Placement { device: a.device.into(), precision: plan.recipe().base_precision() };
+    let model = subject.load(placement, control, &mut show)?;
     show.clear();
     let options = BenchOptions {
         batch: a.batch,
@@ -177,7 +221,7 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
         supervised: a.supervised,
         profile: a.profile,
     };
-    let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;
+    let report = bench::train(&plan, &model, options, control)?.ok_or(Halt::Stopped)?;
     if a.json {
         out::json(&report);
     } else {
@@ -192,9 +236,11 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
             report.device
         ));
         out::line(format!(
-            "{:.0} % of what matrix products reach here ({:.0} GFLOP/s)",
+            "{:.0} % of what matrix products reach here ({:.0} GFLOP/s), {} in {} blocks asked for by an update",
             100.0 * report.share_of_peak,
-            report.peak_flops_per_second * 1e-9
+            report.peak_flops_per_second * 1e-9,
+            human::bytes(report.allocated_bytes_per_update),
+            human::count(report.allocations_per_update)
         ));
         if a.profile {
             out::line(profile(&report));

@@ -49,6 +49,11 @@ impl Tokeniser {
         Self::from_json(&text).map_err(|e| place(format!("tokenizer.json cannot be used: {e}")))
     }
 
+    /// For a model that reads no text.
+    pub fn without_words() -> Result<Self, DataError> {
+        Self::from_json(r#"{"version":"1.0","model":{"type":"WordLevel","vocab":{},"unk_token":""}}"#)
+    }
+
     /// From the vocabulary inside a GGUF file.
     pub fn from_gguf(vocab: GgufVocab) -> Result<Self, DataError> {
         let adds_bos = vocab.add_bos && vocab.bos.is_some();

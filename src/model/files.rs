@@ -204,24 +204,8 @@ fn info(
     has_chat_template: bool,
     files: Vec<(String, u64)>,
 ) -> ModelInfo {
-    ModelInfo {
-        source: source.into(),
-        path: path.into(),
-        family: config.family.name().into(),
-        num_params: config.num_params(),
-        num_layers: config.num_layers,
-        width: config.width,
-        num_heads: config.num_heads,
-        num_kv_heads: config.num_kv_heads,
-        head_width: config.head_width,
-        ffn_width: config.ffn_width,
-        vocabulary: config.vocabulary,
-        context_tokens: config.context_tokens,
-        tied_embeddings: config.has_tied_embeddings,
-        dtype: weights.main_dtype(config),
-        has_chat_template,
-        files,
-    }
+    let dtype = weights.main_dtype(config);
+    ModelInfo { dtype, has_chat_template, files, ..ModelInfo::of(source, path, config) }
 }
 
 fn token_id(header: &GgufHeader, kind: &str) -> Option<u32> {

@@ -1,7 +1,8 @@
 //! What a model is, read from its headers alone.
 
+use super::config::DecoderConfig;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Numbers and files of a model, without its weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,4 +28,26 @@ pub struct ModelInfo {
     pub has_chat_template: bool,
     /// Name and size in bytes.
     pub files: Vec<(String, u64)>,
+}
+
+impl ModelInfo {
+    /// What the config alone says.
+    pub fn of(source: &str, path: &Path, config: &DecoderConfig) -> Self {
+        Self {
+            source: source.into(),
+            path: path.into(),
+            family: config.family.name().into(),
+            num_params: config.num_params(),
+            num_layers: config.num_layers,
+            width: config.width,
+            num_heads: config.num_heads,
+            num_kv_heads: config.num_kv_heads,
+            head_width: config.head_width,
+            ffn_width: config.ffn_width,
+            vocabulary: config.vocabulary,
+            context_tokens: config.context_tokens,
+            tied_embeddings: config.has_tied_embeddings,
+            ..Self::default()
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::base::{Control, DeviceChoice, Failure, Precision, Progress};
 use crate::data::Tokeniser;
 use crate::data::template::Template;
 use crate::model::info::ModelInfo;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where a model is put, and how its frozen weights are kept there.
@@ -54,6 +55,19 @@ impl LoadedModel {
             tokeniser,
             template,
             text: Arc::new(files.text.clone()),
+        })
+    }
+
+    /// A model of this config with random weights and no words, for measuring what one that is not there would cost.
+    pub fn random(source: &str, config: DecoderConfig, placement: Placement) -> Result<Self, Failure> {
+        let device = device::open(placement.device)?;
+        let params = DecoderParams::random(&config, placement.precision, &device)?;
+        Ok(Self {
+            info: ModelInfo::of(source, Path::new(source), &config),
+            decoder: Arc::new(Decoder::new(config, params, device)?),
+            tokeniser: Arc::new(Tokeniser::without_words()?),
+            template: Arc::new(Template::plain("", "")),
+            text: Arc::default(),
         })
     }
 

@@ -2,12 +2,14 @@
 
 use super::config::DecoderConfig;
 use super::hooks::{Linear, Projection, Site};
-use super::weights::Weights;
+use super::weights::{Weights, blocks_of};
 use super::{ModelError, error::During};
-use crate::base::{Control, Precision, Progress, Unit};
+use crate::base::{Control, Precision, Progress, Silent, Unit};
 use crate::nn::Weight;
+use crate::nn::kernels::Packed;
 use crate::nn::ops::HeadLayout;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use std::collections::BTreeMap;
 
 /// `y = x Wᵀ + bias`: weight [o, i], bias [o].
 #[derive(Debug, Clone)]
@@ -57,7 +59,22 @@ impl DecoderParams {
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        let read = Reading { weights, precision, device };
+        Self::read(&Reading { source: Source::Files(weights), precision, device }, config, control, progress)
+    }
+
+    /// Random weights of this config, for measuring what a model that is not there would cost.
+    pub fn random(config: &DecoderConfig, precision: Precision, device: &Device) -> Result<Self, ModelError> {
+        let shapes = config.tensors().into_iter().collect();
+        let read = Reading { source: Source::Random(shapes), precision, device };
+        Self::read(&read, config, &Control::new(), &mut Silent)
+    }
+
+    fn read(
+        read: &Reading,
+        config: &DecoderConfig,
+        control: &Control,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, ModelError> {
         let embedding = read.matrix("model.embed_tokens.weight")?;
         let head =
             if config.has_tied_embeddings { embedding.clone() } else { read.matrix("lm_head.weight")? };
@@ -68,26 +85,53 @@ impl DecoderParams {
                 return Err(ModelError::Stopped);
             }
             progress.report("Loading the model", layer as u64, Some(config.num_layers as u64), Unit::Tensors);
-            layers.push(load_layer(&read, config, layer)?);
+            layers.push(load_layer(read, config, layer)?);
         }
         Ok(Self { embedding, layers, norm, head })
     }
 }
 
+/// Where tensors come from.
+enum Source<'a> {
+    Files(&'a Weights),
+    /// Names and shapes of tensors that are made up.
+    Random(BTreeMap<String, Vec<usize>>),
+}
+
 /// Where tensors come from and what becomes of them.
 struct Reading<'a> {
-    weights: &'a Weights,
+    source: Source<'a>,
     precision: Precision,
     device: &'a Device,
 }
 
 impl Reading<'_> {
     fn matrix(&self, name: &str) -> Result<Weight, ModelError> {
-        self.weights.weight(name, self.precision, self.device)
+        match &self.source {
+            Source::Files(weights) => weights.weight(name, self.precision, self.device),
+            Source::Random(shapes) => {
+                let shape = shapes.get(name).map_or(&[][..], Vec::as_slice);
+                // About the size of a trained model's numbers.
+                let numbers =
+                    Tensor::rand(-0.03f32, 0.03, shape, self.device).during("make random weights")?;
+                match blocks_of(self.precision) {
+                    None => Ok(numbers.into()),
+                    Some(dtype) => Ok(Weight::Packed(
+                        Packed::quantise(&numbers, dtype).during("quantise random weights")?,
+                    )),
+                }
+            }
+        }
     }
 
     fn vector(&self, name: &str) -> Result<Tensor, ModelError> {
-        self.weights.read(name, self.device)
+        match &self.source {
+            Source::Files(weights) => weights.read(name, self.device),
+            Source::Random(shapes) => {
+                let shape = shapes.get(name).map_or(&[][..], Vec::as_slice);
+                Tensor::ones(shape, DType::F32, self.device).during("make random weights")
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::TrainError;
 use super::error::During;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
-use crate::base::{Control, hardware};
+use crate::base::{Control, allocations, hardware};
 use crate::data::Sample;
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
@@ -40,6 +40,9 @@ pub struct BenchReport {
     pub peak_flops_per_second: f64,
     /// Matrix FLOPs needed / seconds / peak.
     pub share_of_peak: f64,
+    /// Blocks of memory that one update asks for, and their bytes: means over the counted updates.
+    pub allocations_per_update: u64,
+    pub allocated_bytes_per_update: u64,
     /// Where the time of an update went, the costliest first, when it was asked for: means over the counted updates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationCost>,
@@ -104,11 +107,13 @@ pub fn train(
         return Ok(None);
     }
     let mut secs = Vec::new();
+    let before = allocations::so_far();
     let (is_done, costs) = if profile {
         nn::profile::measured(|| run(updates, &mut secs))
     } else {
         (run(updates, &mut secs), BTreeMap::new())
     };
+    let asked_for = allocations::so_far() - before;
     if !is_done? {
         return Ok(None);
     }
@@ -134,6 +139,8 @@ pub fn train(
         has_checkpoints: plan.estimate().has_checkpoints,
         peak_flops_per_second: peak,
         share_of_peak: flops / median / peak,
+        allocations_per_update: asked_for.num / updates,
+        allocated_bytes_per_update: asked_for.bytes / updates,
         operations: operations(costs, updates),
     }))
 }

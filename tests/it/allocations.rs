@@ -5,58 +5,21 @@
 //! and small things do no harm.
 
 use crate::ops::random;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::alloc::System;
 use std::rc::Rc;
+use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
 use tunesmith::nn::{Node, Result, Tape, Weight};
 
-const LARGE: usize = 1 << 19;
-
-thread_local! {
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count(size: usize) {
-    if size >= LARGE {
-        // A thread that ends may free and ask for memory after its counter is gone.
-        BYTES.try_with(|bytes| bytes.set(bytes.get() + size)).ok();
-    }
-}
-
-// SAFETY: all work is the system's allocator's.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+static ALLOCATOR: Counted<System> = Counted(System);
 
 /// Numbers in large blocks that `run` asks for.
 fn numbers_of<R>(run: impl FnOnce() -> R) -> (usize, R) {
-    let before = BYTES.with(Cell::get);
+    let before = large_bytes_of_this_thread();
     let result = run();
-    (((BYTES.with(Cell::get) - before) / 4), result)
+    ((large_bytes_of_this_thread() - before) / 4, result)
 }
 
 const N: usize = 768;

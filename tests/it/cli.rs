@@ -780,11 +780,31 @@ fn benchmarks_report_their_figures() {
         assert!(value[key].as_f64().unwrap() > 0.0, "{key}: {value}");
     }
     assert!(value["device"].is_string());
+    assert!(value["allocations_per_update"].as_u64().unwrap() > 0);
+    assert!(value["allocated_bytes_per_update"].as_u64().unwrap() > 1000);
     let (code, value) = stage.json(&["bench", "train", "--model", &model, "--seq", "100000"]);
     assert_eq!(code, 1, "longer than the model's context: {value}");
     let args = ["bench", "generate", "--model", &model, "--prompt-tokens", "8", "--max-tokens", "4"];
     let (code, value) = stage.json(&args);
     assert_eq!((code, &value["num_tokens"]), (0, &4.into()));
+}
+
+/// The cost of a model that is not there: its config is enough.
+#[test]
+fn a_model_of_random_weights_can_be_measured() {
+    let stage = Stage::new();
+    let config = crate::parity::fixture("parity/tiny-qwen3/model/config.json").display().to_string();
+    let usual = ["bench", "train", "--config", &config, "--batch", "2", "--seq", "8", "--updates", "1"];
+    for more in [&["--method", "full"][..], &["--precision", "q8_0"]] {
+        let args = [&usual[..], &["--random-weights"], more].concat();
+        let (code, value) = stage.json(&args);
+        assert_eq!(code, 0, "{more:?}: {value}");
+        let loss = value["last_loss"].as_f64().unwrap();
+        assert!(loss > 1.0 && loss < 20.0, "{more:?}: {loss}");
+    }
+    assert_eq!(stage.run(&usual).status.code(), Some(2), "weights have to come from somewhere");
+    let missing = ["bench", "train", "--config", "missing.json", "--random-weights"];
+    assert_eq!(stage.run(&missing).status.code(), Some(1));
 }
 
 #[cfg(unix)]

@@ -26,6 +26,17 @@ use candle_core::{Device, Tensor};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+/// What blocks a precision asks for, whatever the file holds; `None` for f32.
+pub fn blocks_of(precision: Precision) -> Option<GgmlDType> {
+    match precision {
+        Precision::F32 | Precision::Stored => None,
+        Precision::Bf16 => Some(GgmlDType::BF16),
+        Precision::Q8_0 => Some(GgmlDType::Q8_0),
+        Precision::Q5_0 => Some(GgmlDType::Q5_0),
+        Precision::Q4_0 => Some(GgmlDType::Q4_0),
+    }
+}
+
 /// The weights of one model.
 #[derive(Debug)]
 pub enum Weights {
@@ -148,18 +159,24 @@ impl Weights {
     /// # Errors
     /// As [`Self::read`]; and [`ModelError::Tensor`] for a matrix whose rows are no whole number of blocks.
     pub fn weight(&self, name: &str, precision: Precision, device: &Device) -> Result<Weight, ModelError> {
-        let weight = match precision {
-            Precision::F32 => return Ok(self.read(name, device)?.into()),
-            Precision::Stored => match self.stored(name, device)? {
-                Some(packed) => packed,
-                None => return Ok(self.read(name, device)?.into()),
-            },
-            Precision::Bf16 => self.quantised(name, GgmlDType::BF16, device)?,
-            Precision::Q8_0 => self.quantised(name, GgmlDType::Q8_0, device)?,
-            Precision::Q5_0 => self.quantised(name, GgmlDType::Q5_0, device)?,
-            Precision::Q4_0 => self.quantised(name, GgmlDType::Q4_0, device)?,
-        };
-        Ok(Weight::Packed(weight))
+        if precision == Precision::Stored
+            && let Some(packed) = self.stored(name, device)?
+        {
+            return Ok(Weight::Packed(packed));
+        }
+        let dense = self.read(name, device)?;
+        let width = dense.dims().last().copied().unwrap_or(0);
+        match blocks_of(precision) {
+            None => Ok(dense.into()),
+            Some(dtype) if width.is_multiple_of(dtype.block_size()) => {
+                Ok(Weight::Packed(Packed::quantise(&dense, dtype).during("quantising a weight")?))
+            }
+            Some(dtype) => {
+                let why =
+                    format!("has rows of {width} numbers, which are no whole number of {dtype:?} blocks");
+                Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why })
+            }
+        }
     }
 
     /// The blocks of the file; `None` where they are plain f32.
@@ -182,17 +199,6 @@ impl Weights {
                 .during("widening a weight")?;
         }
         if is_finite { Ok(Some(packed)) } else { Err(self.not_finite(name)) }
-    }
-
-    /// The nearest blocks of a type.
-    fn quantised(&self, name: &str, dtype: GgmlDType, device: &Device) -> Result<Packed, ModelError> {
-        let dense = self.read(name, device)?;
-        let width = dense.dims().last().copied().unwrap_or(0);
-        if !width.is_multiple_of(dtype.block_size()) {
-            let why = format!("has rows of {width} numbers, which are no whole number of {dtype:?} blocks");
-            return Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why });
-        }
-        Packed::quantise(&dense, dtype).during("quantising a weight")
     }
 
     fn not_finite(&self, name: &str) -> ModelError {
