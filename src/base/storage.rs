@@ -9,15 +9,25 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let result = (|| {
-        let mut out = BufWriter::new(File::create(&temporary)?);
+    create_file_atomic(path, |temporary| {
+        let mut out = BufWriter::new(File::create(temporary)?);
         write(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        out.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
+    })
+}
+
+/// [`write_atomic`] for what makes its file itself, at the path it is given.
+pub fn create_file_atomic<E: From<io::Error>>(
+    path: &Path,
+    create: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let temporary = temporary_name(path);
+    let result = create(&temporary).and_then(|()| {
+        File::options().write(true).open(&temporary)?.sync_all()?;
         fs::rename(&temporary, path)?;
-        sync_parent(path)
-    })();
+        sync_parent(path)?;
+        Ok(())
+    });
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
