@@ -11,6 +11,7 @@ mod import;
 mod infer;
 mod ledger;
 mod loader;
+mod long_run;
 mod model_files;
 mod ops;
 mod optim;
