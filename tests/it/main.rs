@@ -5,6 +5,7 @@ mod batch;
 mod cli;
 mod engine;
 mod eval;
+mod faults;
 mod house;
 mod hub;
 mod import;
