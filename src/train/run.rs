@@ -347,7 +347,10 @@ impl<'a> Run<'a> {
         }
         reporter.send(RunEvent::Phase { phase: Phase::Saving })?;
         let to = self.folder.checkpoint_dir(update);
-        checkpoint::save(&self.trainer, &to)?;
+        match update == self.from_update {
+            true => checkpoint::save_position(&self.trainer, &to)?,
+            false => checkpoint::save(&self.trainer, &to)?,
+        }
         let best = self.trainer.position.validation.best.map(|b| b.update);
         self.folder.prune(self.plan.recipe().checkpoint.keep_last, best)?;
         self.last_checkpoint = Some(update);

@@ -10,6 +10,7 @@ mod house;
 mod hub;
 mod import;
 mod infer;
+mod kills;
 mod ledger;
 mod loader;
 mod long_run;
