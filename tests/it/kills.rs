@@ -41,7 +41,6 @@ fn wait_for(name: &str, told: &Path) {
 
 /// Each of a hundred processes goes on with the run, saving after every update, until it is killed: a fourth of them while they may
 /// still look for the place to go on from, and a fourth not before they have saved, however slow the machine is.
-#[cfg(unix)]
 #[test]
 fn a_hundred_kills_lose_no_checkpoint() {
     let stage = Stage::new();

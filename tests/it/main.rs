@@ -10,6 +10,7 @@ mod house;
 mod hub;
 mod import;
 mod infer;
+#[cfg(unix)]
 mod kills;
 mod ledger;
 mod loader;
