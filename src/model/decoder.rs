@@ -74,10 +74,18 @@ impl Decoder {
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
         match tokens.iter().find(|t| **t as usize >= self.config.vocabulary) {
-            Some(token) => Err(ModelError::Device(format!(
-                "token {token} is outside the model's vocabulary of {}: the tokenizer and the model do not belong together",
-                self.config.vocabulary
-            ))),
+            Some(token) => {
+                Err(ModelError::ForeignToken { token: *token, vocabulary: self.config.vocabulary })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_lengths(&self, batch: &Batch) -> Result<(), ModelError> {
+        let context_tokens = self.config.context_tokens;
+        let lengths = batch.segments.windows(2).map(|ends| ends[1] - ends[0]);
+        match lengths.max().filter(|tokens| *tokens > context_tokens) {
+            Some(tokens) => Err(ModelError::SampleTooLong { tokens, context_tokens }),
             None => Ok(()),
         }
     }
@@ -90,6 +98,7 @@ impl Decoder {
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
+        self.check_lengths(batch)?;
         let positions = index_tensor(&batch.positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let seen = |window| {

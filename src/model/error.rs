@@ -29,6 +29,12 @@ pub enum ModelError {
     PromptTooLong { prompt_tokens: usize, context_tokens: usize },
     #[error("at position {position} the model gave no number for any token (NaN or infinite)")]
     NoLikelyToken { position: usize },
+    #[error("a sample has {tokens} tokens, but the model's context holds {context_tokens}")]
+    SampleTooLong { tokens: usize, context_tokens: usize },
+    #[error(
+        "token {token} is outside the model's vocabulary of {vocabulary}: the tokenizer and the model do not belong together"
+    )]
+    ForeignToken { token: u32, vocabulary: usize },
     #[error("{0}")]
     Device(String),
     #[error("{operation}: {source}")]
@@ -57,6 +63,8 @@ impl Explain for ModelError {
             Self::EmptyPrompt | Self::PromptTooLong { .. } | Self::NoLikelyToken { .. } => {
                 "The prompt cannot be answered".into()
             }
+            Self::SampleTooLong { .. } => "A sample is too long for the model".into(),
+            Self::ForeignToken { .. } => "The model does not know a token".into(),
             Self::Stopped => "Stopped".into(),
             Self::Write { .. } => "Cannot save the model".into(),
             _ => "Cannot load the model".into(),
@@ -84,6 +92,10 @@ impl Explain for ModelError {
                 "Weights or adapter are damaged: train again with a lower learning rate, or download the model again."
                     .into()
             }
+            Self::SampleTooLong { context_tokens, .. } => {
+                format!("Set the longest example to {context_tokens} tokens or less.")
+            }
+            Self::ForeignToken { .. } => "Use the tokenizer.json that came with the weights.".into(),
             Self::Device(_) => "Choose CPU as the device.".into(),
             Self::Compute { .. } => "Try a smaller batch or another device.".into(),
             Self::Stopped => String::new(),

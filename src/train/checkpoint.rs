@@ -23,11 +23,23 @@ pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
             files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
             let state = trainer.optimizer.state().map_err(std::io::Error::other)?;
             save_safetensors(&state, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
-            let position = serde_json::to_vec_pretty(&trainer.position)?;
-            storage::write_atomic_bytes(&temporary.join(POSITION_FILE), &position)
+            write_position(trainer, temporary)
         },
     )
     .map_err(write)
+}
+
+/// Writes the position alone into the checkpoint that the run went on from, of which all else is still as it was. A folder put in
+/// the place of another one has no name for an instant, and a crash in it would cost the newest state; one file is replaced in
+/// one step.
+pub fn save_position(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
+    let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
+    write_position(trainer, folder).map_err(write)
+}
+
+fn write_position(trainer: &Trainer, folder: &Path) -> std::io::Result<()> {
+    let position = serde_json::to_vec_pretty(&trainer.position)?;
+    storage::write_atomic_bytes(&folder.join(POSITION_FILE), &position)
 }
 
 /// Writes the adapter alone, replacing what is there.

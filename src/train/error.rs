@@ -42,6 +42,11 @@ impl Explain for TrainError {
 
     fn hint(&self) -> String {
         match self {
+            // Nothing has been learnt yet, so no setting of the optimizer can be at fault.
+            Self::NotFinite { what: "loss", update: 1, .. } => {
+                "The model itself computes no numbers on this data, before anything is learnt. Download the model again, or keep its weights in f32."
+                    .into()
+            }
             Self::NotFinite { .. } => {
                 "Try a learning rate ten times smaller, a longer warm-up, or clipping at 1.".into()
             }

@@ -6,6 +6,7 @@ use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
 use super::validate::{loss_of, spread};
 use super::{TrainError, checkpoint};
+use crate::base::human::plural;
 use crate::base::{Control, Explain, Failure, hardware};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
@@ -86,11 +87,16 @@ impl<'a> Run<'a> {
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
         let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
-        let num_train = train.len();
+        let num_rows = train.len();
         let mut trainer = Trainer::new(plan, model, train)?;
+        let num_train = trainer.num_samples();
         let mut notices = Vec::new();
+        if num_train < num_rows {
+            let rows = plural((num_rows - num_train) as u64, "training row");
+            notices.push(format!("{rows} without a token to learn from: passed over."));
+        }
         if resume {
-            notices = checkpoint::restore_latest(&mut trainer, folder)?;
+            notices.extend(checkpoint::restore_latest(&mut trainer, folder)?);
             folder.truncate_after(trainer.position.update.0)?;
         }
         let early = &recipe.early_stop;
@@ -341,7 +347,10 @@ impl<'a> Run<'a> {
         }
         reporter.send(RunEvent::Phase { phase: Phase::Saving })?;
         let to = self.folder.checkpoint_dir(update);
-        checkpoint::save(&self.trainer, &to)?;
+        match update == self.from_update {
+            true => checkpoint::save_position(&self.trainer, &to)?,
+            false => checkpoint::save(&self.trainer, &to)?,
+        }
         let best = self.trainer.position.validation.best.map(|b| b.update);
         self.folder.prune(self.plan.recipe().checkpoint.keep_last, best)?;
         self.last_checkpoint = Some(update);

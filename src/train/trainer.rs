@@ -119,6 +119,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Training rows that have something to learn from.
+    pub fn num_samples(&self) -> usize {
+        self.samples.len()
+    }
+
     /// Passes over the data so far.
     pub fn epochs(&self) -> f64 {
         self.position.update.0 as f64 / self.plan.updates_per_epoch().max(f64::MIN_POSITIVE)

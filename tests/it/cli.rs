@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tunesmith");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tunesmith");
 
 /// A folder of its own, and a program that sees nothing of this machine's models and settings.
 pub struct Stage {
@@ -38,6 +38,11 @@ impl Stage {
     }
 
     fn output(&self, command: &mut Command) -> Output {
+        self.isolate(command).output().unwrap()
+    }
+
+    /// Has a command run in the folder, without anything of this machine.
+    pub fn isolate<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .current_dir(self.folder.path())
             .env("TUNESMITH_HOME", self.path("home"))
@@ -48,8 +53,6 @@ impl Stage {
             .env_remove("WAYLAND_SOCKET")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
-            .output()
-            .unwrap()
     }
 
     /// Runs with `--json`; exit code and the only object printed.

@@ -5,12 +5,16 @@ mod batch;
 mod cli;
 mod engine;
 mod eval;
+mod faults;
 mod house;
 mod hub;
 mod import;
 mod infer;
+#[cfg(unix)]
+mod kills;
 mod ledger;
 mod loader;
+mod long_run;
 mod model_files;
 mod ops;
 mod optim;

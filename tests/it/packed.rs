@@ -15,7 +15,7 @@ use tunesmith::nn::kernels::Packed;
 use tunesmith::nn::ops::{self, LowRank, LowRankPart};
 use tunesmith::nn::{Node, Result, Tape, Weight};
 
-const TYPES: [GgmlDType; 12] = [
+pub const TYPES: [GgmlDType; 12] = [
     GgmlDType::F16,
     GgmlDType::BF16,
     GgmlDType::Q4_0,

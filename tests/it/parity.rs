@@ -147,14 +147,23 @@ fn loss_and_gradient_with(
     adapter: &Adapter,
     has_checkpoints: bool,
 ) -> (f64, Tensor) {
-    let batch = reference.batch();
+    loss_and_gradient_of(&reference.batch(), decoder, adapter, has_checkpoints)
+}
+
+/// The mean loss of a batch, and its gradient [P].
+pub fn loss_and_gradient_of(
+    batch: &Batch,
+    decoder: &Decoder,
+    adapter: &Adapter,
+    has_checkpoints: bool,
+) -> (f64, Tensor) {
     let gradient = FlatGradient::new(&adapter.params).unwrap();
     let hooks;
     let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
     let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
     hooks = adapter.training_hooks(&step).unwrap();
-    let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
-    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()), &batch).unwrap();
+    let hidden = decoder.forward(&tape, batch, hooks.as_ref()).unwrap();
+    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()), batch).unwrap();
     tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
     (loss.sum / loss.weight, gradient)

@@ -24,7 +24,7 @@ use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
 use tunesmith::train::{self, TrainError, bench};
 
-fn model() -> LoadedModel {
+pub fn model() -> LoadedModel {
     let (tokeniser, template) = smollm2();
     LoadedModel {
         info: ModelInfo { source: "tiny-llama".into(), ..ModelInfo::default() },
@@ -36,7 +36,7 @@ fn model() -> LoadedModel {
 }
 
 /// `num` samples of different lengths; the last four are for validation.
-fn dataset(model: &LoadedModel, num: usize) -> Dataset {
+pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
     let samples: Vec<_> =
         (0..num).map(|i| bench::random_samples(512, 1, 8 + i % 7, i as u64).remove(0)).collect();
     let mut table = Table::with_columns(["prompt", "completion"]);
@@ -58,7 +58,7 @@ fn dataset(model: &LoadedModel, num: usize) -> Dataset {
     }
 }
 
-fn recipe(settings: &[&str]) -> Recipe {
+pub fn recipe(settings: &[&str]) -> Recipe {
     let mut recipe = Recipe::default();
     let usual = [
         "length.updates=6",
@@ -92,14 +92,14 @@ fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
     Plan::new(recipe.clone(), &facts, loader.epoch(0).len() as u64).unwrap()
 }
 
-struct Finished {
-    outcome: Result<Outcome, train::Failed>,
-    events: Vec<RunEvent>,
-    folder: RunFolder,
+pub struct Finished {
+    pub outcome: Result<Outcome, train::Failed>,
+    pub events: Vec<RunEvent>,
+    pub folder: RunFolder,
 }
 
 /// Runs into `at`; `watch` sees each event and may use the control.
-fn run(
+pub fn run(
     model: &LoadedModel,
     data: &Dataset,
     recipe: &Recipe,
@@ -117,7 +117,7 @@ fn run(
     Finished { outcome, events, folder }
 }
 
-fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
+pub fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
     let update = |event: &RunEvent| match event {
         RunEvent::Update { update, loss, .. } => Some((*update, *loss)),
         _ => None,
@@ -125,7 +125,7 @@ fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
     events.iter().filter_map(update).collect()
 }
 
-fn validations(events: &[RunEvent]) -> Vec<(u64, f64, bool)> {
+pub fn validations(events: &[RunEvent]) -> Vec<(u64, f64, bool)> {
     let validation = |event: &RunEvent| match event {
         RunEvent::Validation { update, loss, best, .. } => Some((*update, *loss, *best)),
         _ => None,
@@ -323,15 +323,26 @@ fn the_same_seed_gives_the_same_losses_and_another_one_others() {
     assert_ne!(first, go("c", "run.seed=2"));
 }
 
+/// Whatever is trained, and by whichever rule.
 #[test]
 fn running_blocks_again_gives_the_same_run() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let data = dataset(&model, 12);
-    let of = |how: &str| {
-        let recipe = recipe(&[&format!("run.checkpointing={how}")]);
-        losses(&run(&model, &data, &recipe, &temp.path().join(how), false, |_, _| {}).events)
-    };
-    assert_eq!(of("none"), of("all"));
+    let kinds = ["adamw", "adamw_8bit", "lion", "sgd"].map(|kind| format!("optimizer.kind={kind}"));
+    for (i, (method, kind)) in
+        ["lora", "full"].iter().flat_map(|m| kinds.iter().map(move |k| (m, k))).enumerate()
+    {
+        let of = |how: &str| {
+            let method = format!("method.kind={method}");
+            let checkpointing = format!("run.checkpointing={how}");
+            let recipe = recipe(&[&method, kind, &checkpointing, "length.updates=3"]);
+            let at = temp.path().join(format!("{i}-{how}"));
+            losses(&run(&model, &data, &recipe, &at, false, |_, _| {}).events)
+        };
+        let whole = of("none");
+        assert_eq!(whole.len(), 3);
+        assert_eq!(whole, of("all"), "{method}, {kind}");
+    }
 }
 
 /// QLoRA: an adapter that was trained on weights of four bits works on the dense model as well.

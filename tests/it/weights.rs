@@ -16,7 +16,7 @@ use tunesmith::model::weights::{Gguf, Weights};
 pub const LLAMA: &str = "parity/tiny-llama/model";
 const QWEN: &str = "parity/tiny-qwen2/model";
 
-type Tensors = HashMap<String, Tensor>;
+pub type Tensors = HashMap<String, Tensor>;
 
 /// A copy of a fixture's model folder that a test may damage.
 pub fn copy_of(name: &str) -> TempDir {
@@ -27,7 +27,7 @@ pub fn copy_of(name: &str) -> TempDir {
     dir
 }
 
-fn tensors(name: &str) -> Tensors {
+pub fn tensors(name: &str) -> Tensors {
     candle_core::safetensors::load(fixture(name).join("model.safetensors"), &Device::Cpu).unwrap()
 }
 
@@ -44,12 +44,12 @@ fn read(weights: &Weights, name: &str) -> Vec<f32> {
     values(&weights.read(name, &Device::Cpu).unwrap())
 }
 
-fn save(folder: &Path, tensors: &Tensors) {
+pub fn save(folder: &Path, tensors: &Tensors) {
     candle_core::safetensors::save(tensors, folder.join("model.safetensors")).unwrap();
 }
 
 /// The error of opening and checking a folder or file, which must be there and must name `needles`.
-fn refused(path: &Path, needles: &[&str]) -> ModelError {
+pub fn refused(path: &Path, needles: &[&str]) -> ModelError {
     let error = ModelFiles::open("test", path).expect_err("must be refused");
     let text = error.to_string();
     for needle in needles {
@@ -334,7 +334,7 @@ pub fn as_gguf(fixture: &str, architecture: &str, dtype: GgmlDType) -> (Meta, Ve
     (metadata(architecture, &config), out)
 }
 
-fn tiny_gguf(dir: &TempDir) -> PathBuf {
+pub fn tiny_gguf(dir: &TempDir) -> PathBuf {
     let path = dir.path().join("tiny.gguf");
     let (meta, tensors) = as_gguf(LLAMA, "llama", GgmlDType::F32);
     write_gguf(&path, &meta, &tensors);
@@ -476,7 +476,7 @@ fn gguf_counts_that_lie_allocate_nothing() {
     refused(&path, &["tiny.gguf", "no room"]);
 }
 
-fn find(bytes: &[u8], needle: &[u8]) -> usize {
+pub fn find(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).position(|w| w == needle).unwrap()
 }
 
@@ -501,6 +501,8 @@ fn gguf_alignment_shape_type_and_place_are_checked() {
         (4, &(1u64 << 40).to_le_bytes()[..], "cut off"),
         (4, &32u64.to_le_bytes()[..], "[96, 32]"),
         (20, &23u32.to_le_bytes()[..], "IQ4_XS"),
+        (20, &17u32.to_le_bytes()[..], "blk.0.ffn_up.weight: is stored as IQ2_XS"),
+        (20, &99u32.to_le_bytes()[..], "blk.0.ffn_up.weight: is stored as type 99"),
         (20, &999u32.to_le_bytes()[..], "type 999"),
         (24, &u64::MAX.to_le_bytes()[..], "cut off"),
     ] {

@@ -5,11 +5,13 @@
 //! a file that is cut while it is open becomes an error and not a signal that ends the process.
 
 mod block;
+mod finite;
 mod gguf;
 mod gguf_header;
 mod safetensors;
 mod save;
 
+use finite::are_finite;
 pub use gguf::Gguf;
 pub use gguf_header::{GgufHeader, GgufTensor, GgufValue};
 pub use safetensors::Safetensors;
@@ -190,15 +192,10 @@ impl Weights {
         else {
             return Ok(None);
         };
-        let packed =
-            Packed::new(&bytes, dtype, [rows, width], device).during("keeping a weight in blocks")?;
-        let mut is_finite = true;
-        if device.is_cpu() {
-            packed
-                .each(|_, numbers| is_finite &= numbers.iter().all(|x| x.is_finite()))
-                .during("widening a weight")?;
+        if !are_finite(&bytes, dtype) {
+            return Err(self.not_finite(name));
         }
-        if is_finite { Ok(Some(packed)) } else { Err(self.not_finite(name)) }
+        Packed::new(&bytes, dtype, [rows, width], device).during("keeping a weight in blocks").map(Some)
     }
 
     fn not_finite(&self, name: &str) -> ModelError {
