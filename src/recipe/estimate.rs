@@ -10,8 +10,6 @@ use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`.
 pub const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
 
-/// So much of the free memory a run may take before blocks are run again.
-const USED_PERCENT: u64 = 80;
 /// Rows of logits that exist at a time.
 const LOGIT_ROWS: u64 = 256;
 /// The program itself, its tokenizer and its threads.
@@ -81,11 +79,11 @@ pub fn estimate(
         .summed()
     };
     let plain = with(false);
-    let budget = facts.free_memory_bytes / 100 * USED_PERCENT;
+    let is_short = facts.memory_limit_bytes(recipe).is_some_and(|limit| plain.memory_bytes > limit);
     Some(match recipe.run.checkpointing {
         Checkpointing::None => plain,
         Checkpointing::All => with(true),
-        Checkpointing::Auto if budget > 0 && plain.memory_bytes > budget => with(true),
+        Checkpointing::Auto if is_short => with(true),
         Checkpointing::Auto => plain,
     })
 }
@@ -137,6 +135,11 @@ fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
 }
 
 impl Estimate {
+    /// What no smaller micro-batch saves: the model, what is trained, and the optimizer.
+    pub fn fixed_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_sub(self.activation_bytes)
+    }
+
     fn summed(self) -> Self {
         let parts = [
             self.weights_bytes,

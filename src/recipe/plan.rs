@@ -12,9 +12,21 @@ pub struct Facts {
     pub model: Option<ModelFacts>,
     pub data: Option<DataFacts>,
     pub free_memory_bytes: u64,
+    /// What this process has of the memory already; a run may use it on.
+    pub resident_bytes: u64,
     pub free_disk_bytes: Option<u64>,
     pub has_cuda: bool,
     pub has_metal: bool,
+}
+
+impl Facts {
+    /// The most memory that the whole process may have while the recipe is run; `None` where the system does not say what is free.
+    pub fn memory_limit_bytes(&self, recipe: &Recipe) -> Option<u64> {
+        let share = recipe.run.memory_limit;
+        let is_sound = self.free_memory_bytes > 0 && share.is_finite() && share > 0.0;
+        let of_free = (self.free_memory_bytes as f64 * share.min(1.0)) as u64;
+        is_sound.then(|| self.resident_bytes.saturating_add(of_free))
+    }
 }
 
 /// Numbers of the model that a recipe is checked against.
@@ -103,6 +115,7 @@ pub struct Plan {
     pub(super) validation_every: u64,
     pub(super) checkpoint_every: u64,
     pub(super) estimate: Estimate,
+    pub(super) memory_limit_bytes: Option<u64>,
 }
 
 impl Plan {
@@ -133,6 +146,7 @@ impl Plan {
         let estimate = estimate(&recipe, facts, all_tokens, DEFAULT_FLOPS_PER_SECOND).unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {
+            memory_limit_bytes: facts.memory_limit_bytes(&recipe),
             recipe,
             num_updates,
             updates_per_epoch,
@@ -178,5 +192,10 @@ impl Plan {
 
     pub fn estimate(&self) -> Estimate {
         self.estimate
+    }
+
+    /// The most memory that the process may have during the run, if there is a limit.
+    pub fn memory_limit_bytes(&self) -> Option<u64> {
+        self.memory_limit_bytes
     }
 }

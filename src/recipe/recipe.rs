@@ -363,11 +363,14 @@ pub struct RunSection {
     pub seed: u64,
     pub device: DeviceChoice,
     pub checkpointing: Checkpointing,
+    /// Share of the memory that is free at the start that the run may take, above 0, at most 1. A run that would take more deals
+    /// its micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
+    pub memory_limit: f64,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto }
+        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto, memory_limit: 0.8 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::error::During;
+use super::memory::Meter;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, hardware};
@@ -89,7 +90,8 @@ pub fn train(
     samples.iter_mut().for_each(|sample| sample.weights[..masked].fill(0.0));
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device).during("measure the machine")?;
-    let mut trainer = Trainer::new(plan, model, samples.iter().collect())?;
+    let meter = Meter::new(&hardware::resident_bytes, None);
+    let mut trainer = Trainer::new(plan, model, samples.iter().collect(), meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
         for _ in 0..num {

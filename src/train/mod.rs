@@ -4,6 +4,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod early_stop;
 pub mod error;
+pub mod memory;
 mod optimizer;
 pub mod report;
 pub mod run;
@@ -12,4 +13,4 @@ pub mod trainer;
 pub mod validate;
 
 pub use error::{Failed, TrainError};
-pub use run::run;
+pub use run::{Outside, run};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use tunesmith::recipe::estimate::estimate;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
+use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -39,6 +39,7 @@ fn facts() -> Facts {
         model: Some(model()),
         data: Some(data),
         free_memory_bytes: 16 << 30,
+        resident_bytes: 0,
         free_disk_bytes: Some(100 << 30),
         has_cuda: false,
         has_metal: false,
@@ -268,7 +269,7 @@ fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 37] = [
+const ERRORS: [(&str, Change); 40] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -302,6 +303,9 @@ const ERRORS: [(&str, Change); 37] = [
     ("data.separator", |r, _| r.data.separator = Some('é')),
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
+    ("run.memory_limit", |r, _| r.run.memory_limit = 0.0),
+    ("run.memory_limit", |r, _| r.run.memory_limit = f64::NAN),
+    ("run.memory_limit", |_, f| f.free_memory_bytes = 400 << 20),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
     ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
     ("optimizer.learning_rate", |r, _| {
@@ -312,7 +316,7 @@ const ERRORS: [(&str, Change); 37] = [
     }),
 ];
 
-const WARNINGS: [(&str, Change); 17] = [
+const WARNINGS: [(&str, Change); 18] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -324,7 +328,10 @@ const WARNINGS: [(&str, Change); 17] = [
     ("batch.micro_batch_tokens", |r, f| {
         (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 1 << 30);
     }),
-    ("model.precision", |_, f| f.free_memory_bytes = 400 << 20),
+    ("model.precision", |_, f| f.free_memory_bytes = 850 << 20),
+    ("run.checkpointing", |r, f| {
+        (r.run.checkpointing, f.free_memory_bytes) = (Checkpointing::None, 1 << 30);
+    }),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
     ("optimizer.learning_rate", |r, _| {
@@ -567,7 +574,7 @@ fn a_fix_for_memory_lowers_what_the_run_needs() {
     let facts = Facts { free_memory_bytes: 1 << 30, ..facts() };
     let needed = |recipe: &Recipe| estimate(recipe, &facts, 0, 8e10).unwrap().memory_bytes;
     let problems = recipe.check(&facts);
-    let fix = problems.iter().find(|p| p.text.contains("are free")).and_then(|p| p.fix.clone()).unwrap();
+    let fix = problems.iter().find(|p| p.text.contains("are the limit")).and_then(|p| p.fix.clone()).unwrap();
     let before = needed(&recipe);
     load::apply(&mut recipe, &fix).unwrap();
     assert!(needed(&recipe) < before, "{fix:?}");
