@@ -15,6 +15,11 @@ pub fn num_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// What the machine is called, where it has a name.
+pub fn host_name() -> Option<String> {
+    System::host_name().ok()
+}
+
 /// Zeros where the system does not tell. What is available is no more than the process's own group may still take, in a container
 /// for example.
 pub fn memory() -> Memory {

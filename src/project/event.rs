@@ -55,6 +55,9 @@ pub enum RunEvent {
         num_valid: usize,
         num_trainable_params: u64,
         estimated_memory_bytes: u64,
+        /// Of all updates, without validation; 0 in runs of before.
+        #[serde(default)]
+        estimated_secs: f64,
         device: String,
         /// The update that the run goes on from; 0 for a new one.
         from_update: u64,

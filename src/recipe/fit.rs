@@ -1,7 +1,7 @@
 //! What of a recipe does not fit the model, the data or the machine.
 
 use super::check::Findings;
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, estimate};
+use super::estimate::estimate;
 use super::plan::{DataFacts, Facts};
 use super::recipe::{DeviceChoice, Overlong, Recipe};
 use crate::base::human;
@@ -140,7 +140,7 @@ impl Recipe {
             }
             _ => {}
         }
-        let Some(needed) = estimate(self, facts, 0, DEFAULT_FLOPS_PER_SECOND) else { return };
+        let Some(needed) = estimate(self, facts, 0) else { return };
         self.check_memory(needed, facts, found);
         if let Some(free) = facts.free_disk_bytes.filter(|free| needed.disk_bytes > *free) {
             let text = format!(

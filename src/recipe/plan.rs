@@ -1,7 +1,8 @@
 //! A checked recipe with derived numbers: the only thing that `train::run` accepts.
 
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
+use super::estimate::{Estimate, estimate};
 use super::{Problem, Recipe, Severity};
+use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
@@ -17,9 +18,24 @@ pub struct Facts {
     pub free_disk_bytes: Option<u64>,
     pub has_cuda: bool,
     pub has_metal: bool,
+    /// Of the best device, once it was measured.
+    pub speed: Option<Speed>,
+}
+
+/// What a device's matrix products reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    pub device: DeviceChoice,
+    pub flops_per_second: f64,
 }
 
 impl Facts {
+    /// What the device of the recipe reaches, if it was measured.
+    pub fn flops_per_second(&self, recipe: &Recipe) -> Option<f64> {
+        let device = recipe.run.device.resolved(self.has_cuda, self.has_metal);
+        self.speed.filter(|speed| speed.device == device).map(|speed| speed.flops_per_second)
+    }
+
     /// The most memory that the whole process may have while the recipe is run; `None` where the system does not say what is free.
     pub fn memory_limit_bytes(&self, recipe: &Recipe) -> Option<u64> {
         let share = recipe.run.memory_limit;
@@ -143,7 +159,7 @@ impl Plan {
         };
         let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
         let all_tokens = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
-        let estimate = estimate(&recipe, facts, all_tokens, DEFAULT_FLOPS_PER_SECOND).unwrap_or_default();
+        let estimate = estimate(&recipe, facts, all_tokens).unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {
             memory_limit_bytes: facts.memory_limit_bytes(&recipe),

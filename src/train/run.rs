@@ -246,6 +246,7 @@ impl<'a> Run<'a> {
             num_valid: self.valid.len(),
             num_trainable_params: self.trainer.adapter.params.num_values() as u64,
             estimated_memory_bytes: self.plan.estimate().memory_bytes,
+            estimated_secs: self.plan.estimate().secs,
             device,
             from_update: self.from_update,
         })?;

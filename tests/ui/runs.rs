@@ -49,6 +49,7 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
         num_valid: 16,
         num_trainable_params: 4_884_480,
         estimated_memory_bytes: 1_310_000_000,
+        estimated_secs: 174.0,
         device: "CPU, 2 threads".into(),
         from_update: 0,
     };

@@ -51,6 +51,7 @@ pub fn started(from_update: u64) -> RunEvent {
         num_valid: 16,
         num_trainable_params: 4_884_480,
         estimated_memory_bytes: 1_310_000_000,
+        estimated_secs: 174.0,
         device: "CPU, 2 threads".into(),
         from_update,
     }

@@ -2,7 +2,7 @@
 
 use super::data::{import_options, prepare_options};
 use super::model::{self, BaseModel};
-use super::{LastRead, Report};
+use super::{LastRead, Report, speed};
 use crate::base::{Control, Failure, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
@@ -74,6 +74,7 @@ pub fn machine_facts(out: &Path) -> Facts {
         free_disk_bytes: hardware::free_disk_bytes(out),
         has_cuda: device::has_cuda(),
         has_metal: device::has_metal(),
+        speed: speed::known(),
         ..Facts::default()
     }
 }
@@ -132,7 +133,7 @@ fn ready_at(
 }
 
 /// Micro-batches of one epoch, as the trainer's loader deals them.
-fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
+pub fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
     let samples = dataset.split.train.iter().map(|i| &dataset.samples[*i]);
     let lengths = samples.filter(|s| s.num_trained() > 0).map(|s| s.len()).collect();
     let batch = &recipe.batch;

@@ -221,8 +221,15 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
             human::plural(plan.num_updates(), "update"),
             human::count(estimate.num_trainable_params)
         );
-        ui.label(RichText::new(words).small().color(t.weak))
-            .on_hover_text("Estimated from the sizes alone; the run says what it really takes.");
+        ui.label(RichText::new(words).small().color(t.weak)).on_hover_text(
+            match state.review.flops_per_second {
+                Some(flops) => format!(
+                    "From the sizes, and the {:.0} GFLOP/s that this machine's matrix products reached.",
+                    flops * 1e-9
+                ),
+                None => "From the sizes, and a usual machine's speed; this one was not measured.".to_string(),
+            },
+        );
     });
 }
 

@@ -23,6 +23,7 @@ pub struct Start {
     pub num_valid: usize,
     pub num_trainable_params: u64,
     pub estimated_memory_bytes: u64,
+    pub estimated_secs: f64,
     pub device: String,
 }
 
@@ -154,6 +155,7 @@ impl RunView {
             num_valid,
             num_trainable_params,
             estimated_memory_bytes,
+            estimated_secs,
             device,
             from_update,
         } = event
@@ -168,6 +170,7 @@ impl RunView {
             num_valid: *num_valid,
             num_trainable_params: *num_trainable_params,
             estimated_memory_bytes: *estimated_memory_bytes,
+            estimated_secs: *estimated_secs,
             device: device.clone(),
         });
         (self.end, self.failure) = (None, None);

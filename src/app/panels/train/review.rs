@@ -16,6 +16,8 @@ pub struct Review {
     pub problems: Vec<Problem>,
     /// When nothing forbids the run, and model and data are known.
     pub plan: Option<Plan>,
+    /// Of the recipe's device, if it was measured.
+    pub flops_per_second: Option<f64>,
     /// Samples of the first micro-batch: (tokens, trained tokens) each.
     pub first_batch: Vec<(usize, usize)>,
 }
@@ -36,7 +38,8 @@ impl Review {
         let is_known = facts.model.is_some() && facts.data.is_some();
         let plan =
             if is_known { Plan::new(recipe.clone(), &facts, data.num_micro_batches).ok() } else { None };
-        Self { recipe, problems, plan, first_batch: data.first_batch.clone() }
+        let flops_per_second = facts.flops_per_second(&recipe);
+        Self { recipe, problems, plan, flops_per_second, first_batch: data.first_batch.clone() }
     }
 
     /// What stands in the way of a run.

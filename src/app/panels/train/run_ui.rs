@@ -239,6 +239,9 @@ fn run_facts(ui: &mut egui::Ui, run: &RunView) {
         widgets::fact(ui, "Validation examples", &human::count(start.num_valid as u64));
         widgets::fact(ui, "Updates in a pass", &format!("{:.1}", start.updates_per_epoch));
         widgets::fact(ui, "Memory, estimated", &human::bytes(start.estimated_memory_bytes));
+        if start.estimated_secs > 0.0 {
+            widgets::fact(ui, "Time in updates, estimated", &human::secs(start.estimated_secs));
+        }
     }
     widgets::fact(ui, "Memory, most", &human::bytes(run.peak_memory_bytes));
     widgets::fact(ui, "Tokens seen", &human::count(run.num_tokens));
