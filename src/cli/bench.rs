@@ -214,7 +214,7 @@ fn profile(report: &BenchReport) -> String {
         rest -= forward + backward;
         let calls = cost.calls.to_string();
         rows.push(vec![
-            cost.operation.into(),
+            cost.operation.clone(),
             calls,
             millis(forward),
             millis(backward),

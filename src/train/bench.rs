@@ -3,15 +3,16 @@
 use super::TrainError;
 use super::error::During;
 use super::memory::Meter;
+use super::profile::operations;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, hardware};
 use crate::data::Sample;
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
-use crate::nn::profile::Cost;
 use crate::nn::{self, peak};
 use crate::peft::Settings;
+use crate::project::event::OperationCost;
 use crate::recipe::Plan;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,15 +45,6 @@ pub struct BenchReport {
     /// Where the time of an update went, the costliest first, when it was asked for: means over the counted updates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationCost>,
-}
-
-/// Seconds of one operation in one update.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OperationCost {
-    pub operation: &'static str,
-    pub forward_secs: f64,
-    pub backward_secs: f64,
-    pub calls: u64,
 }
 
 /// What is measured.
@@ -138,19 +130,4 @@ pub fn train(
         share_of_peak: flops / median / peak,
         operations: operations(costs, updates),
     }))
-}
-
-fn operations(costs: BTreeMap<&'static str, Cost>, updates: u64) -> Vec<OperationCost> {
-    let per_update = 1.0 / updates as f64;
-    let mut all: Vec<OperationCost> = costs
-        .into_iter()
-        .map(|(operation, cost)| OperationCost {
-            operation,
-            forward_secs: cost.forward_secs * per_update,
-            backward_secs: cost.backward_secs * per_update,
-            calls: cost.num_calls / updates,
-        })
-        .collect();
-    all.sort_by(|a, b| (b.forward_secs + b.backward_secs).total_cmp(&(a.forward_secs + a.backward_secs)));
-    all
 }

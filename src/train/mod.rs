@@ -6,6 +6,7 @@ pub mod early_stop;
 pub mod error;
 pub mod memory;
 mod optimizer;
+mod profile;
 pub mod report;
 pub mod run;
 pub mod trainee;

@@ -6,7 +6,7 @@ use super::memory::{Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
 use super::validate::{loss_of, spread};
-use super::{TrainError, checkpoint};
+use super::{TrainError, checkpoint, profile};
 use crate::base::{Control, Explain, Failure, human};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
@@ -15,8 +15,9 @@ use crate::infer::generate::GenerateOptions;
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
+use crate::nn;
 use crate::peft::Adapter;
-use crate::project::event::{Answer, Phase};
+use crate::project::event::{Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Plan;
 use std::time::{Duration, Instant};
@@ -64,6 +65,8 @@ fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFol
     reporter.send_anyway(RunEvent::Failed { update, failure });
     failed
 }
+
+type Updated = Result<Option<UpdateReport>, TrainError>;
 
 struct Run<'a> {
     plan: &'a Plan,
@@ -137,7 +140,8 @@ impl<'a> Run<'a> {
                 None => self.wait_while_paused(Phase::Training, control, reporter)?,
             }
             let start = Instant::now();
-            let report = match self.trainer.update(control) {
+            let (outcome, costs) = self.update(control);
+            let report = match outcome {
                 Ok(Some(report)) => report,
                 Ok(None) => return self.stop(control, reporter),
                 Err(TrainError::OutOfMemory(shortage)) => {
@@ -146,9 +150,23 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            self.report_update(report, start.elapsed().as_secs_f64(), reporter)?;
+            let secs = start.elapsed().as_secs_f64();
+            self.report_update(report, secs, reporter)?;
+            if let Some(operations) = costs {
+                let update = self.trainer.position.update.0;
+                reporter.send(RunEvent::Profile { update, update_secs: secs, operations })?;
+            }
             self.trainer.position.owes_validation = self.is_validation_due();
         }
+    }
+
+    /// The next update, and what its operations cost where that is due to be measured.
+    fn update(&mut self, control: &Control) -> (Updated, Option<Vec<OperationCost>>) {
+        if !profile::is_due(self.trainer.position.update.0 + 1) {
+            return (self.trainer.update(control), None);
+        }
+        let (outcome, costs) = nn::profile::measured(|| self.trainer.update(control));
+        (outcome, Some(profile::operations(costs, 1)))
     }
 
     /// Where memory may be short, the largest step is made once before the first update, to learn what it takes while nothing is lost

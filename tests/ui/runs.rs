@@ -149,7 +149,7 @@ fn a_past_run_has_the_charts_of_a_live_one() {
     h.get_by_label("Log").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("update 200: validation loss 0.6000");
-    h.get_by_label("Profile").click();
+    h.get_by_label("Numbers").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("/home/ada/fruit-families.csv");
     h.key_press(egui::Key::Escape);

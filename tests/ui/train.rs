@@ -14,7 +14,7 @@ use tunesmith::data::import::{ImportOptions, import};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId, jobs};
 use tunesmith::project::RunEvent;
-use tunesmith::project::event::{Answer, Outcome, Phase};
+use tunesmith::project::event::{Answer, OperationCost, Outcome, Phase};
 use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::Facts;
 
@@ -72,6 +72,22 @@ fn update(update: u64) -> RunEvent {
     }
 }
 
+fn profile(update: u64) -> RunEvent {
+    let cost = |operation: &str, forward_secs, backward_secs, calls| {
+        let operation = operation.to_string();
+        OperationCost { operation, forward_secs, backward_secs, calls }
+    };
+    let operations = vec![
+        cost("low_rank_linear", 0.15, 0.23, 120),
+        cost("linear_cross_entropy", 0.07, 0.0, 1),
+        cost("attention", 0.02, 0.04, 30),
+        cost("rms_norm", 0.004, 0.009, 61),
+        cost("swiglu", 0.005, 0.008, 30),
+        cost("rope", 0.003, 0.003, 30),
+    ];
+    RunEvent::Profile { update, update_secs: 0.58, operations }
+}
+
 fn validation(update: u64, loss: f64, best: bool, without_gain: u32) -> RunEvent {
     RunEvent::Validation { update, loss, perplexity: loss.exp(), best, without_gain }
 }
@@ -102,6 +118,9 @@ fn events() -> Vec<RunEvent> {
     all.push(RunEvent::Phase { phase: Phase::Training });
     for u in 1..=200 {
         all.push(update(u));
+        if u % 10 == 0 {
+            all.push(profile(u));
+        }
         match u {
             38 => all.push(validation(u, 1.32, true, 0)),
             75 => all.push(validation(u, 0.81, true, 0)),
@@ -387,9 +406,14 @@ fn sample_answers_and_the_log_can_be_read() {
     h.get_by_label("Log").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("update 188: validation loss 0.6900");
-    h.get_by_label("Profile").click();
+    h.get_by_label("Numbers").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("4,884,480");
+    h.get_by_label("Profile").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Update 200 took 0.58 s. The model's operations, forward and back:");
+    h.get_by_label("low rank linear");
+    h.get_by_label("65.5 %");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
-use crate::project::event::{Answer, Phase};
+use crate::project::event::{Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent};
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -37,6 +37,15 @@ pub struct Last {
     pub memory_bytes: u64,
 }
 
+/// Where the time of an update went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    pub update: u64,
+    pub update_secs: f64,
+    /// The costliest first.
+    pub operations: Vec<OperationCost>,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
@@ -62,6 +71,8 @@ pub struct RunView {
     pub speed: Thinned,
     /// In bytes.
     pub memory: Thinned,
+    /// Of the newest update that was measured.
+    pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
     /// Validations in a row without gain.
     pub without_gain: u32,
@@ -101,6 +112,10 @@ impl RunView {
             // A line that was read from disk may come again over the channel.
             RunEvent::Update { update, .. } if *update > self.last.update => self.add_update(event),
             RunEvent::Update { .. } => {}
+            RunEvent::Profile { update, update_secs, operations } => {
+                let (update, update_secs, operations) = (*update, *update_secs, operations.clone());
+                self.profile = Some(Profile { update, update_secs, operations });
+            }
             RunEvent::Validation { update, loss, perplexity, best, without_gain } => {
                 if self.valid.last().is_some_and(|v| v.update >= *update) {
                     return;
@@ -191,6 +206,7 @@ impl RunView {
         }
         self.valid.retain(|v| v.update <= update);
         self.answers.retain(|(u, _)| *u <= update);
+        self.profile = self.profile.take().filter(|p| p.update <= update);
         self.last.update = self.last.update.min(update);
     }
 

@@ -1,7 +1,8 @@
-//! A run, live or from disk: charts, sample answers, log, numbers.
+//! A run, live or from disk: charts, sample answers, log, profile, numbers.
 
 use super::live::RunView;
 use super::look::{Look, Tab};
+use super::profile_ui;
 use crate::app::action::{FrameAction, UiAction};
 use crate::app::theme::{self, space};
 use crate::app::widgets::chart::{self, LossChart};
@@ -32,7 +33,8 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
             (Tab::Charts, "Charts"),
             (Tab::Answers, "Sample answers"),
             (Tab::Log, "Log"),
-            (Tab::Numbers, "Profile"),
+            (Tab::Profile, "Profile"),
+            (Tab::Numbers, "Numbers"),
         ];
         for (tab, name) in tabs {
             if ui.selectable_label(look.tab == tab, name).clicked() {
@@ -45,6 +47,7 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
         Tab::Charts => charts(ui, id, run, &mut look),
         Tab::Answers => answers(ui, run, &mut look),
         Tab::Log => log(ui, run, out),
+        Tab::Profile => profile_ui::profile(ui, run),
         Tab::Numbers => numbers(ui, run),
     }
     look
@@ -212,7 +215,7 @@ fn log(ui: &mut egui::Ui, run: &RunView, out: &mut Vec<UiAction>) {
     );
 }
 
-/// What it was made of, and where the time and the memory went, in numbers.
+/// What it was made of, and what it came to, in numbers.
 fn numbers(ui: &mut egui::Ui, run: &RunView) {
     ScrollArea::vertical().id_salt("numbers").auto_shrink([false, false]).show(ui, |ui| {
         if let Some(recipe) = &run.recipe {
