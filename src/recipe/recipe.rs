@@ -282,8 +282,17 @@ pub struct BatchSection {
     pub micro_batch_tokens: usize,
     /// Micro-steps of one update.
     pub accumulation: usize,
-    /// Several examples in one micro-step, each seeing only itself.
+    /// Several examples in one micro-step, each seeing only itself; otherwise one at a time. Nothing is padded either way.
     pub packing: bool,
+}
+
+impl BatchSection {
+    /// Tokens that one update has room for; `None` without packing, where a micro-batch is one example, however long.
+    pub fn tokens_of_an_update(&self) -> Option<usize> {
+        self.packing
+            .then(|| self.micro_batch_tokens.saturating_mul(self.accumulation))
+            .filter(|room| *room > 0)
+    }
 }
 
 impl Default for BatchSection {

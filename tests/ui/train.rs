@@ -65,7 +65,7 @@ fn update(update: u64) -> RunEvent {
         loss: 2.4 * (-x / 40.0).exp() + 0.35 + 0.14 * (x * 2.3).sin() * (-x / 200.0).exp(),
         learning_rate: 1e-3 * (x / 15.0).min(1.0) * 0.5 * (1.0 + (x / 300.0 * std::f64::consts::PI).cos()),
         grad_norm: 1.2 * (-x / 150.0).exp() + 0.2 * (x * 1.7).cos().abs(),
-        num_tokens: 512,
+        num_tokens: 480 + (update * 7) % 32,
         tokens_per_second: 880.0 + 30.0 * (x * 0.3).sin(),
         update_secs: 0.58,
         memory_bytes: 1_180_000_000 + (update % 7) * 3_000_000,
@@ -344,6 +344,7 @@ fn a_run_is_followed_paused_saved_and_stopped() {
     h.get_by_label("training: update 200/300, pass 5.3 of 8.0");
     h.get_all_by_label_contains("about 58.0 s left").next().expect("the time left");
     h.get_by_label_contains("memory 1.19 GB (estimate 1.31 GB)");
+    h.get_by_label_contains("Chart: Filled, ");
     h.get_by_label("Pause").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("Save now").click();

@@ -115,7 +115,8 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         form.row(ui, "batch.accumulation", "Rounds per update (accumulation)", help, |ui, r| {
             number(ui, &mut r.batch.accumulation, 0.1, 0..=1024)
         });
-        let help = "Several examples share a micro-batch; each still sees only itself.";
+        let help = "Several examples share a micro-batch; each still sees only itself. Off, every micro-batch is one example. Either \
+                    way nothing is padded: how full the micro-batches are is drawn during the run (Filled).";
         form.row(ui, "batch.packing", "Pack examples (packing)", help, |ui, r| {
             check(ui, &mut r.batch.packing)
         });

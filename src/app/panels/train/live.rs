@@ -71,6 +71,8 @@ pub struct RunView {
     pub speed: Thinned,
     /// In bytes.
     pub memory: Thinned,
+    /// Tokens of an update by what it has room for; empty without packing. All of them are of the data: nothing is padded.
+    pub fill: Thinned,
     /// Of the newest update that was measured.
     pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
@@ -201,7 +203,9 @@ impl RunView {
     fn forget_after(&mut self, update: u64) {
         let x = update as f64;
         self.loss.truncate_after(x);
-        for points in [&mut self.learning_rate, &mut self.grad_norm, &mut self.speed, &mut self.memory] {
+        let small =
+            [&mut self.learning_rate, &mut self.grad_norm, &mut self.speed, &mut self.memory, &mut self.fill];
+        for points in small {
             points.truncate_after(x);
         }
         self.valid.retain(|v| v.update <= update);
@@ -230,6 +234,10 @@ impl RunView {
         self.learning_rate.push(x, learning_rate);
         self.grad_norm.push(x, grad_norm);
         self.speed.push(x, tokens_per_second);
+        let room = self.recipe.as_ref().and_then(|recipe| recipe.batch.tokens_of_an_update());
+        if let Some(room) = room {
+            self.fill.push(x, num_tokens as f64 / room as f64);
+        }
         if memory_bytes > 0 {
             self.memory.push(x, memory_bytes as f64);
         }

@@ -72,8 +72,19 @@ pub fn chart_switches(ui: &mut egui::Ui, look: &mut Look) -> bool {
 fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
     let is_reset = chart_switches(ui, look);
     let height = ui.available_height();
-    let num_columns = if ui.available_width() > 720.0 { 4 } else { 2 };
-    let num_rows = 4 / num_columns;
+    let count = |y: f64| human::count(y.max(0.0).round() as u64);
+    let mut small_ones: Vec<SmallChart> = vec![
+        ("Learning rate", &run.learning_rate, chart::rate),
+        ("Gradient norm", &run.grad_norm, chart::value),
+        ("Tokens per second", &run.speed, count),
+        ("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
+    ];
+    if run.fill.last().is_some() {
+        small_ones.push(("Filled", &run.fill, |y| format!("{:.0} %", 100.0 * y)));
+    }
+    let is_wide = ui.available_width() > 720.0;
+    let num_columns = if is_wide { small_ones.len() } else { small_ones.len().div_ceil(2) };
+    let num_rows = small_ones.len().div_ceil(num_columns);
     let small = ((height * 0.4) / num_rows as f32 - TITLE).clamp(40.0, 120.0);
     let large = (height - num_rows as f32 * (small + TITLE) - space::S).max(120.0);
     let empty = match run.phase {
@@ -91,13 +102,6 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
         empty,
     };
     chart::loss_chart(ui, id, large, loss);
-    let count = |y: f64| human::count(y.max(0.0).round() as u64);
-    let small_ones: [SmallChart; 4] = [
-        ("Learning rate", &run.learning_rate, chart::rate),
-        ("Gradient norm", &run.grad_norm, chart::value),
-        ("Tokens per second", &run.speed, count),
-        ("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
-    ];
     for row in small_ones.chunks(num_columns) {
         ui.columns(num_columns, |columns| {
             for (ui, (title, points, show)) in columns.iter_mut().zip(row) {
