@@ -6,13 +6,13 @@ use super::out;
 use super::show::Show;
 use super::table::table;
 use super::{Device, PrecisionName};
-use crate::base::{Control, hardware, human};
+use crate::base::{Control, DeviceChoice, hardware, human};
 use crate::engine::Halt;
-use crate::engine::jobs::{model, train as jobs};
+use crate::engine::jobs::{model, speed, train as jobs};
 use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
-use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use crate::recipe::recipe::{Checkpointing, Lora, Method, Precision};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
@@ -178,6 +178,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
         profile: a.profile,
     };
     let report = bench::train(&plan, &loaded.model, options, control)?.ok_or(Halt::Stopped)?;
+    let device = DeviceChoice::from(a.device).resolved(facts.has_cuda, facts.has_metal);
+    speed::remember(Speed { device, flops_per_second: report.peak_flops_per_second });
     if a.json {
         out::json(&report);
     } else {

@@ -46,11 +46,17 @@ pub fn measured() -> Result<Speed, Failure> {
     let flops_per_second = peak::flops_per_second(&open).map_err(|error| {
         Failure::new("Cannot measure the machine", error.to_string(), "Estimates of time stay rough.")
     })?;
+    let speed = Speed { device, flops_per_second };
+    remember(speed);
+    Ok(speed)
+}
+
+/// Replaces what is known of a device: it may have been busy when it was measured.
+pub fn remember(speed: Speed) {
     let mut all = remembered();
-    all.insert(key(device), flops_per_second);
+    all.insert(key(speed.device), speed.flops_per_second);
     let text = serde_json::to_vec_pretty(&all).unwrap_or_default();
     // Where it cannot be kept it is measured again the next time.
     let _kept = std::fs::create_dir_all(places::data_folder())
         .and_then(|()| storage::write_atomic_bytes(&file(), &text));
-    Ok(Speed { device, flops_per_second })
 }
