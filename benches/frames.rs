@@ -89,6 +89,7 @@ fn feed_run(harness: &mut Harness<'static, App>) {
         num_valid: 10_000,
         num_trainable_params: 2_442_240,
         estimated_memory_bytes: 1_300_000_000,
+        estimated_secs: 60.0,
         device: "cpu".into(),
         from_update: 0,
     });

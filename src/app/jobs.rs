@@ -222,6 +222,7 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::OpenProject { folder } => (format!("Opening {}", name(folder)), Place::Home, true),
         Command::Remember { project, .. } => (format!("Keeping {}", name(project)), Place::Home, true),
         Command::LookAtMachine { .. } => ("Looking at the machine".into(), Place::Train, true),
+        Command::MeasureSpeed => ("Measuring the machine".into(), Place::Train, true),
         Command::ListModels => ("Looking for models".into(), Place::Model, true),
         Command::InspectModel { source } => (format!("Reading {source}"), Place::Model, true),
         Command::DownloadModel { name } => (format!("Downloading {name}"), Place::Model, false),

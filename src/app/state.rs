@@ -10,6 +10,7 @@ use super::shared::{Dot, Header, Machine, PaletteItem, Shared};
 use crate::data::import::EXTENSIONS;
 use crate::engine::event::{Event, EventKind, GenerationEvent};
 use crate::engine::{Command, JobId};
+use crate::recipe::plan::Facts;
 use eframe::egui::ThemePreference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub struct AppState {
     pub keeper: Keeper,
     /// The window closes when the run has ended and the project is written.
     pub is_leaving: bool,
+    is_speed_asked: bool,
 }
 
 impl AppState {
@@ -117,6 +119,7 @@ impl AppState {
             self.notices.add(Notice::failure(failure), self.shared.now_secs);
         }
         effects.extend(self.look_at_disk(&event));
+        effects.extend(self.measure_speed(&event));
         effects.extend(self.model.apply(&event, &self.shared));
         effects.extend(self.data.apply(&event, &self.shared));
         effects.extend(self.train.apply(&event, &self.shared));
@@ -157,6 +160,16 @@ impl AppState {
             Effect::submit(Command::ListRuns { project: folder.clone() }),
             Effect::submit(Command::LookAtMachine { folder }),
         ]
+    }
+
+    /// Asked for once a session: where it fails, estimates of time stay rough.
+    fn measure_speed(&mut self, event: &Event) -> Option<Effect> {
+        let is_unknown = matches!(event.kind, EventKind::Machine(_)) && self.shared.facts.speed.is_none();
+        if !is_unknown || self.is_speed_asked {
+            return None;
+        }
+        self.is_speed_asked = true;
+        Some(Effect::submit(Command::MeasureSpeed))
     }
 
     /// A command was given to the engine, which calls it `job`.
@@ -244,7 +257,11 @@ impl AppState {
         let shared = &mut self.shared;
         match &event.kind {
             EventKind::Project(project) => shared.project = Some(project.clone()),
-            EventKind::Machine(facts) => shared.facts = facts.clone(),
+            EventKind::Machine(facts) => {
+                let speed = facts.speed.or(shared.facts.speed);
+                shared.facts = Facts { speed, ..facts.clone() };
+            }
+            EventKind::Speed(speed) => shared.facts.speed = Some(*speed),
             EventKind::Models(models) => shared.models.clone_from(models),
             EventKind::Model(info) if info.source == shared.model_source => {
                 shared.model = Some(Arc::new(info.clone()));

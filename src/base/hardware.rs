@@ -15,25 +15,51 @@ pub fn num_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Zeros where the system does not tell.
+/// What the machine is called, where it has a name.
+pub fn host_name() -> Option<String> {
+    System::host_name().ok()
+}
+
+/// Zeros where the system does not tell. What is available is no more than the process's own group may still take, in a container
+/// for example.
 pub fn memory() -> Memory {
     let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    System::new_with_specifics(kind).map_or_else(
-        |_| Memory::default(),
-        |s| Memory { total_bytes: s.total_memory(), available_bytes: s.available_memory() },
-    )
+    let Ok(system) = System::new_with_specifics(kind) else { return Memory::default() };
+    let room = of_process(|process| process.cgroup_limits().map(|l| l.total_memory.saturating_sub(l.rss)));
+    Memory {
+        total_bytes: system.total_memory(),
+        available_bytes: system.available_memory().min(room.flatten().unwrap_or(u64::MAX)),
+    }
 }
 
 /// Resident memory of this process now, in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
-    let Ok(pid) = sysinfo::get_current_pid() else { return 0 };
-    let Ok(mut system) = System::new() else { return 0 };
+    // Asked several times in every update, and this file is read in a few microseconds.
+    #[cfg(target_os = "linux")]
+    if let Some(pages) = std::fs::read_to_string("/proc/self/statm").ok().and_then(|s| resident_pages(&s)) {
+        // SAFETY: sysconf only reads a number of the system's.
+        let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        return pages * u64::try_from(page_bytes).unwrap_or(4096);
+    }
+    of_process(sysinfo::Process::memory).unwrap_or(0)
+}
+
+/// The second number of `/proc/self/statm`.
+#[cfg(target_os = "linux")]
+fn resident_pages(statm: &str) -> Option<u64> {
+    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the system says of this process.
+fn of_process<T>(look: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
+    let pid = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new().ok()?;
     system.refresh_processes_specifics(
         ProcessesToUpdate::Some(&[pid]),
         false,
         ProcessRefreshKind::nothing().with_memory(),
     );
-    system.process(pid).map_or(0, sysinfo::Process::memory)
+    system.process(pid).map(look)
 }
 
 /// The most resident memory this process ever had, in bytes.

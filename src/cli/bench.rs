@@ -6,10 +6,10 @@ use super::out;
 use super::show::Show;
 use super::table::table;
 use super::{Device, PrecisionName};
-use crate::base::{Control, hardware, human, storage};
+use crate::base::{Control, DeviceChoice, hardware, human, storage};
 use crate::engine::Halt;
 use crate::engine::jobs::model::{self, BaseModel};
-use crate::engine::jobs::train as jobs;
+use crate::engine::jobs::{speed, train as jobs};
 use crate::infer::generate::{GenerateOptions, NextLogits, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
@@ -17,7 +17,7 @@ use crate::model::config::DecoderConfig;
 use crate::model::files::ModelFiles;
 use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
-use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
+use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use crate::recipe::recipe::{Checkpointing, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
@@ -222,6 +222,8 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
         profile: a.profile,
     };
     let report = bench::train(&plan, &model, options, control)?.ok_or(Halt::Stopped)?;
+    let device = DeviceChoice::from(a.device).resolved(facts.has_cuda, facts.has_metal);
+    speed::remember(Speed { device, flops_per_second: report.peak_flops_per_second });
     if a.json {
         out::json(&report);
     } else {
@@ -260,7 +262,7 @@ fn profile(report: &BenchReport) -> String {
         rest -= forward + backward;
         let calls = cost.calls.to_string();
         rows.push(vec![
-            cost.operation.into(),
+            cost.operation.clone(),
             calls,
             millis(forward),
             millis(backward),

@@ -3,14 +3,14 @@
 use super::show::Show;
 use super::table::table;
 use super::{ledger, out};
-use crate::base::{Control, Explain, Failure};
+use crate::base::{Control, Explain, Failure, human};
 use crate::data::import::import;
 use crate::data::prepare::prepare;
 use crate::data::{DataError, Ledger};
 use crate::engine::Halt;
-use crate::engine::jobs::{Report, data, model, train};
+use crate::engine::jobs::{Report, data, model, speed, train};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::{Problem, Recipe, Severity, load, preset};
+use crate::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,7 @@ fn check(a: &Check, control: &Control) -> Result<(), Halt> {
         let rows = seen.ledger.as_ref().map(ledger::json);
         out::json(&json!({
             "ok": num_errors == 0, "problems": problems, "not_checked": seen.unknown, "ledger": rows,
+            "estimate": seen.plan.as_ref().map(estimate_json),
         }));
     } else {
         for problem in &problems {
@@ -121,8 +122,35 @@ fn check(a: &Check, control: &Control) -> Result<(), Halt> {
         if problems.is_empty() {
             out::line("The recipe is fine.");
         }
+        if let Some(plan) = &seen.plan {
+            out::line(estimate_words(plan));
+        }
     }
     if num_errors > 0 { Err(Halt::Reported) } else { Ok(()) }
+}
+
+fn estimate_json(plan: &Plan) -> serde_json::Value {
+    let estimate = plan.estimate();
+    json!({
+        "updates": plan.num_updates(),
+        "secs": estimate.secs,
+        "memory_bytes": estimate.memory_bytes,
+        "memory_limit_bytes": plan.memory_limit_bytes(),
+        "disk_bytes": estimate.disk_bytes,
+    })
+}
+
+fn estimate_words(plan: &Plan) -> String {
+    let estimate = plan.estimate();
+    let of_limit = plan.memory_limit_bytes().map(|l| format!(" of {} allowed", human::bytes(l)));
+    format!(
+        "About {} for {}, {} of memory{}, {} on disk.",
+        human::secs(estimate.secs),
+        human::plural(plan.num_updates(), "update"),
+        human::bytes(estimate.memory_bytes),
+        of_limit.unwrap_or_default(),
+        human::bytes(estimate.disk_bytes)
+    )
 }
 
 /// What looking at model and data found.
@@ -130,6 +158,9 @@ fn check(a: &Check, control: &Control) -> Result<(), Halt> {
 struct Seen {
     facts: Facts,
     ledger: Option<Ledger>,
+    /// The run, when nothing forbids it.
+    plan: Option<Plan>,
+    num_micro_batches: Option<u64>,
     /// The data cannot be trained on, and why.
     unusable: Option<Problem>,
     /// What could not be looked at.
@@ -146,6 +177,10 @@ fn checked(recipe: &Recipe, file: &Path, seen: &mut Seen, control: &Control) -> 
         });
     }
     let mut problems = recipe.check(&seen.facts);
+    if let Some(num) = seen.num_micro_batches {
+        seen.facts.speed = speed::measured().ok();
+        seen.plan = Plan::new(recipe.clone(), &seen.facts, num).ok();
+    }
     // The limit itself is a problem of the recipe already.
     if let Some(unusable) = seen.unusable.take().filter(|p| problems.iter().all(|q| q.field != p.field)) {
         problems.insert(0, unusable);
@@ -169,6 +204,7 @@ fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt>
         Ok(dataset) => {
             show.rows(&dataset.ledger);
             seen.facts.data = Some(DataFacts::of(&dataset));
+            seen.num_micro_batches = Some(train::num_micro_batches(recipe, &dataset));
             seen.ledger = Some(dataset.ledger);
         }
         Err(DataError::Stopped) => return Err(Halt::Stopped),

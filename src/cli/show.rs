@@ -131,6 +131,7 @@ impl Show {
             RunEvent::Notice { text } => self.say(text),
             RunEvent::Phase { phase: Phase::Ended } => self.clear(),
             RunEvent::Phase { .. }
+            | RunEvent::Profile { .. }
             | RunEvent::Answers { .. }
             | RunEvent::Checkpoint { .. }
             | RunEvent::Failed { .. }

@@ -45,4 +45,18 @@ impl Loader {
         }
         batches.into_iter().map(|(_, batch)| batch).collect()
     }
+
+    /// The samples of a micro-batch in two of about as many tokens each; a sample alone stays whole.
+    pub fn halves(&self, batch: &[usize]) -> Vec<Vec<usize>> {
+        let mut longest_first = batch.to_vec();
+        longest_first.sort_by_key(|i| std::cmp::Reverse(self.lengths[*i]));
+        let mut halves = [(0, Vec::new()), (0, Vec::new())];
+        for sample in longest_first {
+            let lighter = usize::from(halves[1].0 < halves[0].0);
+            let (used, half) = &mut halves[lighter];
+            *used += self.lengths[sample];
+            half.push(sample);
+        }
+        halves.into_iter().map(|(_, half)| half).filter(|half| !half.is_empty()).collect()
+    }
 }

@@ -105,6 +105,8 @@ pub enum Command {
         to: PathBuf,
     },
     // compute lane
+    /// Finds out how fast the machine is, unless that is known already.
+    MeasureSpeed,
     /// Trains into a new folder under the project's `runs`.
     Train {
         project: PathBuf,

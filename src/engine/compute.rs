@@ -1,8 +1,9 @@
 //! The lane that computes: it trains and answers, one job at a time, and holds the base model in between.
 
 use super::command::Command;
+use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{BaseModel, LastRead, answer, train};
+use super::jobs::{BaseModel, LastRead, answer, speed, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::project::{Outcome, RunFolder};
@@ -18,6 +19,10 @@ pub(super) struct Compute {
 impl Carrier for Compute {
     fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
         match command {
+            Command::MeasureSpeed => {
+                sink(EventKind::Speed(speed::measured()?));
+                Ok(())
+            }
             Command::Train { project, recipe } => self.train(&project, &recipe, control, sink),
             Command::ResumeRun { folder } => {
                 ended(train::resume(&mut self.base, &self.data, &folder, control, sink)?)

@@ -14,7 +14,7 @@ use crate::project::folder::ProjectView;
 use crate::project::prompt_set::PromptSet;
 use crate::project::runs::RunSummary;
 use crate::recipe::Recipe;
-use crate::recipe::plan::Facts;
+use crate::recipe::plan::{Facts, Speed};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub enum EventKind {
     Project(ProjectView),
     /// What the machine has; of model and data it says nothing.
     Machine(Facts),
+    /// How fast its best device is.
+    Speed(Speed),
     Models(Vec<ModelEntry>),
     Model(ModelInfo),
     /// Tokenizer and template of a model that was inspected.

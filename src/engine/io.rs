@@ -74,7 +74,10 @@ impl Carrier for Io {
                 crate::export::adapter(&run, &to)?;
                 sink(EventKind::Exported { to });
             }
-            Command::Train { .. } | Command::ResumeRun { .. } | Command::Generate(_) => {}
+            Command::MeasureSpeed
+            | Command::Train { .. }
+            | Command::ResumeRun { .. }
+            | Command::Generate(_) => {}
         }
         Ok(())
     }

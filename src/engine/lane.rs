@@ -42,7 +42,10 @@ enum Lane {
 impl Lane {
     fn of(command: &Command) -> Self {
         match command {
-            Command::Train { .. } | Command::ResumeRun { .. } | Command::Generate(_) => Self::Compute,
+            Command::MeasureSpeed
+            | Command::Train { .. }
+            | Command::ResumeRun { .. }
+            | Command::Generate(_) => Self::Compute,
             _ => Self::Io,
         }
     }

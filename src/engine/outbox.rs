@@ -79,5 +79,10 @@ impl Outbox {
 
 /// Metrics of single updates are on disk, and progress is soon followed by more.
 fn may_be_lost(kind: &EventKind) -> bool {
-    matches!(kind, EventKind::Run { event: RunEvent::Update { .. }, .. } | EventKind::Progress { .. })
+    match kind {
+        EventKind::Run { event, .. } => {
+            matches!(event, RunEvent::Update { .. } | RunEvent::Profile { .. })
+        }
+        kind => matches!(kind, EventKind::Progress { .. }),
+    }
 }

@@ -41,6 +41,24 @@ pub struct Answer {
     pub tuned: String,
 }
 
+/// Seconds of one operation in one update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationCost {
+    pub operation: String,
+    #[serde(deserialize_with = "null_is_nan")]
+    pub forward_secs: f64,
+    #[serde(deserialize_with = "null_is_nan")]
+    pub backward_secs: f64,
+    pub calls: u64,
+}
+
+impl OperationCost {
+    /// Both ways.
+    pub fn secs(&self) -> f64 {
+        self.forward_secs + self.backward_secs
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
@@ -55,6 +73,9 @@ pub enum RunEvent {
         num_valid: usize,
         num_trainable_params: u64,
         estimated_memory_bytes: u64,
+        /// Of all updates, without validation; 0 in runs of before.
+        #[serde(default)]
+        estimated_secs: f64,
         device: String,
         /// The update that the run goes on from; 0 for a new one.
         from_update: u64,
@@ -78,6 +99,14 @@ pub enum RunEvent {
         #[serde(deserialize_with = "null_is_nan")]
         update_secs: f64,
         memory_bytes: u64,
+    },
+    /// Where the time of an update went; of some updates only.
+    Profile {
+        update: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        update_secs: f64,
+        /// The costliest first.
+        operations: Vec<OperationCost>,
     },
     Validation {
         update: u64,
@@ -124,6 +153,7 @@ impl RunEvent {
     pub fn update(&self) -> Option<u64> {
         match self {
             Self::Update { update, .. }
+            | Self::Profile { update, .. }
             | Self::Validation { update, .. }
             | Self::Answers { update, .. }
             | Self::Checkpoint { update, .. }

@@ -139,6 +139,7 @@ impl RunSummary {
                 self.secs = if secs.is_finite() { secs } else { self.secs };
             }
             RunEvent::Phase { .. }
+            | RunEvent::Profile { .. }
             | RunEvent::Failed { .. }
             | RunEvent::Validation { .. }
             | RunEvent::Answers { .. }

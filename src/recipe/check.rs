@@ -35,10 +35,14 @@ impl Findings {
 
     /// A problem at `field` whose fix changes another one.
     pub(super) fn warn_fix_elsewhere(&mut self, field: &str, text: impl Into<String>, fix: Fix) {
-        self.warn(field, text, None);
-        if let Some(problem) = self.0.last_mut() {
-            problem.fix = Some(fix);
-        }
+        let severity = Severity::Warning;
+        self.0.push(Problem { field: field.into(), severity, text: text.into(), fix: Some(fix) });
+    }
+
+    /// As [`Self::warn_fix_elsewhere`], of what forbids the run.
+    pub(super) fn error_fix_elsewhere(&mut self, field: &str, text: impl Into<String>, fix: Fix) {
+        let severity = Severity::Error;
+        self.0.push(Problem { field: field.into(), severity, text: text.into(), fix: Some(fix) });
     }
 
     /// A number that has to lie from `min` to `max`.
@@ -210,6 +214,7 @@ impl Recipe {
     fn check_numbers(&self, found: &mut Findings) {
         found.within("schedule.warmup", self.schedule.warmup, 0.0, 1.0, "0.05");
         found.within("early_stop.min_gain", self.early_stop.min_gain, 0.0, 100.0, "0.001");
+        found.above_zero("run.memory_limit", self.run.memory_limit, 1.0, "0.8");
         let split = &self.data.split;
         found.within("data.split.valid", split.valid, 0.0, 0.9, "0.1");
         found.within("data.split.test", split.test, 0.0, 0.9, "0.1");

@@ -7,11 +7,12 @@
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 
-/// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`.
-pub const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
+/// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
+const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
+/// About the share of what matrix products reach alone that the operations needed by an update do: 0.45 on a busy machine by the same
+/// command, which prints both.
+const REACHED: f64 = 0.5;
 
-/// So much of the free memory a run may take before blocks are run again.
-const USED_PERCENT: u64 = 80;
 /// Rows of logits that exist at a time.
 const LOGIT_ROWS: u64 = 256;
 /// The program itself, its tokenizer and its threads.
@@ -60,32 +61,30 @@ pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u
 
 /// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic. `None`
 /// while no model is known.
-pub fn estimate(
-    recipe: &Recipe,
-    facts: &Facts,
-    trained_tokens: u64,
-    flops_per_second: f64,
-) -> Option<Estimate> {
+pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<Estimate> {
     let model = facts.model.as_ref()?;
+    let measured = facts.flops_per_second(recipe).map(|peak| REACHED * peak);
+    let flops_per_second = measured.unwrap_or(DEFAULT_FLOPS_PER_SECOND).max(1.0);
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
         let activation_bytes = product(&[4, activations(model, n, has_checkpoints)]);
-        // forward and backward without the gradient of frozen weights: 4 operations a weight and token; 2 for running it again
-        let operations = if has_checkpoints { 6.0 } else { 4.0 };
+        // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
+        let own_gradient = if recipe.method.lora().is_none() { 2.0 } else { 0.0 };
+        let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
         Estimate {
             activation_bytes,
             has_checkpoints,
-            secs: operations * model.num_params as f64 * trained_tokens as f64 / flops_per_second.max(1.0),
+            secs: operations * model.num_params as f64 * trained_tokens as f64 / flops_per_second,
             ..without_activations(recipe, model)
         }
         .summed()
     };
     let plain = with(false);
-    let budget = facts.free_memory_bytes / 100 * USED_PERCENT;
+    let is_short = facts.memory_limit_bytes(recipe).is_some_and(|limit| plain.memory_bytes > limit);
     Some(match recipe.run.checkpointing {
         Checkpointing::None => plain,
         Checkpointing::All => with(true),
-        Checkpointing::Auto if budget > 0 && plain.memory_bytes > budget => with(true),
+        Checkpointing::Auto if is_short => with(true),
         Checkpointing::Auto => plain,
     })
 }
@@ -137,6 +136,11 @@ fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
 }
 
 impl Estimate {
+    /// What no smaller micro-batch saves: the model, what is trained, and the optimizer.
+    pub fn fixed_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_sub(self.activation_bytes)
+    }
+
     fn summed(self) -> Self {
         let parts = [
             self.weights_bytes,

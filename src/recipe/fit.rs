@@ -1,14 +1,13 @@
 //! What of a recipe does not fit the model, the data or the machine.
 
-use super::Fix;
 use super::check::Findings;
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate, micro_batch_tokens};
+use super::estimate::estimate;
 use super::plan::{DataFacts, Facts};
-use super::recipe::{DeviceChoice, Overlong, Precision, Recipe};
+use super::recipe::{DeviceChoice, Overlong, Recipe};
 use crate::base::human;
 
 /// Smallest micro-batch that a fix proposes, in tokens.
-const SMALL_MICRO_BATCH: usize = 64;
+pub(super) const SMALL_MICRO_BATCH: usize = 64;
 
 impl Recipe {
     pub(super) fn check_batch(&self, facts: &Facts, found: &mut Findings) {
@@ -141,10 +140,8 @@ impl Recipe {
             }
             _ => {}
         }
-        let Some(needed) = estimate(self, facts, 0, DEFAULT_FLOPS_PER_SECOND) else { return };
-        if facts.free_memory_bytes > 0 && needed.memory_bytes > facts.free_memory_bytes {
-            self.check_memory(needed, facts, found);
-        }
+        let Some(needed) = estimate(self, facts, 0) else { return };
+        self.check_memory(needed, facts, found);
         if let Some(free) = facts.free_disk_bytes.filter(|free| needed.disk_bytes > *free) {
             let text = format!(
                 "Checkpoints need {}, and {} are free on the disk. Make room, or keep fewer.",
@@ -152,35 +149,6 @@ impl Recipe {
                 human::bytes(free)
             );
             found.error("checkpoint.keep_last", text, (self.checkpoint.keep_last > 1).then_some("1"));
-        }
-    }
-
-    /// Memory short: keep the weights in fewer bits where they are most of it, halve the micro-batch, then the longest example; then only a smaller model helps.
-    fn check_memory(&self, needed: Estimate, facts: &Facts, found: &mut Findings) {
-        let (all, free) = (needed.memory_bytes, facts.free_memory_bytes);
-        let text = format!("The run needs about {}, and {} are free.", human::bytes(all), human::bytes(free));
-        if self.model.precision == Precision::F32 && needed.weights_bytes > all / 2 {
-            let text = format!("{text} Keep the model's weights in 8 bits.");
-            return found.warn("model.precision", text, Some("q8_0"));
-        }
-        let field = "batch.micro_batch_tokens";
-        let max_tokens = self.batch.max_tokens;
-        let longest = facts.data.as_ref().map_or(max_tokens, |data| data.longest_tokens.min(max_tokens));
-        let largest = usize::try_from(micro_batch_tokens(self, facts.data.as_ref())).unwrap_or(usize::MAX);
-        let smallest = longest.max(SMALL_MICRO_BATCH);
-        if self.batch.packing && largest > smallest {
-            let half = (largest / 2).max(smallest).to_string();
-            found.warn(field, format!("{text} Use {half}."), Some(&half));
-        } else if longest > SMALL_MICRO_BATCH {
-            let half = (longest / 2).max(SMALL_MICRO_BATCH);
-            let fix = Fix {
-                label: format!("Use a longest example of {half}"),
-                field: "batch.max_tokens".into(),
-                value: half.to_string(),
-            };
-            found.warn_fix_elsewhere(field, format!("{text} Shorten the longest example to {half}."), fix);
-        } else {
-            found.warn(field, format!("{text} Close other programs, or choose a smaller model."), None);
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod recipe;
 pub mod problem;
 mod check;
 mod fit;
+mod memory;
 mod number_or_none;
 pub mod plan;
 pub mod estimate;

@@ -1,7 +1,8 @@
 //! A checked recipe with derived numbers: the only thing that `train::run` accepts.
 
-use super::estimate::{DEFAULT_FLOPS_PER_SECOND, Estimate, estimate};
+use super::estimate::{Estimate, estimate};
 use super::{Problem, Recipe, Severity};
+use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
@@ -12,9 +13,36 @@ pub struct Facts {
     pub model: Option<ModelFacts>,
     pub data: Option<DataFacts>,
     pub free_memory_bytes: u64,
+    /// What this process has of the memory already; a run may use it on.
+    pub resident_bytes: u64,
     pub free_disk_bytes: Option<u64>,
     pub has_cuda: bool,
     pub has_metal: bool,
+    /// Of the best device, once it was measured.
+    pub speed: Option<Speed>,
+}
+
+/// What a device's matrix products reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    pub device: DeviceChoice,
+    pub flops_per_second: f64,
+}
+
+impl Facts {
+    /// What the device of the recipe reaches, if it was measured.
+    pub fn flops_per_second(&self, recipe: &Recipe) -> Option<f64> {
+        let device = recipe.run.device.resolved(self.has_cuda, self.has_metal);
+        self.speed.filter(|speed| speed.device == device).map(|speed| speed.flops_per_second)
+    }
+
+    /// The most memory that the whole process may have while the recipe is run; `None` where the system does not say what is free.
+    pub fn memory_limit_bytes(&self, recipe: &Recipe) -> Option<u64> {
+        let share = recipe.run.memory_limit;
+        let is_sound = self.free_memory_bytes > 0 && share.is_finite() && share > 0.0;
+        let of_free = (self.free_memory_bytes as f64 * share.min(1.0)) as u64;
+        is_sound.then(|| self.resident_bytes.saturating_add(of_free))
+    }
 }
 
 /// Numbers of the model that a recipe is checked against.
@@ -103,6 +131,7 @@ pub struct Plan {
     pub(super) validation_every: u64,
     pub(super) checkpoint_every: u64,
     pub(super) estimate: Estimate,
+    pub(super) memory_limit_bytes: Option<u64>,
 }
 
 impl Plan {
@@ -130,9 +159,10 @@ impl Plan {
         };
         let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
         let all_tokens = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
-        let estimate = estimate(&recipe, facts, all_tokens, DEFAULT_FLOPS_PER_SECOND).unwrap_or_default();
+        let estimate = estimate(&recipe, facts, all_tokens).unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {
+            memory_limit_bytes: facts.memory_limit_bytes(&recipe),
             recipe,
             num_updates,
             updates_per_epoch,
@@ -178,5 +208,10 @@ impl Plan {
 
     pub fn estimate(&self) -> Estimate {
         self.estimate
+    }
+
+    /// The most memory that the process may have during the run, if there is a limit.
+    pub fn memory_limit_bytes(&self) -> Option<u64> {
+        self.memory_limit_bytes
     }
 }

@@ -282,8 +282,17 @@ pub struct BatchSection {
     pub micro_batch_tokens: usize,
     /// Micro-steps of one update.
     pub accumulation: usize,
-    /// Several examples in one micro-step, each seeing only itself.
+    /// Several examples in one micro-step, each seeing only itself; otherwise one at a time. Nothing is padded either way.
     pub packing: bool,
+}
+
+impl BatchSection {
+    /// Tokens that one update has room for; `None` without packing, where a micro-batch is one example, however long.
+    pub fn tokens_of_an_update(&self) -> Option<usize> {
+        self.packing
+            .then(|| self.micro_batch_tokens.saturating_mul(self.accumulation))
+            .filter(|room| *room > 0)
+    }
 }
 
 impl Default for BatchSection {
@@ -363,11 +372,14 @@ pub struct RunSection {
     pub seed: u64,
     pub device: DeviceChoice,
     pub checkpointing: Checkpointing,
+    /// Share of the memory that is free at the start that the run may take, above 0, at most 1. A run that would take more deals
+    /// its micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
+    pub memory_limit: f64,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto }
+        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto, memory_limit: 0.8 }
     }
 }
 

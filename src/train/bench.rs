@@ -2,15 +2,17 @@
 
 use super::TrainError;
 use super::error::During;
+use super::memory::Meter;
+use super::profile::operations;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, allocations, hardware};
 use crate::data::Sample;
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
-use crate::nn::profile::Cost;
 use crate::nn::{self, peak};
 use crate::peft::Settings;
+use crate::project::event::OperationCost;
 use crate::recipe::Plan;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -48,15 +50,6 @@ pub struct BenchReport {
     pub operations: Vec<OperationCost>,
 }
 
-/// Seconds of one operation in one update.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OperationCost {
-    pub operation: &'static str,
-    pub forward_secs: f64,
-    pub backward_secs: f64,
-    pub calls: u64,
-}
-
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct BenchOptions {
@@ -92,7 +85,8 @@ pub fn train(
     samples.iter_mut().for_each(|sample| sample.weights[..masked].fill(0.0));
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device).during("measure the machine")?;
-    let mut trainer = Trainer::new(plan, model, samples.iter().collect())?;
+    let meter = Meter::new(&hardware::resident_bytes, None);
+    let mut trainer = Trainer::new(plan, model, samples.iter().collect(), meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
         for _ in 0..num {
@@ -143,19 +137,4 @@ pub fn train(
         allocated_bytes_per_update: asked_for.bytes / updates,
         operations: operations(costs, updates),
     }))
-}
-
-fn operations(costs: BTreeMap<&'static str, Cost>, updates: u64) -> Vec<OperationCost> {
-    let per_update = 1.0 / updates as f64;
-    let mut all: Vec<OperationCost> = costs
-        .into_iter()
-        .map(|(operation, cost)| OperationCost {
-            operation,
-            forward_secs: cost.forward_secs * per_update,
-            backward_secs: cost.backward_secs * per_update,
-            calls: cost.num_calls / updates,
-        })
-        .collect();
-    all.sort_by(|a, b| (b.forward_secs + b.backward_secs).total_cmp(&(a.forward_secs + a.backward_secs)));
-    all
 }

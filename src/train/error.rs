@@ -1,5 +1,6 @@
 //! Why a run failed.
 
+use super::memory::Shortage;
 use crate::base::Explain;
 use crate::model::ModelError;
 use crate::peft::PeftError;
@@ -22,6 +23,9 @@ pub enum TrainError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("no training row has a token to learn from")]
     NothingToLearn,
+    /// Nothing of the run has changed by the step that found it.
+    #[error("{0}")]
+    OutOfMemory(Shortage),
     #[error("{operation}: {source}")]
     Compute { operation: &'static str, source: candle_core::Error },
 }
@@ -33,6 +37,7 @@ impl Explain for TrainError {
             Self::Checkpoint { .. } => "Cannot go on with the run".into(),
             Self::Write { .. } => "Cannot save the run".into(),
             Self::NothingToLearn => "There is nothing to learn from".into(),
+            Self::OutOfMemory(_) => "There is not enough memory for the run".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             Self::Peft(e) => e.title(),
@@ -56,6 +61,9 @@ impl Explain for TrainError {
             }
             Self::Write { .. } => "Make room on the disk, or see that you may write there.".into(),
             Self::NothingToLearn => "Train on everything, or raise the longest example.".into(),
+            Self::OutOfMemory(_) => "Close other programs and go on; or begin a new run with run.checkpointing = \"all\", a smaller \
+                 batch.micro_batch_tokens or batch.max_tokens, model.precision = \"q8_0\", or a higher run.memory_limit."
+                .into(),
             Self::Compute { .. } => "Try a smaller micro-batch or another device.".into(),
             Self::Model(e) => e.hint(),
             Self::Peft(e) => e.hint(),

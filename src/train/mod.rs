@@ -4,7 +4,9 @@ pub mod bench;
 pub mod checkpoint;
 pub mod early_stop;
 pub mod error;
+pub mod memory;
 mod optimizer;
+mod profile;
 pub mod report;
 pub mod run;
 pub mod trainee;
@@ -12,4 +14,4 @@ pub mod trainer;
 pub mod validate;
 
 pub use error::{Failed, TrainError};
-pub use run::run;
+pub use run::{Outside, run};

@@ -2,12 +2,12 @@
 
 use super::early_stop::Policy;
 use super::error::{During, Failed};
+use super::memory::{Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
 use super::validate::{loss_of, spread};
-use super::{TrainError, checkpoint};
-use crate::base::human::plural;
-use crate::base::{Control, Explain, Failure, hardware};
+use super::{TrainError, checkpoint, profile};
+use crate::base::{Control, Explain, Failure, human};
 use crate::data::Sample;
 use crate::data::prepare::Dataset;
 use crate::eval::run::{Asked, Scored, answer_all};
@@ -15,14 +15,23 @@ use crate::infer::generate::GenerateOptions;
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
+use crate::nn;
 use crate::peft::Adapter;
-use crate::project::event::{Answer, Phase};
+use crate::project::event::{Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Plan;
 use std::time::{Duration, Instant};
 
 /// Longest sample answer during a run, in tokens.
 const MAX_ANSWER_TOKENS: usize = 48;
+
+/// What a run hears and sees of the world while it goes.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    pub control: &'a Control,
+    /// Memory of this process now, in bytes.
+    pub resident_bytes: &'a dyn Fn() -> u64,
+}
 
 /// Trains `plan` on `dataset` into `folder`; with `resume`, goes on from its latest checkpoint.
 ///
@@ -34,15 +43,16 @@ pub fn run(
     dataset: &Dataset,
     folder: &RunFolder,
     resume: bool,
-    control: &Control,
+    outside: Outside<'_>,
     listener: &mut dyn FnMut(RunEvent),
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
-    let mut run = match Run::begin(plan, model, dataset, folder, resume) {
+    let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
+    let mut run = match Run::begin(plan, model, dataset, folder, resume, meter) {
         Ok(run) => run,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
-    match run.train(control, &mut reporter) {
+    match run.train(outside.control, &mut reporter) {
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error, folder)),
     }
@@ -55,6 +65,8 @@ fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFol
     reporter.send_anyway(RunEvent::Failed { update, failure });
     failed
 }
+
+type Updated = Result<Option<UpdateReport>, TrainError>;
 
 struct Run<'a> {
     plan: &'a Plan,
@@ -84,15 +96,16 @@ impl<'a> Run<'a> {
         dataset: &'a Dataset,
         folder: &'a RunFolder,
         resume: bool,
+        meter: Meter<'a>,
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
         let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
         let num_rows = train.len();
-        let mut trainer = Trainer::new(plan, model, train)?;
+        let mut trainer = Trainer::new(plan, model, train, meter)?;
         let num_train = trainer.num_samples();
         let mut notices = Vec::new();
         if num_train < num_rows {
-            let rows = plural((num_rows - num_train) as u64, "training row");
+            let rows = human::plural((num_rows - num_train) as u64, "training row");
             notices.push(format!("{rows} without a token to learn from: passed over."));
         }
         if resume {
@@ -123,6 +136,7 @@ impl<'a> Run<'a> {
 
     fn train(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
         self.announce(reporter)?;
+        self.try_memory(control, reporter)?;
         loop {
             // Also before the first update: a run that was stopped while it validated goes on with that validation.
             match self.settle(control, reporter)? {
@@ -131,12 +145,81 @@ impl<'a> Run<'a> {
                 None => self.wait_while_paused(Phase::Training, control, reporter)?,
             }
             let start = Instant::now();
-            let Some(report) = self.trainer.update(control)? else {
-                return self.stop(control, reporter);
+            let (outcome, costs) = self.update(control);
+            let report = match outcome {
+                Ok(Some(report)) => report,
+                Ok(None) => return self.stop(control, reporter),
+                Err(TrainError::OutOfMemory(shortage)) => {
+                    self.give_in(shortage, reporter)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
-            self.report_update(report, start.elapsed().as_secs_f64(), reporter)?;
+            let secs = start.elapsed().as_secs_f64();
+            self.report_update(report, secs, reporter)?;
+            if let Some(operations) = costs {
+                let update = self.trainer.position.update.0;
+                reporter.send(RunEvent::Profile { update, update_secs: secs, operations })?;
+            }
             self.trainer.position.owes_validation = self.is_validation_due();
         }
+    }
+
+    /// The next update, and what its operations cost where that is due to be measured.
+    fn update(&mut self, control: &Control) -> (Updated, Option<Vec<OperationCost>>) {
+        if !profile::is_due(self.trainer.position.update.0 + 1) {
+            return (self.trainer.update(control), None);
+        }
+        let (outcome, costs) = nn::profile::measured(|| self.trainer.update(control));
+        (outcome, Some(profile::operations(costs, 1)))
+    }
+
+    /// Where memory may be short, the largest step is made once before the first update, to learn what it takes while nothing is lost
+    /// yet. What a device has is not known beforehand.
+    fn try_memory(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
+        let estimated = self.plan.estimate().memory_bytes;
+        let limit = self.trainer.meter.limit_bytes();
+        let has_plenty = limit.is_none_or(|limit| estimated < limit / 2);
+        if has_plenty && self.trainer.adapter.device().is_cpu() {
+            return Ok(());
+        }
+        while !control.is_stopped() {
+            match self.trainer.try_largest() {
+                Ok(Some((num_tokens, bytes))) => {
+                    let of_limit =
+                        limit.map_or(String::new(), |l| format!(", and {} are allowed", human::bytes(l)));
+                    let text = format!(
+                        "The largest micro-batch, of {} tokens, was tried: it takes {} of memory. {} were estimated{of_limit}.",
+                        human::count(num_tokens as u64),
+                        human::bytes(bytes),
+                        human::bytes(estimated),
+                    );
+                    return self.notice(text, reporter);
+                }
+                Ok(None) => return Ok(()),
+                Err(TrainError::OutOfMemory(shortage)) => self.give_in(shortage, reporter)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory is short: from now on micro-batches are dealt in halves. Where that was done before, or nothing can be dealt, the run
+    /// ends with what it has.
+    fn give_in(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
+        if !self.trainer.can_be_halved() {
+            if self.trainer.position.update.0 > self.from_update {
+                self.save(reporter)?;
+            }
+            return Err(TrainError::OutOfMemory(shortage));
+        }
+        self.trainer.position.is_halved = true;
+        let text = format!(
+            "Memory is short: {shortage}. From update {} on, each micro-batch is dealt in two halves; an update has the same \
+             examples as before and takes a little longer.",
+            self.trainer.position.update.0 + 1
+        );
+        self.notice(text, reporter)
     }
 
     /// Validates and saves where the last update makes that due; how the run ends, if it ends here.
@@ -186,6 +269,7 @@ impl<'a> Run<'a> {
             num_valid: self.valid.len(),
             num_trainable_params: self.trainer.adapter.params.num_values() as u64,
             estimated_memory_bytes: self.plan.estimate().memory_bytes,
+            estimated_secs: self.plan.estimate().secs,
             device,
             from_update: self.from_update,
         })?;
@@ -234,7 +318,7 @@ impl<'a> Run<'a> {
             num_tokens: r.num_tokens,
             tokens_per_second: r.num_tokens as f64 / secs.max(1e-9),
             update_secs: secs,
-            memory_bytes: hardware::resident_bytes(),
+            memory_bytes: self.trainer.meter.now_bytes(),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
+use super::memory::{self, Meter};
 use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update};
@@ -30,6 +31,9 @@ pub struct Position {
     /// The validation after this update is still to be done: a stop cut it short. The run goes on with it.
     #[serde(default)]
     pub owes_validation: bool,
+    /// Memory was short once: since then each micro-batch is dealt in two halves.
+    #[serde(default)]
+    pub is_halved: bool,
     /// Seconds spent so far, over all sessions of the run.
     pub secs: f64,
 }
@@ -58,6 +62,7 @@ pub struct Trainer<'a> {
     epoch_batches: Vec<Vec<usize>>,
     schedule: Schedule,
     plan: &'a Plan,
+    pub meter: Meter<'a>,
 }
 
 /// Sum of the loss over the micro-steps of one update.
@@ -70,7 +75,12 @@ struct Accumulated {
 
 impl<'a> Trainer<'a> {
     /// A run from the beginning. `samples` are the training rows.
-    pub fn new(plan: &'a Plan, model: &'a LoadedModel, samples: Vec<&'a Sample>) -> Result<Self, TrainError> {
+    pub fn new(
+        plan: &'a Plan,
+        model: &'a LoadedModel,
+        samples: Vec<&'a Sample>,
+        meter: Meter<'a>,
+    ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
         // A row whose answer was cut off whole teaches nothing; every micro-batch shall have a loss.
         let samples: Vec<_> = samples.into_iter().filter(|s| s.num_trained() > 0).collect();
@@ -98,6 +108,7 @@ impl<'a> Trainer<'a> {
             epoch_batches,
             schedule,
             plan,
+            meter,
         })
     }
 
@@ -130,17 +141,27 @@ impl<'a> Trainer<'a> {
     }
 
     /// One optimizer update. `Ok(None)` when the control said stop: nothing has changed then.
+    ///
+    /// # Errors
+    /// When memory ran out nothing has changed, either: the update can be made again, in halves.
     pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
         let before = self.position;
         let mut sum = Accumulated::default();
+        let mut num_steps = 0;
         self.gradient.clear();
-        for micro in 0..self.plan.recipe().batch.accumulation as u64 {
-            if control.is_stopped() {
-                self.rewind(before);
-                return Ok(None);
+        for _ in 0..self.plan.recipe().batch.accumulation {
+            let rows = self.next_rows();
+            for part in self.dealt(&rows) {
+                if control.is_stopped() {
+                    self.rewind(before);
+                    return Ok(None);
+                }
+                if let Err(error) = self.micro_step(&self.pack(&part), num_steps, &mut sum) {
+                    self.rewind(before);
+                    return Err(memory::recognised(error));
+                }
+                num_steps += 1;
             }
-            let batch = self.next_batch();
-            self.micro_step(&batch, micro, &mut sum)?;
         }
         let report = self.apply(sum)?;
         self.position.update.0 += 1;
@@ -154,15 +175,54 @@ impl<'a> Trainer<'a> {
         self.position = to;
     }
 
-    fn next_batch(&mut self) -> Batch {
+    /// The samples of the next micro-batch.
+    fn next_rows(&mut self) -> Vec<usize> {
         if self.position.micro_batch >= self.epoch_batches.len() {
             self.position.epoch += 1;
             self.position.micro_batch = 0;
             self.epoch_batches = self.loader.epoch(self.position.epoch);
         }
-        let batch = &self.epoch_batches[self.position.micro_batch];
+        let rows = self.epoch_batches[self.position.micro_batch].clone();
         self.position.micro_batch += 1;
-        Batch::pack(batch.iter().map(|i| self.samples[*i]))
+        rows
+    }
+
+    /// A micro-batch as it is computed: at once, or in halves. An update has the same samples either way.
+    fn dealt(&self, rows: &[usize]) -> Vec<Vec<usize>> {
+        if self.position.is_halved { self.loader.halves(rows) } else { vec![rows.to_vec()] }
+    }
+
+    fn pack(&self, rows: &[usize]) -> Batch {
+        Batch::pack(rows.iter().map(|i| self.samples[*i]))
+    }
+
+    /// The largest step of this epoch there and back, for its memory: gives its tokens and the most memory it took. Other epochs deal
+    /// the same samples under the same budget. The gradient is thrown away, and nothing else changes.
+    ///
+    /// # Errors
+    /// Only when memory ran out: whatever else is wrong, the update itself will say.
+    pub fn try_largest(&self) -> Result<Option<(usize, u64)>, TrainError> {
+        let steps = self.epoch_batches.iter().flat_map(|rows| self.dealt(rows));
+        let size = |rows: &Vec<usize>| {
+            let lengths = rows.iter().map(|i| self.samples[*i].len());
+            (lengths.clone().sum::<usize>(), lengths.max())
+        };
+        let Some(largest) = steps.max_by_key(size) else { return Ok(None) };
+        let batch = self.pack(&largest);
+        self.meter.begin();
+        self.gradient.clear();
+        let tried = self.micro_step(&batch, 0, &mut Accumulated::default());
+        self.gradient.clear();
+        match tried.map_err(memory::recognised) {
+            Ok(()) => Ok(Some((batch.len(), self.meter.highest_bytes()))),
+            Err(error @ TrainError::OutOfMemory(_)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether dealing micro-batches in halves makes them smaller: one example cannot be cut.
+    pub fn can_be_halved(&self) -> bool {
+        !self.position.is_halved && self.epoch_batches.iter().any(|rows| rows.len() > 1)
     }
 
     /// Forward and backward of one micro-batch, added to `sum`.
@@ -179,6 +239,8 @@ impl<'a> Trainer<'a> {
         let head = self.model.decoder.head(hooks.as_ref());
         let loss = supervised(&tape, &hidden, &head, batch).during("loss")?;
         drop(hidden);
+        // All that the way back needs is there now.
+        self.meter.look()?;
         if !loss.sum.is_finite() {
             return Err(TrainError::NotFinite { what: "loss", value: loss.sum, update: update + 1 });
         }
@@ -187,7 +249,7 @@ impl<'a> Trainer<'a> {
         sum.num_tokens += batch.len() as u64;
         let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
         tape.backward(&loss.node, one).during("backward pass")?;
-        Ok(())
+        self.meter.look()
     }
 
     /// Scales by 1 / weight, clips, and steps.

@@ -333,6 +333,9 @@ fn a_recipe_is_checked_with_all_its_problems() {
     let (code, value) = stage.json(&["recipe", "check", &fine]);
     assert_eq!((code, &value["ok"]), (0, &true.into()), "{value}");
     assert_eq!(value["not_checked"], serde_json::json!([]), "model and data were looked at");
+    let estimate = &value["estimate"];
+    assert!(estimate["secs"].as_f64() > Some(0.0) && estimate["updates"].as_u64() > Some(0), "{estimate}");
+    assert!(stage.path("home").join("speed.json").is_file(), "the machine is measured once");
 
     for (name, content) in [("empty-name.toml", "\0\u{1}garbage"), ("dir.toml", "[[[")] {
         let (code, _) = stage.json(&["recipe", "check", &stage.file(name, content)]);

@@ -42,6 +42,28 @@ fn order_depends_on_seed_and_epoch_alone() {
     assert_eq!(Loader::new(vec![10, 10], 0, true, 3).epoch(0).len(), 2);
 }
 
+/// A micro-batch that memory has no room for has the same samples in two smaller ones.
+#[test]
+fn halves_hold_the_same_samples_in_about_half_the_tokens() {
+    let lengths = lengths(300);
+    let loader = Loader::new(lengths.clone(), 1024, true, 7);
+    for batch in loader.epoch(0) {
+        let halves = loader.halves(&batch);
+        assert_eq!(halves, loader.halves(&batch));
+        let (mut dealt, mut whole) = (halves.concat(), batch.clone());
+        dealt.sort_unstable();
+        whole.sort_unstable();
+        assert_eq!(dealt, whole);
+        let tokens = |of: &[usize]| of.iter().map(|i| lengths[*i]).sum::<usize>();
+        let longest = batch.iter().map(|i| lengths[*i]).max().unwrap();
+        assert!(
+            halves.iter().all(|half| tokens(half) <= (tokens(&batch) + longest).div_ceil(2)),
+            "{halves:?}"
+        );
+        assert_eq!(halves.len(), batch.len().min(2));
+    }
+}
+
 #[test]
 fn a_batch_keeps_segments_apart() {
     let sample = |ids: &[u32], weights: &[f32]| Sample { ids: ids.to_vec(), weights: weights.to_vec() };

@@ -29,4 +29,5 @@ mod split;
 mod template;
 mod tokenise;
 mod train;
+mod train_memory;
 mod weights;

@@ -34,6 +34,7 @@ fn started(from_update: u64) -> RunEvent {
         num_valid: 10,
         num_trainable_params: 5,
         estimated_memory_bytes: 6,
+        estimated_secs: 174.0,
         device: "CPU".into(),
         from_update,
     }

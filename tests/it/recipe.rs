@@ -2,8 +2,8 @@
 
 use std::path::Path;
 use tunesmith::recipe::estimate::estimate;
-use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
+use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
+use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -39,9 +39,11 @@ fn facts() -> Facts {
         model: Some(model()),
         data: Some(data),
         free_memory_bytes: 16 << 30,
+        resident_bytes: 0,
         free_disk_bytes: Some(100 << 30),
         has_cuda: false,
         has_metal: false,
+        speed: None,
     }
 }
 
@@ -268,7 +270,7 @@ fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 37] = [
+const ERRORS: [(&str, Change); 40] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -302,6 +304,9 @@ const ERRORS: [(&str, Change); 37] = [
     ("data.separator", |r, _| r.data.separator = Some('é')),
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
+    ("run.memory_limit", |r, _| r.run.memory_limit = 0.0),
+    ("run.memory_limit", |r, _| r.run.memory_limit = f64::NAN),
+    ("run.memory_limit", |_, f| f.free_memory_bytes = 400 << 20),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
     ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
     ("optimizer.learning_rate", |r, _| {
@@ -312,7 +317,7 @@ const ERRORS: [(&str, Change); 37] = [
     }),
 ];
 
-const WARNINGS: [(&str, Change); 17] = [
+const WARNINGS: [(&str, Change); 18] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -324,7 +329,10 @@ const WARNINGS: [(&str, Change); 17] = [
     ("batch.micro_batch_tokens", |r, f| {
         (r.batch.max_tokens, data(f).longest_tokens, f.free_memory_bytes) = (8000, 8000, 1 << 30);
     }),
-    ("model.precision", |_, f| f.free_memory_bytes = 400 << 20),
+    ("model.precision", |_, f| f.free_memory_bytes = 850 << 20),
+    ("run.checkpointing", |r, f| {
+        (r.run.checkpointing, f.free_memory_bytes) = (Checkpointing::None, 1 << 30);
+    }),
     ("method.dropout", |r, _| method(r).dropout = 0.9),
     ("data.path", |_, f| data(f).num_train = 1),
     ("optimizer.learning_rate", |r, _| {
@@ -474,13 +482,15 @@ fn a_plan_follows_from_recipe_and_data() {
 #[test]
 fn the_estimate_counts_what_lora_trains() {
     let mut recipe = Recipe::default();
+    let speed = Some(Speed { device: DeviceChoice::Cpu, flops_per_second: 1.6e11 });
     let of = |recipe: &Recipe| {
-        estimate(recipe, &Facts { model: Some(model()), ..Facts::default() }, 1_000_000, 8e10).unwrap()
+        estimate(recipe, &Facts { model: Some(model()), speed, ..Facts::default() }, 1_000_000).unwrap()
     };
     // Rank 8 on all seven layers of SmolLM2 135M: 30 * 8 * (2*(576+576) + 2*(192+576) + 3*(1536+576))
     let all = of(&recipe);
     assert_eq!(all.num_trainable_params, 30 * 8 * (2 * 1152 + 2 * 768 + 3 * 2112));
     assert_eq!(all.weights_bytes, 4 * 134_515_008);
+    // Updates reach half of what products do alone.
     assert!((all.secs - 4.0 * 134_515_008.0 * 1e6 / 8e10).abs() < 1e-6);
     load::set(&mut recipe, "method.target_modules=q_proj,v_proj").unwrap();
     assert_eq!(of(&recipe).num_trainable_params, 30 * 8 * (1152 + 768));
@@ -494,7 +504,7 @@ fn the_estimate_counts_what_each_optimizer_remembers() {
     let mut recipe = Recipe::default();
     let mut of = |kind: &str| {
         load::set(&mut recipe, &format!("optimizer.kind={kind}")).unwrap();
-        estimate(&recipe, &Facts { model: Some(model()), ..Facts::default() }, 1_000_000, 8e10).unwrap()
+        estimate(&recipe, &Facts { model: Some(model()), ..Facts::default() }, 1_000_000).unwrap()
     };
     let [adamw, coded, lion, sgd] = ["adamw", "adamw_8bit", "lion", "sgd"].map(&mut of);
     let params = adamw.num_trainable_params;
@@ -526,7 +536,7 @@ fn the_estimate_counts_no_more_tokens_than_there_are() {
     let mut recipe = Recipe::default();
     let mut facts = facts();
     let activations =
-        |recipe: &Recipe, facts: &Facts| estimate(recipe, facts, 1_000_000, 8e10).unwrap().activation_bytes;
+        |recipe: &Recipe, facts: &Facts| estimate(recipe, facts, 1_000_000).unwrap().activation_bytes;
     let usual = activations(&recipe, &facts);
     load::set(&mut recipe, "batch.micro_batch_tokens=40000").unwrap();
     let all = activations(&recipe, &facts);
@@ -547,7 +557,7 @@ fn blocks_are_run_again_where_memory_is_short() {
     let mut facts = facts();
     let mut of = |recipe: &Recipe, free: u64| {
         facts.free_memory_bytes = free;
-        estimate(recipe, &facts, 1_000_000, 8e10).unwrap()
+        estimate(recipe, &facts, 1_000_000).unwrap()
     };
     let plain = of(&recipe, 1 << 40);
     let saving = of(&recipe, plain.memory_bytes);
@@ -559,15 +569,30 @@ fn blocks_are_run_again_where_memory_is_short() {
     assert!(of(&recipe, 1 << 40).has_checkpoints);
 }
 
+/// Of a device that was measured, and of no other.
+#[test]
+fn the_estimate_of_time_follows_the_machine() {
+    let speed = |flops_per_second| Some(Speed { device: DeviceChoice::Cpu, flops_per_second });
+    let secs = |speed, device: &str| {
+        let mut recipe = Recipe::default();
+        load::set(&mut recipe, &format!("run.device={device}")).unwrap();
+        estimate(&recipe, &Facts { speed, has_cuda: true, ..facts() }, 1_000_000).unwrap().secs
+    };
+    let slow = secs(speed(5e10), "cpu");
+    assert!((slow / secs(speed(1e11), "cpu") - 2.0).abs() < 1e-9);
+    assert_eq!(secs(speed(5e10), "auto"), secs(None, "auto"), "of the graphics card nothing is known");
+    assert_ne!(slow, secs(None, "cpu"));
+}
+
 /// Halving a budget that is far above the data changes nothing.
 #[test]
 fn a_fix_for_memory_lowers_what_the_run_needs() {
     let mut recipe = Recipe::default();
     load::set(&mut recipe, "batch.micro_batch_tokens=1000000").unwrap();
     let facts = Facts { free_memory_bytes: 1 << 30, ..facts() };
-    let needed = |recipe: &Recipe| estimate(recipe, &facts, 0, 8e10).unwrap().memory_bytes;
+    let needed = |recipe: &Recipe| estimate(recipe, &facts, 0).unwrap().memory_bytes;
     let problems = recipe.check(&facts);
-    let fix = problems.iter().find(|p| p.text.contains("are free")).and_then(|p| p.fix.clone()).unwrap();
+    let fix = problems.iter().find(|p| p.text.contains("are the limit")).and_then(|p| p.fix.clone()).unwrap();
     let before = needed(&recipe);
     load::apply(&mut recipe, &fix).unwrap();
     assert!(needed(&recipe) < before, "{fix:?}");

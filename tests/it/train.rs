@@ -22,7 +22,7 @@ use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
-use tunesmith::train::{self, TrainError, bench};
+use tunesmith::train::{self, Outside, TrainError, bench};
 
 pub fn model() -> LoadedModel {
     let (tokeniser, template) = smollm2();
@@ -78,6 +78,11 @@ pub fn recipe(settings: &[&str]) -> Recipe {
 }
 
 fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
+    plan_on(Facts::default(), recipe, data)
+}
+
+/// On a machine of which something is known.
+pub fn plan_on(machine: Facts, recipe: &Recipe, data: &Dataset) -> Plan {
     let facts = Facts {
         data: Some(DataFacts {
             num_train: data.split.train.len(),
@@ -85,7 +90,7 @@ fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
             trained_tokens: 1,
             ..DataFacts::default()
         }),
-        ..Facts::default()
+        ..machine
     };
     let lengths = data.split.train.iter().map(|i| data.samples[*i].len()).collect();
     let loader = Loader::new(lengths, recipe.batch.micro_batch_tokens, recipe.batch.packing, recipe.run.seed);
@@ -105,12 +110,27 @@ pub fn run(
     recipe: &Recipe,
     at: &Path,
     resume: bool,
+    watch: impl FnMut(&RunEvent, &Control),
+) -> Finished {
+    run_in(&plan(recipe, data), model, data, at, resume, &|| 0, watch)
+}
+
+/// As [`run`], with the memory that the process seems to have.
+pub fn run_in(
+    plan: &Plan,
+    model: &LoadedModel,
+    data: &Dataset,
+    at: &Path,
+    resume: bool,
+    resident_bytes: &dyn Fn() -> u64,
     mut watch: impl FnMut(&RunEvent, &Control),
 ) -> Finished {
+    let recipe = plan.recipe();
     let folder = if resume { RunFolder::open(at) } else { RunFolder::create(at, recipe) }.unwrap();
     let control = Control::new();
     let mut events = Vec::new();
-    let outcome = train::run(&plan(recipe, data), model, data, &folder, resume, &control, &mut |event| {
+    let outside = Outside { control: &control, resident_bytes };
+    let outcome = train::run(plan, model, data, &folder, resume, outside, &mut |event| {
         watch(&event, &control);
         events.push(event);
     });
@@ -133,7 +153,7 @@ pub fn validations(events: &[RunEvent]) -> Vec<(u64, f64, bool)> {
     events.iter().filter_map(validation).collect()
 }
 
-fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+pub fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 

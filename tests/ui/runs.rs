@@ -49,6 +49,7 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
         num_valid: 16,
         num_trainable_params: 4_884_480,
         estimated_memory_bytes: 1_310_000_000,
+        estimated_secs: 174.0,
         device: "CPU, 2 threads".into(),
         from_update: 0,
     };
@@ -148,7 +149,7 @@ fn a_past_run_has_the_charts_of_a_live_one() {
     h.get_by_label("Log").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("update 200: validation loss 0.6000");
-    h.get_by_label("Profile").click();
+    h.get_by_label("Numbers").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("/home/ada/fruit-families.csv");
     h.key_press(egui::Key::Escape);

@@ -54,6 +54,7 @@ fn ask_stop() -> UiAction {
 fn scenes() -> Vec<Scene> {
     let go = |place| vec![UiAction::Go(place)];
     let tab = |tab| vec![UiAction::Go(Place::Data), UiAction::Data(data::Action::SetTab(tab))];
+    let look = |tab| train_with(Action::SetLook(Look { tab, ..Look::default() }));
     let mut scenes = vec![
         scene("first-start", first_start, go(Place::Home)),
         scene("home", full, go(Place::Home)),
@@ -68,11 +69,8 @@ fn scenes() -> Vec<Scene> {
         scene("train-running", train::running, go(Place::Train)),
         scene("train-problems", train::with_problems, go(Place::Train)),
         scene("train-advanced", full, train_with(Action::SetAdvanced(true))),
-        scene(
-            "train-answers",
-            train::running,
-            train_with(Action::SetLook(Look { tab: Tab::Answers, ..Look::default() })),
-        ),
+        scene("train-answers", train::running, look(Tab::Answers)),
+        scene("train-profile", train::running, look(Tab::Profile)),
         scene("train-stop", train::running, vec![UiAction::Go(Place::Train), ask_stop()]),
         scene("runs", full, go(Place::Runs)),
         scene("runs-compare", runs::compared, go(Place::Runs)),
@@ -103,6 +101,10 @@ fn scenes() -> Vec<Scene> {
     scenes.push(Scene {
         size: stage::SMALLEST,
         ..scene("small-train-running", train::running, go(Place::Train))
+    });
+    scenes.push(Scene {
+        size: stage::SMALLEST,
+        ..scene("small-train-profile", train::running, look(Tab::Profile))
     });
     scenes.push(Scene { size: stage::NARROW, ..scene("narrow-runs", full, go(Place::Runs)) });
     scenes.push(Scene {

@@ -14,7 +14,7 @@ use tunesmith::data::import::{ImportOptions, import};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId, jobs};
 use tunesmith::project::RunEvent;
-use tunesmith::project::event::{Answer, Outcome, Phase};
+use tunesmith::project::event::{Answer, OperationCost, Outcome, Phase};
 use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::Facts;
 
@@ -51,6 +51,7 @@ pub fn started(from_update: u64) -> RunEvent {
         num_valid: 16,
         num_trainable_params: 4_884_480,
         estimated_memory_bytes: 1_310_000_000,
+        estimated_secs: 174.0,
         device: "CPU, 2 threads".into(),
         from_update,
     }
@@ -64,11 +65,27 @@ fn update(update: u64) -> RunEvent {
         loss: 2.4 * (-x / 40.0).exp() + 0.35 + 0.14 * (x * 2.3).sin() * (-x / 200.0).exp(),
         learning_rate: 1e-3 * (x / 15.0).min(1.0) * 0.5 * (1.0 + (x / 300.0 * std::f64::consts::PI).cos()),
         grad_norm: 1.2 * (-x / 150.0).exp() + 0.2 * (x * 1.7).cos().abs(),
-        num_tokens: 512,
+        num_tokens: 480 + (update * 7) % 32,
         tokens_per_second: 880.0 + 30.0 * (x * 0.3).sin(),
         update_secs: 0.58,
         memory_bytes: 1_180_000_000 + (update % 7) * 3_000_000,
     }
+}
+
+fn profile(update: u64) -> RunEvent {
+    let cost = |operation: &str, forward_secs, backward_secs, calls| {
+        let operation = operation.to_string();
+        OperationCost { operation, forward_secs, backward_secs, calls }
+    };
+    let operations = vec![
+        cost("low_rank_linear", 0.15, 0.23, 120),
+        cost("linear_cross_entropy", 0.07, 0.0, 1),
+        cost("attention", 0.02, 0.04, 30),
+        cost("rms_norm", 0.004, 0.009, 61),
+        cost("swiglu", 0.005, 0.008, 30),
+        cost("rope", 0.003, 0.003, 30),
+    ];
+    RunEvent::Profile { update, update_secs: 0.58, operations }
 }
 
 fn validation(update: u64, loss: f64, best: bool, without_gain: u32) -> RunEvent {
@@ -101,6 +118,9 @@ fn events() -> Vec<RunEvent> {
     all.push(RunEvent::Phase { phase: Phase::Training });
     for u in 1..=200 {
         all.push(update(u));
+        if u % 10 == 0 {
+            all.push(profile(u));
+        }
         match u {
             38 => all.push(validation(u, 1.32, true, 0)),
             75 => all.push(validation(u, 0.81, true, 0)),
@@ -324,6 +344,7 @@ fn a_run_is_followed_paused_saved_and_stopped() {
     h.get_by_label("training: update 200/300, pass 5.3 of 8.0");
     h.get_all_by_label_contains("about 58.0 s left").next().expect("the time left");
     h.get_by_label_contains("memory 1.19 GB (estimate 1.31 GB)");
+    h.get_by_label_contains("Chart: Filled, ");
     h.get_by_label("Pause").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("Save now").click();
@@ -386,9 +407,14 @@ fn sample_answers_and_the_log_can_be_read() {
     h.get_by_label("Log").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("update 188: validation loss 0.6900");
-    h.get_by_label("Profile").click();
+    h.get_by_label("Numbers").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("4,884,480");
+    h.get_by_label("Profile").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Update 200 took 0.58 s. The model's operations, forward and back:");
+    h.get_by_label("low rank linear");
+    h.get_by_label("65.5 %");
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod data;
 pub mod last_read;
 pub mod measure;
 pub mod model;
+pub mod speed;
 pub mod train;
 
 pub use last_read::LastRead;

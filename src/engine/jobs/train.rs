@@ -2,7 +2,7 @@
 
 use super::data::{import_options, prepare_options};
 use super::model::{self, BaseModel};
-use super::{LastRead, Report};
+use super::{LastRead, Report, speed};
 use crate::base::{Control, Failure, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
@@ -16,7 +16,7 @@ use crate::project::event::Phase;
 use crate::project::{Beginning, Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
-use crate::train;
+use crate::train::{self, Outside};
 use jiff::civil::DateTime;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,9 +70,11 @@ fn refuse_change(before: &Beginning, now: &Beginning) -> Result<(), Failure> {
 pub fn machine_facts(out: &Path) -> Facts {
     Facts {
         free_memory_bytes: hardware::memory().available_bytes,
+        resident_bytes: hardware::resident_bytes(),
         free_disk_bytes: hardware::free_disk_bytes(out),
         has_cuda: device::has_cuda(),
         has_metal: device::has_metal(),
+        speed: speed::known(),
         ..Facts::default()
     }
 }
@@ -131,7 +133,7 @@ fn ready_at(
 }
 
 /// Micro-batches of one epoch, as the trainer's loader deals them.
-fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
+pub fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
     let samples = dataset.split.train.iter().map(|i| &dataset.samples[*i]);
     let lengths = samples.filter(|s| s.num_trained() > 0).map(|s| s.len()).collect();
     let batch = &recipe.batch;
@@ -225,7 +227,8 @@ fn carry_on(
     let model = base.load(&ready.files, placement(ready.plan.recipe()), control, sink)?;
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
-    Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, control, &mut listener)?)
+    let outside = Outside { control, resident_bytes: &hardware::resident_bytes };
+    Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, outside, &mut listener)?)
 }
 
 /// Where a recipe's model is put.

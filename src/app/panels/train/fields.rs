@@ -13,7 +13,7 @@ use eframe::egui::{
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 12] = [
+pub const NAMES: [(&str, &str); 13] = [
     ("method.rank", "Strength (rank)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
@@ -25,6 +25,7 @@ pub const NAMES: [(&str, &str); 12] = [
     ("model.source", "Model"),
     ("run.device", "Device"),
     ("run.checkpointing", "Save memory"),
+    ("run.memory_limit", "Memory limit"),
     ("model.precision", "Model kept in"),
 ];
 
@@ -114,7 +115,8 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         form.row(ui, "batch.accumulation", "Rounds per update (accumulation)", help, |ui, r| {
             number(ui, &mut r.batch.accumulation, 0.1, 0..=1024)
         });
-        let help = "Several examples share a micro-batch; each still sees only itself.";
+        let help = "Several examples share a micro-batch; each still sees only itself. Off, every micro-batch is one example. Either \
+                    way nothing is padded: how full the micro-batches are is drawn during the run (Filled).";
         form.row(ui, "batch.packing", "Pack examples (packing)", help, |ui, r| {
             check(ui, &mut r.batch.packing)
         });
@@ -193,6 +195,21 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
                 (Checkpointing::All, "always"),
             ];
             choice(ui, "checkpointing", &mut r.run.checkpointing, &ways)
+        });
+        let help = "How much of the memory that is free at the start the run may take. When it would take more, micro-batches are \
+                    dealt in halves; when that is not enough, it stops with what it has, before the system ends the program.";
+        form.row(ui, "run.memory_limit", "Memory limit (of what is free)", help, |ui, r| {
+            let percent = DragValue::new(&mut r.run.memory_limit).speed(0.005).range(0.05..=1.0);
+            let percent =
+                percent.custom_formatter(|n, _| format!("{:.0} %", n * 100.0)).custom_parser(|text| {
+                    text.trim()
+                        .trim_end_matches('%')
+                        .trim()
+                        .parse::<f64>()
+                        .ok()
+                        .map(|percent| percent / 100.0)
+                });
+            ui.add(percent)
         });
         let help = "The same seed on the same machine gives the same run, bit for bit on the CPU.";
         form.row(ui, "run.seed", "Seed", help, |ui, r| ui.add(DragValue::new(&mut r.run.seed)));

@@ -171,7 +171,7 @@ pub fn field_name(path: &str) -> String {
     found.map_or_else(|| path.replace(['.', '_'], " "), |(_, name)| (*name).to_string())
 }
 
-/// Memory against what is free, time and disk.
+/// Memory against what the run may take, time and disk.
 fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
     let t = theme::of(ui);
     let Some(plan) = &state.review.plan else {
@@ -184,15 +184,16 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
         return;
     };
     let estimate = plan.estimate();
-    let free = state.review.free_memory_bytes;
-    let share = if free > 0 { estimate.memory_bytes as f32 / free as f32 } else { 0.0 };
+    let limit = plan.memory_limit_bytes();
+    let share = limit.map_or(0.0, |limit| estimate.memory_bytes as f32 / limit.max(1) as f32);
     ui.horizontal(|ui| {
         widgets::icon(ui, icons::ICON_MEMORY, t.weak);
-        let words =
-            format!("Memory about {} of {} free", human::bytes(estimate.memory_bytes), human::bytes(free));
+        let of_limit = limit.map_or(String::new(), |limit| format!(" of {} allowed", human::bytes(limit)));
+        let words = format!("Memory about {}{of_limit}", human::bytes(estimate.memory_bytes));
         let ink = if share > 1.0 { t.red } else { t.text };
         ui.label(RichText::new(words).small().color(ink)).on_hover_text(format!(
-            "Weights {}, what is trained {}, optimizer {}, activations {}",
+            "Weights {}, what is trained {}, optimizer {}, activations {}.\nAllowed is what Tunesmith has now and the share of \
+             the free memory that is set under Advanced, Machine.",
             human::bytes(estimate.weights_bytes),
             human::bytes(estimate.trainable_bytes),
             human::bytes(estimate.optimizer_bytes),
@@ -200,13 +201,13 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
         ));
     });
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 6.0), egui::Sense::hover());
-    widgets::named(response, "Estimated memory against free memory");
+    widgets::named(response, "Estimated memory against what the run may take");
     ui.painter().rect_filled(rect, 3.0, t.border);
     let filled =
         egui::Rect::from_min_size(rect.min, vec2(rect.width() * share.clamp(0.0, 1.0), rect.height()));
     let ink = if share > 1.0 {
         t.red
-    } else if share > 0.7 {
+    } else if share > 0.9 {
         t.amber
     } else {
         t.accent_fill
@@ -220,8 +221,15 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
             human::plural(plan.num_updates(), "update"),
             human::count(estimate.num_trainable_params)
         );
-        ui.label(RichText::new(words).small().color(t.weak))
-            .on_hover_text("Estimated from the sizes alone; the run says what it really takes.");
+        ui.label(RichText::new(words).small().color(t.weak)).on_hover_text(
+            match state.review.flops_per_second {
+                Some(flops) => format!(
+                    "From the sizes, and the {:.0} GFLOP/s that this machine's matrix products reached.",
+                    flops * 1e-9
+                ),
+                None => "From the sizes, and a usual machine's speed; this one was not measured.".to_string(),
+            },
+        );
     });
 }
 

@@ -3,7 +3,7 @@
 use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
-use crate::project::event::{Answer, Phase};
+use crate::project::event::{Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent};
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ pub struct Start {
     pub num_valid: usize,
     pub num_trainable_params: u64,
     pub estimated_memory_bytes: u64,
+    pub estimated_secs: f64,
     pub device: String,
 }
 
@@ -34,6 +35,15 @@ pub struct Last {
     pub loss: f64,
     pub tokens_per_second: f64,
     pub memory_bytes: u64,
+}
+
+/// Where the time of an update went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    pub update: u64,
+    pub update_secs: f64,
+    /// The costliest first.
+    pub operations: Vec<OperationCost>,
 }
 
 /// How a run ended.
@@ -61,6 +71,10 @@ pub struct RunView {
     pub speed: Thinned,
     /// In bytes.
     pub memory: Thinned,
+    /// Tokens of an update by what it has room for; empty without packing. All of them are of the data: nothing is padded.
+    pub fill: Thinned,
+    /// Of the newest update that was measured.
+    pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
     /// Validations in a row without gain.
     pub without_gain: u32,
@@ -100,6 +114,10 @@ impl RunView {
             // A line that was read from disk may come again over the channel.
             RunEvent::Update { update, .. } if *update > self.last.update => self.add_update(event),
             RunEvent::Update { .. } => {}
+            RunEvent::Profile { update, update_secs, operations } => {
+                let (update, update_secs, operations) = (*update, *update_secs, operations.clone());
+                self.profile = Some(Profile { update, update_secs, operations });
+            }
             RunEvent::Validation { update, loss, perplexity, best, without_gain } => {
                 if self.valid.last().is_some_and(|v| v.update >= *update) {
                     return;
@@ -154,6 +172,7 @@ impl RunView {
             num_valid,
             num_trainable_params,
             estimated_memory_bytes,
+            estimated_secs,
             device,
             from_update,
         } = event
@@ -168,6 +187,7 @@ impl RunView {
             num_valid: *num_valid,
             num_trainable_params: *num_trainable_params,
             estimated_memory_bytes: *estimated_memory_bytes,
+            estimated_secs: *estimated_secs,
             device: device.clone(),
         });
         (self.end, self.failure) = (None, None);
@@ -183,11 +203,14 @@ impl RunView {
     fn forget_after(&mut self, update: u64) {
         let x = update as f64;
         self.loss.truncate_after(x);
-        for points in [&mut self.learning_rate, &mut self.grad_norm, &mut self.speed, &mut self.memory] {
+        let small =
+            [&mut self.learning_rate, &mut self.grad_norm, &mut self.speed, &mut self.memory, &mut self.fill];
+        for points in small {
             points.truncate_after(x);
         }
         self.valid.retain(|v| v.update <= update);
         self.answers.retain(|(u, _)| *u <= update);
+        self.profile = self.profile.take().filter(|p| p.update <= update);
         self.last.update = self.last.update.min(update);
     }
 
@@ -211,6 +234,10 @@ impl RunView {
         self.learning_rate.push(x, learning_rate);
         self.grad_norm.push(x, grad_norm);
         self.speed.push(x, tokens_per_second);
+        let room = self.recipe.as_ref().and_then(|recipe| recipe.batch.tokens_of_an_update());
+        if let Some(room) = room {
+            self.fill.push(x, num_tokens as f64 / room as f64);
+        }
         if memory_bytes > 0 {
             self.memory.push(x, memory_bytes as f64);
         }

@@ -9,6 +9,7 @@ pub enum Tab {
     Charts,
     Answers,
     Log,
+    Profile,
     Numbers,
 }
 

@@ -7,6 +7,7 @@ mod live_ui;
 mod look;
 mod run_ui;
 mod preview_ui;
+mod profile_ui;
 mod review;
 mod state;
 mod ui;

@@ -16,7 +16,8 @@ pub struct Review {
     pub problems: Vec<Problem>,
     /// When nothing forbids the run, and model and data are known.
     pub plan: Option<Plan>,
-    pub free_memory_bytes: u64,
+    /// Of the recipe's device, if it was measured.
+    pub flops_per_second: Option<f64>,
     /// Samples of the first micro-batch: (tokens, trained tokens) each.
     pub first_batch: Vec<(usize, usize)>,
 }
@@ -26,18 +27,19 @@ impl Review {
         let recipe = compose(draft, shared);
         let dataset = shared.dataset.as_ref();
         data.look(dataset, &recipe);
-        let free_memory_bytes = shared.machine.memory.available_bytes;
         let facts = Facts {
             model: shared.model.as_deref().map(ModelFacts::from),
             data: data.facts.clone().filter(|_| dataset.is_some()),
-            free_memory_bytes,
+            free_memory_bytes: shared.machine.memory.available_bytes,
+            resident_bytes: shared.machine.resident_bytes,
             ..shared.facts.clone()
         };
         let problems = recipe.check(&facts);
         let is_known = facts.model.is_some() && facts.data.is_some();
         let plan =
             if is_known { Plan::new(recipe.clone(), &facts, data.num_micro_batches).ok() } else { None };
-        Self { recipe, problems, plan, free_memory_bytes, first_batch: data.first_batch.clone() }
+        let flops_per_second = facts.flops_per_second(&recipe);
+        Self { recipe, problems, plan, flops_per_second, first_batch: data.first_batch.clone() }
     }
 
     /// What stands in the way of a run.

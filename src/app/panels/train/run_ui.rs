@@ -1,7 +1,8 @@
-//! A run, live or from disk: charts, sample answers, log, numbers.
+//! A run, live or from disk: charts, sample answers, log, profile, numbers.
 
 use super::live::RunView;
 use super::look::{Look, Tab};
+use super::profile_ui;
 use crate::app::action::{FrameAction, UiAction};
 use crate::app::theme::{self, space};
 use crate::app::widgets::chart::{self, LossChart};
@@ -32,7 +33,8 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
             (Tab::Charts, "Charts"),
             (Tab::Answers, "Sample answers"),
             (Tab::Log, "Log"),
-            (Tab::Numbers, "Profile"),
+            (Tab::Profile, "Profile"),
+            (Tab::Numbers, "Numbers"),
         ];
         for (tab, name) in tabs {
             if ui.selectable_label(look.tab == tab, name).clicked() {
@@ -45,6 +47,7 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
         Tab::Charts => charts(ui, id, run, &mut look),
         Tab::Answers => answers(ui, run, &mut look),
         Tab::Log => log(ui, run, out),
+        Tab::Profile => profile_ui::profile(ui, run),
         Tab::Numbers => numbers(ui, run),
     }
     look
@@ -69,8 +72,19 @@ pub fn chart_switches(ui: &mut egui::Ui, look: &mut Look) -> bool {
 fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
     let is_reset = chart_switches(ui, look);
     let height = ui.available_height();
-    let num_columns = if ui.available_width() > 720.0 { 4 } else { 2 };
-    let num_rows = 4 / num_columns;
+    let count = |y: f64| human::count(y.max(0.0).round() as u64);
+    let mut small_ones: Vec<SmallChart> = vec![
+        ("Learning rate", &run.learning_rate, chart::rate),
+        ("Gradient norm", &run.grad_norm, chart::value),
+        ("Tokens per second", &run.speed, count),
+        ("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
+    ];
+    if run.fill.last().is_some() {
+        small_ones.push(("Filled", &run.fill, |y| format!("{:.0} %", 100.0 * y)));
+    }
+    let is_wide = ui.available_width() > 720.0;
+    let num_columns = if is_wide { small_ones.len() } else { small_ones.len().div_ceil(2) };
+    let num_rows = small_ones.len().div_ceil(num_columns);
     let small = ((height * 0.4) / num_rows as f32 - TITLE).clamp(40.0, 120.0);
     let large = (height - num_rows as f32 * (small + TITLE) - space::S).max(120.0);
     let empty = match run.phase {
@@ -88,13 +102,6 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
         empty,
     };
     chart::loss_chart(ui, id, large, loss);
-    let count = |y: f64| human::count(y.max(0.0).round() as u64);
-    let small_ones: [SmallChart; 4] = [
-        ("Learning rate", &run.learning_rate, chart::rate),
-        ("Gradient norm", &run.grad_norm, chart::value),
-        ("Tokens per second", &run.speed, count),
-        ("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
-    ];
     for row in small_ones.chunks(num_columns) {
         ui.columns(num_columns, |columns| {
             for (ui, (title, points, show)) in columns.iter_mut().zip(row) {
@@ -212,7 +219,7 @@ fn log(ui: &mut egui::Ui, run: &RunView, out: &mut Vec<UiAction>) {
     );
 }
 
-/// What it was made of, and where the time and the memory went, in numbers.
+/// What it was made of, and what it came to, in numbers.
 fn numbers(ui: &mut egui::Ui, run: &RunView) {
     ScrollArea::vertical().id_salt("numbers").auto_shrink([false, false]).show(ui, |ui| {
         if let Some(recipe) = &run.recipe {
@@ -239,6 +246,9 @@ fn run_facts(ui: &mut egui::Ui, run: &RunView) {
         widgets::fact(ui, "Validation examples", &human::count(start.num_valid as u64));
         widgets::fact(ui, "Updates in a pass", &format!("{:.1}", start.updates_per_epoch));
         widgets::fact(ui, "Memory, estimated", &human::bytes(start.estimated_memory_bytes));
+        if start.estimated_secs > 0.0 {
+            widgets::fact(ui, "Time in updates, estimated", &human::secs(start.estimated_secs));
+        }
     }
     widgets::fact(ui, "Memory, most", &human::bytes(run.peak_memory_bytes));
     widgets::fact(ui, "Tokens seen", &human::count(run.num_tokens));

@@ -1,0 +1,141 @@
+//! Runs that are short of memory: dealt in halves once, then stopped; exact all the same.
+
+use crate::train::{bytes, dataset, losses, model, plan_on, recipe, run_in};
+use std::cell::Cell;
+use tunesmith::base::Failure;
+use tunesmith::project::{Outcome, RunEvent};
+use tunesmith::recipe::plan::{Facts, ModelFacts};
+use tunesmith::train::TrainError;
+
+/// 800 bytes are the limit.
+fn machine() -> Facts {
+    Facts { free_memory_bytes: 1000, ..Facts::default() }
+}
+
+fn notices(events: &[RunEvent]) -> Vec<&str> {
+    let mut all = Vec::new();
+    for event in events {
+        if let RunEvent::Notice { text } = event {
+            all.push(text.as_str());
+        }
+    }
+    all
+}
+
+/// The memory seems to be above the limit whenever `is_short` says so of the number of readings so far.
+fn reading(is_short: impl Fn(usize) -> bool) -> impl Fn() -> u64 {
+    let num = Cell::new(0);
+    move || {
+        num.set(num.get() + 1);
+        if is_short(num.get()) { 900 } else { 100 }
+    }
+}
+
+#[test]
+fn short_memory_halves_once_and_the_run_goes_on_exactly() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&["method.dropout=0"]);
+    let plan = plan_on(machine(), &recipe, &data);
+    let never = reading(|_| false);
+    let plain = run_in(&plan, &model, &data, &temp.path().join("plain"), false, &never, |_, _| {});
+    // The first reading of the third update.
+    let once = || {
+        let updates = Cell::new(0);
+        (updates, Cell::new(false))
+    };
+    let go = |name: &str, stop_after: u64| {
+        let (updates, is_told) = once();
+        let read = || if updates.get() == 2 && !is_told.replace(true) { 900 } else { 100 };
+        run_in(&plan, &model, &data, &temp.path().join(name), false, &read, |event, control| match event {
+            RunEvent::Update { update, .. } => updates.set(*update),
+            RunEvent::Checkpoint { update, .. } if *update == stop_after => control.stop(),
+            _ => {}
+        })
+    };
+    let whole = go("whole", u64::MAX);
+    assert_eq!(whole.outcome.unwrap(), Outcome::Done);
+    let told = notices(&whole.events);
+    assert!(told.len() == 1 && told[0].contains("From update 3 on"), "{told:?}");
+    assert!(told[0].contains("takes 900 B of memory, and its limit is 800 B"), "{told:?}");
+
+    // An update has the same samples: the same loss up to the rounding of sums.
+    let (a, b) = (losses(&plain.events), losses(&whole.events));
+    assert_eq!(a[..2], b[..2]);
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(&b) {
+        assert!((a.1 - b.1).abs() < 1e-3, "{a:?} {b:?}");
+    }
+
+    // Cut after the halving, the rest is dealt in halves without being short again.
+    assert_eq!(go("cut", 4).outcome.unwrap(), Outcome::Stopped);
+    let at = temp.path().join("cut");
+    let rest = run_in(&plan, &model, &data, &at, true, &never, |_, _| {});
+    assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+    assert_eq!(losses(&rest.events), b[4..]);
+    for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000006/optimizer.safetensors"] {
+        assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{name}");
+    }
+}
+
+#[test]
+fn memory_that_stays_short_stops_the_run_with_what_it_has() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    for (setting, num_notices) in [("batch.packing=true", 1), ("batch.packing=false", 0)] {
+        let recipe = recipe(&[setting, "checkpoint.every_updates=1000", "validation.every_updates=1000"]);
+        let plan = plan_on(machine(), &recipe, &data);
+        let updates = Cell::new(0);
+        let read = || if updates.get() < 3 { 100 } else { 900 };
+        let at = temp.path().join(setting);
+        let failed = run_in(&plan, &model, &data, &at, false, &read, |event, _| {
+            if let RunEvent::Update { update, .. } = event {
+                updates.set(*update);
+            }
+        });
+        let error = failed.outcome.unwrap_err();
+        assert!(matches!(*error.error, TrainError::OutOfMemory(_)), "{error}");
+        assert_eq!(notices(&failed.events).len(), num_notices, "one example cannot be halved");
+        assert_eq!(failed.folder.checkpoints(), [3], "what was learnt is kept");
+        let failure = Failure::from(error);
+        assert!(failure.detail.contains("900 B") && failure.detail.contains("800 B"), "{failure}");
+        assert!(
+            failure.hint.contains("run.checkpointing") && failure.hint.contains("update 3 is kept"),
+            "{failure}"
+        );
+        // With room again it goes on.
+        drop(failed.folder);
+        let rest = run_in(&plan, &model, &data, &at, true, &|| 0, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+    }
+}
+
+/// What is tried before the first update leaves no trace in the losses, and can halve the micro-batches.
+#[test]
+fn the_largest_micro_batch_is_tried_where_memory_may_be_short() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&[]);
+    let facts = |free_memory_bytes| Facts {
+        model: Some(ModelFacts { num_layers: 2, width: 64, vocabulary: 512, ..ModelFacts::default() }),
+        free_memory_bytes,
+        ..Facts::default()
+    };
+    let go = |name: &str, free: u64, read: &dyn Fn() -> u64| {
+        let plan = plan_on(facts(free), &recipe, &data);
+        run_in(&plan, &model, &data, &temp.path().join(name), false, read, |_, _| {})
+    };
+    let plenty = go("plenty", 1 << 40, &reading(|_| false));
+    assert_eq!(notices(&plenty.events), [""; 0]);
+    let tried = go("tried", 100 << 20, &reading(|_| false));
+    let told = notices(&tried.events);
+    assert!(told.len() == 1 && told[0].contains("tried: it takes 100 B of memory"), "{told:?}");
+    assert_eq!(losses(&tried.events), losses(&plenty.events));
+    // The first reading is that of the trial.
+    let limit = 100 << 20;
+    let num = Cell::new(0);
+    let halved = go("halved", 100 << 20, &|| if num.replace(num.get() + 1) == 0 { limit } else { 100 });
+    let told = notices(&halved.events);
+    assert!(told.len() == 2 && told[0].contains("From update 1 on") && told[1].contains("tried"), "{told:?}");
+    assert_eq!(halved.outcome.unwrap(), Outcome::Done);
+}
