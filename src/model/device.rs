@@ -37,9 +37,16 @@ pub fn describe(device: &Device) -> String {
     choice.describe(crate::base::hardware::num_threads())
 }
 
+/// In one line: below it, candle tells where in the program the error arose when RUST_BACKTRACE asks for that.
+#[cfg(any(feature = "cuda", feature = "metal"))]
+fn not_there(name: &str, error: &candle_core::Error) -> ModelError {
+    let why = error.to_string();
+    ModelError::Device(format!("no {name} device: {}", why.lines().next().unwrap_or_default()))
+}
+
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, ModelError> {
-    let device = Device::new_cuda(0).map_err(|e| ModelError::Device(format!("no CUDA device: {e}")))?;
+    let device = Device::new_cuda(0).map_err(|e| not_there("CUDA", &e))?;
     if let Device::Cuda(cuda) = &device {
         // SAFETY: all tensors of this device live on the one compute thread, on one stream.
         unsafe { cuda.disable_event_tracking() };
@@ -54,7 +61,7 @@ fn cuda() -> Result<Device, ModelError> {
 
 #[cfg(feature = "metal")]
 fn metal() -> Result<Device, ModelError> {
-    Device::new_metal(0).map_err(|e| ModelError::Device(format!("no Metal device: {e}")))
+    Device::new_metal(0).map_err(|e| not_there("Metal", &e))
 }
 
 #[cfg(not(feature = "metal"))]
