@@ -9,14 +9,14 @@ use std::sync::Arc;
 use tunesmith::app::jobs::JobSwitch;
 use tunesmith::app::panels::{data, train};
 use tunesmith::app::{App, AppState, Effect, Place, UiAction};
-use tunesmith::base::{Control, Failure, Silent};
+use tunesmith::base::{Control, DeviceChoice, Failure, Silent};
 use tunesmith::data::import::{ImportOptions, import};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId, jobs};
 use tunesmith::project::RunEvent;
 use tunesmith::project::event::{Answer, OperationCost, Outcome, Phase};
 use tunesmith::recipe::Recipe;
-use tunesmith::recipe::plan::Facts;
+use tunesmith::recipe::plan::{Facts, Speed};
 
 const JOB: u64 = 77;
 
@@ -462,6 +462,33 @@ fn checkpoints_that_do_not_fit_on_the_disk_are_a_problem() {
     let why = header.primary.and_then(|p| p.why_not).expect("it must not start");
     assert!(why.contains("5.0 MB are free on the disk"), "{why}");
     h.get_by_label("Use 1");
+}
+
+/// How fast an unknown machine is, is asked once; then the estimate of time follows it.
+#[test]
+fn the_machine_is_measured_when_it_is_not_known() {
+    let machine = |speed| EventKind::Machine(Facts { speed, ..Facts::default() });
+    let speed = Speed { device: DeviceChoice::Cpu, flops_per_second: 1e9 };
+    let num_asked = |h: &mut Harness<'static, App>| {
+        let commands = stage::commands(h);
+        commands.iter().filter(|command| matches!(command, Command::MeasureSpeed)).count()
+    };
+    let mut known = stage::window(stage::empty());
+    stage::say(&mut known, 1, machine(Some(speed)));
+    assert_eq!(num_asked(&mut known), 0);
+    let mut unknown = stage::window(stage::empty());
+    stage::say(&mut unknown, 1, machine(None));
+    stage::say(&mut unknown, 1, machine(None));
+    assert_eq!(num_asked(&mut unknown), 1);
+
+    let mut h = at_train();
+    let secs =
+        |h: &Harness<'static, App>| h.state().state.train.review.plan.as_ref().unwrap().estimate().secs;
+    let rough = secs(&h);
+    stage::say(&mut h, 2, EventKind::Speed(speed));
+    assert!(secs(&h) > 10.0 * rough);
+    stage::say(&mut h, 3, machine(None));
+    assert!(secs(&h) > 10.0 * rough, "what was measured is not forgotten");
 }
 
 /// One wide control pushed the right edge of the card out of the picture.
