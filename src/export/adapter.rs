@@ -1,21 +1,21 @@
-//! A run's adapter as a folder that PEFT loads, with a model card.
+//! What a run trained as a folder that PEFT or transformers loads, with a model card.
 
 use super::{ExportError, card};
 use crate::base::storage;
-use crate::peft::format::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::peft::files;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// Copies the adapter of a run, in PEFT's format, with a `README.md` that says what it is, to the folder `to`, which
-/// must be new or empty.
+/// Copies the adapter of a run, in PEFT's format, or the model that full tuning made, with a `README.md` that says what it is, to
+/// the folder `to`, which must be new or empty.
 ///
 /// # Errors
 /// No adapter, a folder with something in it, or a failed write; then nothing is left behind.
 pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     let from = run.join("adapter");
-    if [CONFIG_FILE, WEIGHTS_FILE].iter().any(|name| !from.join(name).is_file()) {
+    let Some(names) = files::names(&from) else {
         return Err(ExportError::NoAdapter { path: run.to_path_buf() });
-    }
+    };
     let write = |source| ExportError::Write { path: to.to_path_buf(), source };
     if to.exists() {
         // Succeeds for an empty folder only.
@@ -28,12 +28,15 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
         to,
         |e| e,
         |temporary| {
-            for name in [CONFIG_FILE, WEIGHTS_FILE] {
+            for name in names {
                 let copy = temporary.join(name);
                 fs::copy(from.join(name), &copy)?;
                 File::options().write(true).open(&copy)?.sync_all()?;
             }
-            storage::write_atomic_bytes(&temporary.join("README.md"), card::text(run).as_bytes())
+            storage::write_atomic_bytes(
+                &temporary.join("README.md"),
+                card::text(run, files::is_model(&from)).as_bytes(),
+            )
         },
     )
     .map_err(write)

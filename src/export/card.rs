@@ -1,4 +1,4 @@
-//! The model card of an adapter: what it was made from, how, and with what result.
+//! The model card of an adapter or a tuned model: what it was made from, how, and with what result.
 
 use crate::base::human;
 use crate::data::mask::TrainOn;
@@ -7,21 +7,44 @@ use crate::project::runs::{self, RunSummary};
 use crate::recipe::recipe::Objective;
 use std::path::Path;
 
-/// Markdown about the run in `folder`; short when the run's own files cannot be read.
-pub(super) fn text(folder: &Path) -> String {
-    let head = "---\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- tunesmith\n---\n\n";
+/// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
+struct Kind {
+    library: &'static str,
+    tag: &'static str,
+    what: &'static str,
+    load: &'static str,
+}
+
+const ADAPTER: Kind = Kind {
+    library: "peft",
+    tag: "lora",
+    what: "LoRA adapter",
+    load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
+};
+
+const MODEL: Kind = Kind {
+    library: "transformers",
+    tag: "full-tuning",
+    what: "tuned model",
+    load: "Load it with transformers: `AutoModelForCausalLM.from_pretrained(folder)`.",
+};
+
+/// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
+pub(super) fn text(folder: &Path, is_model: bool) -> String {
+    let Kind { library, tag, what, load } = if is_model { MODEL } else { ADAPTER };
+    let head = format!(
+        "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
+    );
     let Ok(run) = runs::summary(folder) else {
-        return format!("{head}# LoRA adapter\n\nMade with Tunesmith.\n\n{USE}");
+        return format!("{head}# A {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
     let rows: String =
         facts(&run, folder).iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
     format!(
-        "{head}# {}\n\nA LoRA adapter made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{USE}",
+        "{head}# {}\n\nA {what} made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{load}\n",
         plain(&run.name)
     )
 }
-
-const USE: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.\n";
 
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;

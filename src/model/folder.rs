@@ -8,6 +8,10 @@ use candle_core::Tensor;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// The files of a folder that [`save`] wrote.
+pub const FILES: [&str; 5] =
+    ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"];
+
 /// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files. Call inside
 /// `storage::create_dir_atomic`.
 pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Result<(), ModelError> {
@@ -21,8 +25,9 @@ pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Re
     let mut config = base.config().to_json();
     config["_name_or_path"] = json!(base.info.source);
     config["eos_token_id"] = json!(text.eos_ids);
-    write("config.json", &config)?;
-    write("generation_config.json", &json!({ "eos_token_id": text.eos_ids }))?;
+    let [config_file, generation_file, settings_file, tokenizer_file, weights_file] = FILES;
+    write(config_file, &config)?;
+    write(generation_file, &json!({ "eos_token_id": text.eos_ids }))?;
     let mut settings = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": text.bos,
@@ -33,9 +38,9 @@ pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Re
     if let Some(add_bos) = text.add_bos {
         settings["add_bos_token"] = json!(add_bos);
     }
-    write("tokenizer_config.json", &settings)?;
-    let path = folder.join("tokenizer.json");
+    write(settings_file, &settings)?;
+    let path = folder.join(tokenizer_file);
     let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
     storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))?;
-    save_safetensors(named, &folder.join("model.safetensors"))
+    save_safetensors(named, &folder.join(weights_file))
 }

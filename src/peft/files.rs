@@ -29,11 +29,19 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     }
 }
 
+/// The files that [`save`] wrote into a folder; `None` when one of them is missing.
+pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
+    let names: &[&str] =
+        if is_model(folder) { &folder::FILES } else { &[format::CONFIG_FILE, format::WEIGHTS_FILE] };
+    names.iter().all(|name| folder.join(name).is_file()).then_some(names)
+}
+
 /// The model that it says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
     if is_model(folder) { full::base_model(folder) } else { format::base_model(folder) }
 }
 
-fn is_model(folder: &Path) -> bool {
+/// Whether it is a whole model rather than an addition to one.
+pub fn is_model(folder: &Path) -> bool {
     folder.join(full::CONFIG_FILE).is_file() && !folder.join(format::CONFIG_FILE).exists()
 }

@@ -442,7 +442,7 @@ fn prompt_sets_never_replace_one_another() {
 }
 
 #[test]
-fn an_adapter_is_exported_whole_with_its_card() {
+fn what_a_run_trained_is_exported_whole_with_its_card() {
     let home = tempfile::tempdir().unwrap();
     let mut recipe = Recipe::default();
     recipe.data.path = Some("/home/ada/secret folder/fruit|`x`.csv".into());
@@ -473,6 +473,17 @@ fn an_adapter_is_exported_whole_with_its_card() {
     let empty = home.path().join("empty");
     fs::create_dir(&empty).unwrap();
     export::adapter(run.path(), &empty).unwrap();
+    // What full tuning made goes out whole, too.
+    let model = home.path().join("model");
+    fs::remove_file(run.adapter_dir().join("adapter_config.json")).unwrap();
+    for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] {
+        fs::write(run.adapter_dir().join(name), "{}").unwrap();
+    }
+    assert!(export::adapter(run.path(), &model).is_err(), "without its weights");
+    fs::write(run.adapter_dir().join("model.safetensors"), "weights").unwrap();
+    export::adapter(run.path(), &model).unwrap();
+    assert_eq!(fs::read_dir(&model).unwrap().count(), 6);
+    assert!(fs::read_to_string(model.join("README.md")).unwrap().contains("AutoModelForCausalLM"));
     fs::write(run.path().join("recipe.toml"), "damaged").unwrap();
     export::adapter(run.path(), &home.path().join("third")).unwrap();
     let file = home.path().join("file");
