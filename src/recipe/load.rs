@@ -72,6 +72,7 @@ pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let mut problems = Vec::new();
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
+    take_lora_settings(&mut table, &mut problems);
     match table.clone().try_into::<Recipe>() {
         Ok(recipe) if problems.is_empty() => return Ok(recipe),
         Ok(_) => {}
@@ -169,6 +170,21 @@ fn give_kinds(table: &mut Table, known: &Table) {
             inner.insert("kind".into(), kind.clone());
         }
     }
+}
+
+/// Removes settings of LoRA where another method is chosen, with a problem for each.
+fn take_lora_settings(table: &mut Table, problems: &mut Vec<Problem>) {
+    let Some(Value::Table(method)) = table.get_mut("method") else { return };
+    if method.get("kind").and_then(Value::as_str) != Some("full") {
+        return;
+    }
+    method.retain(|key, _| {
+        if key != "kind" {
+            let text = format!("\"method.{key}\" is a setting of LoRA: leave it out for full tuning.");
+            problems.push(error(&format!("method.{key}"), text));
+        }
+        key == "kind"
+    });
 }
 
 /// Tries each value alone, so that every one that does not fit is told with its field.

@@ -91,6 +91,7 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
         ("[data.split]\nvalidd = 0.1", "data.split.validd", "data.split.valid"),
         ("[method]\nkind = \"lora\"\nranks = 4", "method.ranks", "method.rank"),
         ("[objective]\nkind = \"supervised\"\ntrain_onn = \"answers\"", "objective.train_onn", "train_on"),
+        ("[method]\nkind = \"full\"\nrank = 4", "method.rank", "a setting of LoRA"),
         ("optimizer = 5", "optimizer", "section"),
     ];
     for (text, field, says) in cases {

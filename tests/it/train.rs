@@ -207,6 +207,12 @@ fn full_tuning_ends_in_a_model_folder() {
         let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&data.samples[0]]), hooks).unwrap();
         decoder.logits(hidden.value(), hooks).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name: &str| std::fs::metadata(folder.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode("model.safetensors"), mode("config.json"), "others may read it as they may the rest");
+    }
     let files = ModelFiles::open("tuned", &folder).unwrap();
     assert_eq!(&files.config, model.config());
     assert_eq!(files.text.eos_ids, [2]);

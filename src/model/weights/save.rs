@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensorError, View};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::Error;
 use std::path::Path;
 
@@ -21,10 +22,13 @@ pub fn save_safetensors(named: &[(String, Tensor)], path: &Path) -> Result<(), M
     let views = on_cpu.iter().map(|(name, tensor)| (*name, Saved { tensor, numbers: Numbers::of(tensor) }));
     let metadata = Some(HashMap::from([("format".to_string(), "pt".to_string())]));
     storage::create_file_atomic(path, |temporary| {
+        // The library makes a file that only its owner may read.
+        let usual = File::create(temporary)?.metadata()?.permissions();
         safetensors::serialize_to_file(views, metadata, temporary).map_err(|error| match error {
             SafeTensorError::IoError(error) => error,
             other => Error::other(other),
-        })
+        })?;
+        fs::set_permissions(temporary, usual)
     })
     .map_err(failed)
 }
