@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
-use tunesmith::nn::{Node, Result, Tape, Weight};
+use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
 const CPU: Device = Device::Cpu;
 const N: usize = 1024;
@@ -228,9 +228,23 @@ fn loss(c: &mut Criterion) {
     );
 }
 
+/// The table's own gradient, which full tuning needs.
+fn embedding(c: &mut Criterion) {
+    let table = [random((VOCABULARY, WIDTH))];
+    let tokens: Vec<u32> = (0..N as u32).map(|i| i * 37 % VOCABULARY as u32).collect();
+    let index = Tensor::new(tokens.as_slice(), &CPU).unwrap();
+    both(
+        c,
+        "embedding",
+        &table,
+        |tape, x| ops::embedding(tape, &WeightNode::trained(&x[0]), &tokens),
+        |x| x[0].index_select(&index, 0),
+    );
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
-    targets = linear_layers, norms, activations, small_ones, attention, loss
+    targets = linear_layers, norms, activations, small_ones, attention, loss, embedding
 }
 criterion_main!(benches);

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
-use tunesmith::nn::{Node, Result, Tape, Weight};
+use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
 #[global_allocator]
 static ALLOCATOR: Counted<System> = Counted(System);
@@ -73,6 +73,12 @@ fn check() {
             Box::new(|t, x| ops::low_rank_linear(t, x, &weight, None, &low)),
         ),
         ("rotate", ROW, [N * ROW, N * ROW], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, None))),
+        (
+            "embedding",
+            D,
+            [N * D, N * D],
+            Box::new(|t, x| ops::embedding(t, &WeightNode::trained(x), &[3; N])),
+        ),
         // Scores are of a block, and gradients of a head, which are small.
         ("attention", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &plain))),
         ("attention, capped", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),

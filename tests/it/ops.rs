@@ -532,6 +532,7 @@ fn gradients_match_finite_differences() {
         ("swiglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Silu))),
         ("geglu", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::Gelu))),
         ("geglu_tanh", vec![3, 8], Box::new(|t, x| ops::gated(t, x, Activation::GeluTanh))),
+        ("embedding", vec![4, 8], Box::new(|t, x| ops::embedding(t, &WeightNode::trained(x), &[2, 0, 2]))),
         ("gelu", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::Gelu))),
         ("gelu_tanh", vec![3, 8], Box::new(|t, x| ops::activate(t, x, Activation::GeluTanh))),
         (
