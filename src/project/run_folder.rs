@@ -260,7 +260,8 @@ impl RunFolder {
                 fs::remove_dir_all(&path).map_err(ProjectError::write(&path))?;
             }
         }
-        self.remove_folders(is_part)
+        remove_folders(&self.path.join(CHECKPOINTS), is_part)?;
+        remove_folders(&self.path, |name| name.starts_with(".adapter.") && name.ends_with(".part"))
     }
 
     /// Removes all checkpoints, damaged and half-written ones as well, because the run was thrown away. Metrics and
@@ -270,18 +271,18 @@ impl RunFolder {
             let path = self.checkpoint_dir(update);
             fs::remove_dir_all(&path).map_err(ProjectError::write(&path))?;
         }
-        self.remove_folders(|name| is_part(name) || name.starts_with(DAMAGED))
+        remove_folders(&self.path.join(CHECKPOINTS), |name| is_part(name) || name.starts_with(DAMAGED))
     }
+}
 
-    /// Removes the folders among the checkpoints whose name `is_meant`.
-    fn remove_folders(&self, is_meant: impl Fn(&str) -> bool) -> Result<(), ProjectError> {
-        let entries = fs::read_dir(self.path.join(CHECKPOINTS)).into_iter().flatten().flatten();
-        let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-        for entry in entries.filter(is_folder).filter(|e| is_meant(&e.file_name().to_string_lossy())) {
-            fs::remove_dir_all(entry.path()).map_err(ProjectError::write(&entry.path()))?;
-        }
-        Ok(())
+/// Removes the folders in `from` whose name `is_meant`.
+fn remove_folders(from: &Path, is_meant: impl Fn(&str) -> bool) -> Result<(), ProjectError> {
+    let entries = fs::read_dir(from).into_iter().flatten().flatten();
+    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    for entry in entries.filter(is_folder).filter(|e| is_meant(&e.file_name().to_string_lossy())) {
+        fs::remove_dir_all(entry.path()).map_err(ProjectError::write(&entry.path()))?;
     }
+    Ok(())
 }
 
 /// Whether a crash left this checkpoint half-written.

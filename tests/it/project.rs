@@ -305,7 +305,9 @@ fn old_checkpoints_go_and_the_best_stays() {
     fs::write(checkpoints.join("update-000060"), "a file").unwrap();
     assert_eq!(run.checkpoints(), [10, 20, 30, 40, 1_234_567]);
     assert!(run.checkpoint_dir(84).ends_with("checkpoints/update-000084"));
+    fs::create_dir(run.path().join(".adapter.99.part")).unwrap();
     run.prune(2, Some(20)).unwrap();
+    assert!(!run.path().join(".adapter.99.part").exists(), "left by a kill while the adapter was written");
     assert_eq!(run.checkpoints(), [20, 40, 1_234_567]);
     assert_eq!(run.checkpoints().last(), Some(&1_234_567));
     assert!(!checkpoints.join(".update-000050.99.part").exists());
