@@ -2,8 +2,11 @@
 
 mod allocations;
 mod batch;
+mod checkpoints;
 mod cli;
+mod cli_runs;
 mod engine;
+mod estimate;
 mod eval;
 mod faults;
 mod house;
@@ -12,6 +15,7 @@ mod import;
 mod infer;
 #[cfg(unix)]
 mod kills;
+mod lanes;
 mod ledger;
 mod loader;
 mod long_run;

@@ -1,7 +1,7 @@
 //! Layer normalisation, a row at a time.
 
 use super::lanes::{sum, sum_of};
-use super::rows_of_task;
+use super::{by_rows, rows_of_task};
 use rayon::prelude::*;
 
 /// Mean and 1 / sqrt(variance + ε) of one row. The variance is of what is left of the mean, which loses no digits.
@@ -38,13 +38,7 @@ vectorised! {
 
 /// u = dy w;  y = (x - mean) rstd;  dx = rstd (u - mean(u) - y mean(u y)): x [n, d], weight [d], dy [n, d] -> dx [n, d].
 pub fn backward(x: &[f32], weight: &[f32], dy: &[f32], epsilon: f32) -> Vec<f32> {
-    let d = weight.len();
-    let mut out = vec![0.0; x.len()];
-    let task = d * rows_of_task(d);
-    out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(dy.par_chunks(task)).for_each(|((dx, x), dy)| {
-        backward_rows(dx, x, weight, dy, epsilon);
-    });
-    out
+    by_rows(x, dy, weight.len(), |dx, x, dy| backward_rows(dx, x, weight, dy, epsilon))
 }
 
 vectorised! {

@@ -52,11 +52,23 @@ pub mod rotate;
 mod rows;
 pub mod sgd;
 
+use rayon::prelude::*;
+
 pub use numbers::{Numbers, tensor};
 pub use rows::Rows;
 
 /// Numbers that one task of rayon works on, about: enough to be worth handing over.
 const TASK_NUMBERS: usize = 16 << 10;
+
+/// Rows of `d` numbers made of the same rows of `a` and `b`, some whole rows a task: `make(out, a, b)`.
+fn by_rows(a: &[f32], b: &[f32], d: usize, make: impl Fn(&mut [f32], &[f32], &[f32]) + Sync) -> Vec<f32> {
+    let mut out = vec![0.0; a.len()];
+    let task = d * rows_of_task(d);
+    out.par_chunks_mut(task).zip(a.par_chunks(task)).zip(b.par_chunks(task)).for_each(|((out, a), b)| {
+        make(out, a, b);
+    });
+    out
+}
 
 /// How many rows of `width` numbers one task takes.
 fn rows_of_task(width: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use super::elementwise::add_column_sums;
 use super::lanes::{dot, sum_of};
-use super::rows_of_task;
+use super::{by_rows, rows_of_task};
 use rayon::prelude::*;
 
 /// 1 / sqrt(mean(x²) + ε) of one row.
@@ -50,13 +50,7 @@ pub(super) fn backward_row(dx: &mut [f32], x: &[f32], weight: &[f32], dy: &[f32]
 
 /// x [n, d], weight [d], dy [n, d] -> dx [n, d].
 pub fn backward(x: &[f32], weight: &[f32], dy: &[f32], epsilon: f32) -> Vec<f32> {
-    let d = weight.len();
-    let mut out = vec![0.0; x.len()];
-    let task = d * rows_of_task(d);
-    out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(dy.par_chunks(task)).for_each(|((dx, x), dy)| {
-        backward_rows(dx, x, weight, dy, epsilon);
-    });
-    out
+    by_rows(x, dy, weight.len(), |dx, x, dy| backward_rows(dx, x, weight, dy, epsilon))
 }
 
 vectorised! {
