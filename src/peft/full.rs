@@ -7,7 +7,7 @@ use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
-use crate::model::hooks::{Hooks, Part, Projection, Site};
+use crate::model::hooks::{Hooks, Part};
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::Device;
 use serde_json::Value;
@@ -17,52 +17,14 @@ use std::path::Path;
 pub(super) const CONFIG_FILE: &str = "config.json";
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// A tensor of the model as the forward pass reads it, and the tensors of a checkpoint that it is made of, one above the
-/// other.
-struct Group {
-    part: Part,
-    /// Names as in Hugging Face's files, and numbers of rows.
-    tensors: Vec<(String, usize)>,
-}
-
-/// All tensors, in the order of the flat buffer.
-fn groups(config: &DecoderConfig) -> Vec<Group> {
-    let (d, e) = (config.width, config.head_width);
-    let one = |part, name: String, rows| Group { part, tensors: vec![(name, rows)] };
-    let mut all = vec![one(Part::Embedding, "model.embed_tokens.weight".into(), config.vocabulary)];
-    for layer in 0..config.num_layers {
-        let norm = |part, name: &str, rows| one(part, format!("model.layers.{layer}.{name}.weight"), rows);
-        all.push(norm(Part::InputNorm(layer), "input_layernorm", d));
-        all.push(norm(Part::PostAttentionNorm(layer), "post_attention_layernorm", d));
-        if config.has_qk_norm {
-            all.push(norm(Part::QueryNorm(layer), "self_attn.q_norm", e));
-            all.push(norm(Part::KeyNorm(layer), "self_attn.k_norm", e));
-        }
-        for projection in Projection::ALL {
-            let tensors = |kind: &str| {
-                let name = |linear| format!("{}.{kind}", Site { layer, linear });
-                projection.linears().iter().map(|l| (name(*l), config.linear_shape(*l).0)).collect()
-            };
-            all.push(Group { part: Part::Weight(layer, projection), tensors: tensors("weight") });
-            if config.has_bias(projection.linears()[0]) {
-                all.push(Group { part: Part::Bias(layer, projection), tensors: tensors("bias") });
-            }
-        }
-    }
-    all.push(one(Part::FinalNorm, "model.norm.weight".into(), d));
-    if !config.has_tied_embeddings {
-        all.push(one(Part::Head, "lm_head.weight".into(), config.vocabulary));
-    }
-    all
-}
-
 /// The parameters of `decoder`, in f32, under their names in Hugging Face's files.
 pub fn init(decoder: &Decoder) -> std::result::Result<FlatParams, ModelError> {
     let mut named = Vec::new();
-    for group in groups(decoder.config()) {
+    for group in decoder.config().groups() {
         let whole = decoder.tensor(group.part)?;
         let mut first = 0;
-        for (name, rows) in group.tensors {
+        for (name, shape) in group.tensors {
+            let rows = shape[0];
             named.push((name, whole.narrow(0, first, rows).during("split the weights")?));
             first += rows;
         }
@@ -87,7 +49,7 @@ pub fn load(
         });
     }
     let mut named = Vec::new();
-    for (name, _) in groups(config).into_iter().flat_map(|group| group.tensors) {
+    for (name, _) in needed {
         let tensor = files.weights.read(&name, device)?;
         named.push((name, tensor));
     }
@@ -113,7 +75,7 @@ impl FullHooks {
     pub fn new(config: &DecoderConfig, leaves: Leaves) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         let mut next = 0;
-        for group in groups(config) {
+        for group in config.groups() {
             let parts = next..next + group.tensors.len();
             next = parts.end;
             let node = match group.part {

@@ -5,7 +5,7 @@ mod json;
 mod write;
 
 use super::ModelError;
-use super::hooks::{Linear, Site};
+use super::hooks::{Part, Projection, Site};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -78,39 +78,57 @@ pub enum RopeScaling {
 /// A tensor that a model needs: its Hugging Face name and its shape.
 pub type Needed = (String, Vec<usize>);
 
+/// What the forward pass reads as one, and the tensors of a checkpoint that it is made of, one above the other.
+#[derive(Debug)]
+pub struct Group {
+    pub part: Part,
+    pub tensors: Vec<Needed>,
+}
+
 impl DecoderConfig {
     /// Every tensor of the model with its shape, matrices as [out, in].
     pub fn tensors(&self) -> Vec<Needed> {
-        let d = self.width;
-        let mut out = vec![("model.embed_tokens.weight".to_string(), vec![self.vocabulary, d])];
-        for layer in 0..self.num_layers {
-            self.push_layer(layer, &mut out);
-        }
-        out.push(("model.norm.weight".into(), vec![d]));
-        if !self.has_tied_embeddings {
-            out.push(("lm_head.weight".into(), vec![self.vocabulary, d]));
-        }
-        out
+        self.groups().into_iter().flat_map(|group| group.tensors).collect()
     }
 
-    fn push_layer(&self, layer: usize, out: &mut Vec<Needed>) {
-        for linear in Linear::ALL {
-            let site = Site { layer, linear };
-            let (outputs, inputs) = self.linear_shape(linear);
-            out.push((format!("{site}.weight"), vec![outputs, inputs]));
-            if self.has_bias(linear) {
-                out.push((format!("{site}.bias"), vec![outputs]));
+    /// The same, by what the forward pass reads as one.
+    pub fn groups(&self) -> Vec<Group> {
+        let (d, e) = (self.width, self.head_width);
+        let one = |part, name: String, shape| Group { part, tensors: vec![(name, shape)] };
+        let table = || vec![self.vocabulary, d];
+        let mut all = vec![one(Part::Embedding, "model.embed_tokens.weight".into(), table())];
+        for layer in 0..self.num_layers {
+            let norm = |part, name: &str, width| {
+                one(part, format!("model.layers.{layer}.{name}.weight"), vec![width])
+            };
+            all.push(norm(Part::InputNorm(layer), "input_layernorm", d));
+            all.push(norm(Part::PostAttentionNorm(layer), "post_attention_layernorm", d));
+            if self.has_qk_norm {
+                all.push(norm(Part::QueryNorm(layer), "self_attn.q_norm", e));
+                all.push(norm(Part::KeyNorm(layer), "self_attn.k_norm", e));
+            }
+            for projection in Projection::ALL {
+                all.extend(self.projection_groups(layer, projection));
             }
         }
-        let mut norm = |name: &str, width: usize| {
-            out.push((format!("model.layers.{layer}.{name}.weight"), vec![width]));
-        };
-        norm("input_layernorm", self.width);
-        norm("post_attention_layernorm", self.width);
-        if self.has_qk_norm {
-            norm("self_attn.q_norm", self.head_width);
-            norm("self_attn.k_norm", self.head_width);
+        all.push(one(Part::FinalNorm, "model.norm.weight".into(), vec![d]));
+        if !self.has_tied_embeddings {
+            all.push(one(Part::Head, "lm_head.weight".into(), table()));
         }
+        all
+    }
+
+    /// The weights of a projection, and its biases if it has any.
+    fn projection_groups(&self, layer: usize, projection: Projection) -> impl Iterator<Item = Group> {
+        let linears = projection.linears();
+        let tensors = |kind: &str, shape: &dyn Fn((usize, usize)) -> Vec<usize>| {
+            let name = |linear| format!("{}.{kind}", Site { layer, linear });
+            linears.iter().map(|l| (name(*l), shape(self.linear_shape(*l)))).collect()
+        };
+        let weights = tensors("weight", &|(o, i)| vec![o, i]);
+        let biases = self.has_bias(linears[0]).then(|| tensors("bias", &|(o, _)| vec![o]));
+        let biases = biases.map(|tensors| Group { part: Part::Bias(layer, projection), tensors });
+        std::iter::once(Group { part: Part::Weight(layer, projection), tensors: weights }).chain(biases)
     }
 
     /// Number of weights, tied embeddings counted once.
