@@ -28,6 +28,9 @@ pub struct ModelInfo {
     pub has_chat_template: bool,
     /// Name and size in bytes.
     pub files: Vec<(String, u64)>,
+    /// All of its numbers.
+    #[serde(skip)]
+    pub config: DecoderConfig,
 }
 
 impl ModelInfo {
@@ -47,6 +50,7 @@ impl ModelInfo {
             vocabulary: config.vocabulary,
             context_tokens: config.context_tokens,
             tied_embeddings: config.has_tied_embeddings,
+            config: config.clone(),
             ..Self::default()
         }
     }

@@ -1,11 +1,10 @@
 //! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
-use super::full::FullHooks;
-use super::{LoraHooks, LoraSettings, PeftError};
+use super::{Full, LoraSettings, PeftError, Tuning};
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
 use crate::model::hooks::Hooks;
-use crate::nn::{FlatGradient, FlatParams, Leaves, Result, Tape};
+use crate::nn::{FlatGradient, FlatParams, Leaves, Tape};
 use candle_core::Device;
 
 /// The trained parameters of a method in memory, with the name of the model they were made for.
@@ -23,7 +22,17 @@ pub struct Adapter {
 pub enum Settings {
     Lora(LoraSettings),
     /// All weights, in place of the model's own.
-    Full,
+    Full(Full),
+}
+
+impl Settings {
+    /// The method that these are settings of.
+    pub fn tuning(&self) -> &dyn Tuning {
+        match self {
+            Self::Lora(lora) => lora,
+            Self::Full(full) => full,
+        }
+    }
 }
 
 /// One micro-step of training, as a method sees it.
@@ -42,39 +51,24 @@ impl Adapter {
         decoder: &Decoder,
         base_model: &str,
         seed: u64,
-    ) -> std::result::Result<Self, PeftError> {
-        let config = decoder.config();
-        let params = match &settings {
-            Settings::Lora(lora) => lora
-                .init(config, seed, decoder.device())
-                .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })?,
-            Settings::Full => super::full::init(decoder)?,
-        };
-        Ok(Self { settings, params, base_model: base_model.into(), config: config.clone() })
+    ) -> Result<Self, PeftError> {
+        let params = settings.tuning().init(decoder, seed)?;
+        Ok(Self { settings, params, base_model: base_model.into(), config: decoder.config().clone() })
     }
 
     /// Hooks for answering with this adapter.
-    pub fn hooks(&self) -> std::result::Result<Box<dyn Hooks>, PeftError> {
+    pub fn hooks(&self) -> Result<Box<dyn Hooks>, PeftError> {
         self.attached(self.params.frozen(), None)
     }
 
     /// Hooks whose parameters are leaves of a tape.
-    pub fn training_hooks(&self, step: &MicroStep) -> std::result::Result<Box<dyn Hooks>, PeftError> {
-        self.attached(self.params.on(step.tape, step.gradient), Some((step.seed, step.stream)))
+    pub fn training_hooks(&self, step: &MicroStep) -> Result<Box<dyn Hooks>, PeftError> {
+        self.attached(self.params.on(step.tape, step.gradient), Some(step))
     }
 
-    fn attached(
-        &self,
-        leaves: Leaves,
-        dropping: Option<(u64, [u64; 2])>,
-    ) -> std::result::Result<Box<dyn Hooks>, PeftError> {
-        let attach = || -> Result<Box<dyn Hooks>> {
-            Ok(match &self.settings {
-                Settings::Lora(lora) => Box::new(LoraHooks::new(lora, &self.config, leaves, dropping)?),
-                Settings::Full => Box::new(FullHooks::new(&self.config, leaves)?),
-            })
-        };
-        attach().map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
+    fn attached(&self, leaves: Leaves, step: Option<&MicroStep>) -> Result<Box<dyn Hooks>, PeftError> {
+        let hooks = self.settings.tuning().attach(&self.config, leaves, step);
+        hooks.map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
     }
 
     /// The device its parameters live on.

@@ -1,6 +1,6 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, Settings, format, full};
+use super::{Adapter, PeftError, format, full};
 use crate::model::config::DecoderConfig;
 use crate::model::folder;
 use crate::model::load::LoadedModel;
@@ -9,16 +9,7 @@ use std::path::Path;
 
 /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
-    match &adapter.settings {
-        Settings::Lora(lora) => format::save(adapter, lora, folder),
-        Settings::Full => {
-            let named = adapter
-                .params
-                .named()
-                .map_err(|source| PeftError::Compute { operation: "read the weights", source })?;
-            Ok(folder::save(base, &named, folder)?)
-        }
-    }
+    adapter.settings.tuning().save(adapter, base, folder)
 }
 
 /// Loads what [`save`] or PEFT wrote, for a model with this config.

@@ -1,13 +1,15 @@
 //! Full tuning: every weight of the model is a parameter.
 
-use super::{Adapter, PeftError, Settings};
+use super::{Adapter, MicroStep, PeftError, Settings, Tuning};
 use crate::base::storage;
-use crate::model::ModelError;
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
+use crate::model::flops::Work;
+use crate::model::folder;
 use crate::model::hooks::{Hooks, Part};
+use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::Device;
 use serde_json::Value;
@@ -17,19 +19,54 @@ use std::path::Path;
 pub(super) const CONFIG_FILE: &str = "config.json";
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// The parameters of `decoder`, in f32, under their names in Hugging Face's files.
-pub fn init(decoder: &Decoder) -> std::result::Result<FlatParams, ModelError> {
-    let mut named = Vec::new();
-    for group in decoder.config().groups() {
-        let whole = decoder.tensor(group.part)?;
-        let mut first = 0;
-        for (name, shape) in group.tensors {
-            let rows = shape[0];
-            named.push((name, whole.narrow(0, first, rows).during("split the weights")?));
-            first += rows;
-        }
+/// Every weight of the model, in f32, under its name in Hugging Face's files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Full {}
+
+impl Tuning for Full {
+    fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
+        config.tensors()
     }
-    FlatParams::new(named, decoder.device()).during("copy the weights")
+
+    fn init(&self, decoder: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        let mut named = Vec::new();
+        for group in decoder.config().groups() {
+            let whole = decoder.tensor(group.part)?;
+            let mut first = 0;
+            for (name, shape) in group.tensors {
+                let rows = shape[0];
+                named.push((name, whole.narrow(0, first, rows).during("split the weights")?));
+                first += rows;
+            }
+        }
+        Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
+    }
+
+    fn attach(
+        &self,
+        config: &DecoderConfig,
+        leaves: Leaves,
+        _step: Option<&MicroStep>,
+    ) -> Result<Box<dyn Hooks>> {
+        Ok(Box::new(FullHooks::new(config, leaves)?))
+    }
+
+    fn save(
+        &self,
+        adapter: &Adapter,
+        base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        let named = adapter
+            .params
+            .named()
+            .map_err(|source| PeftError::Compute { operation: "read the weights", source })?;
+        Ok(folder::save(base, &named, folder)?)
+    }
+
+    fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
+        config.full_flops(work)
+    }
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.
@@ -55,7 +92,7 @@ pub fn load(
     }
     let params = FlatParams::new(named, device).during("copy the weights")?;
     let base_model = base_model(folder).unwrap_or_default();
-    Ok(Adapter { settings: Settings::Full, params, base_model, config: config.clone() })
+    Ok(Adapter { settings: Settings::Full(Full {}), params, base_model, config: config.clone() })
 }
 
 /// The model that a tuned one says that it was made from.

@@ -101,7 +101,7 @@ impl Layers {
         config: &DecoderConfig,
     ) -> Result<Vec<(String, Tensor)>> {
         let mut named = Vec::new();
-        for parameter in settings.parameters(config) {
+        for parameter in settings.factors(config) {
             let [rows, columns] = parameter.shape;
             let tensor = match (self.factors.get(&parameter.site), parameter.factor) {
                 (None, _) => Tensor::zeros((rows, columns), DType::F32, &Device::Cpu)?,

@@ -1,13 +1,17 @@
 //! LoRA (Hu et al. 2021, arXiv:2106.09685): each target layer gets `scale · B A` beside its frozen weight.
 
-use super::PeftError;
+use super::{Adapter, MicroStep, PeftError, Tuning, format};
 use crate::base::rng::Rng;
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Needed};
+use crate::model::decoder::Decoder;
+use crate::model::flops::Work;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Domain of the random streams that belong to LoRA.
 const INIT: u64 = 0x10_7A;
@@ -75,7 +79,7 @@ impl LoraSettings {
 
     /// Names and shapes of all parameters in the order of the flat buffer: every A of a projection, one above the
     /// other, so that they can be used as one matrix; then every B.
-    pub fn parameters(&self, config: &DecoderConfig) -> Vec<Parameter> {
+    pub fn factors(&self, config: &DecoderConfig) -> Vec<Parameter> {
         let mut all = Vec::new();
         for group in self.groups(config.num_layers) {
             for factor in [Factor::A, Factor::B] {
@@ -95,10 +99,10 @@ impl LoraSettings {
 
     /// New parameters: A uniform as PEFT makes it (Kaiming with a = sqrt(5), so ±1/sqrt(i)), B zero; the
     /// tuned model begins as the base model.
-    pub fn init(&self, config: &DecoderConfig, seed: u64, device: &Device) -> Result<FlatParams> {
+    pub fn new_parameters(&self, config: &DecoderConfig, seed: u64, device: &Device) -> Result<FlatParams> {
         let streams: BTreeMap<Site, u64> = self.sites(config.num_layers).zip(0..).collect();
         let mut named = Vec::new();
-        for parameter in self.parameters(config) {
+        for parameter in self.factors(config) {
             let [rows, columns] = parameter.shape;
             let values = match parameter.factor {
                 Factor::A => {
@@ -111,6 +115,40 @@ impl LoraSettings {
             named.push((parameter.name(), Tensor::from_vec(values, (rows, columns), &Device::Cpu)?));
         }
         FlatParams::new(named, device)
+    }
+}
+
+impl Tuning for LoraSettings {
+    fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
+        let named = |parameter: Parameter| (parameter.name(), parameter.shape.to_vec());
+        self.factors(config).into_iter().map(named).collect()
+    }
+
+    fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        self.new_parameters(decoder.config(), seed, decoder.device())
+            .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
+    }
+
+    fn attach(
+        &self,
+        config: &DecoderConfig,
+        leaves: Leaves,
+        step: Option<&MicroStep>,
+    ) -> Result<Box<dyn Hooks>> {
+        Ok(Box::new(LoraHooks::new(self, config, leaves, step.map(|step| (step.seed, step.stream)))?))
+    }
+
+    fn save(
+        &self,
+        adapter: &Adapter,
+        _base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        format::save(adapter, self, folder)
+    }
+
+    fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
+        config.lora_flops(work, self.rank, &self.targets)
     }
 }
 

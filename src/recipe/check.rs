@@ -112,7 +112,7 @@ impl Recipe {
         if lora.rank == 0 {
             found.error("method.rank", "A rank of 0 has nothing to train. Use 8.", Some("8"));
         }
-        if let Some(model) = model.filter(|m| m.width > 0 && lora.rank > m.width) {
+        if let Some(model) = model.map(|m| &m.config).filter(|m| m.width > 0 && lora.rank > m.width) {
             let fix = [64, 8, 1].into_iter().find(|rank| *rank <= model.width).unwrap_or(1).to_string();
             let text =
                 format!("A rank of {} is above the model's width of {}. Use {fix}.", lora.rank, model.width);

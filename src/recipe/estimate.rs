@@ -5,7 +5,8 @@
 //! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
+use super::recipe::{Checkpointing, OptimizerKind, Recipe};
+use crate::model::config::DecoderConfig;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
 const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
@@ -33,19 +34,9 @@ pub struct Estimate {
     pub has_checkpoints: bool,
 }
 
-/// Parameters that the recipe's method trains: all, or `rank * (in + out)` for each chosen layer of each block.
+/// Parameters that the recipe's method trains; none while it has settings that no model could be tuned with.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
-    let Method::Lora(lora) = &recipe.method else { return model.num_params };
-    let wide = |n: usize| n as u64;
-    let q = product(&[wide(model.num_heads), wide(model.head_width)]);
-    let kv = product(&[wide(model.num_kv_heads), wide(model.head_width)]);
-    let per_rank = lora.target_modules.iter().map(|name| match name.as_str() {
-        "q_proj" | "o_proj" => q.saturating_add(wide(model.width)),
-        "k_proj" | "v_proj" => kv.saturating_add(wide(model.width)),
-        "gate_proj" | "up_proj" | "down_proj" => wide(model.ffn_width).saturating_add(wide(model.width)),
-        _ => 0,
-    });
-    product(&[per_rank.fold(0, u64::saturating_add), wide(lora.rank), wide(model.num_layers)])
+    recipe.method.settings().map_or(0, |settings| settings.tuning().num_values(&model.config))
 }
 
 /// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.
@@ -67,7 +58,7 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let flops_per_second = measured.unwrap_or(DEFAULT_FLOPS_PER_SECOND).max(1.0);
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
-        let activation_bytes = product(&[4, activations(model, n, has_checkpoints)]);
+        let activation_bytes = product(&[4, activations(&model.config, n, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
         let own_gradient = if recipe.method.lora().is_none() { 2.0 } else { 0.0 };
         let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
@@ -90,7 +81,7 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
 }
 
 /// Numbers that live at the height of a micro-step of `n` tokens.
-fn activations(model: &ModelFacts, n: u64, has_checkpoints: bool) -> u64 {
+fn activations(model: &DecoderConfig, n: u64, has_checkpoints: bool) -> u64 {
     let (width, ffn) = (model.width as u64, model.ffn_width as u64);
     let q = product(&[model.num_heads as u64, model.head_width as u64]);
     let kv = product(&[model.num_kv_heads as u64, model.head_width as u64]);

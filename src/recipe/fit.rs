@@ -12,7 +12,7 @@ pub(super) const SMALL_MICRO_BATCH: usize = 64;
 impl Recipe {
     pub(super) fn check_batch(&self, facts: &Facts, found: &mut Findings) {
         let batch = &self.batch;
-        if let Some(model) = facts.model.as_ref().filter(|m| m.context_tokens >= 2)
+        if let Some(model) = facts.model.as_ref().map(|m| &m.config).filter(|m| m.context_tokens >= 2)
             && batch.max_tokens > model.context_tokens
         {
             let text = format!(

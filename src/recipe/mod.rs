@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "the recipe is what this module is about")]
 pub mod recipe;
+mod method;
 pub mod problem;
 mod check;
 mod fit;

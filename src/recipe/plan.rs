@@ -4,6 +4,7 @@ use super::estimate::{Estimate, estimate};
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
+use crate::model::config::DecoderConfig;
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
 
@@ -45,18 +46,11 @@ impl Facts {
     }
 }
 
-/// Numbers of the model that a recipe is checked against.
+/// What a recipe is checked against of the model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelFacts {
     pub name: String,
-    pub num_layers: usize,
-    pub width: usize,
-    pub num_heads: usize,
-    pub num_kv_heads: usize,
-    pub head_width: usize,
-    pub ffn_width: usize,
-    pub vocabulary: usize,
-    pub context_tokens: usize,
+    pub config: DecoderConfig,
     pub num_params: u64,
     /// Of its weights on disk.
     pub stored_bytes: u64,
@@ -68,14 +62,7 @@ impl From<&ModelInfo> for ModelFacts {
         let is_weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".gguf");
         Self {
             name: info.source.clone(),
-            num_layers: info.num_layers,
-            width: info.width,
-            num_heads: info.num_heads,
-            num_kv_heads: info.num_kv_heads,
-            head_width: info.head_width,
-            ffn_width: info.ffn_width,
-            vocabulary: info.vocabulary,
-            context_tokens: info.context_tokens,
+            config: info.config.clone(),
             num_params: info.num_params,
             stored_bytes: info
                 .files

@@ -1,11 +1,11 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
+pub use super::method::{Lora, Method};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
 use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
 use crate::data::split::SplitOptions;
-use crate::model::hooks::Linear;
 pub use crate::nn::optim::ScheduleShape;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -102,65 +102,6 @@ impl Recipe {
             (Method::Full {}, Precision::F32) => Precision::Stored,
             (_, precision) => precision,
         }
-    }
-}
-
-/// How the model is tuned.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Method {
-    Lora(Lora),
-    /// Every weight is trained.
-    Full {},
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self::Lora(Lora::default())
-    }
-}
-
-impl Method {
-    /// As people call it: "LoRA, rank 8".
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Lora(lora) => format!("LoRA, rank {}", lora.rank),
-            Self::Full {} => "Full tuning".into(),
-        }
-    }
-
-    pub fn lora(&self) -> Option<&Lora> {
-        match self {
-            Self::Lora(lora) => Some(lora),
-            Self::Full {} => None,
-        }
-    }
-
-    pub fn lora_mut(&mut self) -> Option<&mut Lora> {
-        match self {
-            Self::Lora(lora) => Some(lora),
-            Self::Full {} => None,
-        }
-    }
-}
-
-/// Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Lora {
-    pub rank: usize,
-    /// The update is scaled by alpha / rank.
-    pub alpha: f64,
-    /// Share of the inputs of the low-rank path set to zero while training, 0..1.
-    pub dropout: f64,
-    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…
-    pub target_modules: Vec<String>,
-}
-
-impl Default for Lora {
-    fn default() -> Self {
-        let all = Linear::NAMES.map(String::from);
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
     }
 }
 

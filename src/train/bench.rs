@@ -11,7 +11,6 @@ use crate::data::Sample;
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::{self, peak};
-use crate::peft::Settings;
 use crate::project::event::OperationCost;
 use crate::recipe::Plan;
 use serde::Serialize;
@@ -115,10 +114,7 @@ pub fn train(
     let median = secs[secs.len() / 2];
     let segments = vec![seq; batch];
     let work = Work { segments: &segments, num_trained: batch * (seq - masked.max(1)) };
-    let flops = match &trainer.adapter.settings {
-        Settings::Lora(lora) => model.config().lora_flops(work, lora.rank, &lora.targets),
-        Settings::Full => model.config().full_flops(work),
-    };
+    let flops = trainer.adapter.settings.tuning().flops(model.config(), work);
     Ok(Some(BenchReport {
         tokens_per_second: (batch * seq) as f64 / median,
         update_secs: median,

@@ -14,7 +14,7 @@ use tunesmith::model::load::load_decoder;
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::objective::supervised;
-use tunesmith::peft::{Adapter, LoraSettings, MicroStep, Settings, format};
+use tunesmith::peft::{Adapter, Full, LoraSettings, MicroStep, Settings, format};
 
 const BOUND: f64 = 1e-4;
 
@@ -77,7 +77,7 @@ impl Reference {
 pub fn lora(adapter: &Adapter) -> &LoraSettings {
     match &adapter.settings {
         Settings::Lora(lora) => lora,
-        Settings::Full => panic!("full tuning"),
+        Settings::Full(_) => panic!("full tuning"),
     }
 }
 
@@ -194,7 +194,7 @@ fn gradients_and_updates_of_all_weights_match_pytorch() {
     for name in ["tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"] {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
-        let mut adapter = Adapter::new(Settings::Full, &decoder, name, 0).unwrap();
+        let mut adapter = Adapter::new(Settings::Full(Full {}), &decoder, name, 0).unwrap();
         let text = std::fs::read_to_string(fixture(&format!("parity/{name}/full.json"))).unwrap();
         let full: serde_json::Value = serde_json::from_str(&text).unwrap();
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };

@@ -1,6 +1,7 @@
 //! Recipes: reading, setting, checking, planning, presets. Every problem names its field, and every fix helps.
 
 use std::path::Path;
+use tunesmith::model::config::DecoderConfig;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
@@ -9,14 +10,18 @@ use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 pub fn model() -> ModelFacts {
     ModelFacts {
         name: "smollm2-135m-instruct".into(),
-        num_layers: 30,
-        width: 576,
-        num_heads: 9,
-        num_kv_heads: 3,
-        head_width: 64,
-        ffn_width: 1536,
-        vocabulary: 49152,
-        context_tokens: 8192,
+        config: DecoderConfig {
+            num_layers: 30,
+            width: 576,
+            num_heads: 9,
+            num_kv_heads: 3,
+            head_width: 64,
+            ffn_width: 1536,
+            vocabulary: 49152,
+            context_tokens: 8192,
+            has_tied_embeddings: true,
+            ..DecoderConfig::default()
+        },
         num_params: 134_515_008,
         stored_bytes: 91_700_000,
         has_chat_template: true,
@@ -429,12 +434,16 @@ fn absurd_numbers_are_told_without_a_panic() {
     recipe.checkpoint.keep_last = usize::MAX;
     recipe.length.epochs = f64::MAX;
     recipe.validation.every_updates = u64::MAX;
+    // The largest numbers that a config may hold.
     let huge = ModelFacts {
-        num_layers: usize::MAX,
-        width: usize::MAX,
-        num_heads: usize::MAX,
+        config: DecoderConfig {
+            num_layers: 1 << 10,
+            width: 1 << 17,
+            num_heads: 1 << 10,
+            vocabulary: 1 << 22,
+            ..model().config
+        },
         num_params: u64::MAX,
-        vocabulary: usize::MAX,
         ..model()
     };
     for model in [ModelFacts::default(), model(), huge] {

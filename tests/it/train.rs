@@ -17,7 +17,7 @@ use tunesmith::model::info::ModelInfo;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::model::text::TextSettings;
 use tunesmith::nn::Tape;
-use tunesmith::peft::{self, Settings, format};
+use tunesmith::peft::{self, Full, Settings, format};
 use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
@@ -220,7 +220,7 @@ fn full_tuning_ends_in_a_model_folder() {
     let tuned = load_decoder(&files, Placement::default(), &Control::new(), &mut Silent).unwrap();
     let alone = logits(&tuned, &NoHooks);
     let adapter = peft::files::load(&folder, model.config(), &Device::Cpu).unwrap();
-    assert_eq!(adapter.settings, Settings::Full);
+    assert_eq!(adapter.settings, Settings::Full(Full {}));
     assert_eq!(adapter.base_model, "tiny-llama");
     assert_eq!(alone, logits(&model.decoder, adapter.hooks().unwrap().as_ref()));
     assert_ne!(alone, logits(&model.decoder, &NoHooks));

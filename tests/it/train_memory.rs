@@ -3,6 +3,7 @@
 use crate::train::{bytes, dataset, losses, model, plan_on, recipe, run_in};
 use std::cell::Cell;
 use tunesmith::base::Failure;
+use tunesmith::model::config::DecoderConfig;
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::plan::{Facts, ModelFacts};
 use tunesmith::train::TrainError;
@@ -117,7 +118,10 @@ fn the_largest_micro_batch_is_tried_where_memory_may_be_short() {
     let data = dataset(&model, 20);
     let recipe = recipe(&[]);
     let facts = |free_memory_bytes| Facts {
-        model: Some(ModelFacts { num_layers: 2, width: 64, vocabulary: 512, ..ModelFacts::default() }),
+        model: Some(ModelFacts {
+            config: DecoderConfig { num_layers: 2, width: 64, vocabulary: 512, ..DecoderConfig::default() },
+            ..ModelFacts::default()
+        }),
         free_memory_bytes,
         ..Facts::default()
     };

@@ -14,6 +14,7 @@ use tunesmith::data::template::Template;
 use tunesmith::data::{Example, Fate, Ledger, Row, Schema, Split, Table, Tokeniser};
 use tunesmith::engine::event::EventKind;
 use tunesmith::hub::catalogue::ModelEntry;
+use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::info::ModelInfo;
 use tunesmith::project::Outcome;
 use tunesmith::project::folder::ProjectView;
@@ -67,23 +68,24 @@ pub fn models(is_starter_here: bool) -> EventKind {
 }
 
 pub fn model() -> EventKind {
-    EventKind::Model(ModelInfo {
-        source: STARTER.into(),
-        path: PathBuf::from("/home/ada/.cache/tunesmith/smollm2-135m-instruct/model.gguf"),
-        family: "llama".into(),
-        num_params: 134_515_008,
-        num_layers: 30,
+    let config = DecoderConfig {
+        vocabulary: 49_152,
         width: 576,
+        ffn_width: 1536,
+        num_layers: 30,
         num_heads: 9,
         num_kv_heads: 3,
         head_width: 64,
-        ffn_width: 1536,
-        vocabulary: 49_152,
+        has_tied_embeddings: true,
         context_tokens: 8_192,
-        tied_embeddings: true,
+        ..DecoderConfig::default()
+    };
+    let path = PathBuf::from("/home/ada/.cache/tunesmith/smollm2-135m-instruct/model.gguf");
+    EventKind::Model(ModelInfo {
         dtype: "Q4_1".into(),
         has_chat_template: true,
         files: vec![("smollm2-135m-instruct-q4_1.gguf".into(), 92_306_144)],
+        ..ModelInfo::of(STARTER, &path, &config)
     })
 }
 

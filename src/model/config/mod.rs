@@ -9,9 +9,10 @@ use super::hooks::{Part, Projection, Site};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
+    #[default]
     Llama,
     Mistral,
     Qwen2,
@@ -31,7 +32,7 @@ impl Family {
 }
 
 /// A pre-norm decoder with rotary positions, grouped-query attention and a gated feed-forward.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DecoderConfig {
     pub family: Family,
     pub vocabulary: usize,

@@ -1,0 +1,44 @@
+//! What every way of tuning has to say of itself: one file of `peft` each, and nothing elsewhere knows them apart.
+
+use super::{Adapter, MicroStep, PeftError};
+use crate::model::config::{DecoderConfig, Needed};
+use crate::model::decoder::Decoder;
+use crate::model::flops::Work;
+use crate::model::hooks::Hooks;
+use crate::model::load::LoadedModel;
+use crate::nn::{FlatParams, Leaves, Result};
+use std::path::Path;
+
+/// A way of tuning with its settings.
+pub trait Tuning {
+    /// Names and shapes of what is trained, in the order of the flat buffer.
+    fn parameters(&self, config: &DecoderConfig) -> Vec<Needed>;
+
+    /// New parameters. Where the method can begin there, the model with them answers as the model without.
+    fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError>;
+
+    /// The parameters in their places in the forward pass. `step` is there while training, with the tape that the leaves are on.
+    fn attach(
+        &self,
+        config: &DecoderConfig,
+        leaves: Leaves,
+        step: Option<&MicroStep>,
+    ) -> Result<Box<dyn Hooks>>;
+
+    /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
+    fn save(
+        &self,
+        adapter: &Adapter,
+        base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError>;
+
+    /// The floating-point operations of matrix products that one micro-step needs, nothing computed twice.
+    fn flops(&self, config: &DecoderConfig, work: Work) -> f64;
+
+    /// Number of trained values.
+    fn num_values(&self, config: &DecoderConfig) -> u64 {
+        let size = |shape: &[usize]| shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));
+        self.parameters(config).iter().fold(0, |sum, (_, shape)| sum.saturating_add(size(shape)))
+    }
+}
