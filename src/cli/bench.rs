@@ -37,14 +37,6 @@ pub enum Action {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum MethodName {
-    #[default]
-    Lora,
-    /// All weights
-    Full,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum CheckpointingName {
     /// As the memory that is free demands
     #[default]
@@ -79,9 +71,9 @@ pub struct Train {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: Device,
-    /// How the model is tuned
-    #[arg(long, value_enum, default_value_t)]
-    method: MethodName,
+    /// How the model is tuned: the kind of a recipe's method, such as lora, full, ia3 or bottleneck
+    #[arg(long, value_name = "KIND", default_value = "lora", value_parser = method)]
+    method: Method,
     /// Rank of the adapter
     #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
@@ -142,16 +134,22 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     }
 }
 
+/// The usual settings of a kind of method.
+fn method(kind: &str) -> Result<Method, String> {
+    let all = Method::all();
+    let kinds: Vec<&str> = all.iter().map(Method::kind).collect();
+    let why = format!("there are {}", kinds.join(", "));
+    all.into_iter().find(|method| method.kind() == kind).ok_or(why)
+}
+
 fn recipe(a: &Train) -> Recipe {
     let mut recipe = Recipe::default();
     let config = || a.config.as_ref().map(|path| path.display().to_string());
     recipe.model.source = a.model.clone().or_else(config).unwrap_or_default();
     recipe.model.precision = a.precision.into();
-    recipe.method = match a.method {
-        MethodName::Lora => {
-            Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() })
-        }
-        MethodName::Full => Method::Full {},
+    recipe.method = match a.method.clone() {
+        Method::Lora(lora) => Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..lora }),
+        other => other,
     };
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);

@@ -2,7 +2,7 @@
 
 use super::cache::CachedRows;
 use super::config::DecoderConfig;
-use super::hooks::{Hooks, Part, Projection};
+use super::hooks::{Beside, Hooks, Part, Projection, SubLayer};
 use super::params::LayerWeights;
 use crate::nn::ops::{self, Activation, HeadNorms, RopeRows, Seen};
 use crate::nn::{Node, Result, Tape};
@@ -27,6 +27,17 @@ pub struct Block<'a> {
 
 impl Block<'_> {
     fn projection(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
+        let y = match self.hooks.input_scale(self.layer, projection) {
+            Some(scale) => self.product(tape, projection, &ops::scale_columns(tape, x, scale)?)?,
+            None => self.product(tape, projection, x)?,
+        };
+        match self.hooks.output_scale(self.layer, projection) {
+            Some(scale) => ops::scale_columns(tape, &y, scale),
+            None => Ok(y),
+        }
+    }
+
+    fn product(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
         let weights = self.weights.projection(projection);
         let weight = self.hooks.matrix(Part::Weight(self.layer, projection), &weights.weight);
         let bias = weights.bias.as_ref();
@@ -68,15 +79,27 @@ impl Block<'_> {
         self.projection(tape, Projection::Down, &ops::gated(tape, &gate_up, Activation::Silu)?)
     }
 
+    /// A sub-layer's output joins its input: [n, d] both.
+    fn joined(&self, tape: &Tape, x: &Node, made: &Node, sub_layer: SubLayer) -> Result<Node> {
+        let sum = ops::add(tape, x, made)?;
+        match self.hooks.bottleneck(self.layer, sub_layer) {
+            Some(Beside { bottleneck, reads_sum }) => {
+                let read = if *reads_sum { &sum } else { made };
+                ops::add(tape, &sum, &ops::bottleneck(tape, read, bottleneck)?)
+            }
+            None => Ok(sum),
+        }
+    }
+
     /// x [n, d] -> [n, d].
     pub fn forward(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
         let epsilon = self.config.norm_epsilon;
         let norm = self.hooks.vector(Part::InputNorm(self.layer), &self.weights.input_norm);
         let normed = ops::rms_norm(tape, x, &norm, epsilon)?;
-        let x = ops::add(tape, x, &self.attention(tape, &normed, sight)?)?;
+        let x = self.joined(tape, x, &self.attention(tape, &normed, sight)?, SubLayer::Attention)?;
         let norm = self.hooks.vector(Part::PostAttentionNorm(self.layer), &self.weights.post_attention_norm);
         let normed = ops::rms_norm(tape, &x, &norm, epsilon)?;
-        ops::add(tape, &x, &self.feed_forward(tape, &normed)?)
+        self.joined(tape, &x, &self.feed_forward(tape, &normed)?, SubLayer::FeedForward)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
-use crate::nn::ops::LowRank;
+use crate::nn::ops::{Bottleneck, ColumnScale, LowRank};
 use crate::nn::{Node, Weight, WeightNode};
 use candle_core::Tensor;
 use std::fmt;
@@ -103,10 +103,40 @@ pub enum Part {
     Head,
 }
 
+/// The two halves of a block, each of which is added to what went into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubLayer {
+    Attention,
+    FeedForward,
+}
+
+/// A bottleneck, and what it reads; what it makes is added to the block's sum.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    pub bottleneck: Bottleneck,
+    /// The sum of the sub-layer's output and its input, rather than its output alone.
+    pub reads_sum: bool,
+}
+
 /// What a tuning method adds to the forward pass, or puts in its place.
 pub trait Hooks {
     /// The low-rank change of a projection, where the method has one.
     fn low_rank(&self, _layer: usize, _projection: Projection) -> Option<&LowRank> {
+        None
+    }
+
+    /// Factors of the columns of a projection's input, where the method has any.
+    fn input_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
+        None
+    }
+
+    /// Factors of the columns of a projection's output, where the method has any.
+    fn output_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
+        None
+    }
+
+    /// A bottleneck after a sub-layer, where the method has one.
+    fn bottleneck(&self, _layer: usize, _after: SubLayer) -> Option<&Beside> {
         None
     }
 

@@ -1,5 +1,7 @@
 //! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
+use super::bottleneck::Bottlenecks;
+use super::ia3::Ia3;
 use super::{Full, LoraSettings, PeftError, Tuning};
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
@@ -23,6 +25,8 @@ pub enum Settings {
     Lora(LoraSettings),
     /// All weights, in place of the model's own.
     Full(Full),
+    Ia3(Ia3),
+    Bottleneck(Bottlenecks),
 }
 
 impl Settings {
@@ -31,6 +35,8 @@ impl Settings {
         match self {
             Self::Lora(lora) => lora,
             Self::Full(full) => full,
+            Self::Ia3(ia3) => ia3,
+            Self::Bottleneck(bottlenecks) => bottlenecks,
         }
     }
 }

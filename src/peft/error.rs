@@ -14,6 +14,10 @@ pub enum PeftError {
     Tensor { path: PathBuf, tensor: String, why: String },
     #[error("no linear layer is called {0}")]
     NoTarget(String),
+    #[error(
+        "the inputs of {0} cannot be scaled: it shares them with other layers, or is none of the targets"
+    )]
+    NotByInput(&'static str),
     #[error("the rank must be at least 1")]
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
@@ -34,7 +38,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
-            Self::NoTarget(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::NoTarget(_) | Self::NotByInput(_) | Self::ZeroRank => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -53,6 +57,7 @@ impl Explain for PeftError {
             Self::NoTarget(_) => {
                 "Choose among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj.".into()
             }
+            Self::NotByInput(_) => "Choose among down_proj and o_proj for those.".into(),
             Self::ZeroRank => "Use 8.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compute { .. } => "Try another device.".into(),

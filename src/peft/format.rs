@@ -96,16 +96,28 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         init_lora_weights: yes(),
         rest: BTreeMap::new(),
     };
+    write(folder, &config, &adapter.params)
+}
+
+/// Writes PEFT's two files.
+pub fn write(folder: &Path, config: &impl Serialize, params: &FlatParams) -> Result<(), PeftError> {
+    write_as(folder, config, params, WEIGHTS_FILE)
+}
+
+/// Writes a config and the tensors, in a file called `weights_file`.
+pub fn write_as(
+    folder: &Path,
+    config: &impl Serialize,
+    params: &FlatParams,
+    weights_file: &str,
+) -> Result<(), PeftError> {
     let path = folder.join(CONFIG_FILE);
-    let text = serde_json::to_vec_pretty(&config)
+    let text = serde_json::to_vec_pretty(config)
         .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
     storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
-    let path = folder.join(WEIGHTS_FILE);
-    let named = adapter
-        .params
-        .named()
-        .map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
-    Ok(save_safetensors(&named, &path)?)
+    let named =
+        params.named().map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+    Ok(save_safetensors(&named, &folder.join(weights_file))?)
 }
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
@@ -131,9 +143,19 @@ pub fn load_stored_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftE
 
 /// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
-    let text = storage::read_text_bounded(&folder.join(CONFIG_FILE), MAX_CONFIG_BYTES).ok()?;
-    let config: Value = serde_json::from_str(&text).ok()?;
-    config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(String::from)
+    let config = read_config(folder).ok()?;
+    // The `adapters` library has another word for it.
+    let name = ["base_model_name_or_path", "model_name"].iter().find_map(|key| config[key].as_str());
+    name.filter(|name| !name.is_empty()).map(String::from)
+}
+
+/// The folder's adapter_config.json.
+pub fn read_config(folder: &Path) -> Result<Value, PeftError> {
+    let path = folder.join(CONFIG_FILE);
+    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
+    serde_json::from_str(&text)
+        .map_err(|e| PeftError::Unreadable { path, why: format!("not valid JSON: {e}") })
 }
 
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
@@ -142,9 +164,7 @@ pub fn base_model(folder: &Path) -> Option<String> {
 /// one that computes the same: see [`Layers`].
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
-    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
-        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
-    let parsed: Config = serde_json::from_str(&text)
+    let parsed: Config = serde_json::from_value(read_config(folder)?)
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not a LoRA config: {e}") })?;
     refuse_unsupported(&parsed, &path)?;
 

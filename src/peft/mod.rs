@@ -1,12 +1,16 @@
 //! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
+pub mod bottleneck;
+mod bottleneck_files;
 pub mod error;
 pub mod files;
 pub mod format;
 pub mod full;
+pub mod ia3;
 mod layers;
 pub mod lora;
+mod named_tensors;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};

@@ -3,7 +3,7 @@
 
 use super::load::nearest;
 use super::plan::{Facts, ModelFacts};
-use super::recipe::{Optimizer, OptimizerKind, Recipe};
+use super::recipe::{Method, Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
 use crate::model::hooks::Linear;
@@ -46,14 +46,14 @@ impl Findings {
     }
 
     /// A number that has to lie from `min` to `max`.
-    fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
+    pub(super) fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
         if !(min..=max).contains(&value) {
             self.error(field, format!("{value} is outside {min} to {max}. Use {fix}."), Some(fix));
         }
     }
 
     /// A number that has to lie above 0 and be at most `max`.
-    fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
+    pub(super) fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
         if !(value > 0.0 && value <= max) {
             self.error(field, format!("{value} has to be above 0, at most {max}. Use {fix}."), Some(fix));
         }
@@ -67,6 +67,7 @@ impl Recipe {
         self.check_written(&mut found);
         self.check_rank(facts.model.as_ref(), &mut found);
         self.check_modules(&mut found);
+        self.check_additions(facts.model.as_ref(), &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
         self.check_numbers(&mut found);
@@ -133,30 +134,34 @@ impl Recipe {
     }
 
     fn check_modules(&self, found: &mut Findings) {
-        let Some(lora) = self.method.lora() else { return };
         let field = "method.target_modules";
+        let targets = match &self.method {
+            Method::Lora(lora) => &lora.target_modules,
+            Method::Ia3(ia3) => &ia3.target_modules,
+            _ => return,
+        };
         let quoted = |names: &[&str]| format!("{names:?}");
-        if lora.target_modules.is_empty() {
+        if targets.is_empty() {
             let text = "No layer is chosen, so nothing would be trained. Use all of them.";
             return found.error(field, text, Some(&quoted(&Linear::NAMES)));
         }
         // The fix puts the whole list right at once.
         let mut right: Vec<&str> = Vec::new();
         let near = |name: &str| nearest(&crate::base::human::elide(name, 40), Linear::NAMES.into_iter());
-        for name in lora.target_modules.iter().filter_map(|name| near(name)) {
+        for name in targets.iter().filter_map(|name| near(name)) {
             if !right.contains(&name) {
                 right.push(name);
             }
         }
         let right = quoted(if right.is_empty() { &Linear::NAMES } else { &right });
-        for (i, name) in lora.target_modules.iter().enumerate() {
+        for (i, name) in targets.iter().enumerate() {
             if !Linear::NAMES.contains(&name.as_str()) {
                 let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
                 let short = crate::base::human::elide(name, 40);
                 let text =
                     format!("No layer is called {short}.{hint} There are {}.", Linear::NAMES.join(", "));
                 found.error(field, text, Some(&right));
-            } else if lora.target_modules[..i].contains(name) {
+            } else if targets[..i].contains(name) {
                 found.error(field, format!("{name} is named twice."), Some(&right));
             }
         }

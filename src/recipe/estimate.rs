@@ -5,7 +5,7 @@
 //! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, OptimizerKind, Recipe};
+use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 use crate::model::config::DecoderConfig;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
@@ -60,7 +60,7 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
         let activation_bytes = product(&[4, activations(&model.config, n, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
-        let own_gradient = if recipe.method.lora().is_none() { 2.0 } else { 0.0 };
+        let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };
         let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
         Estimate {
             activation_bytes,

@@ -92,8 +92,10 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
 /// The recipe with whole numbers that TOML cannot hold at their largest, so that a fix can mend just those.
 fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
-    if let Some(lora) = recipe.method.lora_mut() {
-        lora.rank = lora.rank.min(isize::MAX as usize);
+    match &mut recipe.method {
+        Method::Lora(lora) => lora.rank = lora.rank.min(isize::MAX as usize),
+        Method::Bottleneck(bottleneck) => bottleneck.width = bottleneck.width.min(isize::MAX as usize),
+        _ => {}
     }
     for size in [
         &mut recipe.batch.max_tokens,
@@ -159,7 +161,7 @@ impl Recipe {
                 let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
                 format!("LoRA rank {} on {layers}", lora.rank)
             }
-            Method::Full {} => self.method.describe(),
+            method => method.describe(),
         };
         format!("{method}, {length}, learning rate {}", self.optimizer.learning_rate)
     }

@@ -1,7 +1,9 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
 use crate::model::hooks::Linear;
-use crate::peft::{Full, LoraSettings, PeftError, Settings};
+use crate::nn::ops;
+use crate::peft::bottleneck::{Bottlenecks, Places};
+use crate::peft::{self, Full, LoraSettings, PeftError, Settings};
 use serde::{Deserialize, Serialize};
 
 /// How the model is tuned.
@@ -11,6 +13,8 @@ pub enum Method {
     Lora(Lora),
     /// Every weight is trained.
     Full {},
+    Ia3(Ia3),
+    Bottleneck(Bottleneck),
 }
 
 impl Default for Method {
@@ -20,11 +24,43 @@ impl Default for Method {
 }
 
 impl Method {
+    /// One of each kind, with its usual settings.
+    pub fn all() -> [Self; 4] {
+        [
+            Self::Lora(Lora::default()),
+            Self::Full {},
+            Self::Ia3(Ia3::default()),
+            Self::Bottleneck(Bottleneck::default()),
+        ]
+    }
+
+    /// As recipes call the kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "lora",
+            Self::Full {} => "full",
+            Self::Ia3(_) => "ia3",
+            Self::Bottleneck(_) => "bottleneck",
+        }
+    }
+
+    /// As people call the kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "LoRA",
+            Self::Full {} => "full tuning",
+            Self::Ia3(_) => "IA3",
+            Self::Bottleneck(_) => "bottleneck adapters",
+        }
+    }
+
     /// As people call it: "LoRA, rank 8".
     pub fn describe(&self) -> String {
         match self {
             Self::Lora(lora) => format!("LoRA, rank {}", lora.rank),
             Self::Full {} => "Full tuning".into(),
+            Self::Ia3(_) => "IA3".into(),
+            Self::Bottleneck(b) => format!("Bottleneck adapters, width {}", b.width),
         }
     }
 
@@ -38,20 +74,29 @@ impl Method {
                 Settings::Lora(LoraSettings::new(lora.rank, lora.alpha, lora.dropout, &lora.target_modules)?)
             }
             Self::Full {} => Settings::Full(Full {}),
+            Self::Ia3(ia3) => {
+                Settings::Ia3(peft::ia3::Ia3::new(&ia3.target_modules, &ia3.feedforward_modules)?)
+            }
+            Self::Bottleneck(b) => Settings::Bottleneck(Bottlenecks {
+                places: b.placement.into(),
+                width: b.width,
+                activation: b.activation.into(),
+                scale: b.scale,
+            }),
         })
     }
 
     pub fn lora(&self) -> Option<&Lora> {
         match self {
             Self::Lora(lora) => Some(lora),
-            Self::Full {} => None,
+            _ => None,
         }
     }
 
     pub fn lora_mut(&mut self) -> Option<&mut Lora> {
         match self {
             Self::Lora(lora) => Some(lora),
-            Self::Full {} => None,
+            _ => None,
         }
     }
 }
@@ -73,5 +118,84 @@ impl Default for Lora {
     fn default() -> Self {
         let all = Linear::NAMES.map(String::from);
         Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
+    }
+}
+
+/// Learned factors of the outputs of some layers, and of the inputs of others (Liu et al. 2022, arXiv:2205.05638).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ia3 {
+    /// Names of linear layers, as PEFT names them.
+    pub target_modules: Vec<String>,
+    /// Those of them whose inputs are scaled instead of their outputs.
+    pub feedforward_modules: Vec<String>,
+}
+
+impl Default for Ia3 {
+    /// As in the paper: keys, values, and what goes into the feed-forward's last layer.
+    fn default() -> Self {
+        let names = |linears: &[Linear]| linears.iter().map(|linear| linear.name().to_string()).collect();
+        Self {
+            target_modules: names(&[Linear::K, Linear::V, Linear::Down]),
+            feedforward_modules: names(&[Linear::Down]),
+        }
+    }
+}
+
+/// Small feed-forward blocks beside the model's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bottleneck {
+    pub placement: Placement,
+    /// Numbers at the narrowest.
+    pub width: usize,
+    pub activation: Activation,
+    /// Multiplies what a bottleneck adds.
+    pub scale: f64,
+}
+
+impl Default for Bottleneck {
+    fn default() -> Self {
+        Self { placement: Placement::Houlsby, width: 32, activation: Activation::Silu, scale: 1.0 }
+    }
+}
+
+/// Where bottlenecks stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// After attention and after the feed-forward (Houlsby et al. 2019, arXiv:1902.00751).
+    #[default]
+    Houlsby,
+    /// After the feed-forward (Pfeiffer et al. 2021, arXiv:2005.00247): half the parameters.
+    Pfeiffer,
+}
+
+impl From<Placement> for Places {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Houlsby => Self::Houlsby,
+            Placement::Pfeiffer => Self::Pfeiffer,
+        }
+    }
+}
+
+/// What bends the numbers of a bottleneck.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    #[default]
+    Silu,
+    Relu,
+    Gelu,
+}
+
+impl From<Activation> for ops::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::Relu => Self::Relu,
+            Activation::Gelu => Self::Gelu,
+        }
     }
 }

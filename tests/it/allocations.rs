@@ -9,7 +9,9 @@ use std::alloc::System;
 use std::rc::Rc;
 use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::ops::{
+    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen,
+};
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
 #[global_allocator]
@@ -46,6 +48,7 @@ fn check() {
     let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();
     let rows =
         table.at(&candle_core::Tensor::arange(0u32, N as u32, &candle_core::Device::Cpu).unwrap()).unwrap();
+    let scale = ColumnScale { parts: vec![(frozen(&[7]), 2..9)] };
     let dropped = Dropout { share: 0.5, stream: Rng::new(1, &[]) };
     let targets = [7; N];
     let constant = frozen(&[N, D]);
@@ -64,6 +67,7 @@ fn check() {
             Box::new(|t, x| ops::rms_norm(t, x, &Node::frozen(norm_weight.clone()), 1e-5)),
         ),
         ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm_weight, &bias, 1e-5))),
+        ("scale_columns", D, [N * D, N * D], Box::new(|t, x| ops::scale_columns(t, x, &scale))),
         ("dropout", D, [N * D, N * D], Box::new(|t, x| ops::dropout(t, x, dropped))),
         ("linear", D, [N * F, N * D], Box::new(|t, x| ops::linear(t, x, &weight.clone().into(), None))),
         (

@@ -19,6 +19,7 @@ mod lanes;
 mod ledger;
 mod loader;
 mod long_run;
+mod methods;
 mod model_files;
 mod ops;
 mod optim;

@@ -5,7 +5,8 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen,
+    self, Activation, Bottleneck, ColumnScale, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart,
+    RopeTable, Seen,
 };
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
@@ -183,12 +184,14 @@ fn low_rank_linear_matches_autograd() {
     }
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu];
 
 /// From plain operations, because the gradients of candle's `gelu` have constants of six digits.
 fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let share = match activation {
         Activation::Silu => return x.silu(),
+        Activation::Relu => return x.relu(),
         Activation::Gelu => ((x / 2f64.sqrt())?.erf()? + 1.0)?,
         Activation::GeluTanh => {
             let inner = (x + (x.sqr()? * x)? * 0.044715)?;
@@ -225,6 +228,40 @@ fn activations_of_large_numbers_are_themselves_or_nothing() {
         assert_eq!((y[3], y[5], y[6]), (0.0, 300.0, 1e30), "{activation:?}");
         assert!((y[4] - 15.0).abs() < 1e-4, "{activation:?}: {y:?}");
     }
+}
+
+#[test]
+fn column_scales_and_bottlenecks_match_autograd() {
+    check(
+        &[&[4, 9], &[3], &[2]],
+        |tape, x| {
+            let parts = vec![(x[1].clone(), 1..4), (x[2].clone(), 7..9)];
+            ops::scale_columns(tape, &x[0], &ColumnScale { parts })
+        },
+        |x| {
+            let one = |n: usize| Tensor::ones(n, x[0].dtype(), &CPU);
+            x[0].broadcast_mul(&Tensor::cat(&[&one(1)?, &x[1], &one(3)?, &x[2]], 0)?)
+        },
+    );
+    check(
+        &[&[4, 7], &[3, 7], &[3], &[7, 3], &[7]],
+        |tape, x| {
+            let [_, down, down_bias, up, up_bias] = x else { candle_core::bail!("five inputs") };
+            let small = Bottleneck {
+                down: down.clone(),
+                down_bias: down_bias.clone(),
+                up: up.clone(),
+                up_bias: up_bias.clone(),
+                activation: Activation::Silu,
+                scale: 0.5,
+            };
+            ops::bottleneck(tape, &x[0], &small)
+        },
+        |x| {
+            let h = plain_activation(&x[0].matmul(&x[1].t()?)?.broadcast_add(&x[2])?, Activation::Silu)?;
+            h.matmul(&x[3].t()?)?.broadcast_add(&x[4])? * 0.5
+        },
+    );
 }
 
 fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {

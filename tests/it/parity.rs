@@ -77,7 +77,7 @@ impl Reference {
 pub fn lora(adapter: &Adapter) -> &LoraSettings {
     match &adapter.settings {
         Settings::Lora(lora) => lora,
-        Settings::Full(_) => panic!("full tuning"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod activation;
 mod attention;
+mod bottleneck;
+mod column_scale;
 mod dropout;
 mod elementwise;
 mod embedding;
@@ -19,6 +21,8 @@ mod rotate;
 pub use super::kernels::{Activation, HeadLayout, Seen};
 pub use activation::{activate, gated};
 pub use attention::{attend_cached, attention};
+pub use bottleneck::{Bottleneck, bottleneck};
+pub use column_scale::{ColumnScale, scale_columns};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::add;
 pub use embedding::embedding;

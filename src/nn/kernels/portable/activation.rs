@@ -11,6 +11,7 @@ pub fn forward(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Silu => x.silu(),
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),
+        Activation::Relu => x.relu(),
     }
 }
 
@@ -35,6 +36,7 @@ fn value_and_slope(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor
             let bend = ((&sig * (1.0 - &sig)?)? * (inner * GELU_TANH_STEEPNESS)?)?;
             (sig, bend)
         }
+        Activation::Relu => (x.gt(0f64)?.to_dtype(x.dtype())?, x.zeros_like()?),
     };
     Ok(((x * &share)?, (share + (x * bend)?)?))
 }

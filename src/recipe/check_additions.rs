@@ -1,0 +1,48 @@
+//! What is wrong with the settings of the smaller additions to a model.
+
+use super::Recipe;
+use super::check::Findings;
+use super::method::{Bottleneck, Ia3, Method};
+use super::plan::ModelFacts;
+use crate::base::human;
+
+impl Recipe {
+    pub(super) fn check_additions(&self, model: Option<&ModelFacts>, found: &mut Findings) {
+        match &self.method {
+            Method::Ia3(ia3) => check_ia3(ia3, found),
+            Method::Bottleneck(bottleneck) => check_bottleneck(bottleneck, model, found),
+            Method::Lora(_) | Method::Full {} => {}
+        }
+    }
+}
+
+fn check_ia3(ia3: &Ia3, found: &mut Findings) {
+    let field = "method.feedforward_modules";
+    for name in &ia3.feedforward_modules {
+        let short = human::elide(name, 40);
+        if !matches!(name.as_str(), "down_proj" | "o_proj") {
+            let text =
+                format!("The inputs of {short} cannot be scaled apart. Only down_proj and o_proj can.");
+            found.error(field, text, Some("[\"down_proj\"]"));
+        } else if !ia3.target_modules.contains(name) {
+            let text = format!("{short} is not among the target modules. Leave it out here.");
+            found.error(field, text, Some("[]"));
+        }
+    }
+}
+
+fn check_bottleneck(bottleneck: &Bottleneck, model: Option<&ModelFacts>, found: &mut Findings) {
+    let field = "method.width";
+    if bottleneck.width == 0 {
+        found.error(field, "A width of 0 has nothing to train. Use 32.", Some("32"));
+    }
+    if let Some(d) = model.map(|m| m.config.width).filter(|d| *d > 0 && bottleneck.width > *d) {
+        let fix = (d / 16).max(1).to_string();
+        let text = format!(
+            "A width of {} is above the model's own of {d}: no bottleneck. Use {fix}.",
+            bottleneck.width
+        );
+        found.error(field, text, Some(&fix));
+    }
+    found.above_zero("method.scale", bottleneck.scale, 1000.0, "1.0");
+}
