@@ -6,6 +6,7 @@ pub mod problem;
 mod check;
 mod fit;
 mod memory;
+pub mod memory_limit;
 mod number_or_none;
 pub mod plan;
 pub mod estimate;
@@ -13,6 +14,7 @@ mod field;
 pub mod load;
 pub mod preset;
 
+pub use memory_limit::MemoryLimit;
 pub use plan::Plan;
 pub use problem::{Fix, Problem, Severity};
 pub use recipe::Recipe;
