@@ -111,6 +111,7 @@ fn activations(c: &mut Criterion) {
         Activation::Silu => x.silu(),
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),
+        Activation::Relu => x.relu(),
     };
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh] {
         both(

@@ -2,6 +2,7 @@
 //! itself; what does not fit the model, the data or the machine is in `fit`.
 
 use super::load::nearest;
+use super::memory_limit::FORMS;
 use super::plan::{Facts, ModelFacts};
 use super::recipe::{Method, Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
@@ -219,7 +220,11 @@ impl Recipe {
     fn check_numbers(&self, found: &mut Findings) {
         found.within("schedule.warmup", self.schedule.warmup, 0.0, 1.0, "0.05");
         found.within("early_stop.min_gain", self.early_stop.min_gain, 0.0, 100.0, "0.001");
-        found.above_zero("run.memory_limit", self.run.memory_limit, 1.0, "0.8");
+        let limit = self.run.memory_limit;
+        if !limit.is_sound() {
+            let text = format!("{limit} has to be above 0: {FORMS}. Use 0.8.");
+            found.error("run.memory_limit", text, Some("0.8"));
+        }
         let split = &self.data.split;
         found.within("data.split.valid", split.valid, 0.0, 0.9, "0.1");
         found.within("data.split.test", split.test, 0.0, 0.9, "0.1");

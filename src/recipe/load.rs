@@ -2,6 +2,7 @@
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
+use super::memory_limit::FORMS;
 use super::recipe::Method;
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
@@ -275,6 +276,7 @@ fn wrong_value(field: &str, value: &Value, message: &str) -> Problem {
         "a string" | "path string" => "text in quotes",
         "a character" => "one character in quotes",
         "a sequence" => "a list in square brackets",
+        FORMS => FORMS,
         "a number or \"none\"" => "a number, or \"none\"",
         _ => return error(field, format!("{said} does not fit: {}.", human::elide(message, 200))),
     };

@@ -8,6 +8,7 @@ mod check;
 mod check_additions;
 mod fit;
 mod memory;
+pub mod memory_limit;
 mod number_or_none;
 pub mod plan;
 pub mod estimate;
@@ -15,6 +16,7 @@ mod field;
 pub mod load;
 pub mod preset;
 
+pub use memory_limit::MemoryLimit;
 pub use plan::Plan;
 pub use problem::{Fix, Problem, Severity};
 pub use recipe::Recipe;

@@ -1,5 +1,6 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
+use super::MemoryLimit;
 pub use super::method::{Lora, Method};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
@@ -313,14 +314,19 @@ pub struct RunSection {
     pub seed: u64,
     pub device: DeviceChoice,
     pub checkpointing: Checkpointing,
-    /// Share of the memory that is free at the start that the run may take, above 0, at most 1. A run that would take more deals
-    /// its micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
-    pub memory_limit: f64,
+    /// How much memory the run may take: a share of what is free at the start, or a size. A run that would take more deals its
+    /// micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
+    pub memory_limit: MemoryLimit,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto, memory_limit: 0.8 }
+        Self {
+            seed: 42,
+            device: DeviceChoice::Auto,
+            checkpointing: Checkpointing::Auto,
+            memory_limit: MemoryLimit::Share(0.8),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Explain, Failure, Precision, Silent};
 use tunesmith::data::loader::Loader;
-use tunesmith::data::{Batch, Sample};
+use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::ModelError;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
@@ -109,7 +109,10 @@ fn a_model_that_overflows_stops_at_update_1_and_says_so() {
 }
 
 fn sample_of(tokens: usize) -> Sample {
-    Sample { ids: (0..tokens).map(|i| (i * 31 % 500) as u32).collect(), weights: vec![1.0; tokens] }
+    Sample {
+        ids: (0..tokens).map(|i| (i * 31 % 500) as u32).collect(),
+        weights: LossWeights::all(1.0, tokens),
+    }
 }
 
 /// One token predicts nothing and is passed over; the whole context is trained on and measured.
@@ -160,8 +163,8 @@ fn a_sample_beyond_the_context_is_refused_in_words() {
 fn one_supervised_token_in_a_batch_has_a_loss_and_a_gradient() {
     let decoder = decoder(LLAMA);
     let mut samples = [sample_of(20), sample_of(9)];
-    samples.iter_mut().for_each(|sample| sample.weights.fill(0.0));
-    samples[0].weights[19] = 1.0;
+    samples.iter_mut().for_each(|sample| sample.weights.set(0..sample.len(), 0.0));
+    samples[0].weights.set(19..20, 1.0);
     let new = |method: &str| {
         let method = recipe(&[&format!("method.kind={method}")]).method;
         trainee::new_adapter(&method, &model(), 1).unwrap()
@@ -187,7 +190,7 @@ fn one_supervised_token_in_a_batch_has_a_loss_and_a_gradient() {
 fn rows_without_a_supervised_token_are_passed_over_and_told() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);
-    data.samples[2..5].iter_mut().for_each(|sample| sample.weights.fill(0.0));
+    data.samples[2..5].iter_mut().for_each(|sample| sample.weights.set(0..sample.len(), 0.0));
     let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     assert_eq!(done.outcome.unwrap(), Outcome::Done);
     assert!(done.events.iter().any(|e| matches!(e, RunEvent::Started { num_train: 13, .. })));

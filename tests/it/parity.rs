@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tunesmith::base::{Control, DeviceChoice, Silent};
-use tunesmith::data::{Batch, Sample};
+use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
@@ -90,7 +90,7 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
     let decoder = decoder("parity/tiny-llama/model");
     let expected = tensors("parity/uneven/logits.safetensors");
     let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
-    let sample = Sample { weights: vec![1.0; ids.len()], ids };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids };
     let batch = Batch::pack([&sample]);
     for kind in ["full_names", "pattern", "some_layers", "ranks_and_alphas", "ranks_stabilised"] {
         let folder = fixture(&format!("parity/uneven/{kind}"));
@@ -284,7 +284,7 @@ fn forward_matches_candle_transformers_llama() {
     let oracle = llama::Llama::load(vb, &config).unwrap();
     let ours = decoder("parity/tiny-llama/model");
     let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 512).collect();
-    let sample = Sample { weights: vec![1.0; ids.len()], ids: ids.clone() };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids: ids.clone() };
     let hidden = ours.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     let logits = ours.logits(hidden.value(), &NoHooks).unwrap();
     for len in [1, 7, 40] {

@@ -4,7 +4,7 @@ use std::path::Path;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
-use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
+use tunesmith::recipe::{MemoryLimit, Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
 pub fn model() -> ModelFacts {
@@ -75,11 +75,14 @@ fn an_empty_recipe_is_the_usual_one_and_writing_reads_back() {
         "optimizer.clip_norm=none",
         "schedule.shape=linear",
         "method.rank=4",
+        "run.memory_limit=6 GiB",
     ] {
         load::set(&mut recipe, setting).unwrap();
     }
     assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
     assert_eq!(recipe.optimizer.clip_norm, None, "what is switched off stays off");
+    assert_eq!(recipe.run.memory_limit, MemoryLimit::Size(6 << 30));
+    assert!(load::write(&recipe).unwrap().contains("memory_limit = \"6 GiB\""), "as it was written");
     assert_eq!(load::from_toml("[optimizer]\nclip_norm = 2").unwrap().optimizer.clip_norm, Some(2.0));
     assert_eq!(recipe.schedule.shape, ScheduleShape::Linear);
 }
@@ -111,6 +114,11 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
 #[test]
 fn values_that_do_not_fit_say_what_would() {
     let cases = [
+        ("[run]\nmemory_limit = \"-1 GB\"", "run.memory_limit", "a share of the free memory such as 0.8"),
+        ("[run]\nmemory_limit = \"1e999\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = \"6 XB\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = \"\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = true", "run.memory_limit", "a size such as \"6 GB\""),
         ("[optimizer]\nlearning_rate = \"fast\"", "optimizer.learning_rate", "a number"),
         ("[method]\nrank = 4.5", "method.rank", "a whole number"),
         ("[method]\nrank = -1", "method.rank", "a whole number"),
@@ -275,7 +283,7 @@ pub fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 40] = [
+const ERRORS: [(&str, Change); 42] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -309,8 +317,10 @@ const ERRORS: [(&str, Change); 40] = [
     ("data.separator", |r, _| r.data.separator = Some('é')),
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
-    ("run.memory_limit", |r, _| r.run.memory_limit = 0.0),
-    ("run.memory_limit", |r, _| r.run.memory_limit = f64::NAN),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Share(0.0)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Share(f64::NAN)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Size(0)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Size(400 << 20)),
     ("run.memory_limit", |_, f| f.free_memory_bytes = 400 << 20),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
     ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),

@@ -4,6 +4,7 @@ use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::model::hooks::Linear;
+use crate::recipe::MemoryLimit;
 use crate::recipe::recipe::{
     Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
 };
@@ -196,20 +197,11 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             ];
             choice(ui, "checkpointing", &mut r.run.checkpointing, &ways)
         });
-        let help = "How much of the memory that is free at the start the run may take. When it would take more, micro-batches are \
-                    dealt in halves; when that is not enough, it stops with what it has, before the system ends the program.";
-        form.row(ui, "run.memory_limit", "Memory limit (of what is free)", help, |ui, r| {
-            let percent = DragValue::new(&mut r.run.memory_limit).speed(0.005).range(0.05..=1.0);
-            let percent =
-                percent.custom_formatter(|n, _| format!("{:.0} %", n * 100.0)).custom_parser(|text| {
-                    text.trim()
-                        .trim_end_matches('%')
-                        .trim()
-                        .parse::<f64>()
-                        .ok()
-                        .map(|percent| percent / 100.0)
-                });
-            ui.add(percent)
+        let help = "How much memory the run may take: a share of what is free at the start, such as 80 %, or a size for the whole \
+                    program, such as 6 GB. When it would take more, micro-batches are dealt in halves; when that is not enough, it \
+                    stops with what it has, before the system ends the program.";
+        form.row(ui, "run.memory_limit", "Memory limit (80 % of what is free, or 6 GB)", help, |ui, r| {
+            memory_limit(ui, &mut r.run.memory_limit)
         });
         let help = "The same seed on the same machine gives the same run, bit for bit on the CPU.";
         form.row(ui, "run.seed", "Seed", help, |ui, r| ui.add(DragValue::new(&mut r.run.seed)));
@@ -218,6 +210,37 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             widgets::fact(ui, "Threads", &threads.to_string());
         }
     });
+}
+
+/// A share or a size. Dragging keeps the one that it is; typing can make it the other.
+fn memory_limit(ui: &mut egui::Ui, limit: &mut MemoryLimit) -> Response {
+    // Shares are up to 1 and sizes are bytes, so that one number says both.
+    let of_number = |n: f64| if n <= 1.0 { MemoryLimit::Share(n) } else { MemoryLimit::Size(n as u64) };
+    let (mut number, speed) = match *limit {
+        MemoryLimit::Share(share) => (share, 0.005),
+        MemoryLimit::Size(bytes) => (bytes as f64, 1e7),
+    };
+    let field = DragValue::new(&mut number)
+        .speed(speed)
+        .custom_formatter(move |n, _| match of_number(n) {
+            MemoryLimit::Share(share) => format!("{:.0} %", share * 100.0),
+            size => size.to_string(),
+        })
+        .custom_parser(|text| match text.parse().ok()? {
+            // A bare number is a percentage, as it is shown.
+            MemoryLimit::Share(n) => Some(if text.contains('%') || n <= 1.0 { n } else { n / 100.0 }),
+            MemoryLimit::Size(bytes) => Some(bytes.max(2) as f64),
+        });
+    let response = ui.add(field);
+    if response.changed() {
+        *limit = match (response.dragged(), *limit) {
+            (true, MemoryLimit::Share(_)) => MemoryLimit::Share(number.clamp(0.05, 1.0)),
+            (true, MemoryLimit::Size(_)) => MemoryLimit::Size(number.max(1e8) as u64),
+            (false, _) if number <= 1.0 => MemoryLimit::Share(number.clamp(0.05, 1.0)),
+            (false, _) => of_number(number),
+        };
+    }
+    response
 }
 
 fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
