@@ -1,7 +1,8 @@
 //! Why an adapter cannot be made or loaded.
 
-use crate::base::Explain;
+use crate::base::{Explain, human};
 use crate::model::ModelError;
+use crate::model::config::Family;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +13,8 @@ pub enum PeftError {
     Unsupported { path: PathBuf, key: String, value: String },
     #[error("tensor {tensor}: {why} ({})", path.display())]
     Tensor { path: PathBuf, tensor: String, why: String },
-    #[error("no linear layer is called {0}")]
-    NoTarget(String),
+    #[error("no linear layer is called {name}")]
+    NoTarget { name: String, family: Family },
     #[error("the rank must be at least 1")]
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
@@ -34,7 +35,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
-            Self::NoTarget(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::NoTarget { .. } | Self::ZeroRank => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -50,8 +51,8 @@ impl Explain for PeftError {
                 "Only LoRA adapters of linear layers can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
-            Self::NoTarget(_) => {
-                "Choose among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj.".into()
+            Self::NoTarget { family, .. } => {
+                format!("Choose among {}.", human::listed(&family.table().target_names()))
             }
             Self::ZeroRank => "Use 8.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),

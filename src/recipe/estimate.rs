@@ -6,6 +6,7 @@
 
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
+use crate::model::families::ALL_LINEAR;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
 const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
@@ -36,16 +37,11 @@ pub struct Estimate {
 /// Parameters that the recipe's method trains: all, or `rank * (in + out)` for each chosen layer of each block.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
     let Method::Lora(lora) = &recipe.method else { return model.num_params };
-    let wide = |n: usize| n as u64;
-    let q = product(&[wide(model.num_heads), wide(model.head_width)]);
-    let kv = product(&[wide(model.num_kv_heads), wide(model.head_width)]);
-    let per_rank = lora.target_modules.iter().map(|name| match name.as_str() {
-        "q_proj" | "o_proj" => q.saturating_add(wide(model.width)),
-        "k_proj" | "v_proj" => kv.saturating_add(wide(model.width)),
-        "gate_proj" | "up_proj" | "down_proj" => wide(model.ffn_width).saturating_add(wide(model.width)),
-        _ => 0,
-    });
-    product(&[per_rank.fold(0, u64::saturating_add), wide(lora.rank), wide(model.num_layers)])
+    let is_target =
+        |name: &str| lora.target_modules.iter().any(|target| target == ALL_LINEAR || target == name);
+    let targets = model.modules.iter().filter(|module| is_target(&module.name));
+    let per_rank = targets.map(|module| (module.inputs as u64).saturating_add(module.outputs as u64));
+    product(&[per_rank.fold(0, u64::saturating_add), lora.rank as u64, model.num_layers as u64])
 }
 
 /// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.

@@ -4,7 +4,7 @@ use super::estimate::{Estimate, estimate};
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
-use crate::model::info::ModelInfo;
+use crate::model::info::{ModelInfo, ModuleInfo};
 use crate::nn::optim::Schedule;
 
 /// What the machine, the model and the data say about a recipe; needed to check it.
@@ -61,6 +61,8 @@ pub struct ModelFacts {
     /// Of its weights on disk.
     pub stored_bytes: u64,
     pub has_chat_template: bool,
+    /// The linear layers of every block.
+    pub modules: Vec<ModuleInfo>,
 }
 
 impl From<&ModelInfo> for ModelFacts {
@@ -84,6 +86,7 @@ impl From<&ModelInfo> for ModelFacts {
                 .map(|(_, bytes)| bytes)
                 .sum(),
             has_chat_template: info.has_chat_template,
+            modules: info.modules.clone(),
         }
     }
 }

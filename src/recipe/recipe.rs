@@ -5,7 +5,7 @@ use crate::data::import::Format;
 use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
 use crate::data::split::SplitOptions;
-use crate::model::hooks::Linear;
+use crate::model::families::ALL_LINEAR;
 pub use crate::nn::optim::ScheduleShape;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -153,14 +153,20 @@ pub struct Lora {
     pub alpha: f64,
     /// Share of the inputs of the low-rank path set to zero while training, 0..1.
     pub dropout: f64,
-    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…
+    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…, or `all-linear` for all that the model has.
     pub target_modules: Vec<String>,
+}
+
+impl Lora {
+    /// Whether every linear layer is meant.
+    pub fn has_all_modules(&self) -> bool {
+        self.target_modules.iter().any(|name| name == ALL_LINEAR)
+    }
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        let all = Linear::NAMES.map(String::from);
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: vec![ALL_LINEAR.into()] }
     }
 }
 

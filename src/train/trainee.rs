@@ -9,7 +9,9 @@ use crate::recipe::recipe::Method;
 pub fn new_adapter(method: &Method, model: &LoadedModel, seed: u64) -> Result<Adapter, TrainError> {
     let settings = match method {
         Method::Lora(lora) => {
-            Settings::Lora(LoraSettings::new(lora.rank, lora.alpha, lora.dropout, &lora.target_modules)?)
+            let family = model.config().family;
+            let targets = &lora.target_modules;
+            Settings::Lora(LoraSettings::new(family, lora.rank, lora.alpha, lora.dropout, targets)?)
         }
         Method::Full {} => Settings::Full,
     };

@@ -1,6 +1,7 @@
 //! Recipes: reading, setting, checking, planning, presets. Every problem names its field, and every fix helps.
 
 use std::path::Path;
+use tunesmith::model::info::ModuleInfo;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
@@ -20,6 +21,17 @@ pub fn model() -> ModelFacts {
         num_params: 134_515_008,
         stored_bytes: 91_700_000,
         has_chat_template: true,
+        modules: [
+            ("q_proj", 576, 576),
+            ("k_proj", 576, 192),
+            ("v_proj", 576, 192),
+            ("o_proj", 576, 576),
+            ("gate_proj", 576, 1536),
+            ("up_proj", 576, 1536),
+            ("down_proj", 1536, 576),
+        ]
+        .map(|(name, inputs, outputs)| ModuleInfo { name: name.into(), inputs, outputs })
+        .to_vec(),
     }
 }
 
@@ -259,8 +271,8 @@ fn differences_name_each_field_once() {
         expected.map(|(f, a, b)| (f.to_string(), a.to_string(), b.to_string()))
     );
     assert_eq!(load::difference(&a, &a), []);
-    assert_eq!(b.describe(), "LoRA rank 32 on 7 layers, 9 updates, learning rate 0.0005");
-    assert_eq!(a.describe(), "LoRA rank 8 on 7 layers, 3 passes, learning rate 0.0005");
+    assert_eq!(b.describe(), "LoRA rank 32 on all layers, 9 updates, learning rate 0.0005");
+    assert_eq!(a.describe(), "LoRA rank 8 on all layers, 3 passes, learning rate 0.0005");
 }
 
 /// Changes a sound recipe and its facts.

@@ -81,6 +81,7 @@ pub fn model() -> EventKind {
         vocabulary: 49_152,
         context_tokens: 8_192,
         tied_embeddings: true,
+        modules: Vec::new(),
         dtype: "Q4_1".into(),
         has_chat_template: true,
         files: vec![("smollm2-135m-instruct-q4_1.gguf".into(), 92_306_144)],
