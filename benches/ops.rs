@@ -100,7 +100,9 @@ fn norms(c: &mut Criterion) {
         c,
         "layer_norm",
         x,
-        |tape, x| ops::layer_norm(tape, &x[0], &weight, &bias, 1e-5),
+        |tape, x| {
+            ops::layer_norm(tape, &x[0], &Node::frozen(weight.clone()), &Node::frozen(bias.clone()), 1e-5)
+        },
         |x| normed(&x[0].broadcast_sub(&x[0].mean_keepdim(D::Minus1)?)?)?.broadcast_add(&bias),
     );
 }

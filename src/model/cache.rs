@@ -4,6 +4,14 @@ use crate::nn::Result;
 use crate::nn::ops::{HeadLayout, attend_cached};
 use candle_core::{DType, Device, Tensor};
 
+/// How the queries of a layer look at keys: what scores are multiplied by, how far back, and bent below what.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub scale: f64,
+    pub window: Option<usize>,
+    pub cap: Option<f64>,
+}
+
 /// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
 #[derive(Debug, Default)]
 pub struct LayerCache {
@@ -14,18 +22,13 @@ pub struct LayerCache {
 impl LayerCache {
     /// Appends the keys and values of new rows of q | k | v, [s, (h + 2k) e], and lets their queries look at all so far:
     /// -> [s, h·e].
-    pub fn attend(
-        &mut self,
-        qkv: &Tensor,
-        layout: HeadLayout,
-        scale: f64,
-        window: Option<usize>,
-    ) -> Result<Tensor> {
+    pub fn attend(&mut self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
         let (s, e) = (qkv.dim(0)?, layout.head_width);
         let (q, k) = (layout.query_width(), layout.key_width());
         let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((s, width / e, e)); // [s, heads, e]
         let (keys, values) = self.extend(&heads(q, k)?, &heads(q + k, k)?)?;
-        attend_cached(&heads(0, q)?, &keys, &values, scale, window, None)?.reshape((s, q)) // [s, h·e]
+        let Look { scale, window, cap } = look;
+        attend_cached(&heads(0, q)?, &keys, &values, scale, window, cap)?.reshape((s, q)) // [s, h·e]
     }
 
     /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.
@@ -79,18 +82,12 @@ pub struct CachedRows<'a>(pub Vec<(usize, &'a mut LayerCache)>);
 
 impl CachedRows<'_> {
     /// [`LayerCache::attend`] for each conversation's rows of q | k | v, [n, (h + 2k) e] -> [n, h·e].
-    pub fn attend(
-        self,
-        qkv: &Tensor,
-        layout: HeadLayout,
-        scale: f64,
-        window: Option<usize>,
-    ) -> Result<Tensor> {
+    pub fn attend(self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
         let mut first = 0;
         let attend = |(s, cache): (usize, &mut LayerCache)| {
             let rows = qkv.narrow(0, first, s)?;
             first += s;
-            cache.attend(&rows, layout, scale, window)
+            cache.attend(&rows, layout, look)
         };
         let mixed = self.0.into_iter().map(attend).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&mixed, 0)

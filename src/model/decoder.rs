@@ -1,15 +1,15 @@
 //! The decoder of all families: embedding, blocks, final norm; logits are made by whoever needs them.
 
 use super::ModelError;
-use super::block::{Block, Sight};
+use super::block::{Block, Norms, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
 use super::hooks::{Hooks, Part};
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
-use crate::nn::ops::{self, RopeTable, Seen};
-use crate::nn::{Node, Tape, Weight, WeightNode};
+use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
+use crate::nn::{Node, Tape};
 use candle_core::{Device, Tensor};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -20,14 +20,24 @@ pub struct Decoder {
     config: DecoderConfig,
     params: DecoderParams,
     rope: RopeTable,
+    /// Of layers with a sliding window, where they have one of their own.
+    local_rope: Option<RopeTable>,
     device: Device,
+}
+
+/// The rows of both tables at the positions of one pass.
+#[derive(Clone)]
+struct Turns {
+    usual: RopeRows,
+    local: Option<RopeRows>,
 }
 
 impl Decoder {
     pub fn new(config: DecoderConfig, params: DecoderParams, device: Device) -> Result<Self, ModelError> {
-        let frequencies = config.inverse_frequencies();
-        let rope = RopeTable::new(&frequencies, config.context_tokens, &device).during("rotary table")?;
-        Ok(Self { config, params, rope, device })
+        let table = |frequencies: Vec<f64>| RopeTable::new(&frequencies, config.context_tokens, &device);
+        let rope = table(config.inverse_frequencies()).during("rotary table")?;
+        let local_rope = config.local_frequencies().map(table).transpose().during("rotary table")?;
+        Ok(Self { config, params, rope, local_rope, device })
     }
 
     pub fn config(&self) -> &DecoderConfig {
@@ -38,38 +48,60 @@ impl Decoder {
         &self.device
     }
 
-    /// The vocabulary projection, [v, d], as these hooks leave it.
-    pub fn head(&self, hooks: &dyn Hooks) -> WeightNode {
-        hooks.matrix(Part::Head, &self.params.head)
+    /// What makes logits, as these hooks leave it.
+    pub fn head(&self, hooks: &dyn Hooks) -> Result<Head, ModelError> {
+        let weight = hooks.matrix(Part::Head, self.params.matrix(Part::Head)?);
+        Ok(Head { weight, cap: self.config.logit_cap })
     }
 
     /// One of its own tensors as f32: what is computed as one comes as one.
     pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
-        let params = &self.params;
-        let layer = |layer: usize| &params.layers[layer];
-        let wide = |weight: &Weight| weight.widened().map(Cow::into_owned).during("widen a weight");
-        let found = match part {
-            Part::Embedding => return wide(&params.embedding),
-            Part::Head => return wide(&params.head),
-            Part::Weight(l, projection) => return wide(&layer(l).projection(projection).weight),
-            Part::Bias(l, projection) => layer(l).projection(projection).bias.as_ref(),
-            Part::InputNorm(l) => Some(&layer(l).input_norm),
-            Part::PostAttentionNorm(l) => Some(&layer(l).post_attention_norm),
-            Part::QueryNorm(l) => layer(l).head_norms.as_ref().map(|(query, _)| query),
-            Part::KeyNorm(l) => layer(l).head_norms.as_ref().map(|(_, key)| key),
-            Part::FinalNorm => Some(&params.norm),
-        };
-        found.cloned().ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+        match self.params.vector(part) {
+            Some(vector) => Ok(vector.clone()),
+            None => self.params.matrix(part)?.widened().map(Cow::into_owned).during("widen a weight"),
+        }
     }
 
-    fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
-        let table = hooks.matrix(Part::Embedding, &self.params.embedding);
-        ops::embedding(tape, &table, tokens).during("embedding")
+    fn embed(
+        &self,
+        tape: &Tape,
+        tokens: &[u32],
+        positions: &[u32],
+        hooks: &dyn Hooks,
+    ) -> Result<Node, ModelError> {
+        let rows = |part, rows: &[u32]| {
+            let table = hooks.matrix(part, self.params.matrix(part)?);
+            ops::embedding(tape, &table, rows).during("embedding")
+        };
+        let x = rows(Part::Embedding, tokens)?;
+        let x = self.scaled(tape, x, self.config.embedding_scale)?;
+        match self.config.family.table().names.positions {
+            Some(_) => ops::add(tape, &x, &rows(Part::Positions, positions)?).during("embedding"),
+            None => Ok(x),
+        }
+    }
+
+    fn scaled(&self, tape: &Tape, x: Node, factor: f64) -> Result<Node, ModelError> {
+        if factor == 1.0 { Ok(x) } else { ops::affine(tape, &x, factor, 0.0).during("scale") }
     }
 
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
-        let weight = hooks.vector(Part::FinalNorm, &self.params.norm);
-        ops::rms_norm(tape, x, &weight, self.config.norm_epsilon).during("final norm")
+        let norms = Norms { config: &self.config, params: &self.params, hooks };
+        let normed = norms.apply(tape, x, Part::FinalNorm, Part::FinalNormBias).during("final norm")?;
+        // Scaled here, logits are scaled.
+        self.scaled(tape, normed.unwrap_or_else(|| x.clone()), self.config.logit_scale)
+    }
+
+    fn turns(&self, positions: &[u32]) -> Result<Turns, ModelError> {
+        let positions = index_tensor(positions, &self.device)?;
+        let at = |table: &RopeTable| table.at(&positions).during("rotary positions");
+        Ok(Turns { usual: at(&self.rope)?, local: self.local_rope.as_ref().map(at).transpose()? })
+    }
+
+    fn block<'b>(&'b self, layer: usize, hooks: &'b dyn Hooks, turns: &'b Turns) -> Block<'b> {
+        let usual = || self.config.rotated.contains(layer).then_some(&turns.usual);
+        let local = turns.local.as_ref().filter(|_| self.config.windowed.contains(layer));
+        Block { layer, config: &self.config, params: &self.params, hooks, rope: local.or_else(usual) }
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
@@ -99,20 +131,18 @@ impl Decoder {
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
         self.check_lengths(batch)?;
-        let positions = index_tensor(&batch.positions, &self.device)?;
-        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let turns = self.turns(&batch.positions)?;
         let seen = |window| {
-            let scale = self.config.attention_scale();
-            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap: None })
+            let (scale, cap) = (self.config.attention_scale, self.config.attention_cap);
+            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
-        let mut x = self.embed(tape, &batch.tokens, hooks)?;
-        for (layer, weights) in self.params.layers.iter().enumerate() {
+        let mut x = self.embed(tape, &batch.tokens, &batch.positions, hooks)?;
+        for layer in 0..self.config.num_layers {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
-            let (seen, rope) = (seen.clone(), rope.clone());
+            let (seen, turns) = (seen.clone(), turns.clone());
             let block = move |tape: &Tape<'a>| {
-                let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-                block.forward(tape, &x, Sight::Packed(&seen))
+                self.block(layer, hooks, &turns).forward(tape, &x, Sight::Packed(&seen))
             };
             x = tape.checkpoint(block).during("decoder block")?;
         }
@@ -146,12 +176,11 @@ impl Decoder {
             lasts.push(last as u32);
         }
         self.check_tokens(&tokens)?;
-        let positions = index_tensor(&positions, &self.device)?;
-        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let turns = self.turns(&positions)?;
         let tape = Tape::inference();
-        let mut x = self.embed(&tape, &tokens, hooks)?;
-        for (layer, weights) in self.params.layers.iter().enumerate() {
-            let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
+        let mut x = self.embed(&tape, &tokens, &positions, hooks)?;
+        for layer in 0..self.config.num_layers {
+            let block = self.block(layer, hooks, &turns);
             let caches = rows.iter_mut().map(|(new, cache)| (new.len(), &mut cache.layers[layer]));
             let sight = Sight::Cached(CachedRows(caches.collect()));
             x = block.forward(&tape, &x, sight).during("decoder block")?;
@@ -164,6 +193,6 @@ impl Decoder {
 
     /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
     pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
-        ops::product(hidden, self.head(hooks).weight(), None).during("vocabulary projection")
+        self.head(hooks)?.logits(hidden).during("vocabulary projection")
     }
 }

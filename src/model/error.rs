@@ -1,6 +1,7 @@
 //! Why a model cannot be loaded. Every variant names the file, and the tensor where there is one.
 
-use crate::base::Explain;
+use super::families::Family;
+use crate::base::{Explain, human};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +15,12 @@ pub enum ModelError {
     #[error("the file is damaged: {why} ({})", path.display())]
     Corrupt { path: PathBuf, why: String },
     #[error("the architecture \"{architecture}\" is not supported ({})", path.display())]
-    Unsupported { path: PathBuf, architecture: String },
+    Unsupported {
+        path: PathBuf,
+        architecture: String,
+        /// Settings of it that supported ones have, too.
+        familiar: Vec<&'static str>,
+    },
     #[error("{what} is not supported ({})", path.display())]
     Refused { path: PathBuf, what: String },
     #[error("the setting {key} {why} ({})", path.display())]
@@ -82,7 +88,14 @@ impl Explain for ModelError {
                     .into()
             }
             Self::Corrupt { .. } | Self::Tensor { .. } => "Download the file again.".into(),
-            Self::Unsupported { .. } => "Supported are Llama, Mistral, Qwen2 and Qwen3.".into(),
+            Self::Unsupported { familiar, .. } => {
+                let known = if familiar.is_empty() {
+                    String::new()
+                } else {
+                    format!(" Of its settings, {} look familiar.", human::listed(familiar))
+                };
+                format!("Supported are {}.{known}", Family::listed())
+            }
             Self::Refused { .. } => "Choose another model, or another version of this one.".into(),
             Self::Setting { .. } => "Download the model again, or correct the setting.".into(),
             Self::Shape { .. } => "config.json and the weights do not belong together: download both again.".into(),

@@ -4,9 +4,8 @@
 use crate::nn::ops::{Bottleneck, ColumnScale, LowRank};
 use crate::nn::{Node, Weight, WeightNode};
 use candle_core::Tensor;
-use std::fmt;
 
-/// The linear layers of a block, by their names in Hugging Face checkpoints.
+/// What a linear layer of a block computes; which of them a model has, and what they are called, its family says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Linear {
     Q,
@@ -16,37 +15,10 @@ pub enum Linear {
     Gate,
     Up,
     Down,
-}
-
-impl Linear {
-    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
-
-    /// [`Self::name`] of all.
-    pub const NAMES: [&str; 7] = {
-        let [q, k, v, o, gate, up, down] = Self::ALL;
-        [q.name(), k.name(), v.name(), o.name(), gate.name(), up.name(), down.name()]
-    };
-
-    /// `q_proj`…
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
-    }
-
-    /// `self_attn` or `mlp`.
-    pub fn parent(self) -> &'static str {
-        match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        }
-    }
+    /// Queries, keys and values in one.
+    Qkv,
+    /// Gate and up in one.
+    GateUp,
 }
 
 /// Linear layers that read the same input and are computed as one, their outputs end to end.
@@ -60,16 +32,6 @@ pub enum Projection {
 
 impl Projection {
     pub const ALL: [Self; 4] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
-
-    /// The layers, in the order of their outputs.
-    pub fn linears(self) -> &'static [Linear] {
-        match self {
-            Self::Qkv => &[Linear::Q, Linear::K, Linear::V],
-            Self::O => &[Linear::O],
-            Self::GateUp => &[Linear::Gate, Linear::Up],
-            Self::Down => &[Linear::Down],
-        }
-    }
 }
 
 /// One linear layer of one block.
@@ -79,26 +41,30 @@ pub struct Site {
     pub linear: Linear,
 }
 
-impl fmt::Display for Site {
-    /// `model.layers.3.self_attn.q_proj`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "model.layers.{}.{}.{}", self.layer, self.linear.parent(), self.linear.name())
-    }
+/// Where a block may normalise; its family says which of them it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NormAt {
+    BeforeAttention,
+    /// The attention's output, before it is added to the stream.
+    AfterAttention,
+    BeforeFeedForward,
+    AfterFeedForward,
 }
 
 /// A tensor of the model, as the forward pass reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     Embedding,
-    /// Before attention, of a layer.
-    InputNorm(usize),
-    /// Before the feed-forward, of a layer.
-    PostAttentionNorm(usize),
+    /// One row a position, where positions are learned.
+    Positions,
+    Norm(usize, NormAt),
+    NormBias(usize, NormAt),
     QueryNorm(usize),
     KeyNorm(usize),
     Weight(usize, Projection),
     Bias(usize, Projection),
     FinalNorm,
+    FinalNormBias,
     /// The vocabulary projection; the embedding where they are tied.
     Head,
 }

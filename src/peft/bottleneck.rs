@@ -5,7 +5,7 @@
 use super::bottleneck_files as files;
 use super::{Adapter, MicroStep, PeftError, Tuning};
 use crate::base::rng::Rng;
-use crate::model::config::{DecoderConfig, Needed};
+use crate::model::config::{DecoderConfig, Form, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::flops::Work;
 use crate::model::hooks::{Beside, Hooks, SubLayer};
@@ -69,7 +69,8 @@ impl Tuning for Bottlenecks {
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
         let of_spot = |(layer, after)| {
             let name = move |tensor: &str| files::tensor_name(layer, after, files::OWN_NAME, tensor);
-            TENSORS.into_iter().map(name).zip(self.shapes(config.width))
+            let all = TENSORS.into_iter().map(name).zip(self.shapes(config.width));
+            all.map(|(name, shape)| Needed { name, shape, form: Form::default() })
         };
         self.spots(config.num_layers).flat_map(of_spot).collect()
     }
@@ -78,7 +79,7 @@ impl Tuning for Bottlenecks {
     fn init(&self, model: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
         let config = model.config();
         let bound = 1.0 / (config.width as f64).sqrt();
-        let new = |(index, (name, shape)): (usize, Needed)| {
+        let new = |(index, Needed { name, shape, .. }): (usize, Needed)| {
             let mut stream = Rng::new(seed, &[INIT, index as u64]);
             let is_down = index % TENSORS.len() == 0;
             let value = || if is_down { ((2.0 * stream.uniform() - 1.0) * bound) as f32 } else { 0.0 };

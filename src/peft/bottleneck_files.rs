@@ -76,7 +76,7 @@ pub(super) fn save(
         "name": OWN_NAME,
         "version": "adapters.1.3.0",
     });
-    format::write_as(folder, &whole, &adapter.params, WEIGHTS_FILE)
+    format::write(folder, &whole, adapter, WEIGHTS_FILE)
 }
 
 /// Loads what the library or [`save`] wrote; `whole` is its adapter_config.json.

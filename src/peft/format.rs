@@ -1,9 +1,10 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
 use super::layers::{Alphas, Layers};
-use super::{Adapter, LoraSettings, PeftError, Settings};
+use super::{Adapter, LoraSettings, PeftError, Settings, targets};
 use crate::base::storage;
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Family};
+use crate::model::families::Stored;
 use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use candle_core::{DType, Device, Tensor};
@@ -80,7 +81,8 @@ impl Config {
 
 /// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result<(), PeftError> {
-    let names: Vec<&str> = settings.targets.iter().map(|t| t.name()).collect();
+    let family = adapter.config.family;
+    let names = targets::names(family, &settings.targets);
     let config = Config {
         peft_type: "LORA".into(),
         task_type: Some("CAUSAL_LM".into()),
@@ -91,24 +93,19 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         target_modules: serde_json::json!(names),
         use_rslora: settings.has_rank_stabilised_scale,
         bias: none(),
-        fan_in_fan_out: false,
+        fan_in_fan_out: is_fan_in_fan_out(family),
         inference_mode: true,
         init_lora_weights: yes(),
         rest: BTreeMap::new(),
     };
-    write(folder, &config, &adapter.params)
+    write(folder, &config, adapter, WEIGHTS_FILE)
 }
 
-/// Writes PEFT's two files.
-pub fn write(folder: &Path, config: &impl Serialize, params: &FlatParams) -> Result<(), PeftError> {
-    write_as(folder, config, params, WEIGHTS_FILE)
-}
-
-/// Writes a config and the tensors, in a file called `weights_file`.
-pub fn write_as(
+/// Writes a config and the tensors of an adapter, the latter in a file called `weights_file`.
+pub fn write(
     folder: &Path,
     config: &impl Serialize,
-    params: &FlatParams,
+    adapter: &Adapter,
     weights_file: &str,
 ) -> Result<(), PeftError> {
     let path = folder.join(CONFIG_FILE);
@@ -116,8 +113,20 @@ pub fn write_as(
         .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
     storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
     let named =
-        params.named().map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+        stored(adapter).map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
     Ok(save_safetensors(&named, &folder.join(weights_file))?)
+}
+
+/// The parameters as files have them.
+fn stored(adapter: &Adapter) -> candle_core::Result<Vec<(String, Tensor)>> {
+    let needed = adapter.settings.tuning().parameters(&adapter.config);
+    let named = adapter.params.named()?.into_iter().zip(needed);
+    named.map(|((name, values), needed)| Ok((name, needed.form.to_file(&values)?))).collect()
+}
+
+/// What PEFT says of models whose weights are stored as [in, out].
+fn is_fan_in_fan_out(family: Family) -> bool {
+    family.table().all_modules().any(|module| module.stored == Stored::Transposed)
 }
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
@@ -173,15 +182,22 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let layers = Layers::sort(load_tensors(&weights)?, rank, config, &weights)?;
     let settings = match named_targets(&parsed) {
         Some(names) => {
-            let settings = LoraSettings::new(parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
+            let settings =
+                LoraSettings::new(config.family, parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
             layers.require_exactly(&settings, config, &weights)?;
             settings
         }
-        None => {
-            let names: Vec<String> = layers.targets().map(|linear| linear.name().to_string()).collect();
-            LoraSettings::new(layers.max_rank(), parsed.lora_alpha, parsed.lora_dropout, &names)?
-        }
+        None => LoraSettings {
+            rank: layers.max_rank(),
+            alpha: parsed.lora_alpha,
+            dropout: parsed.lora_dropout,
+            targets: layers.targets(),
+            has_rank_stabilised_scale: false,
+        },
     };
+    if settings.targets.is_empty() {
+        return Err(PeftError::NoTarget { name: "(none)".into(), family: config.family });
+    }
     let settings =
         LoraSettings { rank: layers.max_rank(), has_rank_stabilised_scale: parsed.use_rslora, ..settings };
     let alphas = Alphas::new(parsed.lora_alpha, parsed.rest.get("alpha_pattern"), &path)?;
@@ -205,9 +221,6 @@ fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {
     }
     if config.bias != "none" {
         return unsupported("bias", config.bias.clone());
-    }
-    if config.fan_in_fan_out {
-        return unsupported("fan_in_fan_out", "true".into());
     }
     match MUST_BE_NEUTRAL.into_iter().find(|key| !config.is_neutral(key)) {
         Some(key) => unsupported(key, config.rest[key].to_string()),

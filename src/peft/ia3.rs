@@ -1,9 +1,10 @@
 //! IA3 (Liu et al. 2022, arXiv:2205.05638): a learned factor for each output of some linear layers, and for each input of
 //! those inside the feed-forward block. Files are PEFT's.
 
-use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors};
-use crate::model::config::{DecoderConfig, Needed};
+use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors, targets};
+use crate::model::config::{DecoderConfig, Family, Form, Needed};
 use crate::model::decoder::Decoder;
+use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
 use crate::model::load::LoadedModel;
@@ -13,12 +14,10 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 pub(super) const PEFT_TYPE: &str = "IA3";
-
-/// The layers whose inputs are scaled where PEFT calls them `feedforward_modules`: those that read theirs alone.
-const FEED_FORWARD: [Linear; 2] = [Linear::O, Linear::Down];
 
 /// Which layers get factors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,63 +28,83 @@ pub struct Ia3 {
 }
 
 impl Ia3 {
-    /// From names as PEFT writes them.
+    /// From names as PEFT writes them. No targets at all are the paper's: keys, values, and the feed-forward's last layer, by
+    /// its input.
     ///
     /// # Errors
-    /// For a name that no layer has, none at all, and one by its input that shares its input with others.
-    pub fn new(targets: &[String], by_input: &[String]) -> std::result::Result<Self, PeftError> {
-        let named = |names: &[String]| {
-            let find = |name: &String| {
-                let linear = Linear::ALL.into_iter().find(|linear| linear.name() == name);
-                linear.ok_or_else(|| PeftError::NoTarget(name.clone()))
-            };
-            let mut found: Vec<_> = names.iter().map(find).collect::<std::result::Result<_, _>>()?;
-            found.sort();
-            found.dedup();
-            Ok::<_, PeftError>(found)
-        };
-        let (targets, by_input) = (named(targets)?, named(by_input)?);
+    /// For a name that no layer has, and for one by its input that is no target or shares its input with others.
+    pub fn new(
+        family: Family,
+        targets: &[String],
+        by_input: &[String],
+    ) -> std::result::Result<Self, PeftError> {
         if targets.is_empty() {
-            return Err(PeftError::NoTarget("(none)".into()));
+            let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
+            let usual = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
+            let targets = usual.into_iter().filter(|linear| own.contains(linear)).collect();
+            return Ok(Self { targets, by_input: vec![Linear::Down] });
         }
-        let lost = by_input.iter().find(|l| !targets.contains(l) || !FEED_FORWARD.contains(l));
-        match lost {
-            Some(linear) => Err(PeftError::NotByInput(linear.name())),
-            None => Ok(Self { targets, by_input }),
+        let targets = targets::named(family, targets)?;
+        let mut found = Vec::new();
+        for name in by_input {
+            let meant = targets::named(family, std::slice::from_ref(name))?;
+            if !meant.iter().all(|l| targets.contains(l) && matches!(l, Linear::O | Linear::Down)) {
+                return Err(PeftError::NotByInput(name.clone()));
+            }
+            found.extend(meant);
         }
+        found.sort();
+        found.dedup();
+        Ok(Self { targets, by_input: found })
     }
 
-    fn sites(&self, num_layers: usize) -> impl Iterator<Item = Site> {
-        (0..num_layers)
-            .flat_map(|layer| self.targets.iter().map(move |linear| Site { layer, linear: *linear }))
-    }
-
-    /// The places of the factors of `linear` in the columns of its projection, or in its inputs.
-    fn columns(&self, config: &DecoderConfig, linear: Linear) -> (Projection, std::ops::Range<usize>) {
-        let of = |projection: &Projection| projection.linears().contains(&linear);
-        let projection = Projection::ALL.into_iter().find(of).unwrap_or(Projection::O);
-        if self.by_input.contains(&linear) {
-            return (projection, 0..config.linear_shape(linear).1);
+    /// The factors of each tuned layer, in order: the layer, its module and its projection, with the columns of the outputs or
+    /// inputs that they are for.
+    fn places(&self, config: &DecoderConfig) -> Vec<Place> {
+        let mut places = Vec::new();
+        for layer in 0..config.num_layers {
+            for projection in Projection::ALL {
+                let mut first = 0;
+                for module in config.modules(projection) {
+                    let (outputs, inputs) = config.linear_shape(module.linear);
+                    if self.targets.contains(&module.linear) {
+                        let by_input = self.by_input.contains(&module.linear);
+                        let columns = if by_input { 0..inputs } else { first..first + outputs };
+                        places.push(Place { layer, module: *module, projection, by_input, columns });
+                    }
+                    first += outputs;
+                }
+            }
         }
-        let before = projection.linears().iter().take_while(|other| **other != linear);
-        let first = before.map(|other| config.linear_shape(*other).0).sum();
-        (projection, first..first + config.linear_shape(linear).0)
+        places
     }
+}
+
+/// Where some factors belong.
+struct Place {
+    layer: usize,
+    module: Module,
+    projection: Projection,
+    by_input: bool,
+    columns: Range<usize>,
 }
 
 impl Tuning for Ia3 {
     /// `base_model.model.model.layers.0.self_attn.k_proj.ia3_l`, [o, 1] or, by its input, [1, i].
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
-        let named = |site: Site| {
-            let (outputs, inputs) = config.linear_shape(site.linear);
-            let shape = if self.by_input.contains(&site.linear) { vec![1, inputs] } else { vec![outputs, 1] };
-            (format!("base_model.model.{site}.ia3_l"), shape)
+        let needed = |place: Place| {
+            let (len, site) = (place.columns.len(), Site { layer: place.layer, linear: place.module.linear });
+            Needed {
+                name: format!("base_model.model.{}.ia3_l", config.site_name(site)),
+                shape: if place.by_input { vec![1, len] } else { vec![len, 1] },
+                form: if place.by_input { Form::default() } else { config.form(&place.module).of_rows() },
+            }
         };
-        self.sites(config.num_layers).map(named).collect()
+        self.places(config).into_iter().map(needed).collect()
     }
 
     fn init(&self, model: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        let ones = |(name, shape): Needed| Ok((name, Tensor::ones(shape, DType::F32, &Device::Cpu)?));
+        let ones = |n: Needed| Ok((n.name, Tensor::ones(n.shape, DType::F32, &Device::Cpu)?));
         let named: Result<Vec<_>> = self.parameters(model.config()).into_iter().map(ones).collect();
         named
             .and_then(|named| FlatParams::new(named, model.device()))
@@ -99,12 +118,11 @@ impl Tuning for Ia3 {
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
         let mut hooks = Ia3Hooks::default();
-        for (index, site) in self.sites(config.num_layers).enumerate() {
-            let (projection, columns) = self.columns(config, site.linear);
-            let by_input = self.by_input.contains(&site.linear);
+        for (index, place) in self.places(config).into_iter().enumerate() {
+            let Place { layer, projection, by_input, columns, .. } = place;
             let scales = if by_input { &mut hooks.inputs } else { &mut hooks.outputs };
             let scale =
-                scales.entry((site.layer, projection)).or_insert_with(|| ColumnScale { parts: Vec::new() });
+                scales.entry((layer, projection)).or_insert_with(|| ColumnScale { parts: Vec::new() });
             scale.parts.push((leaves.joined(index..index + 1)?, columns));
         }
         Ok(Box::new(hooks))
@@ -116,7 +134,9 @@ impl Tuning for Ia3 {
         _base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        let names = |linears: &[Linear]| linears.iter().map(|l| l.name().to_string()).collect();
+        let names = |linears: &[Linear]| {
+            targets::names(adapter.config.family, linears).into_iter().map(String::from).collect()
+        };
         let config = Config {
             peft_type: PEFT_TYPE.into(),
             task_type: Some("CAUSAL_LM".into()),
@@ -128,7 +148,7 @@ impl Tuning for Ia3 {
             inference_mode: true,
             init_ia3_weights: true,
         };
-        format::write(folder, &config, &adapter.params)
+        format::write(folder, &config, adapter, format::WEIGHTS_FILE)
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
@@ -170,7 +190,7 @@ pub fn load(
         let value = format!("{modules:?}");
         return Err(PeftError::Unsupported { path, key: "modules_to_save".into(), value });
     }
-    let settings = Ia3::new(&parsed.target_modules, &parsed.feedforward_modules)?;
+    let settings = Ia3::new(config.family, &parsed.target_modules, &parsed.feedforward_modules)?;
     let weights = folder.join(format::WEIGHTS_FILE);
     let named =
         named_tensors::in_order(format::load_tensors(&weights)?, settings.parameters(config), &weights)?;

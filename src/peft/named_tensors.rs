@@ -17,13 +17,16 @@ pub fn in_order(
 ) -> Result<Vec<(String, Tensor)>, PeftError> {
     let wrong = |tensor: String, why: String| PeftError::Tensor { path: path.to_path_buf(), tensor, why };
     let mut named = Vec::with_capacity(needed.len());
-    for (name, shape) in needed {
+    for needed in needed {
+        let (name, shape) = (needed.name.clone(), needed.stored_shape());
         let Some(tensor) = tensors.remove(&name) else { return Err(wrong(name, "it is missing".into())) };
         if tensor.dims() != shape {
             let why = format!("its shape is {:?} where {shape:?} is needed", tensor.dims());
             return Err(wrong(name, why));
         }
-        named.push((name, tensor));
+        let values = needed.form.from_file(&tensor);
+        let values = values.map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+        named.push((name, values));
     }
     match tensors.into_keys().min() {
         Some(name) => Err(wrong(name, "the model has no place for it".into())),

@@ -7,7 +7,7 @@ use super::plan::{Facts, ModelFacts};
 use super::recipe::{Method, Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
-use crate::model::hooks::Linear;
+use crate::model::families::{ALL_LINEAR, Family};
 
 /// More micro-batches in one update than anybody means.
 const MAX_ACCUMULATION: usize = 10_000;
@@ -67,7 +67,7 @@ impl Recipe {
         let mut found = Findings::default();
         self.check_written(&mut found);
         self.check_rank(facts.model.as_ref(), &mut found);
-        self.check_modules(&mut found);
+        self.check_modules(facts.model.as_ref(), &mut found);
         self.check_additions(facts.model.as_ref(), &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
@@ -134,33 +134,42 @@ impl Recipe {
         }
     }
 
-    fn check_modules(&self, found: &mut Findings) {
+    fn check_modules(&self, model: Option<&ModelFacts>, found: &mut Findings) {
         let field = "method.target_modules";
+        let all = format!("{:?}", [ALL_LINEAR]);
         let targets = match &self.method {
             Method::Lora(lora) => &lora.target_modules,
-            Method::Ia3(ia3) => &ia3.target_modules,
+            // None means the usual ones.
+            Method::Ia3(ia3) if !ia3.target_modules.is_empty() => &ia3.target_modules,
             _ => return,
         };
-        let quoted = |names: &[&str]| format!("{names:?}");
         if targets.is_empty() {
             let text = "No layer is chosen, so nothing would be trained. Use all of them.";
-            return found.error(field, text, Some(&quoted(&Linear::NAMES)));
+            return found.error(field, text, Some(&all));
         }
+        if targets.len() > 1 && targets.iter().any(|name| name == ALL_LINEAR) {
+            let text = format!("{ALL_LINEAR} stands for every layer, so that no other may stand beside it.");
+            return found.error(field, text, Some(&all));
+        }
+        let names: Vec<&str> = match model.filter(|model| model.config.num_layers > 0) {
+            Some(model) => model.config.family.table().target_names(),
+            None => Family::ALL.into_iter().flat_map(|family| family.table().target_names()).collect(),
+        };
+        let known = || std::iter::once(ALL_LINEAR).chain(names.iter().copied());
         // The fix puts the whole list right at once.
         let mut right: Vec<&str> = Vec::new();
-        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), Linear::NAMES.into_iter());
+        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), known());
         for name in targets.iter().filter_map(|name| near(name)) {
             if !right.contains(&name) {
                 right.push(name);
             }
         }
-        let right = quoted(if right.is_empty() { &Linear::NAMES } else { &right });
+        let right = if right.is_empty() { all } else { format!("{right:?}") };
         for (i, name) in targets.iter().enumerate() {
-            if !Linear::NAMES.contains(&name.as_str()) {
+            if !known().any(|known| known == name) {
                 let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
                 let short = crate::base::human::elide(name, 40);
-                let text =
-                    format!("No layer is called {short}.{hint} There are {}.", Linear::NAMES.join(", "));
+                let text = format!("No layer is called {short}.{hint} There are {}.", names.join(", "));
                 found.error(field, text, Some(&right));
             } else if targets[..i].contains(name) {
                 found.error(field, format!("{name} is named twice."), Some(&right));

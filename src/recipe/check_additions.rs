@@ -4,30 +4,28 @@ use super::Recipe;
 use super::check::Findings;
 use super::method::{Bottleneck, Ia3, Method};
 use super::plan::ModelFacts;
-use crate::base::human;
+use crate::base::{Explain, human};
+use crate::peft::PeftError;
 
 impl Recipe {
     pub(super) fn check_additions(&self, model: Option<&ModelFacts>, found: &mut Findings) {
         match &self.method {
-            Method::Ia3(ia3) => check_ia3(ia3, found),
+            Method::Ia3(ia3) => check_ia3(ia3, model, found),
             Method::Bottleneck(bottleneck) => check_bottleneck(bottleneck, model, found),
             Method::Lora(_) | Method::Full {} => {}
         }
     }
 }
 
-fn check_ia3(ia3: &Ia3, found: &mut Findings) {
+fn check_ia3(ia3: &Ia3, model: Option<&ModelFacts>, found: &mut Findings) {
     let field = "method.feedforward_modules";
-    for name in &ia3.feedforward_modules {
-        let short = human::elide(name, 40);
-        if !matches!(name.as_str(), "down_proj" | "o_proj") {
-            let text =
-                format!("The inputs of {short} cannot be scaled apart. Only down_proj and o_proj can.");
-            found.error(field, text, Some("[\"down_proj\"]"));
-        } else if !ia3.target_modules.contains(name) {
-            let text = format!("{short} is not among the target modules. Leave it out here.");
-            found.error(field, text, Some("[]"));
-        }
+    if let Some(name) = ia3.feedforward_modules.iter().find(|name| !ia3.target_modules.contains(name)) {
+        let text = format!("{} is not among the target modules.", human::elide(name, 40));
+        return found.error(field, text, Some("[]"));
+    }
+    let family = model.map(|model| model.config.family);
+    if let Some(Err(error @ PeftError::NotByInput(_))) = family.map(|family| ia3.settings(family)) {
+        found.error(field, format!("{}: {error}. {}", error.title(), error.hint()), Some("[]"));
     }
 }
 

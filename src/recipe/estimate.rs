@@ -36,7 +36,8 @@ pub struct Estimate {
 
 /// Parameters that the recipe's method trains; none while it has settings that no model could be tuned with.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
-    recipe.method.settings().map_or(0, |settings| settings.tuning().num_values(&model.config))
+    let settings = recipe.method.settings(model.config.family);
+    settings.map_or(0, |settings| settings.tuning().num_values(&model.config))
 }
 
 /// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.

@@ -158,7 +158,10 @@ impl Recipe {
         };
         let method = match &self.method {
             Method::Lora(lora) => {
-                let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
+                let layers = match lora.has_all_modules() {
+                    true => "all layers".into(),
+                    false => crate::base::human::plural(lora.target_modules.len() as u64, "layer"),
+                };
                 format!("LoRA rank {} on {layers}", lora.rank)
             }
             method => method.describe(),

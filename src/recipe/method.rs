@@ -1,6 +1,7 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
-use crate::model::hooks::Linear;
+use crate::model::config::Family;
+use crate::model::families::ALL_LINEAR;
 use crate::nn::ops;
 use crate::peft::bottleneck::{Bottlenecks, Places};
 use crate::peft::{self, Full, LoraSettings, PeftError, Settings};
@@ -64,19 +65,21 @@ impl Method {
         }
     }
 
-    /// The same in the words of `peft`.
+    /// The same in the words of `peft`, for a model of this family.
     ///
     /// # Errors
     /// For what no model could be tuned with.
-    pub fn settings(&self) -> Result<Settings, PeftError> {
+    pub fn settings(&self, family: Family) -> Result<Settings, PeftError> {
         Ok(match self {
-            Self::Lora(lora) => {
-                Settings::Lora(LoraSettings::new(lora.rank, lora.alpha, lora.dropout, &lora.target_modules)?)
-            }
+            Self::Lora(lora) => Settings::Lora(LoraSettings::new(
+                family,
+                lora.rank,
+                lora.alpha,
+                lora.dropout,
+                &lora.target_modules,
+            )?),
             Self::Full {} => Settings::Full(Full {}),
-            Self::Ia3(ia3) => {
-                Settings::Ia3(peft::ia3::Ia3::new(&ia3.target_modules, &ia3.feedforward_modules)?)
-            }
+            Self::Ia3(ia3) => Settings::Ia3(ia3.settings(family)?),
             Self::Bottleneck(b) => Settings::Bottleneck(Bottlenecks {
                 places: b.placement.into(),
                 width: b.width,
@@ -110,35 +113,40 @@ pub struct Lora {
     pub alpha: f64,
     /// Share of the inputs of the low-rank path set to zero while training, 0..1.
     pub dropout: f64,
-    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…
+    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…, or `all-linear` for all that the model has.
     pub target_modules: Vec<String>,
+}
+
+impl Lora {
+    /// Whether every linear layer is meant.
+    pub fn has_all_modules(&self) -> bool {
+        self.target_modules.iter().any(|name| name == ALL_LINEAR)
+    }
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        let all = Linear::NAMES.map(String::from);
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: vec![ALL_LINEAR.into()] }
     }
 }
 
 /// Learned factors of the outputs of some layers, and of the inputs of others (Liu et al. 2022, arXiv:2205.05638).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ia3 {
-    /// Names of linear layers, as PEFT names them.
+    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's last.
     pub target_modules: Vec<String>,
     /// Those of them whose inputs are scaled instead of their outputs.
     pub feedforward_modules: Vec<String>,
 }
 
-impl Default for Ia3 {
-    /// As in the paper: keys, values, and what goes into the feed-forward's last layer.
-    fn default() -> Self {
-        let names = |linears: &[Linear]| linears.iter().map(|linear| linear.name().to_string()).collect();
-        Self {
-            target_modules: names(&[Linear::K, Linear::V, Linear::Down]),
-            feedforward_modules: names(&[Linear::Down]),
-        }
+impl Ia3 {
+    /// The same in the words of `peft`, for a model of this family.
+    ///
+    /// # Errors
+    /// For names that mean no layer, or one that cannot be scaled so.
+    pub fn settings(&self, family: Family) -> Result<peft::ia3::Ia3, PeftError> {
+        peft::ia3::Ia3::new(family, &self.target_modules, &self.feedforward_modules)
     }
 }
 

@@ -236,7 +236,7 @@ impl<'a> Trainer<'a> {
         let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream: [update, micro] };
         hooks = self.adapter.training_hooks(&step)?;
         let hidden = self.model.decoder.forward(&tape, batch, hooks.as_ref())?;
-        let head = self.model.decoder.head(hooks.as_ref());
+        let head = self.model.decoder.head(hooks.as_ref())?;
         let loss = supervised(&tape, &hidden, &head, batch).during("loss")?;
         drop(hidden);
         // All that the way back needs is there now.

@@ -55,7 +55,7 @@ pub fn loss_of(
         }
         let tape = Tape::inference();
         let hidden = model.decoder.forward(&tape, &batch, hooks)?;
-        let head = model.decoder.head(hooks);
+        let head = model.decoder.head(hooks)?;
         let loss = supervised(&tape, &hidden, &head, &batch).during("validation loss")?;
         total.sum += loss.sum;
         total.weight += loss.weight;

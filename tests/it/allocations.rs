@@ -37,10 +37,11 @@ type Operation<'a> = Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>;
 type Case<'a> = (&'static str, usize, [usize; 2], Operation<'a>);
 
 fn check() {
-    let (norm_weight, bias) = (random(&[D], 1), random(&[D], 2));
+    let norm_weight = random(&[D], 1);
     let weight = Weight::from(random(&[F, D], 3));
     let head = Weight::from(random(&[VOCABULARY, D], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let (norm, norm_bias) = (frozen(&[D]), frozen(&[D]));
     let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
     let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
     let seen = |cap| Rc::new(Seen { segments: vec![0, 100, N], scale: 0.2, window: None, cap });
@@ -66,7 +67,7 @@ fn check() {
             [N * D, N * D],
             Box::new(|t, x| ops::rms_norm(t, x, &Node::frozen(norm_weight.clone()), 1e-5)),
         ),
-        ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm_weight, &bias, 1e-5))),
+        ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm, &norm_bias, 1e-5))),
         ("scale_columns", D, [N * D, N * D], Box::new(|t, x| ops::scale_columns(t, x, &scale))),
         ("dropout", D, [N * D, N * D], Box::new(|t, x| ops::dropout(t, x, dropped))),
         ("linear", D, [N * F, N * D], Box::new(|t, x| ops::linear(t, x, &weight.clone().into(), None))),

@@ -14,9 +14,11 @@ use tunesmith::base::{Control, DeviceChoice, Explain, Failure, Precision, Silent
 use tunesmith::data::loader::Loader;
 use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::ModelError;
+use tunesmith::model::config::{Form, Needed};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::NoHooks;
+use tunesmith::model::hooks::Part;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::model::params::DecoderParams;
 use tunesmith::model::weights::Weights;
@@ -72,8 +74,12 @@ fn a_block_with_a_scale_that_is_no_number_is_named() {
             };
             write_gguf(&path, &meta, &[(NAME.into(), broken)]);
             let weights = Weights::open(&path).unwrap();
-            let read =
-                |precision| weights.weight("model.layers.1.mlp.up_proj.weight", precision, &Device::Cpu);
+            let needed = Needed {
+                name: "model.layers.1.mlp.up_proj.weight".into(),
+                shape: weights.shape("model.layers.1.mlp.up_proj.weight").unwrap(),
+                form: Form::default(),
+            };
+            let read = |precision| weights.weight(&needed, precision, &Device::Cpu);
             for precision in [Precision::F32, Precision::Stored] {
                 let what = format!("{dtype:?} at {at}, {precision:?}");
                 match read(precision) {
@@ -207,7 +213,8 @@ fn an_operation_that_fails_keeps_the_last_checkpoint_and_says_so() {
     let mut params =
         DecoderParams::load(&files.weights, &files.config, Precision::F32, &cpu, &control, &mut Silent)
             .unwrap();
-    params.embedding = params.embedding.widened().unwrap().narrow(0, 0, 500).unwrap().into();
+    let shorter = params.matrices[&Part::Embedding].widened().unwrap().narrow(0, 0, 500).unwrap();
+    params.matrices.insert(Part::Embedding, shorter.into());
     let decoder = Arc::new(Decoder::new(files.config.clone(), params, cpu).unwrap());
     let (model, temp) = (LoadedModel { decoder, ..model() }, tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);

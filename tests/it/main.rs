@@ -8,6 +8,7 @@ mod cli_runs;
 mod engine;
 mod estimate;
 mod eval;
+mod families;
 mod faults;
 mod house;
 mod hub;

@@ -272,8 +272,8 @@ fn differences_name_each_field_once() {
         expected.map(|(f, a, b)| (f.to_string(), a.to_string(), b.to_string()))
     );
     assert_eq!(load::difference(&a, &a), []);
-    assert_eq!(b.describe(), "LoRA rank 32 on 7 layers, 9 updates, learning rate 0.0005");
-    assert_eq!(a.describe(), "LoRA rank 8 on 7 layers, 3 passes, learning rate 0.0005");
+    assert_eq!(b.describe(), "LoRA rank 32 on all layers, 9 updates, learning rate 0.0005");
+    assert_eq!(a.describe(), "LoRA rank 8 on all layers, 3 passes, learning rate 0.0005");
 }
 
 /// Changes a sound recipe and its facts.

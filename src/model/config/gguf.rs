@@ -1,6 +1,6 @@
 //! GGUF metadata -> [`DecoderConfig`].
 
-use super::{DecoderConfig, Family, RopeScaling};
+use super::{DecoderConfig, Family, Layers, RopeScaling};
 use crate::model::ModelError;
 use crate::model::weights::GgufHeader;
 
@@ -32,25 +32,22 @@ impl DecoderConfig {
             what: "tensor token_embd.weight".into(),
         })?;
         DecoderConfig {
-            family,
             vocabulary: embedding.shape.first().copied().unwrap_or(0),
             width,
             ffn_width: fields.needed("feed_forward_length")?,
             num_layers: fields.needed("block_count")?,
-            num_heads,
             num_kv_heads: fields.size("attention.head_count_kv")?.unwrap_or(num_heads),
-            head_width,
             norm_epsilon: fields.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
             rope_theta: fields.number("rope.freq_base")?.unwrap_or(10_000.0),
             rope_scaling: fields.rope_scaling()?,
             has_qkv_bias: header.tensor("blk.0.attn_q.bias").is_some(),
             has_o_bias: header.tensor("blk.0.attn_output.bias").is_some(),
             has_mlp_bias: header.tensor("blk.0.ffn_gate.bias").is_some(),
-            has_qk_norm: family == Family::Qwen3,
             has_tied_embeddings: header.tensor("output.weight").is_none(),
             context_tokens: fields.size("context_length")?.unwrap_or(2_048),
             sliding_window: fields.size("attention.sliding_window")?.filter(|n| *n > 0),
-            first_windowed_layer: 0,
+            windowed: Layers::All,
+            ..DecoderConfig::plain(family, num_heads, head_width)
         }
         .bounded(&header.path)
     }
@@ -71,17 +68,13 @@ impl<'a> Fields<'a> {
         Ok(Self { header, architecture })
     }
 
-    /// Mistral's files say `llama`, too: the two differ in nothing that the file doesn't say.
     fn family(&self) -> Result<Family, ModelError> {
-        match self.architecture {
-            "llama" => Ok(Family::Llama),
-            "qwen2" => Ok(Family::Qwen2),
-            "qwen3" => Ok(Family::Qwen3),
-            other => Err(ModelError::Unsupported {
-                path: self.header.path.clone(),
-                architecture: crate::base::human::elide(other, 80),
-            }),
-        }
+        let is_called = |family: &Family| family.table().gguf == Some(self.architecture);
+        Family::ALL.into_iter().find(is_called).ok_or_else(|| ModelError::Unsupported {
+            path: self.header.path.clone(),
+            architecture: crate::base::human::elide(self.architecture, 80),
+            familiar: Vec::new(),
+        })
     }
 
     fn key(&self, key: &str) -> String {

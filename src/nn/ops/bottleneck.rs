@@ -1,8 +1,7 @@
 //! A small feed-forward block beside a sub-layer (Houlsby et al. 2019, arXiv:1902.00751).
 
-use super::{Activation, activate, linear};
-use crate::nn::{Node, Result, Tape, WeightNode, profile};
-use candle_core::Tensor;
+use super::{Activation, activate, affine, linear};
+use crate::nn::{Node, Result, Tape, WeightNode};
 
 /// `scale · (f(x downᵀ + down_bias) upᵀ + up_bias)`.
 #[derive(Debug, Clone)]
@@ -22,19 +21,12 @@ pub struct Bottleneck {
 /// x [n, d] -> [n, d].
 pub fn bottleneck(tape: &Tape, x: &Node, small: &Bottleneck) -> Result<Node> {
     let h = linear(tape, x, &WeightNode::trained(&small.down), Some(&small.down_bias))?; // [n, b]
-    // The scale goes where it is cheapest: the narrow side, and the bias.
-    let h = times(tape, &activate(tape, &h, small.activation)?, small.scale)?;
-    let bias = times(tape, &small.up_bias, small.scale)?;
-    linear(tape, &h, &WeightNode::trained(&small.up), Some(&bias))
-}
-
-/// `x · factor`, of any shape.
-fn times(tape: &Tape, x: &Node, factor: f64) -> Result<Node> {
-    if factor == 1.0 {
-        return Ok(x.clone());
+    let h = activate(tape, &h, small.activation)?;
+    let up = WeightNode::trained(&small.up);
+    if small.scale == 1.0 {
+        return linear(tape, &h, &up, Some(&small.up_bias));
     }
-    let _span = profile::forward("scale");
-    let scaled = move |x: &Tensor| x * factor;
-    let y = scaled(x.value())?;
-    Ok(tape.record("scale", &[x], y, move |dy| Ok(vec![Some(scaled(dy)?)])))
+    // The scale goes where it is cheapest: the narrow side, and the bias.
+    let [h, bias] = [&h, &small.up_bias].map(|x| affine(tape, x, small.scale, 0.0));
+    linear(tape, &h?, &up, Some(&bias?))
 }

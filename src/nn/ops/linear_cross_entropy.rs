@@ -5,7 +5,7 @@ use super::gradient::made_in_place;
 use super::linear::{product, times};
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
 use crate::nn::kernels::portable;
-use crate::nn::{Node, Result, Tape, Weight, WeightNode, profile};
+use crate::nn::{Node, Result, Tape, WeightNode, profile};
 use candle_core::{DType, Tensor};
 
 /// Rows of logits that exist at a time.
@@ -20,21 +20,45 @@ pub struct CrossEntropy {
     pub value: f64,
 }
 
-/// hidden [n, d], weight [v, d], targets [n], weights [n] -> Σ weight · loss over rows with weight > 0.
+/// What makes logits of hidden states.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// [v, d]
+    pub weight: WeightNode,
+    /// Logits are bent so that they stay below this: cap · tanh(logit / cap) (Gemma 2, arXiv:2408.00118).
+    pub cap: Option<f64>,
+}
+
+impl<W: Into<WeightNode>> From<W> for Head {
+    /// Without a cap.
+    fn from(weight: W) -> Self {
+        Self { weight: weight.into(), cap: None }
+    }
+}
+
+impl Head {
+    /// hidden [n, d] -> logits [n, v]. No gradient.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        let logits = product(hidden, self.weight.weight(), None)?;
+        self.cap.map_or(Ok(logits.clone()), |cap| portable::cross_entropy::bent(&logits, cap))
+    }
+}
+
+/// hidden [n, d], head [v, d], targets [n], weights [n] -> Σ weight · loss over rows with weight > 0.
 ///
 /// The gradient of a trained weight that has a slot on the CPU is put there on the way forward: then the gradient of the sum must
 /// be one, which the backward pass checks.
 pub fn linear_cross_entropy(
     tape: &Tape,
     hidden: &Node,
-    weight: &WeightNode,
+    head: &Head,
     targets: &[u32],
     weights: &[f32],
 ) -> Result<CrossEntropy> {
     let _span = profile::forward("linear_cross_entropy");
     let device = hidden.value().device();
     let rows: Vec<u32> = (0..weights.len()).filter(|i| weights[*i] > 0.0).map(|i| i as u32).collect();
-    let (needs, leaf) = (hidden.needs_gradient(), weight.leaf());
+    let (needs, leaf) = (hidden.needs_gradient(), head.weight.leaf());
     let mut of_weight = OfWeight { leaf, sum: None };
     let mut value = 0.0;
     let mut gradients = Vec::new();
@@ -45,7 +69,7 @@ pub fn linear_cross_entropy(
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
         let hidden = hidden.value().index_select(&index, 0)?; // [c, d]
         let chunk = Chunk { hidden, targets: &targets, weights: &weights };
-        let (loss, gradient) = chunk.run(weight.weight(), needs, &mut of_weight, &mut logits)?;
+        let (loss, gradient) = chunk.run(head, needs, &mut of_weight, &mut logits)?;
         value += loss;
         gradients.extend(gradient);
     }
@@ -116,17 +140,23 @@ impl Chunk<'_> {
     /// is added to `of_weight`. `logits` is a buffer that serves chunk after chunk.
     fn run(
         &self,
-        weight: &Weight,
+        head: &Head,
         wants: bool,
         of_weight: &mut OfWeight,
         logits: &mut Vec<f32>,
     ) -> Result<(f64, Option<Tensor>)> {
-        let c = self.targets.len();
+        let (c, weight) = (self.targets.len(), head.weight.weight());
         if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), weight.on_cpu()) {
             logits.resize(c * weight.rows(), 0.0);
             cpu::linear::forward_into(logits, &x, &w, c)?;
             let wants_any = wants || of_weight.is_wanted();
-            let loss = cpu::cross_entropy::in_place(logits, self.targets, self.weights, wants_any);
+            let loss = cpu::cross_entropy::in_place(
+                logits,
+                self.targets,
+                self.weights,
+                head.cap.map(|cap| cap as f32),
+                wants_any,
+            );
             of_weight.add_numbers(logits, &x, c)?;
             let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c)?, self.hidden.shape()));
             return Ok((loss, gradient.transpose()?));
@@ -134,7 +164,8 @@ impl Chunk<'_> {
         let logits = product(&self.hidden, weight, None)?; // [c, v]
         let targets = Tensor::from_slice(self.targets, (c, 1), logits.device())?;
         let weights = Tensor::from_slice(self.weights, (c, 1), logits.device())?.to_dtype(logits.dtype())?;
-        let (loss, d_logits) = portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights)?;
+        let (loss, d_logits) =
+            portable::cross_entropy::loss_and_gradient(&logits, &targets, &weights, head.cap)?;
         if of_weight.is_wanted() {
             of_weight.add(Some(d_logits.t()?.matmul(&self.hidden)?))?; // [v, d]
         }

@@ -3,7 +3,11 @@
 use super::form::Form;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
+use crate::base::human;
+use crate::model::config::Family;
+use crate::model::families::ALL_LINEAR;
 use crate::model::hooks::Linear;
+use crate::model::info::ModelInfo;
 use crate::recipe::MemoryLimit;
 use crate::recipe::recipe::{
     Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
@@ -56,7 +60,10 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
         });
         let help = "The parts of each layer that get an addition. All of them is the usual choice.";
-        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, modules);
+        let model = shared.model.as_deref();
+        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, |ui, lora| {
+            modules(ui, lora, model)
+        });
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -388,29 +395,44 @@ fn part(linear: Linear) -> &'static str {
         Linear::Q => "queries",
         Linear::K => "keys",
         Linear::V => "values",
+        Linear::Qkv => "queries, keys and values",
         Linear::O => "attention out",
         Linear::Gate => "gate",
         Linear::Up => "up",
+        Linear::GateUp => "gate and up",
         Linear::Down => "down",
     }
 }
 
-fn modules(ui: &mut egui::Ui, lora: &mut Lora) -> Response {
-    let words = format!("{} of {}", lora.target_modules.len(), Linear::ALL.len());
+/// What people call the linear layers of a name; more than one may have it.
+fn parts(name: &str) -> String {
+    let namesakes = |family: Family| {
+        let named = family.table().all_modules().filter(|module| module.name() == name);
+        named.map(|module| part(module.linear)).collect::<Vec<_>>()
+    };
+    let found = Family::ALL.into_iter().map(namesakes).find(|words| !words.is_empty());
+    human::listed(&found.unwrap_or_default())
+}
+
+fn modules(ui: &mut egui::Ui, lora: &mut Lora, model: Option<&ModelInfo>) -> Response {
+    let usual = Family::Llama.table().target_names();
+    let names = model.map_or(usual, |model| model.config.family.table().target_names());
+    let is_on =
+        |lora: &Lora, name: &str| lora.has_all_modules() || lora.target_modules.iter().any(|m| m == name);
+    let num_on = names.iter().filter(|name| is_on(lora, name)).count();
     let combo = ComboBox::from_id_salt("modules")
-        .selected_text(words)
+        .selected_text(format!("{num_on} of {}", names.len()))
         .width(100.0)
         .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
         .show_ui(ui, |ui| {
-            for linear in Linear::ALL {
-                let (name, what) = (linear.name(), part(linear));
-                let mut is_on = lora.target_modules.iter().any(|m| m == name);
-                if ui.checkbox(&mut is_on, format!("{what} ({name})")).changed() {
+            for name in &names {
+                let mut is_chosen = is_on(lora, name);
+                if ui.checkbox(&mut is_chosen, format!("{} ({name})", parts(name))).changed() {
                     // In the order of the list, so that the same choice is the same recipe.
-                    let on =
-                        |m: &str| if m == name { is_on } else { lora.target_modules.iter().any(|t| t == m) };
-                    lora.target_modules =
-                        Linear::NAMES.into_iter().filter(|m| on(m)).map(String::from).collect();
+                    let chosen = names.iter().filter(|m| if *m == name { is_chosen } else { is_on(lora, m) });
+                    let chosen: Vec<String> = chosen.map(|m| m.to_string()).collect();
+                    let is_all = chosen.len() == names.len();
+                    lora.target_modules = if is_all { vec![ALL_LINEAR.into()] } else { chosen };
                 }
             }
         });

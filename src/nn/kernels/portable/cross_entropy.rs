@@ -3,8 +3,24 @@
 use crate::nn::Result;
 use candle_core::{D, DType, Tensor};
 
-/// logits [c, v], targets [c, 1] u32, weights [c, 1] -> Σ weight · -log p(target), and weight (p - onehot) [c, v].
-pub fn loss_and_gradient(logits: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<(f64, Tensor)> {
+/// cap · tanh(logits / cap).
+pub fn bent(logits: &Tensor, cap: f64) -> Result<Tensor> {
+    (logits / cap)?.tanh()? * cap
+}
+
+/// logits [c, v], targets [c, 1] u32, weights [c, 1] -> Σ weight · -log p(target), and weight (p - onehot) [c, v]. Under a cap,
+/// p is of the bent logits C, and the gradient times 1 - (C / cap)².
+pub fn loss_and_gradient(
+    logits: &Tensor,
+    targets: &Tensor,
+    weights: &Tensor,
+    cap: Option<f64>,
+) -> Result<(f64, Tensor)> {
+    if let Some(cap) = cap {
+        let bent = bent(logits, cap)?;
+        let (loss, gradient) = loss_and_gradient(&bent, targets, weights, None)?;
+        return Ok((loss, (gradient * (1.0 - (bent / cap)?.sqr()?)?)?));
+    }
     let max = logits.max_keepdim(D::Minus1)?; // [c, 1]
     let exp = logits.broadcast_sub(&max)?.exp()?; // [c, v]
     let total = exp.sum_keepdim(D::Minus1)?; // [c, 1]

@@ -24,3 +24,11 @@ pub fn backward(x: &Tensor, weight: &Tensor, dy: &Tensor, epsilon: f64) -> Resul
     let pull = y.broadcast_mul(&(&u * &y)?.mean_keepdim(D::Minus1)?)?;
     (u.broadcast_sub(&u.mean_keepdim(D::Minus1)?)? - pull)?.broadcast_mul(&rstd)
 }
+
+/// Σ dy (x - mean) rstd and Σ dy over all rows: x, dy [.., d] -> [d] each.
+pub fn of_weights(x: &Tensor, dy: &Tensor, epsilon: f64) -> Result<[Tensor; 2]> {
+    let d = x.dim(D::Minus1)?;
+    let (centred, rstd) = moments(x, epsilon)?;
+    let summed = |rows: &Tensor| rows.reshape(((), d))?.sum(0); // [d]
+    Ok([summed(&(centred.broadcast_mul(&rstd)? * dy)?)?, summed(dy)?])
+}

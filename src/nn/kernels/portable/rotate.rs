@@ -9,7 +9,7 @@ use candle_core::Tensor;
 /// What every row is turned by.
 pub struct Turn {
     pub layout: HeadLayout,
-    /// Cosines and sines of each row's position, [n, e / 2].
+    /// Cosines and sines of each row's position, [n, r / 2]: the first r numbers of a head are turned.
     pub cos: Tensor,
     pub sin: Tensor,
     /// Weights [e] of the norms of query and key heads, and their ε.
@@ -73,12 +73,15 @@ impl Turn {
     }
 }
 
-/// heads [n, h, e], cos and sin [n, e / 2] -> [n, h, e].
+/// heads [n, h, e], cos and sin [n, r / 2] -> [n, h, e]; what is beyond the first r numbers of a head passes.
 fn turned(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let half = cos.dim(1)?;
     let (cos, sin) = (cos.unsqueeze(1)?, sin.unsqueeze(1)?); // [n, 1, e / 2]
     let (a, b) = (heads.narrow(2, 0, half)?, heads.narrow(2, half, half)?);
     let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[first, second], 2)
+    match heads.dim(2)? - 2 * half {
+        0 => Tensor::cat(&[first, second], 2),
+        rest => Tensor::cat(&[first, second, heads.narrow(2, 2 * half, rest)?], 2),
+    }
 }
