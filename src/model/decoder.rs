@@ -10,7 +10,7 @@ use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, RopeTable, Seen};
 use crate::nn::{Node, Tape, Weight, WeightNode};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -38,6 +38,11 @@ impl Decoder {
         &self.device
     }
 
+    /// The type of activations and products. Logits, losses and trained parameters are f32.
+    pub fn compute(&self) -> DType {
+        self.params.compute
+    }
+
     /// The vocabulary projection, [v, d], as these hooks leave it.
     pub fn head(&self, hooks: &dyn Hooks) -> WeightNode {
         hooks.matrix(Part::Head, &self.params.head)
@@ -47,7 +52,7 @@ impl Decoder {
     pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
         let params = &self.params;
         let layer = |layer: usize| &params.layers[layer];
-        let wide = |weight: &Weight| weight.widened().map(Cow::into_owned).during("widen a weight");
+        let wide = |weight: &Weight| weight.widened(DType::F32).map(Cow::into_owned).during("widen a weight");
         let found = match part {
             Part::Embedding => return wide(&params.embedding),
             Part::Head => return wide(&params.head),
@@ -64,7 +69,16 @@ impl Decoder {
 
     fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
         let table = hooks.matrix(Part::Embedding, &self.params.embedding);
-        ops::embedding(tape, &table, tokens).during("embedding")
+        let embed = || {
+            let rows = ops::embedding(tape, &table, tokens)?;
+            // Blocks are picked on the host.
+            let rows = match rows.needs_gradient() {
+                true => rows,
+                false => Node::frozen(rows.value().to_device(&self.device)?),
+            };
+            ops::cast(tape, &rows, self.params.compute)
+        };
+        embed().during("embedding")
     }
 
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
@@ -103,7 +117,7 @@ impl Decoder {
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let seen = |window| {
             let scale = self.config.attention_scale();
-            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap: None })
+            Rc::new(Seen::new(batch.segments.clone(), scale, window, None))
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let mut x = self.embed(tape, &batch.tokens, hooks)?;
@@ -162,8 +176,9 @@ impl Decoder {
         self.logits(last.value(), hooks)?.to_vec2().during("logits")
     }
 
-    /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
+    /// hidden [n, d] -> logits [n, v], f32. For evaluation of few rows; training never makes this tensor.
     pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
-        ops::product(hidden, self.head(hooks).weight(), None).during("vocabulary projection")
+        let logits = ops::product(hidden, self.head(hooks).weight(), None);
+        logits.and_then(|logits| logits.to_dtype(DType::F32)).during("vocabulary projection")
     }
 }

@@ -37,35 +37,44 @@ impl LayerWeights {
     }
 }
 
-/// All weights on one device: matrices in some precision, vectors in f32.
+/// All weights on one device: matrices in some precision, dense ones in the type of the activations; vectors in f32.
 #[derive(Debug, Clone)]
 pub struct DecoderParams {
-    /// [v, d]
+    /// [v, d]; blocks lie on the host, since a device would have to widen them all for a few rows.
     pub embedding: Weight,
     pub layers: Vec<LayerWeights>,
     /// [d]
     pub norm: Tensor,
     /// [v, d]; the embedding itself where they are tied.
     pub head: Weight,
+    /// The type of activations and products.
+    pub compute: DType,
 }
 
 impl DecoderParams {
-    /// Reads every tensor. `weights.check` must have passed.
+    /// Reads every tensor, for a model that computes in `compute`. `weights.check` must have passed.
     pub fn load(
         weights: &Weights,
         config: &DecoderConfig,
         precision: Precision,
         device: &Device,
+        compute: DType,
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        Self::read(&Reading { source: Source::Files(weights), precision, device }, config, control, progress)
+        let read = Reading { source: Source::Files(weights), precision, device, compute };
+        Self::read(&read, config, control, progress)
     }
 
     /// Random weights of this config, for measuring what a model that is not there would cost.
-    pub fn random(config: &DecoderConfig, precision: Precision, device: &Device) -> Result<Self, ModelError> {
+    pub fn random(
+        config: &DecoderConfig,
+        precision: Precision,
+        device: &Device,
+        compute: DType,
+    ) -> Result<Self, ModelError> {
         let shapes = config.tensors().into_iter().collect();
-        let read = Reading { source: Source::Random(shapes), precision, device };
+        let read = Reading { source: Source::Random(shapes), precision, device, compute };
         Self::read(&read, config, &Control::new(), &mut Silent)
     }
 
@@ -75,9 +84,10 @@ impl DecoderParams {
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        let embedding = read.matrix("model.embed_tokens.weight")?;
-        let head =
-            if config.has_tied_embeddings { embedding.clone() } else { read.matrix("lm_head.weight")? };
+        let table = read.on_host("model.embed_tokens.weight")?;
+        let placed = read.placed(&table)?;
+        let embedding = if matches!(placed, Weight::Packed(_)) { table } else { placed.clone() };
+        let head = if config.has_tied_embeddings { placed } else { read.matrix("lm_head.weight")? };
         let norm = read.vector("model.norm.weight")?;
         let mut layers = Vec::with_capacity(config.num_layers);
         for layer in 0..config.num_layers {
@@ -87,7 +97,7 @@ impl DecoderParams {
             progress.report("Loading the model", layer as u64, Some(config.num_layers as u64), Unit::Tensors);
             layers.push(load_layer(read, config, layer)?);
         }
-        Ok(Self { embedding, layers, norm, head })
+        Ok(Self { embedding, layers, norm, head, compute: read.compute })
     }
 }
 
@@ -103,17 +113,33 @@ struct Reading<'a> {
     source: Source<'a>,
     precision: Precision,
     device: &'a Device,
+    compute: DType,
 }
 
 impl Reading<'_> {
     fn matrix(&self, name: &str) -> Result<Weight, ModelError> {
+        self.placed(&self.on_host(name)?)
+    }
+
+    /// On the device, in its blocks or in the type of the activations.
+    fn placed(&self, weight: &Weight) -> Result<Weight, ModelError> {
+        let place = || match weight {
+            Weight::Packed(packed) if Packed::are_widened_on(self.device, packed.dtype()) => {
+                packed.to_device(self.device).map(Weight::Packed)
+            }
+            _ => Ok(weight.widened(self.compute)?.to_device(self.device)?.into()),
+        };
+        place().during("place a weight on the device")
+    }
+
+    fn on_host(&self, name: &str) -> Result<Weight, ModelError> {
         match &self.source {
-            Source::Files(weights) => weights.weight(name, self.precision, self.device),
+            Source::Files(weights) => weights.weight(name, self.precision, &Device::Cpu),
             Source::Random(shapes) => {
                 let shape = shapes.get(name).map_or(&[][..], Vec::as_slice);
                 // About the size of a trained model's numbers.
                 let numbers =
-                    Tensor::rand(-0.03f32, 0.03, shape, self.device).during("make random weights")?;
+                    Tensor::rand(-0.03f32, 0.03, shape, &Device::Cpu).during("make random weights")?;
                 match blocks_of(self.precision) {
                     None => Ok(numbers.into()),
                     Some(dtype) => Ok(Weight::Packed(

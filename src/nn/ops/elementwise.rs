@@ -1,11 +1,23 @@
-//! Sums.
+//! Sums, and numbers in another type.
 
 use crate::nn::tape::sum;
 use crate::nn::{Node, Result, Tape, profile};
+use candle_core::DType;
 
 /// `a + b`, same shape.
 pub fn add(tape: &Tape, a: &Node, b: &Node) -> Result<Node> {
     let _span = profile::forward("add");
     let total = sum(a.value(), b.value())?;
     Ok(tape.record("add", &[a, b], total, |dy| Ok(vec![Some(dy.clone()), Some(dy.clone())])))
+}
+
+/// `x` in another type, any shape; its gradient comes back in its own.
+pub fn cast(tape: &Tape, x: &Node, dtype: DType) -> Result<Node> {
+    let own = x.value().dtype();
+    if own == dtype {
+        return Ok(x.clone());
+    }
+    let _span = profile::forward("cast");
+    let value = x.value().to_dtype(dtype)?;
+    Ok(tape.record("cast", &[x], value, move |dy| Ok(vec![Some(dy.to_dtype(own)?)])))
 }

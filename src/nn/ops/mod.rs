@@ -20,7 +20,7 @@ pub use super::kernels::{Activation, HeadLayout, Seen};
 pub use activation::{activate, gated};
 pub use attention::{attend_cached, attention};
 pub use dropout::{Dropout, dropout};
-pub use elementwise::add;
+pub use elementwise::{add, cast};
 pub use embedding::embedding;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
