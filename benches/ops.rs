@@ -182,7 +182,7 @@ fn attention(c: &mut Criterion) {
     let mask: Vec<f32> = (0..N * N).map(|c| if c % N <= c / N { 0.0 } else { f32::NEG_INFINITY }).collect();
     let mask = Tensor::from_vec(mask, (N, N), &CPU).unwrap();
     for (name, cap) in [("attention", None), ("attention_capped", Some(50.0))] {
-        let seen = Rc::new(Seen { segments: vec![0, N], scale: 0.125, window: None, cap });
+        let seen = Rc::new(Seen::new(vec![0, N], 0.125, None, cap));
         both(
             c,
             name,

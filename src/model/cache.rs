@@ -2,7 +2,7 @@
 
 use crate::nn::Result;
 use crate::nn::ops::{HeadLayout, attend_cached};
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 
 /// How the queries of a layer look at keys: what scores are multiplied by, how far back, and bent below what.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Look {
     pub cap: Option<f64>,
 }
 
-/// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
+/// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count, in the type that the model computes in.
 #[derive(Debug, Default)]
 pub struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
@@ -38,10 +38,8 @@ impl LayerCache {
         let capacity = self.buffers.as_ref().map_or(0, |(k, _)| k.dims()[0]);
         if needed > capacity {
             let rows = needed.next_power_of_two().max(64);
-            let grown = (
-                grow(self.keys(), (rows, num_kv, e), k.device())?,
-                grow(self.values(), (rows, num_kv, e), k.device())?,
-            );
+            let grown =
+                (grow(self.keys(), (rows, num_kv, e), k)?, grow(self.values(), (rows, num_kv, e), v)?);
             self.buffers = Some(grown);
         }
         let Some((keys, values)) = &self.buffers else { candle_core::bail!("the cache has no buffers") };
@@ -54,7 +52,7 @@ impl LayerCache {
     /// The same in buffers of its own.
     fn fork(&self) -> Result<Self> {
         let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
-        let copy = |old, of: &Tensor| grow(old, of.dims3()?, of.device());
+        let copy = |old, of: &Tensor| grow(old, of.dims3()?, of);
         Ok(Self { buffers: Some((copy(self.keys(), keys)?, copy(self.values(), values)?)), len: self.len })
     }
 
@@ -67,8 +65,9 @@ impl LayerCache {
     }
 }
 
-fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-    let new = Tensor::zeros(shape, DType::F32, device)?;
+/// A buffer in the type and on the device of `like`, with what the old one holds.
+fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), like: &Tensor) -> Result<Tensor> {
+    let new = Tensor::zeros(shape, like.dtype(), like.device())?;
     if let Some((old, len)) = old
         && len > 0
     {

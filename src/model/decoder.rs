@@ -10,7 +10,7 @@ use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
 use crate::nn::{Node, Tape};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -48,6 +48,11 @@ impl Decoder {
         &self.device
     }
 
+    /// The type of activations and products. Logits, losses and trained parameters are f32.
+    pub fn compute(&self) -> DType {
+        self.params.compute
+    }
+
     /// What makes logits, as these hooks leave it.
     pub fn head(&self, hooks: &dyn Hooks) -> Result<Head, ModelError> {
         let weight = hooks.matrix(Part::Head, self.params.matrix(Part::Head)?);
@@ -58,7 +63,10 @@ impl Decoder {
     pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
         match self.params.vector(part) {
             Some(vector) => Ok(vector.clone()),
-            None => self.params.matrix(part)?.widened().map(Cow::into_owned).during("widen a weight"),
+            None => {
+                let weight = self.params.matrix(part)?;
+                weight.widened(DType::F32).map(Cow::into_owned).during("widen a weight")
+            }
         }
     }
 
@@ -71,7 +79,16 @@ impl Decoder {
     ) -> Result<Node, ModelError> {
         let rows = |part, rows: &[u32]| {
             let table = hooks.matrix(part, self.params.matrix(part)?);
-            ops::embedding(tape, &table, rows).during("embedding")
+            let embed = || {
+                let rows = ops::embedding(tape, &table, rows)?;
+                // Blocks are picked on the host.
+                let rows = match rows.needs_gradient() {
+                    true => rows,
+                    false => Node::frozen(rows.value().to_device(&self.device)?),
+                };
+                ops::cast(tape, &rows, self.params.compute)
+            };
+            embed().during("embedding")
         };
         let x = rows(Part::Embedding, tokens)?;
         let x = self.scaled(tape, x, self.config.embedding_scale)?;
@@ -134,7 +151,7 @@ impl Decoder {
         let turns = self.turns(&batch.positions)?;
         let seen = |window| {
             let (scale, cap) = (self.config.attention_scale, self.config.attention_cap);
-            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap })
+            Rc::new(Seen::new(batch.segments.clone(), scale, window, cap))
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let mut x = self.embed(tape, &batch.tokens, &batch.positions, hooks)?;
@@ -191,7 +208,7 @@ impl Decoder {
         self.logits(last.value(), hooks)?.to_vec2().during("logits")
     }
 
-    /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
+    /// hidden [n, d] -> logits [n, v], f32. For evaluation of few rows; training never makes this tensor.
     pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
         self.head(hooks)?.logits(hidden).during("vocabulary projection")
     }

@@ -10,29 +10,40 @@ use crate::nn::kernels::Packed;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
-/// All weights on one device, by what the forward pass reads as one: matrices in some precision, vectors in f32.
+/// All weights on one device, by what the forward pass reads as one: matrices in some precision, dense ones in the type of the
+/// activations; vectors in f32.
 #[derive(Debug, Clone)]
 pub struct DecoderParams {
+    /// Tables of rows that are in blocks lie on the host, since a device would have to widen them all for a few.
     pub matrices: HashMap<Part, Weight>,
     pub vectors: HashMap<Part, Tensor>,
+    /// The type of activations and products.
+    pub compute: DType,
 }
 
 impl DecoderParams {
-    /// Reads every tensor. `weights.check` must have passed.
+    /// Reads every tensor, for a model that computes in `compute`. `weights.check` must have passed.
     pub fn load(
         weights: &Weights,
         config: &DecoderConfig,
         precision: Precision,
         device: &Device,
+        compute: DType,
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        Self::read(&Reading { source: Source::Files(weights), precision, device }, config, control, progress)
+        let read = Reading { source: Source::Files(weights), precision, device, compute };
+        Self::read(&read, config, control, progress)
     }
 
     /// Random weights of this config, for measuring what a model that is not there would cost.
-    pub fn random(config: &DecoderConfig, precision: Precision, device: &Device) -> Result<Self, ModelError> {
-        let read = Reading { source: Source::Random, precision, device };
+    pub fn random(
+        config: &DecoderConfig,
+        precision: Precision,
+        device: &Device,
+        compute: DType,
+    ) -> Result<Self, ModelError> {
+        let read = Reading { source: Source::Random, precision, device, compute };
         Self::read(&read, config, &Control::new(), &mut Silent)
     }
 
@@ -44,23 +55,27 @@ impl DecoderParams {
     ) -> Result<Self, ModelError> {
         let groups = config.groups();
         let num = groups.len() as u64;
-        let mut all = Self { matrices: HashMap::new(), vectors: HashMap::new() };
+        let mut all = Self { matrices: HashMap::new(), vectors: HashMap::new(), compute: read.compute };
         for (i, Group { part, tensors }) in groups.into_iter().enumerate() {
             if control.is_stopped() {
                 return Err(ModelError::Stopped);
             }
             progress.report("Loading the model", i as u64, Some(num), Unit::Tensors);
             if tensors.iter().all(|needed| needed.shape.len() == 2) {
-                let parts = tensors.iter().map(|needed| read.matrix(needed)).collect::<Result<_, _>>()?;
-                all.matrices.insert(part, Weight::stacked(parts).during("join the weights")?);
+                let parts = tensors.iter().map(|needed| read.on_host(needed)).collect::<Result<_, _>>()?;
+                let joined = Weight::stacked(parts).during("join the weights")?;
+                let placed = read.placed(&joined)?;
+                if part == Part::Embedding && config.has_tied_embeddings {
+                    all.matrices.insert(Part::Head, placed.clone());
+                }
+                let is_table = matches!(part, Part::Embedding | Part::Positions);
+                let stays = is_table && matches!(placed, Weight::Packed(_));
+                all.matrices.insert(part, if stays { joined } else { placed });
             } else {
                 let parts =
                     tensors.iter().map(|needed| read.vector(needed)).collect::<Result<Vec<_>, _>>()?;
                 all.vectors.insert(part, Tensor::cat(&parts, 0).during("join the biases")?);
             }
-        }
-        if let (true, Some(embedding)) = (config.has_tied_embeddings, all.matrices.get(&Part::Embedding)) {
-            all.matrices.insert(Part::Head, embedding.clone());
         }
         Ok(all)
     }
@@ -89,15 +104,27 @@ struct Reading<'a> {
     source: Source<'a>,
     precision: Precision,
     device: &'a Device,
+    compute: DType,
 }
 
 impl Reading<'_> {
-    fn matrix(&self, needed: &Needed) -> Result<Weight, ModelError> {
+    /// On the device, in its blocks or in the type of the activations.
+    fn placed(&self, weight: &Weight) -> Result<Weight, ModelError> {
+        let place = || match weight {
+            Weight::Packed(packed) if Packed::are_widened_on(self.device, packed.dtype()) => {
+                packed.to_device(self.device).map(Weight::Packed)
+            }
+            _ => Ok(weight.widened(self.compute)?.to_device(self.device)?.into()),
+        };
+        place().during("place a weight on the device")
+    }
+
+    fn on_host(&self, needed: &Needed) -> Result<Weight, ModelError> {
         match &self.source {
-            Source::Files(weights) => weights.weight(needed, self.precision, self.device),
+            Source::Files(weights) => weights.weight(needed, self.precision, &Device::Cpu),
             Source::Random => {
                 // About the size of a trained model's numbers.
-                let numbers = Tensor::rand(-0.03f32, 0.03, needed.shape.as_slice(), self.device)
+                let numbers = Tensor::rand(-0.03f32, 0.03, needed.shape.as_slice(), &Device::Cpu)
                     .during("make random weights")?;
                 match blocks_of(self.precision) {
                     None => Ok(numbers.into()),

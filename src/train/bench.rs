@@ -85,7 +85,7 @@ pub fn train(
     let masked = seq - ((seq as f64 * supervised).round() as usize).clamp(1, seq);
     samples.iter_mut().for_each(|sample| sample.weights.set(0..masked, 0.0));
     let device = model.decoder.device();
-    let peak = peak::flops_per_second(device).during("measure the machine")?;
+    let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
     let mut trainer = Trainer::new(plan, model, samples.iter().collect(), meter)?;
     let mut last_loss = f64::NAN;

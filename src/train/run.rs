@@ -2,7 +2,7 @@
 
 use super::early_stop::Policy;
 use super::error::{During, Failed};
-use super::memory::{Meter, Shortage};
+use super::memory::{self, Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
 use super::validate::{loss_of, spread};
@@ -59,7 +59,8 @@ pub fn run(
 }
 
 fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFolder) -> Failed {
-    let failed = Failed { error: Box::new(error), kept: folder.checkpoints().last().copied() };
+    let error = Box::new(memory::recognised(error));
+    let failed = Failed { error, kept: folder.checkpoints().last().copied() };
     let failure = Failure { title: failed.title(), detail: failed.to_string(), hint: failed.hint() };
     let _logged = reporter.log(&failure.to_string());
     reporter.send_anyway(RunEvent::Failed { update, failure });

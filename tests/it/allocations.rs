@@ -44,7 +44,7 @@ fn check() {
     let (norm, norm_bias) = (frozen(&[D]), frozen(&[D]));
     let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
     let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
-    let seen = |cap| Rc::new(Seen { segments: vec![0, 100, N], scale: 0.2, window: None, cap });
+    let seen = |cap| Rc::new(Seen::new(vec![0, 100, N], 0.2, None, cap));
     let (plain, capped) = (seen(None), seen(Some(50.0)));
     let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();
     let rows =

@@ -7,7 +7,7 @@ use crate::parity::{decoder, fixture, loss_and_gradient_of};
 use crate::train::{dataset, losses, model, recipe, run, validations};
 use crate::weights::{LLAMA, as_gguf, copy_of, save, tensors, write_gguf};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Explain, Failure, Precision, Silent};
@@ -210,10 +210,11 @@ fn rows_without_a_supervised_token_are_passed_over_and_told() {
 fn an_operation_that_fails_keeps_the_last_checkpoint_and_says_so() {
     let files = ModelFiles::open("faulty", &fixture(LLAMA)).unwrap();
     let (control, cpu) = (Control::new(), Device::Cpu);
+    let (weights, f32) = (&files.weights, DType::F32);
     let mut params =
-        DecoderParams::load(&files.weights, &files.config, Precision::F32, &cpu, &control, &mut Silent)
+        DecoderParams::load(weights, &files.config, Precision::F32, &cpu, f32, &control, &mut Silent)
             .unwrap();
-    let shorter = params.matrices[&Part::Embedding].widened().unwrap().narrow(0, 0, 500).unwrap();
+    let shorter = params.matrices[&Part::Embedding].widened(f32).unwrap().narrow(0, 0, 500).unwrap();
     params.matrices.insert(Part::Embedding, shorter.into());
     let decoder = Arc::new(Decoder::new(files.config.clone(), params, cpu).unwrap());
     let (model, temp) = (LoadedModel { decoder, ..model() }, tempfile::tempdir().unwrap());

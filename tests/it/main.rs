@@ -2,6 +2,7 @@
 
 mod allocations;
 mod batch;
+mod bf16;
 mod checkpoints;
 mod cli;
 mod cli_runs;

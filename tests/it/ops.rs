@@ -149,7 +149,7 @@ fn a_flat_gradient_is_the_gradients_of_the_leaves() {
 }
 
 /// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not.
-fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
+pub fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
     let part = |b: &Node, columns, rows| LowRankPart { b: b.clone(), columns, rows };
     let parts = vec![part(first, 0..2, 0..3), part(second, 3..5, 3..6)];
     LowRank { a: a.clone(), parts, scale: 1.7, dropout }
@@ -382,7 +382,7 @@ fn plain_rope(x: &Tensor, positions: &[u32], frequencies: &[f64]) -> Result<Tens
 }
 
 /// Four query heads and two key-value heads of six numbers.
-const HEADS: HeadLayout = HeadLayout { num_heads: 4, num_kv_heads: 2, head_width: 6 };
+pub const HEADS: HeadLayout = HeadLayout { num_heads: 4, num_kv_heads: 2, head_width: 6 };
 
 /// Query, key and value heads of rows [n, 48]: [n, 4, 6], [n, 2, 6], [n, 2, 6].
 fn heads(qkv: &Tensor) -> Result<[Tensor; 3]> {
@@ -469,7 +469,7 @@ fn sights() -> Vec<Rc<Seen>> {
         (vec![0, 20, 320], Some(40), Some(0.7)),
         (vec![0, 70], None, Some(50.0)),
     ];
-    let seen = |(segments, window, cap)| Rc::new(Seen { segments, scale: 0.4, window, cap });
+    let seen = |(segments, window, cap)| Rc::new(Seen::new(segments, 0.4, window, cap));
     cases.into_iter().map(seen).collect()
 }
 
@@ -488,7 +488,7 @@ fn attention_matches_autograd() {
 fn cached_attention_equals_packed_attention() {
     for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
         let qkv = random(&[9, 48], 1);
-        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window, cap });
+        let seen = Rc::new(Seen::new(vec![0, 9], 0.4, window, cap));
         let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
         // The CPU's kernel, and the portable form.
@@ -591,12 +591,13 @@ fn check_slopes(x: &Tensor, gradient: &Tensor, value: impl Fn(&Tensor) -> f64) {
     }
 }
 
-type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>);
+/// A name, the shape of the input, and what is done with it.
+pub type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>);
 
 #[test]
 fn gradients_match_finite_differences() {
-    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2), cap: None });
-    let capped = Rc::new(Seen { cap: Some(1.5), ..(*seen).clone() });
+    let seen = Rc::new(Seen::new(vec![0, 3, 5], 0.5, Some(2), None));
+    let capped = Rc::new(Seen::new(vec![0, 3, 5], 0.5, Some(2), Some(1.5)));
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));

@@ -22,7 +22,7 @@ pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-fn tensors(path: &str) -> HashMap<String, Tensor> {
+pub fn tensors(path: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap()
 }
 
@@ -32,14 +32,14 @@ pub fn decoder(folder: &str) -> Decoder {
 }
 
 /// The reference's padded batch [3, 48] as packed samples: padding is simply not there.
-struct Reference {
-    samples: Vec<Sample>,
+pub struct Reference {
+    pub samples: Vec<Sample>,
     expected: serde_json::Value,
     name: &'static str,
 }
 
 impl Reference {
-    fn open(name: &'static str) -> Self {
+    pub fn open(name: &'static str) -> Self {
         let batch = tensors(&format!("parity/{name}/batch.safetensors"));
         let rows = |key: &str| batch[key].to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
         let (ids, mask, labels) = (rows("input_ids"), rows("attention_mask"), rows("labels"));
@@ -56,20 +56,20 @@ impl Reference {
         Self { samples, expected: serde_json::from_str(&text).unwrap(), name }
     }
 
-    fn number(&self, key: &str) -> f64 {
+    pub fn number(&self, key: &str) -> f64 {
         self.expected[key].as_f64().unwrap()
     }
 
-    fn decoder(&self) -> Decoder {
+    pub fn decoder(&self) -> Decoder {
         decoder(&format!("parity/{}/model", self.name))
     }
 
-    fn adapter(&self, decoder: &Decoder, which: &str) -> Adapter {
+    pub fn adapter(&self, decoder: &Decoder, which: &str) -> Adapter {
         let folder = fixture(&format!("parity/{}/{which}", self.name));
         format::load(&folder, decoder.config(), &Device::Cpu).unwrap()
     }
 
-    fn batch(&self) -> Batch {
+    pub fn batch(&self) -> Batch {
         Batch::pack(&self.samples)
     }
 }
@@ -137,7 +137,7 @@ fn logits_match_transformers_and_peft() {
 }
 
 /// The mean loss of the reference's batch, and its gradient [P].
-fn loss_and_gradient(reference: &Reference, decoder: &Decoder, adapter: &Adapter) -> (f64, Tensor) {
+pub fn loss_and_gradient(reference: &Reference, decoder: &Decoder, adapter: &Adapter) -> (f64, Tensor) {
     loss_and_gradient_with(reference, decoder, adapter, false)
 }
 

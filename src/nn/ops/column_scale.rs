@@ -1,6 +1,7 @@
 //! Columns times learned factors, as IA3 has them (Liu et al. 2022, arXiv:2205.05638).
 
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable::wide;
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
 use std::ops::Range;
@@ -74,7 +75,8 @@ fn of_factors(x: &Tensor, dy: &Tensor, columns: Range<usize>) -> Result<Tensor> 
             tensor(sums, columns.len())
         }
         _ => {
-            (x.narrow(1, columns.start, columns.len())? * dy.narrow(1, columns.start, columns.len())?)?.sum(0)
+            let part = |of: &Tensor| wide(&of.narrow(1, columns.start, columns.len())?);
+            (part(x)? * part(dy)?)?.sum(0)
         }
     }
 }

@@ -24,7 +24,7 @@ pub use attention::{attend_cached, attention};
 pub use bottleneck::{Bottleneck, bottleneck};
 pub use column_scale::{ColumnScale, scale_columns};
 pub use dropout::{Dropout, dropout};
-pub use elementwise::{add, affine};
+pub use elementwise::{add, affine, cast};
 pub use embedding::embedding;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};

@@ -119,7 +119,8 @@ impl Turn<'_> {
     }
 
     fn portable(&self, like: &Tensor) -> Result<portable::rotate::Turn> {
-        let to = |x: &Tensor| x.to_dtype(like.dtype());
+        let dtype = portable::wide_dtype(like.dtype());
+        let to = |x: &Tensor| x.to_dtype(dtype);
         let norms = match self.norms {
             Some(n) => Some((to(n.query.value())?, to(n.key.value())?, n.epsilon)),
             None => None,
