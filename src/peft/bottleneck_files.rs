@@ -116,6 +116,13 @@ fn settings(whole: &Value, config: &DecoderConfig, path: &Path) -> Result<Bottle
     if own["architecture"].is_string() {
         return Err(unsupported("architecture", &own["architecture"]));
     }
+    let family = config.family.name();
+    if let Some(other) = whole["model_type"].as_str().filter(|other| *other != family) {
+        return Err(PeftError::Unreadable {
+            path: path.to_path_buf(),
+            why: format!("it is for a model of the family \"{other}\", and this one is of \"{family}\""),
+        });
+    }
     if let Some(d) = whole["hidden_size"].as_u64().filter(|d| *d != config.width as u64) {
         return Err(PeftError::Unreadable {
             path: path.to_path_buf(),

@@ -488,7 +488,7 @@ fn hostile_adapters_are_refused_with_the_reason() {
         ("\"v_proj\",", "", "no place"),
         ("\"v_proj\"", "\"wo\"", "wo"),
         ("\"r\": 4", "\"r\": 0", "rank"),
-        ("{", "", "not a LoRA config"),
+        ("{", "", "not valid JSON"),
     ] {
         assert!(config.contains(from), "{from}");
         let error = refused(&config.replacen(from, to, 1), &weights);
