@@ -35,7 +35,11 @@ struct Turns {
 impl Decoder {
     pub fn new(config: DecoderConfig, params: DecoderParams, device: Device) -> Result<Self, ModelError> {
         let table = |frequencies: Vec<f64>| RopeTable::new(&frequencies, config.context_tokens, &device);
-        let rope = table(config.inverse_frequencies()).during("rotary table")?;
+        let mut rope = table(config.inverse_frequencies()).during("rotary table")?;
+        let factor = config.rope_scaling.attention_factor();
+        if factor != 1.0 {
+            rope = rope.scaled(factor).during("rotary table")?;
+        }
         let local_rope = config.local_frequencies().map(table).transpose().during("rotary table")?;
         Ok(Self { config, params, rope, local_rope, device })
     }

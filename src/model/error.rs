@@ -23,6 +23,8 @@ pub enum ModelError {
     },
     #[error("{what} is not supported ({})", path.display())]
     Refused { path: PathBuf, what: String },
+    #[error("{file} is a pickle, which executes whatever code it holds when it is opened; it is not ({})", path.display())]
+    Pickle { path: PathBuf, file: String },
     #[error("the setting {key} {why} ({})", path.display())]
     Setting { path: PathBuf, key: String, why: String },
     #[error("tensor {tensor} has the shape {got:?} where {expected:?} is needed ({})", path.display())]
@@ -95,6 +97,15 @@ impl Explain for ModelError {
                     format!(" Of its settings, {} look familiar.", human::listed(familiar))
                 };
                 format!("Supported are {}.{known}", Family::listed())
+            }
+            Self::Pickle { path, .. } => {
+                let folder = path.display();
+                format!(
+                    "Look for a version of the model with .safetensors files. Or, if you trust where it comes from, make one with two \
+                     lines of Python, copy the tokenizer's files there, and choose that folder:\n\
+                     from transformers import AutoModelForCausalLM\n\
+                     AutoModelForCausalLM.from_pretrained(r\"{folder}\").save_pretrained(r\"{folder}-safetensors\")"
+                )
             }
             Self::Refused { .. } => "Choose another model, or another version of this one.".into(),
             Self::Setting { .. } => "Download the model again, or correct the setting.".into(),

@@ -150,13 +150,16 @@ impl DecoderConfig {
     /// One inverse frequency for each pair of a head's numbers that are turned, [r / 2], scaled as the model asks.
     pub fn inverse_frequencies(&self) -> Vec<f64> {
         let plain = self.plain_frequencies(self.rope_theta);
-        match self.rope_scaling {
+        match &self.rope_scaling {
             RopeScaling::None => plain.collect(),
+            RopeScaling::LongRope { short_factors, .. } => {
+                plain.zip(short_factors).map(|(f, factor)| f / factor).collect()
+            }
             RopeScaling::Linear { factor } => plain.map(|f| f / factor).collect(),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => plain
                 .map(|f| {
                     let wavelength = std::f64::consts::TAU / f;
-                    let turns = original_context as f64 / wavelength;
+                    let turns = *original_context as f64 / wavelength;
                     let ramp =
                         ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
                     (1.0 - ramp) * f / factor + ramp * f

@@ -11,7 +11,7 @@ pub mod ia3;
 mod layers;
 pub mod lora;
 mod named_tensors;
-mod targets;
+pub mod targets;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};

@@ -5,21 +5,27 @@ use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, loss_and_gradient_of};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
-use tunesmith::data::{Batch, LossWeights, Sample};
+use std::path::Path;
+use std::sync::Arc;
+use tunesmith::base::{Control, DeviceChoice, Explain, Precision, Silent};
+use tunesmith::data::template::Template;
+use tunesmith::data::{Batch, LossWeights, Sample, Tokeniser};
 use tunesmith::model::cache::Cache;
-use tunesmith::model::config::DecoderConfig;
+use tunesmith::model::config::{DecoderConfig, Family};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
+use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::nn::{FlatParams, Tape};
-use tunesmith::peft::{Adapter, Full, Settings, format};
+use tunesmith::peft::{Adapter, Full, LoraSettings, Settings, files, format, targets};
 
 const BOUND: f64 = 1e-4;
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "smollm3",
     "granite",
     "phi3",
+    "phi3-longrope",
     "olmo2",
     "gemma",
     "gemma2",
@@ -185,4 +191,93 @@ fn the_modules_of_a_family_are_its_own() {
     assert_eq!(names("phi3"), "qkv_proj o_proj gate_up_proj down_proj");
     assert_eq!(names("gpt2"), "c_attn c_proj c_fc");
     assert_eq!(names("gpt_neox"), "query_key_value dense dense_h_to_4h dense_4h_to_h");
+}
+
+/// Tokens of a file and the logits that transformers made of them.
+fn logits_of(path: &str) -> (Batch, Tensor) {
+    let expected = candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap();
+    let ids: Vec<u32> = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1().unwrap();
+    (Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]), expected["logits"].clone())
+}
+
+/// Shards in bf16, f16 with rows in another order, and names that lack the first word: as they lie and widened.
+#[test]
+fn files_of_all_kinds_give_the_same_model() {
+    for name in ["gemma2", "gpt_neox", "gpt2"] {
+        let folder = format!("parity/families/stored/{name}");
+        let (batch, expected) = logits_of(&format!("{folder}/expected.safetensors"));
+        let files = ModelFiles::open(name, &fixture(&folder)).unwrap();
+        for precision in [Precision::F32, Precision::Stored] {
+            let placement = Placement { device: DeviceChoice::Cpu, precision };
+            let decoder = load_decoder(&files, placement, &Control::new(), &mut Silent).unwrap();
+            let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
+            assert!(error < BOUND, "{name} {precision:?}: {error}");
+        }
+    }
+}
+
+/// `tests/fixtures/parity/make_gguf.py` wrote the files with llama.cpp's own package.
+#[test]
+fn gguf_files_of_the_families_match_transformers() {
+    for name in ["smollm3", "granite", "phi3", "olmo2", "gemma", "gemma2", "gemma3_text"] {
+        let (batch, expected) = logits_of(&format!("parity/families/gguf/{name}.safetensors"));
+        let decoder = decoder(&format!("parity/families/gguf/{name}.gguf"));
+        let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
+        assert!(error < BOUND, "{name}: {error}");
+    }
+}
+
+/// A fully tuned model is written in the form of its family's files, and reads back as it was.
+#[test]
+fn a_tuned_model_of_every_family_is_written_as_its_files_are() {
+    for name in NAMES {
+        let reference = Reference::open(name);
+        let source = fixture(&format!("{}/model", reference.folder));
+        let base = LoadedModel {
+            info: ModelFiles::open(name, &source).unwrap().info,
+            decoder: Arc::new(reference.decoder()),
+            tokeniser: Arc::new(Tokeniser::without_words().unwrap()),
+            template: Arc::new(Template::plain("", "")),
+            text: Arc::default(),
+        };
+        let adapter = Adapter::new(Settings::Full(Full {}), &base.decoder, name, 0).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        files::save(&adapter, &base, folder.path()).unwrap();
+        let load =
+            |at: &Path| candle_core::safetensors::load(at.join("model.safetensors"), &Device::Cpu).unwrap();
+        let (saved, original) = (load(folder.path()), load(&source));
+        assert_eq!(saved.len(), original.len(), "{name}");
+        for (key, tensor) in original {
+            assert_eq!(relative_error(&saved[&key], &tensor), 0.0, "{name} {key}");
+        }
+        let again = files::load(folder.path(), base.config(), &Device::Cpu).unwrap();
+        assert_eq!(relative_error(again.params.values(), adapter.params.values()), 0.0, "{name}");
+    }
+}
+
+#[test]
+fn targets_are_those_of_the_family() {
+    let new = |family, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        LoraSettings::new(family, 2, 4.0, 0.0, &names)
+    };
+    let names = |family, said: &[&str]| targets::names(family, &new(family, said).unwrap().targets);
+    assert_eq!(names(Family::Gpt2, &["all-linear"]), ["c_attn", "c_proj", "c_fc"]);
+    assert_eq!(names(Family::Gpt2, &["c_proj"]), ["c_proj"], "both of them");
+    assert_eq!(names(Family::Gpt2, &["mlp.c_proj"]), ["mlp.c_proj"], "one of them");
+    assert_eq!(names(Family::Llama, &["v_proj", "q_proj"]), ["q_proj", "v_proj"]);
+    let error = new(Family::Phi3, &["q_proj"]).unwrap_err();
+    assert!(error.to_string().contains("q_proj") && error.hint().contains("qkv_proj"), "{}", error.hint());
+}
+
+#[test]
+fn an_unknown_family_is_told_what_is_known() {
+    let config = r#"{ "architectures": ["FalconForCausalLM"], "hidden_size": 8, "num_attention_heads": 2 }"#;
+    let error = DecoderConfig::from_json(Path::new("config.json"), config).unwrap_err();
+    let (said, hint) = (error.to_string(), error.hint());
+    assert!(said.contains("FalconForCausalLM"), "{said}");
+    for family in Family::ALL {
+        assert!(hint.contains(family.table().title), "{hint}");
+    }
+    assert!(hint.contains("hidden_size and num_attention_heads look familiar"), "{hint}");
 }

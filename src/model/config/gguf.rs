@@ -1,6 +1,7 @@
 //! GGUF metadata -> [`DecoderConfig`].
 
 use super::{DecoderConfig, Family, Layers, RopeScaling};
+use crate::base::human;
 use crate::model::ModelError;
 use crate::model::weights::GgufHeader;
 
@@ -20,18 +21,12 @@ impl DecoderConfig {
         let width = fields.needed("embedding_length")?;
         let num_heads = fields.needed("attention.head_count")?;
         let head_width = fields.size("attention.key_length")?.unwrap_or_else(|| width / num_heads.max(1));
-        for key in ["attention.value_length", "rope.dimension_count"] {
-            if let Some(other) = fields.size(key)?
-                && other != head_width
-            {
-                return Err(fields.refused(format!("a {key} of {other} beside a head size of {head_width}")));
-            }
-        }
         let embedding = header.tensor("token_embd.weight").ok_or_else(|| ModelError::Missing {
             path: header.path.clone(),
             what: "tensor token_embd.weight".into(),
         })?;
-        DecoderConfig {
+        let sliding_window = fields.size("attention.sliding_window")?.filter(|n| *n > 0);
+        let mut config = DecoderConfig {
             vocabulary: embedding.shape.first().copied().unwrap_or(0),
             width,
             ffn_width: fields.needed("feed_forward_length")?,
@@ -45,16 +40,28 @@ impl DecoderConfig {
             has_mlp_bias: header.tensor("blk.0.ffn_gate.bias").is_some(),
             has_tied_embeddings: header.tensor("output.weight").is_none(),
             context_tokens: fields.size("context_length")?.unwrap_or(2_048),
-            sliding_window: fields.size("attention.sliding_window")?.filter(|n| *n > 0),
-            windowed: Layers::All,
+            sliding_window,
+            windowed: if sliding_window.is_some() { Layers::All } else { Layers::None },
             ..DecoderConfig::plain(family, num_heads, head_width)
+        };
+        if let Some(table) = family.table().gguf {
+            (table.read)(&fields, &mut config)?;
         }
-        .bounded(&header.path)
+        for (key, known) in
+            [("attention.value_length", head_width), ("rope.dimension_count", config.rotary_width)]
+        {
+            if let Some(other) = fields.size(key)?
+                && other != known
+            {
+                return Err(fields.refused(format!("a {key} of {other} beside a head size of {head_width}")));
+            }
+        }
+        config.bounded(&header.path)
     }
 }
 
 /// Metadata under the architecture's own prefix.
-struct Fields<'a> {
+pub struct Fields<'a> {
     header: &'a GgufHeader,
     architecture: &'a str,
 }
@@ -69,12 +76,19 @@ impl<'a> Fields<'a> {
     }
 
     fn family(&self) -> Result<Family, ModelError> {
-        let is_called = |family: &Family| family.table().gguf == Some(self.architecture);
-        Family::ALL.into_iter().find(is_called).ok_or_else(|| ModelError::Unsupported {
-            path: self.header.path.clone(),
-            architecture: crate::base::human::elide(self.architecture, 80),
-            familiar: Vec::new(),
+        Family::of_gguf(self.architecture).ok_or_else(|| {
+            let read = Family::ALL.into_iter().filter_map(|family| family.table().gguf);
+            let read: Vec<_> = read.map(|gguf| gguf.architecture).collect();
+            let name = human::elide(self.architecture, 80);
+            self.refused(format!(
+                "a GGUF file of the architecture \"{name}\", where {} can be read,",
+                human::listed(&read)
+            ))
         })
+    }
+
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.header.tensor(name).is_some()
     }
 
     fn key(&self, key: &str) -> String {
@@ -85,12 +99,12 @@ impl<'a> Fields<'a> {
         ModelError::Setting { path: self.header.path.clone(), key: self.key(key), why: why.into() }
     }
 
-    fn refused(&self, what: String) -> ModelError {
+    pub fn refused(&self, what: String) -> ModelError {
         ModelError::Refused { path: self.header.path.clone(), what }
     }
 
     /// A whole number, or an array that repeats one (a value a layer).
-    fn size(&self, key: &str) -> Result<Option<usize>, ModelError> {
+    pub fn size(&self, key: &str) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
         if let Some(layers) = value.integers() {
             return match layers {
@@ -111,7 +125,7 @@ impl<'a> Fields<'a> {
         self.size(key)?.ok_or_else(|| self.wrong(key, "is missing"))
     }
 
-    fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+    pub fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
         value.number().map(Some).ok_or_else(|| self.wrong(key, "must be a number"))
     }

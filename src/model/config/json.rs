@@ -50,6 +50,9 @@ fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
         activation: activation(fields, keys.activation)?,
         ..DecoderConfig::plain(family, num_heads, head_width)
     };
+    if let RopeScaling::LongRope { original_context, .. } = config.rope_scaling {
+        config.context_tokens = config.context_tokens.min(original_context);
+    }
     (table.read)(fields, &mut config)?;
     // Families that turn a part of each head have read it by now.
     if let Some(part) = fields.rope_number("partial_rotary_factor")?
@@ -151,8 +154,32 @@ fn rope_scaling(fields: &Fields, family: Family) -> Result<RopeScaling, ModelErr
                 None => fields.size("max_position_embeddings")?,
             },
         }),
+        "longrope" | "su" if rope.get("short_factor").is_some() => long_rope(fields, &rope),
         other => Err(fields.refused(format!("the rope scaling \"{other}\""))),
     }
+}
+
+/// Phi-3's: `rope` are its settings, of which some may stand beside them in `fields`.
+fn long_rope(fields: &Fields, rope: &Fields) -> Result<RopeScaling, ModelError> {
+    let context = fields.size("max_position_embeddings")?;
+    let original_context = match rope.get("original_max_position_embeddings") {
+        Some(_) => rope.size("original_max_position_embeddings")?,
+        None => fields.size("original_max_position_embeddings")?,
+    };
+    let stretch = rope.number("factor")?.unwrap_or(context as f64 / original_context.max(1) as f64);
+    let factors = |key| {
+        let listed = rope.get(key).and_then(Value::as_array);
+        let numbers: Option<Vec<f64>> = listed.and_then(|all| all.iter().map(Value::as_f64).collect());
+        numbers.ok_or_else(|| rope.wrong(key, "must be a list of numbers"))
+    };
+    Ok(RopeScaling::LongRope {
+        short_factors: factors("short_factor")?,
+        long_factors: factors("long_factor")?,
+        stretch,
+        attention_factor: rope.number("attention_factor")?,
+        context,
+        original_context,
+    })
 }
 
 /// A JSON object whose values are asked for by name; null counts as absent.

@@ -1,6 +1,6 @@
 //! The numbers of a decoder: what the families differ in, and nothing else.
 
-mod gguf;
+pub(super) mod gguf;
 pub(super) mod json;
 mod tensors;
 mod write;
@@ -100,6 +100,31 @@ pub enum RopeScaling {
     Linear { factor: f64 },
     /// Llama 3.1: low frequencies divided, high ones kept, a ramp between.
     Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_context: usize },
+    /// Each frequency divided by a factor of its own, and queries and keys multiplied (Ding et al. 2024, arXiv:2402.13753). Beyond the
+    /// original context other factors hold for all positions; contexts end there.
+    LongRope {
+        short_factors: Vec<f64>,
+        long_factors: Vec<f64>,
+        /// How many times as long the context was made.
+        stretch: f64,
+        /// What they are multiplied by, where the model says so itself.
+        attention_factor: Option<f64>,
+        context: usize,
+        original_context: usize,
+    },
+}
+
+impl RopeScaling {
+    /// What turned numbers are multiplied by.
+    pub fn attention_factor(&self) -> f64 {
+        match self {
+            Self::LongRope { attention_factor: Some(own), .. } => *own,
+            Self::LongRope { stretch, original_context, .. } if *stretch > 1.0 => {
+                (1.0 + stretch.ln() / (*original_context as f64).ln()).sqrt()
+            }
+            _ => 1.0,
+        }
+    }
 }
 
 impl Default for DecoderConfig {
@@ -231,18 +256,24 @@ impl DecoderConfig {
         if scales.into_iter().chain(caps).any(|x| !(x.is_finite() && x > 0.0)) {
             return Err(wrong("multiplier or soft cap", "must be a number above 0".into()));
         }
-        let is_sound = match self.rope_scaling {
+        let is_sound = match &self.rope_scaling {
             RopeScaling::None => true,
-            RopeScaling::Linear { factor } => factor.is_finite() && factor > 0.0,
+            RopeScaling::Linear { factor } => factor.is_finite() && *factor > 0.0,
+            RopeScaling::LongRope { short_factors, stretch, original_context, .. } => {
+                let scale = self.rope_scaling.attention_factor();
+                short_factors.iter().chain([stretch, &scale]).all(|x| x.is_finite() && *x > 0.0)
+                    && short_factors.len() == self.rotary_width / 2
+                    && *original_context > 1
+            }
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
                 high_freq_factor: high,
                 original_context,
             } => {
-                [factor, low, high].iter().all(|x| x.is_finite() && *x > 0.0)
+                [factor, low, high].iter().all(|x| x.is_finite() && **x > 0.0)
                     && high > low
-                    && original_context > 0
+                    && *original_context > 0
             }
         };
         if is_sound {

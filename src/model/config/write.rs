@@ -22,7 +22,11 @@ impl DecoderConfig {
         put("head_dim", json!(self.head_width));
         put(keys.activation, json!(name(self.activation)));
         put(keys.epsilon.0, json!(self.norm_epsilon));
-        put(keys.context.0, json!(self.context_tokens));
+        let context = match self.rope_scaling {
+            RopeScaling::LongRope { context, .. } => context,
+            _ => self.context_tokens,
+        };
+        put(keys.context.0, json!(context));
         put("tie_word_embeddings", json!(self.has_tied_embeddings));
         put("torch_dtype", json!("float32"));
         if self.rotated != Layers::None {
@@ -30,6 +34,9 @@ impl DecoderConfig {
         }
         if let Some(scaling) = self.rope_scaling.to_json() {
             put("rope_scaling", scaling);
+        }
+        if let RopeScaling::LongRope { original_context, .. } = self.rope_scaling {
+            put("original_max_position_embeddings", json!(original_context));
         }
         (table.write)(self, &mut json);
         Value::Object(json)
@@ -56,6 +63,21 @@ impl RopeScaling {
                 "factor": factor,
                 "low_freq_factor": low_freq_factor,
                 "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_context,
+            })),
+            Self::LongRope {
+                short_factors,
+                long_factors,
+                stretch,
+                attention_factor,
+                original_context,
+                ..
+            } => Some(json!({
+                "rope_type": "longrope",
+                "short_factor": short_factors,
+                "long_factor": long_factors,
+                "factor": stretch,
+                "attention_factor": attention_factor,
                 "original_max_position_embeddings": original_context,
             })),
         }

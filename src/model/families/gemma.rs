@@ -17,7 +17,7 @@ pub const GEMMA: Table = Table {
     title: "Gemma",
     architecture: "GemmaForCausalLM",
     model_type: "gemma",
-    gguf: Some("gemma"),
+    gguf: Some(GgufTable { read: |_, config| of_gguf(config), ..GgufTable::plain("gemma") }),
     keys: KEYS,
     norm: NormKind::RmsPlusOne,
     read: |fields, config| {
@@ -35,7 +35,15 @@ pub const GEMMA2: Table = Table {
     title: "Gemma 2",
     architecture: "Gemma2ForCausalLM",
     model_type: "gemma2",
-    gguf: Some("gemma2"),
+    gguf: Some(GgufTable {
+        read: |fields, config| {
+            config.attention_cap = Some(fields.number("attn_logit_softcapping")?.unwrap_or(50.0));
+            config.logit_cap = Some(fields.number("final_logit_softcapping")?.unwrap_or(30.0));
+            // The one with 27 billion weights.
+            windows_of_gguf(config, 2, 46)
+        },
+        ..GgufTable::plain("gemma2")
+    }),
     keys: Keys { activation: "hidden_activation", ..KEYS },
     norms: &[
         (NormAt::BeforeAttention, "input_layernorm"),
@@ -57,7 +65,7 @@ pub const GEMMA3: Table = Table {
     title: "Gemma 3 (text)",
     architecture: "Gemma3ForCausalLM",
     model_type: "gemma3_text",
-    gguf: Some("gemma3"),
+    gguf: Some(GgufTable { read: |_, config| windows_of_gguf(config, 6, 62), ..GgufTable::plain("gemma3") }),
     keys: Keys {
         context: ("max_position_embeddings", 131_072),
         theta: ("rope_theta", 1_000_000.0),
@@ -79,9 +87,29 @@ pub const GEMMA3: Table = Table {
     ..GEMMA2
 };
 
+/// The root as transformers has it: in the type of the model, here f32.
+fn embedding_scale(width: usize) -> f64 {
+    f64::from((width as f32).sqrt())
+}
+
+fn of_gguf(config: &mut DecoderConfig) -> Result<(), ModelError> {
+    config.activation = Activation::GeluTanh;
+    config.embedding_scale = embedding_scale(config.width);
+    Ok(())
+}
+
+/// llama.cpp keeps neither the pattern of the windows nor what scores are scaled by: one size of each generation divides by the width's
+/// share of a head, the others by the head's.
+fn windows_of_gguf(config: &mut DecoderConfig, period: usize, large: usize) -> Result<(), ModelError> {
+    config.windowed = Layers::AllButEvery(period);
+    if config.num_layers == large {
+        config.attention_scale = 1.0 / ((config.width / config.num_heads) as f64).sqrt();
+    }
+    of_gguf(config)
+}
+
 fn read_usual(fields: &Fields, config: &mut DecoderConfig) -> Result<(), ModelError> {
-    // transformers has the root in the type of the model, here f32.
-    config.embedding_scale = f64::from((config.width as f32).sqrt());
+    config.embedding_scale = embedding_scale(config.width);
     let has_bias = fields.flag("attention_bias", false)?;
     (config.has_qkv_bias, config.has_o_bias) = (has_bias, has_bias);
     match fields.flag("use_bidirectional_attention", false)? {

@@ -8,7 +8,18 @@ pub const GRANITE: Table = Table {
     title: "Granite",
     architecture: "GraniteForCausalLM",
     model_type: "granite",
-    gguf: Some("granite"),
+    gguf: Some(GgufTable {
+        architecture: "granite",
+        is_permuted: true,
+        read: |fields, config| {
+            let multiplier = |key, usual: f64| Ok(fields.number(key)?.unwrap_or(usual));
+            config.embedding_scale = multiplier("embedding_scale", 1.0)?;
+            config.residual_scale = multiplier("residual_scale", 1.0)?;
+            config.attention_scale = multiplier("attention.scale", config.attention_scale)?;
+            config.logit_scale = 1.0 / multiplier("logit_scale", 1.0)?;
+            Ok(())
+        },
+    }),
     read: |fields, config| {
         read_biases(fields, config)?;
         let multiplier = |key| Ok(fields.number(key)?.unwrap_or(1.0));

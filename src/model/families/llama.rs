@@ -8,7 +8,7 @@ pub const LLAMA: Table = Table {
     title: "Llama",
     architecture: "LlamaForCausalLM",
     model_type: "llama",
-    gguf: Some("llama"),
+    gguf: Some(GgufTable { is_permuted: true, ..GgufTable::plain("llama") }),
     keys: USUAL_KEYS,
     names: USUAL_NAMES,
     modules: USUAL_MODULES,

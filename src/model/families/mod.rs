@@ -13,6 +13,7 @@ mod smollm3;
 
 use super::ModelError;
 use super::config::DecoderConfig;
+use super::config::gguf::Fields as GgufFields;
 use super::config::json::Fields;
 use super::hooks::{Linear, NormAt, Projection};
 use serde_json::{Map, Value};
@@ -69,6 +70,13 @@ impl Family {
         }
     }
 
+    /// By llama.cpp's name, of those whose GGUF files can be read.
+    pub fn of_gguf(architecture: &str) -> Option<Self> {
+        let is_called =
+            |family: &Self| family.table().gguf.is_some_and(|gguf| gguf.architecture == architecture);
+        Self::ALL.into_iter().find(is_called)
+    }
+
     /// As config.json calls it in `model_type`: `llama`, `qwen2`…
     pub fn name(self) -> &'static str {
         self.table().model_type
@@ -91,8 +99,8 @@ pub struct Table {
     /// `architectures` and `model_type` of config.json.
     pub architecture: &'static str,
     pub model_type: &'static str,
-    /// llama.cpp's name of it, where its GGUF files can be read.
-    pub gguf: Option<&'static str>,
+    /// Of GGUF files, where they can be read.
+    pub gguf: Option<GgufTable>,
     pub keys: Keys,
     pub names: Names,
     /// In the order of [`Projection::ALL`].
@@ -131,6 +139,24 @@ impl Table {
     /// Whether the feed-forward multiplies its activation with a second product.
     pub fn is_gated(&self) -> bool {
         !matches!(self.modules(Projection::GateUp), [Module { linear: Linear::Up, .. }])
+    }
+}
+
+/// What GGUF files of a family are like.
+#[derive(Clone, Copy)]
+pub struct GgufTable {
+    /// llama.cpp's name of the family.
+    pub architecture: &'static str,
+    /// Whether llama.cpp stores the rows of q and k in its own order.
+    pub is_permuted: bool,
+    /// Reads what of the metadata the others don't have.
+    pub read: fn(&GgufFields, &mut DecoderConfig) -> Result<(), ModelError>,
+}
+
+impl GgufTable {
+    /// Whose metadata says nothing that the others' doesn't.
+    const fn plain(architecture: &'static str) -> Self {
+        Self { architecture, is_permuted: false, read: |_, _| Ok(()) }
     }
 }
 

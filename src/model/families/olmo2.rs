@@ -8,7 +8,7 @@ pub const OLMO2: Table = Table {
     title: "OLMo 2",
     architecture: "Olmo2ForCausalLM",
     model_type: "olmo2",
-    gguf: Some("olmo2"),
+    gguf: Some(GgufTable::plain("olmo2")),
     keys: Keys { epsilon: ("rms_norm_eps", 1e-5), ..USUAL_KEYS },
     norms: &[
         (NormAt::AfterAttention, "post_attention_layernorm"),

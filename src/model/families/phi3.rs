@@ -9,7 +9,16 @@ pub const PHI3: Table = Table {
     title: "Phi-3/Phi-4",
     architecture: "Phi3ForCausalLM",
     model_type: "phi3",
-    gguf: Some("phi3"),
+    gguf: Some(GgufTable {
+        read: |fields, config| {
+            config.rotary_width = fields.size("rope.dimension_count")?.unwrap_or(config.head_width);
+            match fields.has_tensor("rope_factors_long.weight") {
+                true => Err(fields.refused("the rope scaling \"longrope\" of a GGUF file".into())),
+                false => Ok(()),
+            }
+        },
+        ..GgufTable::plain("phi3")
+    }),
     keys: Keys { context: ("max_position_embeddings", 4_096), epsilon: ("rms_norm_eps", 1e-5), ..USUAL_KEYS },
     modules: [
         &[Module::new(Linear::Qkv, "self_attn.qkv_proj")],

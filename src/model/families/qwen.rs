@@ -11,7 +11,7 @@ pub const QWEN2: Table = Table {
     title: "Qwen2",
     architecture: "Qwen2ForCausalLM",
     model_type: "qwen2",
-    gguf: Some("qwen2"),
+    gguf: Some(GgufTable::plain("qwen2")),
     keys: KEYS,
     read: |fields, config| {
         config.has_qkv_bias = true;
@@ -25,7 +25,7 @@ pub const QWEN3: Table = Table {
     title: "Qwen3",
     architecture: "Qwen3ForCausalLM",
     model_type: "qwen3",
-    gguf: Some("qwen3"),
+    gguf: Some(GgufTable::plain("qwen3")),
     keys: Keys { head_width: Some(128), ..KEYS },
     qk_norm: Some(QkNorm::EachHead),
     read: |fields, config| {

@@ -9,7 +9,15 @@ pub const SMOLLM3: Table = Table {
     title: "SmolLM3",
     architecture: "SmolLM3ForCausalLM",
     model_type: "smollm3",
-    gguf: Some("smollm3"),
+    gguf: Some(GgufTable {
+        architecture: "smollm3",
+        is_permuted: true,
+        // llama.cpp takes it so, whatever the file.
+        read: |_, config| {
+            config.rotated = Layers::AllButEvery(4);
+            Ok(())
+        },
+    }),
     keys: Keys {
         context: ("max_position_embeddings", 32_768),
         theta: ("rope_theta", 2_000_000.0),

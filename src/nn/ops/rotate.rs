@@ -31,6 +31,11 @@ impl RopeTable {
         Ok(Self { cos: Tensor::from_vec(cos, shape, device)?, sin: Tensor::from_vec(sin, shape, device)? })
     }
 
+    /// The same, by which turned numbers are multiplied, too.
+    pub fn scaled(self, factor: f64) -> Result<Self> {
+        Ok(Self { cos: (self.cos * factor)?, sin: (self.sin * factor)? })
+    }
+
     /// positions [n] u32 -> rows [n, r / 2].
     pub fn at(&self, positions: &Tensor) -> Result<RopeRows> {
         Ok(RopeRows { cos: self.cos.index_select(positions, 0)?, sin: self.sin.index_select(positions, 0)? })
