@@ -34,6 +34,9 @@ pub struct Position {
     /// Memory was short once: since then each micro-batch is dealt in two halves.
     #[serde(default)]
     pub is_halved: bool,
+    /// The same of validation, which packs its own micro-batches.
+    #[serde(default)]
+    pub is_validation_halved: bool,
     /// Seconds spent so far, over all sessions of the run.
     pub secs: f64,
 }

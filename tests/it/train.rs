@@ -386,7 +386,10 @@ fn an_adapter_is_trained_on_quantised_weights() {
     assert_eq!(run.outcome.unwrap(), Outcome::Done);
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
-        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true)).unwrap().unwrap().mean()
+        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true), &|| Ok(()))
+            .unwrap()
+            .unwrap()
+            .mean()
     };
     let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();
