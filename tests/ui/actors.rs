@@ -14,7 +14,7 @@ use tunesmith::data::template::Template;
 use tunesmith::data::{Example, Fate, Ledger, Row, Schema, Split, Table, Tokeniser};
 use tunesmith::engine::event::EventKind;
 use tunesmith::hub::catalogue::ModelEntry;
-use tunesmith::model::info::ModelInfo;
+use tunesmith::model::info::{ModelInfo, ModuleInfo};
 use tunesmith::project::Outcome;
 use tunesmith::project::folder::ProjectView;
 use tunesmith::project::runs::RunSummary;
@@ -81,7 +81,17 @@ pub fn model() -> EventKind {
         vocabulary: 49_152,
         context_tokens: 8_192,
         tied_embeddings: true,
-        modules: Vec::new(),
+        modules: [
+            ("q_proj", 576, 576),
+            ("k_proj", 576, 192),
+            ("v_proj", 576, 192),
+            ("o_proj", 576, 576),
+            ("gate_proj", 576, 1536),
+            ("up_proj", 576, 1536),
+            ("down_proj", 1536, 576),
+        ]
+        .map(|(name, inputs, outputs)| ModuleInfo { name: name.into(), inputs, outputs })
+        .to_vec(),
         dtype: "Q4_1".into(),
         has_chat_template: true,
         files: vec![("smollm2-135m-instruct-q4_1.gguf".into(), 92_306_144)],
