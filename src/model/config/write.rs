@@ -28,6 +28,8 @@ impl DecoderConfig {
         };
         put(keys.context.0, json!(context));
         put("tie_word_embeddings", json!(self.has_tied_embeddings));
+        // transformers' own of some families lies beyond a small vocabulary.
+        put("pad_token_id", Value::Null);
         put("torch_dtype", json!("float32"));
         if self.rotated != Layers::None {
             put(keys.theta.0, json!(self.rope_theta));
