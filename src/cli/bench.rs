@@ -18,7 +18,7 @@ use crate::model::files::ModelFiles;
 use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
-use crate::recipe::recipe::{Checkpointing, Lora, Method};
+use crate::recipe::recipe::{Checkpointing, Freeze, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -42,6 +42,8 @@ enum MethodName {
     Lora,
     /// All weights
     Full,
+    /// The weights of the top blocks
+    Freeze,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -85,6 +87,9 @@ pub struct Train {
     /// Rank of the adapter
     #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
+    /// Topmost blocks that freezing trains
+    #[arg(long, default_value_t = 2, value_parser = at_least_one)]
+    blocks: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
     batch: usize,
@@ -152,6 +157,7 @@ fn recipe(a: &Train) -> Recipe {
             Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() })
         }
         MethodName::Full => Method::Full {},
+        MethodName::Freeze => Method::Freeze(Freeze { blocks: a.blocks, ..Freeze::default() }),
     };
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);

@@ -31,10 +31,16 @@ impl Block<'_> {
         let weight = self.hooks.matrix(Part::Weight(self.layer, projection), &weights.weight);
         let bias = weights.bias.as_ref();
         let bias = bias.map(|bias| self.hooks.vector(Part::Bias(self.layer, projection), bias));
+        let bias_value = bias.as_ref().map(Node::value);
         match self.hooks.low_rank(self.layer, projection) {
-            Some(low_rank) => {
-                ops::low_rank_linear(tape, x, weight.weight(), bias.as_ref().map(Node::value), low_rank)
-            }
+            Some(low_rank) => match self.hooks.magnitudes(self.layer, projection) {
+                [] => ops::low_rank_linear(tape, x, weight.weight(), bias_value, low_rank),
+                magnitudes => {
+                    let squares = weights.row_squares()?;
+                    let rows = ops::Magnitudes { nodes: magnitudes, squares: &squares };
+                    ops::decomposed_linear(tape, x, weight.weight(), bias_value, low_rank, rows)
+                }
+            },
             None => ops::linear(tape, x, &weight, bias.as_ref()),
         }
     }

@@ -5,7 +5,7 @@ use super::block::{Block, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::{Hooks, Part};
+use super::hooks::{Hooks, Part, Projection};
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, RopeTable, Seen};
@@ -60,6 +60,26 @@ impl Decoder {
             Part::FinalNorm => Some(&params.norm),
         };
         found.cloned().ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+    }
+
+    /// The sum of squares of each row of a projection, [o].
+    pub fn row_squares(&self, layer: usize, projection: Projection) -> Result<Tensor, ModelError> {
+        self.params.layers[layer].projection(projection).row_squares().during("measure a weight")
+    }
+
+    /// A tensor as f32 as these hooks leave it: replaced, changed beside, or its own. Trained additions are worked into it.
+    pub fn merged(&self, part: Part, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
+        if let Some(node) = hooks.replaced(part) {
+            return Ok(node.value().clone());
+        }
+        let own = self.tensor(part)?;
+        let Part::Weight(layer, projection) = part else { return Ok(own) };
+        match hooks.low_rank(layer, projection) {
+            Some(low) => low
+                .merged(&own, hooks.magnitudes(layer, projection))
+                .during("merge the adapter into a weight"),
+            None => Ok(own),
+        }
     }
 
     fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {

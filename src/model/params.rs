@@ -10,12 +10,26 @@ use crate::nn::kernels::Packed;
 use crate::nn::ops::HeadLayout;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// `y = x Wᵀ + bias`: weight [o, i], bias [o].
 #[derive(Debug, Clone)]
 pub struct LinearWeights {
     pub weight: Weight,
     pub bias: Option<Tensor>,
+    /// Made when first asked for.
+    row_squares: OnceLock<Tensor>,
+}
+
+impl LinearWeights {
+    /// The sum of squares of each row of the weight, [o].
+    pub fn row_squares(&self) -> crate::nn::Result<Tensor> {
+        if let Some(squares) = self.row_squares.get() {
+            return Ok(squares.clone());
+        }
+        let squares = self.weight.row_squares()?;
+        Ok(self.row_squares.get_or_init(|| squares).clone())
+    }
 }
 
 /// One block.
@@ -151,7 +165,7 @@ fn load_layer(read: &Reading, config: &DecoderConfig, layer: usize) -> Result<La
             true => None,
             false => Some(Tensor::cat(&biases, 0).during("fuse the biases")?),
         };
-        projections.push(LinearWeights { weight, bias });
+        projections.push(LinearWeights { weight, bias, row_squares: OnceLock::new() });
     }
     let norm = |name: &str| read.vector(&format!("model.layers.{layer}.{name}.weight"));
     let head_norms = match config.has_qk_norm {

@@ -1,6 +1,6 @@
 //! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
-use super::{Full, LoraSettings, PeftError, Tuning};
+use super::{Freeze, Full, LoraSettings, PeftError, Tuning};
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
 use crate::model::hooks::Hooks;
@@ -23,6 +23,8 @@ pub enum Settings {
     Lora(LoraSettings),
     /// All weights, in place of the model's own.
     Full(Full),
+    /// Some weights, in place of the model's own.
+    Freeze(Freeze),
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
         match self {
             Self::Lora(lora) => lora,
             Self::Full(full) => full,
+            Self::Freeze(freeze) => freeze,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Adapter {
         base_model: &str,
         seed: u64,
     ) -> Result<Self, PeftError> {
+        settings.tuning().check(decoder.config())?;
         let params = settings.tuning().init(decoder, seed)?;
         Ok(Self { settings, params, base_model: base_model.into(), config: decoder.config().clone() })
     }

@@ -4,13 +4,18 @@ pub mod adapter;
 pub mod error;
 pub mod files;
 pub mod format;
+pub mod freeze;
 pub mod full;
 mod layers;
 pub mod lora;
+pub mod merge;
+mod patterns;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};
 pub use error::PeftError;
+pub use freeze::Freeze;
 pub use full::Full;
 pub use lora::{LoraHooks, LoraSettings};
+pub use patterns::Patterns;
 pub use tuning::Tuning;

@@ -1,12 +1,10 @@
 //! All problems of a recipe at once, each at its field, with a fix where there is one. Here what is wrong by
 //! itself; what does not fit the model, the data or the machine is in `fit`.
 
-use super::load::nearest;
-use super::plan::{Facts, ModelFacts};
+use super::plan::Facts;
 use super::recipe::{Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
-use crate::model::hooks::Linear;
 
 /// More micro-batches in one update than anybody means.
 const MAX_ACCUMULATION: usize = 10_000;
@@ -46,14 +44,14 @@ impl Findings {
     }
 
     /// A number that has to lie from `min` to `max`.
-    fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
+    pub(super) fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
         if !(min..=max).contains(&value) {
             self.error(field, format!("{value} is outside {min} to {max}. Use {fix}."), Some(fix));
         }
     }
 
     /// A number that has to lie above 0 and be at most `max`.
-    fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
+    pub(super) fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
         if !(value > 0.0 && value <= max) {
             self.error(field, format!("{value} has to be above 0, at most {max}. Use {fix}."), Some(fix));
         }
@@ -65,8 +63,7 @@ impl Recipe {
     pub fn check(&self, facts: &Facts) -> Vec<Problem> {
         let mut found = Findings::default();
         self.check_written(&mut found);
-        self.check_rank(facts.model.as_ref(), &mut found);
-        self.check_modules(&mut found);
+        self.check_method(facts.model.as_ref(), &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
         self.check_numbers(&mut found);
@@ -104,61 +101,6 @@ impl Recipe {
         if let Some(said) = self.data.separator.filter(|c| !is_separator(*c)) {
             let text = format!("{said:?} cannot separate cells. Use a comma, a semicolon, a tab or a bar.");
             found.error("data.separator", text, Some("\",\""));
-        }
-    }
-
-    fn check_rank(&self, model: Option<&ModelFacts>, found: &mut Findings) {
-        let Some(lora) = self.method.lora() else { return };
-        if lora.rank == 0 {
-            found.error("method.rank", "A rank of 0 has nothing to train. Use 8.", Some("8"));
-        }
-        if let Some(model) = model.map(|m| &m.config).filter(|m| m.width > 0 && lora.rank > m.width) {
-            let fix = [64, 8, 1].into_iter().find(|rank| *rank <= model.width).unwrap_or(1).to_string();
-            let text =
-                format!("A rank of {} is above the model's width of {}. Use {fix}.", lora.rank, model.width);
-            found.error("method.rank", text, Some(&fix));
-        }
-        if !(lora.alpha.is_finite() && lora.alpha > 0.0) {
-            let twice = format!("{}.0", lora.rank.clamp(1, 1024) * 2);
-            let text = format!("Alpha is {}; it has to be above 0. Use {twice}.", lora.alpha);
-            found.error("method.alpha", text, Some(&twice));
-        }
-        if !(0.0..1.0).contains(&lora.dropout) {
-            let text = format!("A dropout of {} is outside 0 to 1. Use 0.05.", lora.dropout);
-            found.error("method.dropout", text, Some("0.05"));
-        } else if lora.dropout > 0.5 {
-            let text = format!("A dropout of {} hides most of what is to be learnt.", lora.dropout);
-            found.warn("method.dropout", text, Some("0.1"));
-        }
-    }
-
-    fn check_modules(&self, found: &mut Findings) {
-        let Some(lora) = self.method.lora() else { return };
-        let field = "method.target_modules";
-        let quoted = |names: &[&str]| format!("{names:?}");
-        if lora.target_modules.is_empty() {
-            let text = "No layer is chosen, so nothing would be trained. Use all of them.";
-            return found.error(field, text, Some(&quoted(&Linear::NAMES)));
-        }
-        // The fix puts the whole list right at once.
-        let mut right: Vec<&str> = Vec::new();
-        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), Linear::NAMES.into_iter());
-        for name in lora.target_modules.iter().filter_map(|name| near(name)) {
-            if !right.contains(&name) {
-                right.push(name);
-            }
-        }
-        let right = quoted(if right.is_empty() { &Linear::NAMES } else { &right });
-        for (i, name) in lora.target_modules.iter().enumerate() {
-            if !Linear::NAMES.contains(&name.as_str()) {
-                let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-                let short = crate::base::human::elide(name, 40);
-                let text =
-                    format!("No layer is called {short}.{hint} There are {}.", Linear::NAMES.join(", "));
-                found.error(field, text, Some(&right));
-            } else if lora.target_modules[..i].contains(name) {
-                found.error(field, format!("{name} is named twice."), Some(&right));
-            }
         }
     }
 

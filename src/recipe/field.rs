@@ -1,6 +1,6 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
-use super::load::{complete, error, from_table, join, known, unknown};
+use super::load::{complete, error, from_table, join, known, method_with, unknown};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ pub fn misnamed(field: &str) -> Option<Problem> {
     let mut parts = field.split('.').peekable();
     while let Some(part) = parts.next() {
         match (section.remove(part), parts.peek()) {
+            (Some(Value::Table(inner)), Some(_)) if inner.is_empty() => return None,
             (Some(Value::Table(inner)), Some(_)) => section = inner,
             (Some(Value::Table(_)), None) => {
                 let text =
@@ -57,7 +58,8 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 
 /// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
-    let value_problem = || set_field(&mut complete(), field, value).err()?.into_iter().next();
+    let recipe = || Recipe { method: method_with(field), ..complete() };
+    let value_problem = || set_field(&mut recipe(), field, value).err()?.into_iter().next();
     misnamed(field).or_else(value_problem)
 }
 
@@ -94,6 +96,11 @@ fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
     if let Some(lora) = recipe.method.lora_mut() {
         lora.rank = lora.rank.min(isize::MAX as usize);
+        lora.rank_pattern.values_mut().for_each(|rank| *rank = (*rank).min(isize::MAX as usize));
+    }
+    if let Some(freeze) = recipe.method.freeze_mut() {
+        freeze.blocks = freeze.blocks.min(isize::MAX as usize);
+        freeze.chosen.iter_mut().for_each(|block| *block = (*block).min(isize::MAX as usize));
     }
     for size in [
         &mut recipe.batch.max_tokens,
@@ -157,9 +164,9 @@ impl Recipe {
         let method = match &self.method {
             Method::Lora(lora) => {
                 let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
-                format!("LoRA rank {} on {layers}", lora.rank)
+                format!("{} rank {} on {layers}", lora.name(), lora.rank)
             }
-            Method::Full {} => self.method.describe(),
+            Method::Full {} | Method::Freeze(_) => self.method.describe(),
         };
         format!("{method}, {length}, learning rate {}", self.optimizer.learning_rate)
     }

@@ -2,6 +2,7 @@
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
+use super::recipe::Method;
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -72,7 +73,7 @@ pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let mut problems = Vec::new();
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
-    take_lora_settings(&mut table, &mut problems);
+    take_other_methods(&mut table, &mut problems);
     match table.clone().try_into::<Recipe>() {
         Ok(recipe) if problems.is_empty() => return Ok(recipe),
         Ok(_) => {}
@@ -102,9 +103,27 @@ pub(super) fn complete() -> Recipe {
     recipe
 }
 
-/// [`complete`] as a table, to know all keys and their types by.
+/// [`complete`] as a table with the settings of every method, to know all keys and their types by.
 pub(super) fn known() -> Table {
-    Table::try_from(complete()).unwrap_or_default()
+    let mut known = Table::try_from(complete()).unwrap_or_default();
+    if let Some(Value::Table(method)) = known.get_mut("method") {
+        for (key, value) in method_tables().into_iter().flatten() {
+            method.entry(key).or_insert(value);
+        }
+    }
+    known
+}
+
+/// Each method with its usual settings.
+fn method_tables() -> Vec<Table> {
+    Method::usual().into_iter().map(|method| Table::try_from(method).unwrap_or_default()).collect()
+}
+
+/// The method that a setting `method.…` belongs to; the usual one for all others.
+pub(super) fn method_with(field: &str) -> Method {
+    let key = field.strip_prefix("method.").unwrap_or("kind");
+    let has_key = |method: &Method| Table::try_from(method).is_ok_and(|table| table.contains_key(key));
+    Method::usual().into_iter().find(has_key).unwrap_or_default()
 }
 
 pub(super) fn join(prefix: &str, key: &str) -> String {
@@ -115,6 +134,8 @@ pub(super) fn join(prefix: &str, key: &str) -> String {
 fn take_unknown(table: &mut Table, known: &Table, prefix: &str, problems: &mut Vec<Problem>) {
     table.retain(|key, value| {
         let problem = match (known.get(key), value) {
+            // A list of pairs that a person names.
+            (Some(Value::Table(inner_known)), Value::Table(_)) if inner_known.is_empty() => return true,
             (Some(Value::Table(inner_known)), Value::Table(inner)) => {
                 take_unknown(inner, inner_known, &join(prefix, key), problems);
                 return true;
@@ -172,18 +193,26 @@ fn give_kinds(table: &mut Table, known: &Table) {
     }
 }
 
-/// Removes settings of LoRA where another method is chosen, with a problem for each.
-fn take_lora_settings(table: &mut Table, problems: &mut Vec<Problem>) {
+/// Removes settings of other methods than the chosen one, with a problem for each.
+fn take_other_methods(table: &mut Table, problems: &mut Vec<Problem>) {
     let Some(Value::Table(method)) = table.get_mut("method") else { return };
-    if method.get("kind").and_then(Value::as_str) != Some("full") {
-        return;
-    }
+    let kind = method.get("kind").and_then(Value::as_str).unwrap_or_default().to_string();
+    let of_kind = |usual: &&Table| usual.get("kind").and_then(Value::as_str) == Some(&kind);
+    let usual = method_tables();
+    let Some(own) = usual.iter().find(of_kind) else { return };
     method.retain(|key, _| {
-        if key != "kind" {
-            let text = format!("\"method.{key}\" is a setting of LoRA: leave it out for full tuning.");
-            problems.push(error(&format!("method.{key}"), text));
+        let is_own = own.contains_key(key);
+        if !is_own {
+            let field = format!("method.{key}");
+            let owner = match method_with(&field) {
+                Method::Lora(_) => "LoRA",
+                Method::Freeze(_) => "freezing",
+                Method::Full {} => "full tuning",
+            };
+            let text = format!("\"{field}\" is a setting of {owner}: leave it out for kind = \"{kind}\".");
+            problems.push(error(&field, text));
         }
-        key == "kind"
+        is_own
     });
 }
 
@@ -213,7 +242,11 @@ fn alone(path: &[String], value: &Value) -> Table {
         value = Value::Table(Table::from_iter([(key.clone(), value)]));
     }
     let mut table = Table::from_iter(path.first().map(|key| (key.clone(), value)));
-    give_kinds(&mut table, &known());
+    let mut known = known();
+    if let Ok(method) = Table::try_from(method_with(&path.join("."))) {
+        known.insert("method".into(), Value::Table(method));
+    }
+    give_kinds(&mut table, &known);
     table
 }
 

@@ -5,6 +5,7 @@ pub mod recipe;
 mod method;
 pub mod problem;
 mod check;
+mod check_method;
 mod fit;
 mod memory;
 mod number_or_none;

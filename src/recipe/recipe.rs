@@ -1,6 +1,6 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
-pub use super::method::{Lora, Method};
+pub use super::method::{Freeze, Lora, Method};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
 use crate::data::mask::TrainOn;

@@ -39,8 +39,8 @@ fn check() {
     let weight = Weight::from(random(&[F, D], 3));
     let head = Weight::from(random(&[VOCABULARY, D], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
-    let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
-    let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
+    let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8, scale: 1.0 };
+    let low = LowRank { a: frozen(&[8, D]), parts: vec![part], dropout: None };
     let seen = |cap| Rc::new(Seen { segments: vec![0, 100, N], scale: 0.2, window: None, cap });
     let (plain, capped) = (seen(None), seen(Some(50.0)));
     let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();

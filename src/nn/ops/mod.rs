@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod decomposed;
 mod dropout;
 mod elementwise;
 mod embedding;
@@ -19,6 +20,7 @@ mod rotate;
 pub use super::kernels::{Activation, HeadLayout, Seen};
 pub use activation::{activate, gated};
 pub use attention::{attend_cached, attention};
+pub use decomposed::{Magnitudes, decomposed_linear};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::add;
 pub use embedding::embedding;

@@ -47,6 +47,37 @@ pub fn add_column_sums(sums: &mut [f32], rows: &[f32]) {
     }
 }
 
+/// Sums of the columns of `a · b`, both [n, o], added to what stands in `sums` [o].
+pub fn add_column_products(sums: &mut [f32], a: &[f32], b: &[f32]) {
+    let width = sums.len().max(1);
+    for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+        add_products_task(sums, a, b);
+    }
+}
+
+vectorised! {
+    fn add_products_task<'a>(sums: &'a mut [f32], a: &'a [f32], b: &'a [f32]) -> () {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+}
+
+/// Each row of [n, o] times factors [o].
+pub fn scale_columns(rows: &[f32], factors: &[f32]) -> Vec<f32> {
+    let width = factors.len().max(1);
+    let task = width * rows_of_task(width);
+    let mut out = vec![0.0; rows.len()];
+    out.par_chunks_mut(task).zip(rows.par_chunks(task)).for_each(|(out, rows)| {
+        for (out, row) in out.chunks_exact_mut(width).zip(rows.chunks_exact(width)) {
+            for ((out, x), factor) in out.iter_mut().zip(row).zip(factors) {
+                *out = x * factor;
+            }
+        }
+    });
+    out
+}
+
 /// Σ x², the same whatever the number of threads.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     let sums: Vec<f32> = x.par_chunks(TASK_NUMBERS).map(squares_task).collect();

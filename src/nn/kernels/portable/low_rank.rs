@@ -4,11 +4,19 @@ use crate::nn::Result;
 use candle_core::Tensor;
 use std::ops::Range;
 
-/// `y[:, columns] += scale · (x A[rows]ᵀ) Bᵀ` for each part (B [o, r], columns, rows).
+/// `y[:, columns] += scale · (x A[rows]ᵀ) Bᵀ` for each part.
 pub struct LowRank<'a> {
     /// [R, i]
     pub a: &'a Tensor,
-    pub parts: &'a [(Tensor, Range<usize>, Range<usize>)],
+    pub parts: &'a [Part],
+}
+
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// [o, r]
+    pub b: Tensor,
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
     pub scale: f64,
 }
 
@@ -17,9 +25,9 @@ impl LowRank<'_> {
     pub fn forward(&self, y: Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let h = x.matmul(&self.a.t()?)?; // [n, R]
         let mut y = y;
-        for (b, columns, rows) in self.parts {
+        for Part { b, columns, rows, scale } in self.parts {
             let h = h.narrow(1, rows.start, rows.len())?.contiguous()?; // [n, r]
-            y = add_columns(&y, &(h.matmul(&b.t()?)? * self.scale)?, columns)?;
+            y = add_columns(&y, &(h.matmul(&b.t()?)? * *scale)?, columns)?;
         }
         Ok((y, h))
     }
@@ -28,11 +36,11 @@ impl LowRank<'_> {
     pub fn backward(&self, dy: &Tensor, h: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
         let mut dh = h.zeros_like()?; // [n, R]
         let mut db = Vec::with_capacity(self.parts.len());
-        for (b, columns, rows) in self.parts {
+        for Part { b, columns, rows, scale } in self.parts {
             let dy = dy.narrow(1, columns.start, columns.len())?.contiguous()?; // [n, o]
             let h = h.narrow(1, rows.start, rows.len())?.contiguous()?; // [n, r]
-            dh = add_columns(&dh, &(dy.matmul(b)? * self.scale)?, rows)?;
-            db.push((dy.t()?.matmul(&h)? * self.scale)?); // [o, r]
+            dh = add_columns(&dh, &(dy.matmul(b)? * *scale)?, rows)?;
+            db.push((dy.t()?.matmul(&h)? * *scale)?); // [o, r]
         }
         Ok((dh.matmul(self.a)?, dh.t()?.matmul(x)?, db))
     }
