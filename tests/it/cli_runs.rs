@@ -294,7 +294,7 @@ fn a_full_disk_ends_a_run_that_can_go_on_later() {
     let recipe = stage.file(
         "r.toml",
         format!(
-            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 64\n\
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 32\n\
              [batch]\nmax_tokens = 128\nmicro_batch_tokens = 256\n[length]\nupdates = 4\n\
              [checkpoint]\nevery_updates = 2\nkeep_last = 9\n[run]\ndevice = \"cpu\"\n"
         ),
