@@ -74,8 +74,8 @@ fn linear_layers(c: &mut Criterion) {
         "low_rank_linear",
         &inputs,
         |tape, x| {
-            let part = LowRankPart { b: x[2].clone(), columns: 0..WIDTH, rows: 0..RANK };
-            let low = LowRank { a: x[1].clone(), parts: vec![part], scale: 2.0, dropout: None };
+            let part = LowRankPart { b: x[2].clone(), columns: 0..WIDTH, rows: 0..RANK, scale: 2.0 };
+            let low = LowRank { a: x[1].clone(), parts: vec![part], dropout: None };
             ops::low_rank_linear(tape, &x[0], &weight, None, &low)
         },
         |x| x[0].matmul(&w.t()?)? + (x[0].matmul(&x[1].t()?)?.matmul(&x[2].t()?)? * 2.0)?,

@@ -18,7 +18,7 @@ use crate::model::files::ModelFiles;
 use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
-use crate::recipe::recipe::{Checkpointing, Lora, Method};
+use crate::recipe::recipe::{Checkpointing, Freeze, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -77,6 +77,9 @@ pub struct Train {
     /// Rank of the adapter
     #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
+    /// Topmost blocks that freezing trains
+    #[arg(long, default_value_t = 2, value_parser = at_least_one)]
+    blocks: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
     batch: usize,
@@ -149,6 +152,7 @@ fn recipe(a: &Train) -> Recipe {
     recipe.model.precision = a.precision.into();
     recipe.method = match a.method.clone() {
         Method::Lora(lora) => Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..lora }),
+        Method::Freeze(freeze) => Method::Freeze(Freeze { blocks: a.blocks, ..freeze }),
         other => other,
     };
     recipe.batch.max_tokens = a.seq;

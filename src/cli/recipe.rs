@@ -137,6 +137,7 @@ fn estimate_json(plan: &Plan) -> serde_json::Value {
         "memory_bytes": estimate.memory_bytes,
         "memory_limit_bytes": plan.memory_limit_bytes(),
         "disk_bytes": estimate.disk_bytes,
+        "backward_stops_at_block": estimate.backward_stop.map(|stop| stop.block),
     })
 }
 
@@ -150,7 +151,7 @@ fn estimate_words(plan: &Plan) -> String {
         human::bytes(estimate.memory_bytes),
         of_limit.unwrap_or_default(),
         human::bytes(estimate.disk_bytes)
-    )
+    ) + &estimate.backward_stop.map_or(String::new(), |stop| format!(" {}.", stop.describe()))
 }
 
 /// What looking at model and data found.

@@ -17,13 +17,7 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
         return Err(ExportError::NoAdapter { path: run.to_path_buf() });
     };
     let write = |source| ExportError::Write { path: to.to_path_buf(), source };
-    if to.exists() {
-        // Succeeds for an empty folder only.
-        fs::remove_dir(to).map_err(|_| ExportError::Exists { path: to.to_path_buf() })?;
-    }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(write)?;
-    }
+    make_room(to)?;
     storage::create_dir_atomic(
         to,
         |e| e,
@@ -40,4 +34,17 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
         },
     )
     .map_err(write)
+}
+
+/// Sees to it that `to` is not there and its parent is.
+///
+/// # Errors
+/// A folder with something in it.
+pub(super) fn make_room(to: &Path) -> Result<(), ExportError> {
+    if to.exists() {
+        // Succeeds for an empty folder only.
+        fs::remove_dir(to).map_err(|_| ExportError::Exists { path: to.to_path_buf() })?;
+    }
+    let made = to.parent().map_or(Ok(()), fs::create_dir_all);
+    made.map_err(|source| ExportError::Write { path: to.to_path_buf(), source })
 }

@@ -4,7 +4,7 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::Objective;
+use crate::recipe::recipe::{Freeze, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -66,6 +66,9 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         facts.push(("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)));
         facts.push(("Layers", plain(&lora.target_modules.join(", "))));
     }
+    if let Some(freeze) = recipe.method.freeze() {
+        facts.push(("Trained besides blocks", beside_blocks(freeze)));
+    }
     if let Some(num) = num_rows(folder) {
         facts.push(("Training and validation examples", num));
     }
@@ -73,6 +76,14 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         facts.push(("Best validation loss", format!("{loss:.4}")));
     }
     facts
+}
+
+/// "head, final norm"
+fn beside_blocks(freeze: &Freeze) -> String {
+    let all = [(freeze.embeddings, "embeddings"), (freeze.head, "head"), (freeze.final_norm, "final norm")];
+    let names: Vec<&str> =
+        all.into_iter().filter(|(is_trained, _)| *is_trained).map(|(_, name)| name).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 fn num_rows(folder: &Path) -> Option<String> {

@@ -3,6 +3,8 @@
 mod adapter;
 mod card;
 mod error;
+mod merged;
 
 pub use adapter::adapter;
 pub use error::ExportError;
+pub use merged::merged;

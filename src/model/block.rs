@@ -44,12 +44,18 @@ impl Block<'_> {
         let part = Part::Weight(self.layer, projection);
         let own = self.params.matrix(part).map_err(candle_core::Error::wrap)?;
         let weight = self.hooks.matrix(part, own);
-        let part = Part::Bias(self.layer, projection);
-        let bias = self.params.vector(part).map(|bias| self.hooks.vector(part, bias));
+        let bias = Part::Bias(self.layer, projection);
+        let bias = self.params.vector(bias).map(|own| self.hooks.vector(bias, own));
+        let bias_value = bias.as_ref().map(Node::value);
         match self.hooks.low_rank(self.layer, projection) {
-            Some(low_rank) => {
-                ops::low_rank_linear(tape, x, weight.weight(), bias.as_ref().map(Node::value), low_rank)
-            }
+            Some(low_rank) => match self.hooks.magnitudes(self.layer, projection) {
+                [] => ops::low_rank_linear(tape, x, weight.weight(), bias_value, low_rank),
+                magnitudes => {
+                    let squares = self.params.row_squares(part).map_err(candle_core::Error::wrap)?;
+                    let rows = ops::Magnitudes { nodes: magnitudes, squares: &squares };
+                    ops::decomposed_linear(tape, x, weight.weight(), bias_value, low_rank, rows)
+                }
+            },
             None => ops::linear(tape, x, &weight, bias.as_ref()),
         }
     }

@@ -5,7 +5,7 @@ use super::block::{Block, Norms, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::{Hooks, Part};
+use super::hooks::{Hooks, Part, Projection};
 use super::params::{DecoderParams, index_tensor};
 use crate::data::Batch;
 use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
@@ -72,6 +72,43 @@ impl Decoder {
                 weight.widened(DType::F32).map(Cow::into_owned).during("widen a weight")
             }
         }
+    }
+
+    /// The sum of squares of each row of a projection, [o].
+    pub fn row_squares(&self, layer: usize, projection: Projection) -> Result<Tensor, ModelError> {
+        self.params.row_squares(Part::Weight(layer, projection))
+    }
+
+    /// A tensor as f32 as these hooks leave it: replaced, changed beside, or its own. Trained additions are worked into it.
+    pub fn merged(&self, part: Part, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
+        if let Some(node) = hooks.replaced(part) {
+            return Ok(node.value().clone());
+        }
+        let own = self.tensor(part)?;
+        let merge = || match part {
+            Part::Weight(layer, projection) => {
+                let changed = match hooks.low_rank(layer, projection) {
+                    Some(low) => low.merged(&own, hooks.magnitudes(layer, projection))?,
+                    None => own.clone(),
+                };
+                let changed = match hooks.input_scale(layer, projection) {
+                    Some(scale) => changed.broadcast_mul(&scale.factors(changed.dim(1)?, &changed)?)?,
+                    None => changed,
+                };
+                match hooks.output_scale(layer, projection) {
+                    Some(scale) => {
+                        changed.broadcast_mul(&scale.factors(changed.dim(0)?, &changed)?.unsqueeze(1)?)
+                    }
+                    None => Ok(changed),
+                }
+            }
+            Part::Bias(layer, projection) => match hooks.output_scale(layer, projection) {
+                Some(scale) => &own * scale.factors(own.dim(0)?, &own)?,
+                None => Ok(own.clone()),
+            },
+            _ => Ok(own.clone()),
+        };
+        merge().during("merge the adapter into a weight")
     }
 
     fn embed(

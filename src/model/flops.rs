@@ -1,8 +1,7 @@
 //! The floating-point operations of matrix products that training needs, whoever computes them.
 
 use super::config::DecoderConfig;
-use super::families::Module;
-use super::hooks::{Linear, Projection};
+use super::hooks::{Linear, Part, Projection};
 
 /// One micro-step: what its tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,49 +12,63 @@ pub struct Work<'a> {
     pub num_trained: usize,
 }
 
+/// What a method does at a part of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learning {
+    /// Nothing: only what lies below may need a gradient.
+    No,
+    /// Something beside the part is trained.
+    Beside,
+    /// The part itself is trained.
+    Itself,
+}
+
 impl DecoderConfig {
-    /// Forward and backward of a low-rank adapter of rank `rank` on `targets`, nothing computed twice. A product of [n, i] and
-    /// [i, o] counts 2 n i o; causal attention half of its square.
-    pub fn lora_flops(&self, work: Work<'_>, rank: usize, targets: &[Linear]) -> f64 {
+    /// Forward and backward of low-rank adapters on `targets` whose factors hold so many values, nothing computed twice. A product of
+    /// [n, i] and [i, o] counts 2 n i o; causal attention half of its square.
+    pub fn lora_flops(&self, work: Work<'_>, num_values: f64, targets: &[Linear]) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
-        let weights = |linear: Linear| {
-            let (o, i) = self.linear_shape(linear);
-            (o * i) as f64
+        let is_target = |projection: Projection| {
+            self.modules(projection).iter().any(|module| targets.contains(&module.linear))
         };
-        let table = self.family.table();
-        let layers = self.num_layers as f64;
-        let frozen: f64 = table.all_modules().map(|module| weights(module.linear)).sum();
-        // The first layer's q, k and v have nothing below them that learns.
-        let first: f64 = self.modules(Projection::Qkv).iter().map(|module| weights(module.linear)).sum();
-        let products = 2.0 * n * (2.0 * frozen * layers - first);
+        let around = self.training_flops(work, &|part| match part {
+            Part::Weight(_, projection) if is_target(projection) => Learning::Beside,
+            _ => Learning::No,
+        });
         // A: forward, dA, dx; B: forward, dB, dh.
-        let low_rank: f64 = targets
-            .iter()
-            .map(|linear| {
-                let (o, i) = self.linear_shape(*linear);
-                6.0 * n * (rank * (o + i)) as f64
-            })
-            .sum();
-        products + low_rank * layers + self.attention_and_head_flops(work, 2.0)
+        around + 6.0 * n * num_values
     }
 
     /// Forward and backward of full tuning, nothing computed twice.
     pub fn full_flops(&self, work: Work<'_>) -> f64 {
-        let n = work.segments.iter().sum::<usize>() as f64;
-        let weights = |module: Module| {
-            let (o, i) = self.linear_shape(module.linear);
-            (o * i) as f64
-        };
-        let all: f64 = self.family.table().all_modules().map(weights).sum();
-        6.0 * n * all * self.num_layers as f64 + self.attention_and_head_flops(work, 3.0)
+        self.training_flops(work, &|_| Learning::Itself)
     }
 
-    /// `head_products` of the size of the vocabulary projection; of attention two forward and five backward.
-    fn attention_and_head_flops(&self, work: Work<'_>, head_products: f64) -> f64 {
-        let heads = (self.num_heads * self.head_width) as f64;
+    /// Forward and backward of the model's own products, nothing computed twice: the way back ends at the lowest part where
+    /// something is trained.
+    pub fn training_flops(&self, work: Work<'_>, learning: &dyn Fn(Part) -> Learning) -> f64 {
+        let n = work.segments.iter().sum::<usize>() as f64;
         let pairs: f64 = work.segments.iter().map(|s| (s * (s + 1)) as f64 / 2.0).sum();
-        let attention = 7.0 * 2.0 * pairs * heads * self.num_layers as f64;
-        let head = 2.0 * head_products * (work.num_trained * self.vocabulary * self.width) as f64;
-        attention + head
+        let attention = 2.0 * pairs * (self.num_heads * self.head_width) as f64;
+        let mut has_learner_below = learning(Part::Embedding) != Learning::No;
+        // Forward, the gradient of the input, and that of the weights.
+        let products = |learns: Learning, has_learner_below: bool| {
+            1.0 + f64::from(u8::from(has_learner_below)) + f64::from(u8::from(learns == Learning::Itself))
+        };
+        let mut flops = 0.0;
+        for group in self.groups() {
+            let learns = learning(group.part);
+            if let Part::Weight(_, projection) = group.part {
+                if projection == Projection::O {
+                    flops += attention * if has_learner_below { 7.0 } else { 2.0 };
+                }
+                let size: usize =
+                    group.tensors.iter().map(|needed| needed.shape.iter().product::<usize>()).sum();
+                flops += 2.0 * n * size as f64 * products(learns, has_learner_below);
+            }
+            has_learner_below |= learns != Learning::No;
+        }
+        let head = 2.0 * (work.num_trained * self.vocabulary * self.width) as f64;
+        flops + head * products(learning(Part::Head), has_learner_below)
     }
 }

@@ -1,10 +1,10 @@
 //! A model as a folder in Hugging Face's layout, written: what Tunesmith, transformers and others open.
 
 use super::ModelError;
-use super::config::Needed;
 use super::error::During;
+use super::hooks::Hooks;
 use super::load::LoadedModel;
-use super::weights::save_safetensors;
+use super::weights::save_safetensors_made;
 use crate::base::storage;
 use candle_core::Tensor;
 use serde_json::{Value, json};
@@ -14,10 +14,9 @@ use std::path::Path;
 pub const FILES: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"];
 
-/// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files, in the order of the
-/// config's tensors, as the forward pass reads them. Call inside
-/// `storage::create_dir_atomic`.
-pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Result<(), ModelError> {
+/// Writes a model that is like `base` but for what `hooks` change of its weights, which all become f32: what they leave alone keeps
+/// its value bit for bit. One tensor is in memory at a time besides the model. Call inside `storage::create_dir_atomic`.
+pub fn save(base: &LoadedModel, hooks: &dyn Hooks, folder: &Path) -> Result<(), ModelError> {
     let failed = |path: &Path, source| ModelError::Write { path: path.into(), source };
     let write = |name: &str, value: &Value| {
         let path = folder.join(name);
@@ -45,10 +44,24 @@ pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Re
     let path = folder.join(tokenizer_file);
     let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
     storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))?;
-    let tensors = base.config().tensors();
-    let as_stored = |((name, values), needed): (&(String, Tensor), &Needed)| {
-        Ok((name.clone(), needed.form.to_file(values).during("bring a weight into order")?))
+    save_weights(base, hooks, &folder.join(weights_file))
+}
+
+fn save_weights(base: &LoadedModel, hooks: &dyn Hooks, path: &Path) -> Result<(), ModelError> {
+    let (mut stored, mut places) = (Vec::new(), Vec::new());
+    for group in base.config().groups() {
+        let mut first = 0;
+        for needed in group.tensors {
+            let rows = needed.shape[0];
+            stored.push((needed.name.clone(), needed.stored_shape()));
+            places.push((group.part, first, rows, needed.form));
+            first += rows;
+        }
+    }
+    let make = |index: usize| -> Result<Tensor, ModelError> {
+        let (part, first, rows, form) = places[index];
+        let own = base.decoder.merged(part, hooks)?.narrow(0, first, rows);
+        own.and_then(|own| form.to_file(&own)).during("bring a weight into order")
     };
-    let stored = named.iter().zip(&tensors).map(as_stored).collect::<Result<Vec<_>, ModelError>>()?;
-    save_safetensors(&stored, &folder.join(weights_file))
+    save_safetensors_made(&stored, &make, path)
 }

@@ -106,6 +106,12 @@ pub trait Hooks {
         None
     }
 
+    /// The lengths that a projection's changed rows have (DoRA), [o] for each part of its [`Self::low_rank`]; none where they
+    /// stay as they come.
+    fn magnitudes(&self, _layer: usize, _projection: Projection) -> &[Node] {
+        &[]
+    }
+
     /// What takes the place of a tensor of the model, in the same shape.
     fn replaced(&self, _part: Part) -> Option<&Node> {
         None

@@ -9,6 +9,7 @@ use crate::nn::Weight;
 use crate::nn::kernels::Packed;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// All weights on one device, by what the forward pass reads as one: matrices in some precision, dense ones in the type of the
 /// activations; vectors in f32.
@@ -17,6 +18,8 @@ pub struct DecoderParams {
     /// Tables of rows that are in blocks lie on the host, since a device would have to widen them all for a few.
     pub matrices: HashMap<Part, Weight>,
     pub vectors: HashMap<Part, Tensor>,
+    /// Sums of squares of the rows of projections, made when first asked for.
+    row_squares: HashMap<Part, OnceLock<Tensor>>,
     /// The type of activations and products.
     pub compute: DType,
 }
@@ -55,7 +58,12 @@ impl DecoderParams {
     ) -> Result<Self, ModelError> {
         let groups = config.groups();
         let num = groups.len() as u64;
-        let mut all = Self { matrices: HashMap::new(), vectors: HashMap::new(), compute: read.compute };
+        let mut all = Self {
+            matrices: HashMap::new(),
+            vectors: HashMap::new(),
+            row_squares: HashMap::new(),
+            compute: read.compute,
+        };
         for (i, Group { part, tensors }) in groups.into_iter().enumerate() {
             if control.is_stopped() {
                 return Err(ModelError::Stopped);
@@ -71,6 +79,7 @@ impl DecoderParams {
                 let is_table = matches!(part, Part::Embedding | Part::Positions);
                 let stays = is_table && matches!(placed, Weight::Packed(_));
                 all.matrices.insert(part, if stays { joined } else { placed });
+                all.row_squares.insert(part, OnceLock::new());
             } else {
                 let parts =
                     tensors.iter().map(|needed| read.vector(needed)).collect::<Result<Vec<_>, _>>()?;
@@ -84,6 +93,19 @@ impl DecoderParams {
     /// For a matrix that models of this family don't have.
     pub fn matrix(&self, part: Part) -> Result<&Weight, ModelError> {
         self.matrices.get(&part).ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+    }
+
+    /// The sum of squares of each row of a matrix, [o].
+    ///
+    /// # Errors
+    /// As [`Self::matrix`].
+    pub fn row_squares(&self, part: Part) -> Result<Tensor, ModelError> {
+        let known = self.row_squares.get(&part);
+        if let Some(squares) = known.and_then(OnceLock::get) {
+            return Ok(squares.clone());
+        }
+        let squares = self.matrix(part)?.row_squares().during("measure a weight")?;
+        Ok(known.map_or(squares.clone(), |known| known.get_or_init(|| squares).clone()))
     }
 
     /// A norm's weight or a bias, if the model has it.

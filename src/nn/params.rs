@@ -76,6 +76,11 @@ impl FlatParams {
         self.parts.iter().map(|part| part.name.as_str())
     }
 
+    /// Names, and where each lies in the buffer.
+    pub fn ranges(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.parts.iter().map(|part| (part.name.as_str(), part.start..part.start + part.len))
+    }
+
     /// The parameter at `index`, in its own shape; a view, not a copy.
     pub fn get(&self, index: usize) -> Result<Tensor> {
         let part = &self.parts[index];

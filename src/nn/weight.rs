@@ -81,6 +81,11 @@ impl Weight {
         }
     }
 
+    /// The sum of squares of each row, [o].
+    pub fn row_squares(&self) -> Result<Tensor> {
+        self.widened(DType::F32)?.sqr()?.sum(1)
+    }
+
     /// Its rows for the CPU's kernels; `None` where they don't lie there as f32 or as blocks.
     pub(super) fn on_cpu(&self) -> Option<Rows<'_>> {
         match self {

@@ -2,7 +2,7 @@
 
 use super::bottleneck::Bottlenecks;
 use super::ia3::Ia3;
-use super::{Full, LoraSettings, PeftError, Tuning};
+use super::{Freeze, Full, LoraSettings, PeftError, Tuning};
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
 use crate::model::hooks::Hooks;
@@ -27,6 +27,8 @@ pub enum Settings {
     Full(Full),
     Ia3(Ia3),
     Bottleneck(Bottlenecks),
+    /// Some weights, in place of the model's own.
+    Freeze(Freeze),
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
             Self::Full(full) => full,
             Self::Ia3(ia3) => ia3,
             Self::Bottleneck(bottlenecks) => bottlenecks,
+            Self::Freeze(freeze) => freeze,
         }
     }
 }
@@ -58,6 +61,7 @@ impl Adapter {
         base_model: &str,
         seed: u64,
     ) -> Result<Self, PeftError> {
+        settings.tuning().check(decoder.config())?;
         let params = settings.tuning().init(decoder, seed)?;
         Ok(Self { settings, params, base_model: base_model.into(), config: decoder.config().clone() })
     }

@@ -7,8 +7,8 @@ use super::{Adapter, MicroStep, PeftError, Tuning};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Form, Needed};
 use crate::model::decoder::Decoder;
-use crate::model::flops::Work;
-use crate::model::hooks::{Beside, Hooks, SubLayer};
+use crate::model::flops::{Learning, Work};
+use crate::model::hooks::{Beside, Hooks, Part, Projection, SubLayer};
 use crate::model::load::LoadedModel;
 use crate::nn::ops::{Activation, Bottleneck};
 use crate::nn::{FlatParams, Leaves, Result};
@@ -123,11 +123,20 @@ impl Tuning for Bottlenecks {
         files::save(adapter, self, base, folder)
     }
 
+    fn cannot_merge(&self) -> Option<&'static str> {
+        Some("bottleneck adapters are layers of their own: the model's weights have no place for them")
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
         // Forward, and back the gradients of the input and of the weights, of both matrices.
         let weights = 2 * self.width * config.width * self.spots(config.num_layers).count();
-        config.lora_flops(work, 0, &[]) + 6.0 * n * weights as f64
+        let around = config.training_flops(work, &|part| match part {
+            Part::Weight(_, Projection::Down) => Learning::Beside,
+            Part::Weight(_, Projection::O) if self.places == Places::Houlsby => Learning::Beside,
+            _ => Learning::No,
+        });
+        around + 6.0 * n * weights as f64
     }
 }
 

@@ -21,6 +21,16 @@ pub enum PeftError {
     NotByInput(String),
     #[error("the rank must be at least 1")]
     ZeroRank,
+    #[error("there is no block {block}: the model has {num_blocks}, counted from 0")]
+    NoSuchBlock { block: usize, num_blocks: usize },
+    #[error("nothing of the model is chosen to be trained")]
+    NothingToTrain,
+    #[error("a rank of {rank} is above the size of {module}, {outputs} x {inputs}")]
+    RankTooHigh { rank: usize, module: String, outputs: usize, inputs: usize },
+    #[error("\"{0}\" is no pattern of layer names")]
+    Pattern(String),
+    #[error("{0}")]
+    CannotMerge(&'static str),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
@@ -39,7 +49,14 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
-            Self::NoTarget { .. } | Self::NotByInput(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::CannotMerge(_) => "The adapter cannot be merged into the model".into(),
+            Self::NoTarget { .. }
+            | Self::NotByInput(_)
+            | Self::ZeroRank
+            | Self::NoSuchBlock { .. }
+            | Self::NothingToTrain
+            | Self::Pattern(_)
+            | Self::RankTooHigh { .. } => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -52,7 +69,7 @@ impl Explain for PeftError {
                 "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
             }
             Self::Unsupported { .. } => {
-                "Only LoRA adapters of linear layers can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
+                "Only LoRA and DoRA adapters of linear layers can be loaded: no trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget { family, .. } => {
@@ -62,6 +79,11 @@ impl Explain for PeftError {
                 "Choose the layer that ends the feed-forward, or the attention: nothing else reads their inputs.".into()
             }
             Self::ZeroRank => "Use 8.".into(),
+            Self::NoSuchBlock { num_blocks, .. } => format!("Choose blocks from 0 to {}.", num_blocks.saturating_sub(1)),
+            Self::NothingToTrain => "Choose at least one block and something of it, the head or the embeddings.".into(),
+            Self::RankTooHigh { outputs, inputs, .. } => format!("Use a rank of at most {}.", outputs.min(inputs)),
+            Self::Pattern(_) => "Use the end of a layer's name, such as q_proj or layers.0.mlp.up_proj.".into(),
+            Self::CannotMerge(_) => "Use it as an adapter beside the model.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compute { .. } => "Try another device.".into(),
             Self::Model(e) => e.hint(),

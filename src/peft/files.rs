@@ -1,6 +1,6 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, bottleneck_files, format, full, ia3};
+use super::{Adapter, PeftError, bottleneck_files, format, freeze, full, ia3};
 use crate::model::config::DecoderConfig;
 use crate::model::folder;
 use crate::model::load::LoadedModel;
@@ -12,8 +12,16 @@ pub fn save(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), 
     adapter.settings.tuning().save(adapter, base, folder)
 }
 
-/// Loads what [`save`] or PEFT wrote, for a model with this config.
+/// Writes what a finished run leaves: an adapter, or a whole model. As [`save`].
+pub fn save_result(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
+    adapter.settings.tuning().save_result(adapter, base, folder)
+}
+
+/// Loads what [`save`], [`save_result`] or PEFT wrote, for a model with this config.
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
+    if is_part_of_model(folder) {
+        return freeze::load(folder, config, device);
+    }
     if is_model(folder) {
         return full::load(folder, config, device);
     }
@@ -29,7 +37,9 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
 
 /// The files that [`save`] wrote into a folder; `None` when one of them is missing.
 pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
-    let names: &[&str] = if is_model(folder) {
+    let names: &[&str] = if is_part_of_model(folder) {
+        &[freeze::CONFIG_FILE, freeze::WEIGHTS_FILE]
+    } else if is_model(folder) {
         &folder::FILES
     } else if folder.join(bottleneck_files::WEIGHTS_FILE).is_file() {
         &[format::CONFIG_FILE, bottleneck_files::WEIGHTS_FILE]
@@ -41,7 +51,15 @@ pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
 
 /// The model that it says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
+    if is_part_of_model(folder) {
+        return freeze::base_model(folder);
+    }
     if is_model(folder) { full::base_model(folder) } else { format::base_model(folder) }
+}
+
+/// Whether it holds some of a model's weights, as the checkpoints of freezing do.
+fn is_part_of_model(folder: &Path) -> bool {
+    folder.join(freeze::CONFIG_FILE).is_file()
 }
 
 /// Whether it is a whole model rather than an addition to one.

@@ -1,15 +1,16 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
-use super::layers::{Alphas, Layers};
-use super::{Adapter, LoraSettings, PeftError, Settings, targets};
+use super::layers::Layers;
+use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, targets};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Family};
 use crate::model::families::Stored;
+use crate::model::hooks::Linear;
 use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -35,6 +36,8 @@ struct Config {
     target_modules: Value,
     #[serde(default)]
     use_rslora: bool,
+    #[serde(default)]
+    use_dora: bool,
     #[serde(default = "none")]
     bias: String,
     #[serde(default)]
@@ -56,8 +59,7 @@ fn yes() -> Value {
 }
 
 /// Keys that change the mathematics: anything but nothing is refused rather than ignored.
-const MUST_BE_NEUTRAL: [&str; 8] = [
-    "use_dora",
+const MUST_BE_NEUTRAL: [&str; 7] = [
     "use_qalora",
     "use_bdlora",
     "lora_bias",
@@ -90,13 +92,20 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         r: settings.rank,
         lora_alpha: settings.alpha,
         lora_dropout: settings.dropout,
-        target_modules: serde_json::json!(names),
+        target_modules: json!(names),
         use_rslora: settings.has_rank_stabilised_scale,
+        use_dora: settings.has_magnitudes,
         bias: none(),
         fan_in_fan_out: is_fan_in_fan_out(family),
         inference_mode: true,
         init_lora_weights: yes(),
-        rest: BTreeMap::new(),
+        rest: BTreeMap::from([
+            (
+                "rank_pattern".to_string(),
+                settings.ranks.iter().map(|(name, rank)| (name, json!(rank))).collect(),
+            ),
+            ("alpha_pattern".to_string(), settings.alphas.iter().map(|(name, a)| (name, json!(a))).collect()),
+        ]),
     };
     write(folder, &config, adapter, WEIGHTS_FILE)
 }
@@ -118,7 +127,7 @@ pub fn write(
 }
 
 /// The parameters as files have them.
-fn stored(adapter: &Adapter) -> candle_core::Result<Vec<(String, Tensor)>> {
+pub(super) fn stored(adapter: &Adapter) -> candle_core::Result<Vec<(String, Tensor)>> {
     let needed = adapter.settings.tuning().parameters(&adapter.config);
     let named = adapter.params.named()?.into_iter().zip(needed);
     named.map(|((name, values), needed)| Ok((name, needed.form.to_file(&values)?))).collect()
@@ -169,8 +178,8 @@ pub fn read_config(folder: &Path) -> Result<Value, PeftError> {
 
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
 ///
-/// One whose ranks or alphas differ from layer to layer, or that tunes some layers only, is loaded as the uniform
-/// one that computes the same: see [`Layers`].
+/// One that names its layers in full, or tunes some blocks only, is loaded as the one of all blocks that computes the same: see
+/// [`Layers`].
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
     let parsed: Config = serde_json::from_value(read_config(folder)?)
@@ -178,35 +187,72 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     refuse_unsupported(&parsed, &path)?;
 
     let weights = folder.join(WEIGHTS_FILE);
-    let rank = parsed.is_neutral("rank_pattern").then_some(parsed.r);
-    let layers = Layers::sort(load_tensors(&weights)?, rank, config, &weights)?;
-    let settings = match named_targets(&parsed) {
+    let (ranks, alphas) =
+        (patterns(&parsed, "rank_pattern", &path)?, patterns(&parsed, "alpha_pattern", &path)?);
+    if ranks.iter().any(|(_, rank)| rank < 1.0) {
+        return Err(PeftError::ZeroRank);
+    }
+    let usual = parsed.lora_alpha;
+    if usual == 0.0 && !alphas.is_empty() {
+        let value = "0 with an alpha_pattern".into();
+        return Err(PeftError::Unsupported { path, key: "lora_alpha".into(), value });
+    }
+    if parsed.r == 0 {
+        return Err(PeftError::ZeroRank);
+    }
+    let alpha = |site| alphas.of(&config.site_name(site)).unwrap_or(usual);
+    let finished = |targets: Vec<Linear>, rank: usize| LoraSettings {
+        has_rank_stabilised_scale: parsed.use_rslora,
+        has_magnitudes: parsed.use_dora,
+        ..LoraSettings::of(rank, usual, parsed.lora_dropout, targets)
+    };
+    let tensors = load_tensors(&weights)?;
+    let (settings, layers) = match named_targets(&parsed) {
         Some(names) => {
+            let rank_pattern =
+                Patterns::new(ranks.iter().map(|(name, rank)| (name.to_string(), rank as usize)))?;
+            let targets = targets::named(config.family, &names)?;
             let settings =
-                LoraSettings::new(config.family, parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
+                LoraSettings { ranks: rank_pattern, alphas: alphas.clone(), ..finished(targets, parsed.r) };
+            let rank = |site| Some(settings.rank_of(config, site));
+            let layers = Layers::sort(tensors, &rank, parsed.use_dora, config, &weights)?;
             layers.require_exactly(&settings, config, &weights)?;
-            settings
+            (settings, layers)
         }
-        None => LoraSettings {
-            rank: layers.max_rank(),
-            alpha: parsed.lora_alpha,
-            dropout: parsed.lora_dropout,
-            targets: layers.targets(),
-            has_rank_stabilised_scale: false,
-        },
+        None => {
+            let rank = |_| ranks.is_empty().then_some(parsed.r);
+            let layers = Layers::sort(tensors, &rank, parsed.use_dora, config, &weights)?;
+            (finished(layers.targets(), layers.max_rank()), layers)
+        }
     };
     if settings.targets.is_empty() {
         return Err(PeftError::NoTarget { name: "(none)".into(), family: config.family });
     }
-    let settings =
-        LoraSettings { rank: layers.max_rank(), has_rank_stabilised_scale: parsed.use_rslora, ..settings };
-    let alphas = Alphas::new(parsed.lora_alpha, parsed.rest.get("alpha_pattern"), &path)?;
+    layers.require_magnitudes(&settings, config, &weights)?;
     let params = layers
-        .uniform(&settings, &alphas, config)
+        .fitted(&settings, &alpha, config)
         .and_then(|named| FlatParams::new(named, device))
         .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Lora(settings), params, base_model, config: config.clone() })
+}
+
+/// The patterns under a key, with their numbers.
+fn patterns(config: &Config, key: &str, path: &Path) -> Result<Patterns<f64>, PeftError> {
+    let mut named = Vec::new();
+    for (pattern, value) in config.rest.get(key).and_then(Value::as_object).into_iter().flatten() {
+        let Some(number) = value.as_f64() else {
+            let value = format!("{{{pattern:?}: {value}}}");
+            return Err(PeftError::Unsupported { path: path.to_path_buf(), key: key.into(), value });
+        };
+        named.push((pattern.clone(), number));
+    }
+    Patterns::new(named).map_err(|error| match error {
+        PeftError::Pattern(value) => {
+            PeftError::Unsupported { path: path.to_path_buf(), key: key.into(), value }
+        }
+        error => error,
+    })
 }
 
 fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {

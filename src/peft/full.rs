@@ -2,7 +2,7 @@
 
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning};
 use crate::base::storage;
-use crate::model::config::{DecoderConfig, Needed};
+use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
@@ -29,17 +29,7 @@ impl Tuning for Full {
     }
 
     fn init(&self, decoder: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        let mut named = Vec::new();
-        for group in decoder.config().groups() {
-            let whole = decoder.tensor(group.part)?;
-            let mut first = 0;
-            for needed in group.tensors {
-                let rows = needed.shape[0];
-                named.push((needed.name, whole.narrow(0, first, rows).during("split the weights")?));
-                first += rows;
-            }
-        }
-        Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
+        copied(decoder, decoder.config().groups())
     }
 
     fn attach(
@@ -48,7 +38,7 @@ impl Tuning for Full {
         leaves: Leaves,
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        Ok(Box::new(FullHooks::new(config, leaves)?))
+        Ok(Box::new(FullHooks::new(config, config.groups(), leaves)?))
     }
 
     fn save(
@@ -57,16 +47,27 @@ impl Tuning for Full {
         base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        let named = adapter
-            .params
-            .named()
-            .map_err(|source| PeftError::Compute { operation: "read the weights", source })?;
-        Ok(folder::save(base, &named, folder)?)
+        Ok(folder::save(base, adapter.hooks()?.as_ref(), folder)?)
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.full_flops(work)
     }
+}
+
+/// The model's own tensors of these groups as parameters.
+pub(super) fn copied(decoder: &Decoder, groups: Vec<Group>) -> std::result::Result<FlatParams, PeftError> {
+    let mut named = Vec::new();
+    for group in groups {
+        let whole = decoder.tensor(group.part)?;
+        let mut first = 0;
+        for needed in group.tensors {
+            let rows = needed.shape[0];
+            named.push((needed.name, whole.narrow(0, first, rows).during("split the weights")?));
+            first += rows;
+        }
+    }
+    Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.
@@ -109,10 +110,11 @@ pub struct FullHooks {
 }
 
 impl FullHooks {
-    pub fn new(config: &DecoderConfig, leaves: Leaves) -> Result<Self> {
+    /// The parameters of these groups of the model's tensors, in their order.
+    pub fn new(config: &DecoderConfig, groups: Vec<Group>, leaves: Leaves) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         let mut next = 0;
-        for group in config.groups() {
+        for group in groups {
             let parts = next..next + group.tensors.len();
             next = parts.end;
             let node = match group.part {

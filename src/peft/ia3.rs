@@ -152,7 +152,7 @@ impl Tuning for Ia3 {
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
-        config.lora_flops(work, 0, &[])
+        config.lora_flops(work, 0.0, &self.targets)
     }
 }
 

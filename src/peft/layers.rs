@@ -1,21 +1,20 @@
-//! An adapter's tensors, layer by layer. PEFT allows a rank and an alpha of its own for every layer, and layers without
-//! any; here every layer of an adapter has the same. The same function either way: a smaller rank is filled up with
-//! zeros, another scale goes into B, a layer without tensors gets zeros.
+//! An adapter's tensors, layer by layer. PEFT allows full names and layers without any tensors; here the same linear layers are tuned in
+//! every block. The same function either way: a smaller rank is filled up with zeros, another scale goes into B, a layer
+//! without tensors gets zeros.
 
 use super::lora::Factor;
 use super::{LoraSettings, PeftError};
 use crate::model::config::DecoderConfig;
 use crate::model::hooks::{Linear, Site};
 use candle_core::{DType, Device, Result, Tensor};
-use regex::Regex;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-/// The two factors of one layer: A [r, i] and B [o, r].
+/// What one layer has: A [r, i] and B [o, r], and magnitudes [o] with DoRA.
 struct Factors {
     a: Tensor,
     b: Tensor,
+    magnitude: Option<Tensor>,
 }
 
 /// The factors of each layer that has any.
@@ -24,14 +23,15 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Sorts the tensors of `path` by layer and checks their shapes against the model's and against `rank`; `None`
-    /// where every layer may have its own.
+    /// Sorts the tensors of `path` by layer and checks their shapes against the model's and against the layer's `rank`; `None`
+    /// where it may be any.
     ///
     /// # Errors
     /// [`PeftError::Tensor`] for one that the model has no place for, that does not fit, or whose other half is missing.
     pub fn sort(
         mut tensors: HashMap<String, Tensor>,
-        rank: Option<usize>,
+        rank: &dyn Fn(Site) -> Option<usize>,
+        has_magnitudes: bool,
         config: &DecoderConfig,
         path: &Path,
     ) -> std::result::Result<Self, PeftError> {
@@ -48,14 +48,29 @@ impl Layers {
             let (outputs, inputs) = config.linear_shape(site.linear);
             let own = a.dims().first().copied().unwrap_or(0);
             // What is smaller is filled up to the highest rank, so that one must be within reason.
-            let rank = rank.unwrap_or(own.clamp(1, inputs.max(outputs)));
+            let rank = rank(site).unwrap_or(own.clamp(1, inputs.max(outputs)));
             for (tensor, name, shape) in [(&a, &names[0], [rank, inputs]), (&b, &names[1], [outputs, rank])] {
                 if tensor.dims() != shape {
                     let why = format!("its shape is {:?} where {shape:?} is needed", tensor.dims());
                     return Err(wrong(name.clone(), why));
                 }
             }
-            factors.insert(site, Factors { a, b });
+            let magnitude = match has_magnitudes {
+                false => None,
+                true => {
+                    let name = Factor::Magnitude.name(config, site);
+                    let Some(magnitude) = tensors.remove(&name) else {
+                        return Err(wrong(name, "it is missing".into()));
+                    };
+                    if magnitude.dims() != [outputs] {
+                        let why =
+                            format!("its shape is {:?} where {:?} is needed", magnitude.dims(), [outputs]);
+                        return Err(wrong(name, why));
+                    }
+                    Some(magnitude)
+                }
+            };
+            factors.insert(site, Factors { a, b, magnitude });
         }
         if let Some(name) = tensors.into_keys().min() {
             return Err(wrong(name, "the model has no place for it".into()));
@@ -83,6 +98,25 @@ impl Layers {
         }
     }
 
+    /// Refuses an adapter with magnitudes that leaves out a layer which another block tunes: the base model would have to be asked
+    /// for the lengths of its rows.
+    pub fn require_magnitudes(
+        &self,
+        settings: &LoraSettings,
+        config: &DecoderConfig,
+        path: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        let missing = settings.sites(config.num_layers).find(|site| !self.factors.contains_key(site));
+        match missing.filter(|_| settings.has_magnitudes) {
+            Some(site) => Err(PeftError::Tensor {
+                path: path.to_path_buf(),
+                tensor: Factor::Magnitude.name(config, site),
+                why: "it is missing; DoRA adapters have to tune the same layers in every block".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Which linear layers are tuned in any block.
     pub fn targets(&self) -> Vec<Linear> {
         let linears: BTreeSet<Linear> = self.factors.keys().map(|site| site.linear).collect();
@@ -93,33 +127,33 @@ impl Layers {
         self.factors.values().map(|f| f.a.dims()[0]).max().unwrap_or(0)
     }
 
-    /// The parameters of `settings`, which names every tuned linear layer and the highest rank.
-    pub fn uniform(
+    /// The parameters of `settings`, which names every tuned linear layer and ranks that are high enough. `alpha` is what a
+    /// layer's own was.
+    pub fn fitted(
         &self,
         settings: &LoraSettings,
-        alphas: &Alphas,
+        alpha: &dyn Fn(Site) -> f64,
         config: &DecoderConfig,
     ) -> Result<Vec<(String, Tensor)>> {
         let mut named = Vec::new();
         for parameter in settings.factors(config) {
-            let [rows, columns] = parameter.shape;
+            let shape = parameter.shape.as_slice();
             let tensor = match (self.factors.get(&parameter.site), parameter.factor) {
-                (None, _) => Tensor::zeros((rows, columns), DType::F32, &Device::Cpu)?,
-                (Some(found), Factor::A) => found.a.pad_with_zeros(0, 0, rows - found.a.dims()[0])?,
+                (None, Factor::Magnitude) => {
+                    candle_core::bail!("{} is not known", parameter.name(config))
+                }
+                (None, _) => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
+                (Some(found), Factor::Magnitude) => match &found.magnitude {
+                    Some(magnitude) => parameter.form.from_file(magnitude)?,
+                    None => candle_core::bail!("{} is not known", parameter.name(config)),
+                },
+                (Some(found), Factor::A) => found.a.pad_with_zeros(0, 0, shape[0] - found.a.dims()[0])?,
                 (Some(found), Factor::B) => {
                     let rank = found.b.dims()[1];
-                    let own = LoraSettings {
-                        rank,
-                        alpha: alphas.of(&config.site_name(parameter.site)),
-                        ..settings.clone()
-                    }
-                    .scale();
-                    let b = if own == settings.scale() {
-                        found.b.clone()
-                    } else {
-                        (&found.b * (own / settings.scale()))?
-                    };
-                    parameter.form.from_file(&b)?.pad_with_zeros(1, 0, columns - rank)?
+                    let own = settings.scale(rank, alpha(parameter.site));
+                    let scale = settings.scale_of(config, parameter.site);
+                    let b = if own == scale { found.b.clone() } else { (&found.b * (own / scale))? };
+                    parameter.form.from_file(&b)?.pad_with_zeros(1, 0, shape[1] - rank)?
                 }
             };
             named.push((parameter.name(config), tensor));
@@ -132,37 +166,4 @@ fn sites(config: &DecoderConfig) -> impl Iterator<Item = Site> {
     let modules = || config.family.table().all_modules();
     (0..config.num_layers)
         .flat_map(move |layer| modules().map(move |module| Site { layer, linear: module.linear }))
-}
-
-/// The alpha of each layer: PEFT's `lora_alpha`, and `alpha_pattern` for layers whose name ends in a pattern.
-pub struct Alphas {
-    usual: f64,
-    patterns: Vec<(Regex, f64)>,
-}
-
-impl Alphas {
-    /// # Errors
-    /// [`PeftError::Unsupported`] for a pattern that is not a regular expression with a number.
-    pub fn new(usual: f64, patterns: Option<&Value>, path: &Path) -> std::result::Result<Self, PeftError> {
-        let mut all = Vec::new();
-        for (pattern, alpha) in patterns.and_then(Value::as_object).into_iter().flatten() {
-            // As PEFT's `get_pattern_key` matches.
-            let regex = Regex::new(&format!(r"^(.*\.)?({pattern})$")).ok();
-            let Some(pair) = regex.zip(alpha.as_f64()) else {
-                let value = format!("{{{pattern:?}: {alpha}}}");
-                let (path, key) = (path.to_path_buf(), "alpha_pattern".into());
-                return Err(PeftError::Unsupported { path, key, value });
-            };
-            all.push(pair);
-        }
-        if usual == 0.0 && !all.is_empty() {
-            let (path, key) = (path.to_path_buf(), "lora_alpha".into());
-            return Err(PeftError::Unsupported { path, key, value: "0 with an alpha_pattern".into() });
-        }
-        Ok(Self { usual, patterns: all })
-    }
-
-    fn of(&self, name: &str) -> f64 {
-        self.patterns.iter().find(|(regex, _)| regex.is_match(name)).map_or(self.usual, |(_, alpha)| *alpha)
-    }
 }

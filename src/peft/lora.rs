@@ -1,17 +1,18 @@
-//! LoRA (Hu et al. 2021, arXiv:2106.09685): each target layer gets `scale · B A` beside its frozen weight.
+//! LoRA (Hu et al. 2021, arXiv:2106.09685): each target layer gets `scale · B A` beside its frozen weight. DoRA (Liu et al. 2024,
+//! arXiv:2402.09353) trains the lengths of the changed rows besides.
 
-use super::targets;
-use super::{Adapter, MicroStep, PeftError, Tuning, format};
+use super::{Adapter, MicroStep, Patterns, PeftError, Tuning, format, targets};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Family, Form, Needed};
 use crate::model::decoder::Decoder;
+use crate::model::error::During;
 use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
 use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
-use crate::nn::{FlatParams, Leaves, Result};
-use candle_core::{Device, Tensor};
+use crate::nn::{FlatParams, Leaves, Node, Result};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,6 +31,12 @@ pub struct LoraSettings {
     pub targets: Vec<Linear>,
     /// Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv:2312.03732).
     pub has_rank_stabilised_scale: bool,
+    /// Whether the lengths of the changed rows are trained, too (DoRA).
+    pub has_magnitudes: bool,
+    /// Layers with another rank.
+    pub ranks: Patterns<usize>,
+    /// Layers with another alpha.
+    pub alphas: Patterns<f64>,
 }
 
 impl LoraSettings {
@@ -44,13 +51,39 @@ impl LoraSettings {
         if rank == 0 {
             return Err(PeftError::ZeroRank);
         }
-        let targets = targets::named(family, names)?;
-        Ok(Self { rank, alpha, dropout, targets, has_rank_stabilised_scale: false })
+        Ok(Self::of(rank, alpha, dropout, targets::named(family, names)?))
     }
 
-    pub fn scale(&self) -> f64 {
-        let rank = self.rank as f64;
-        self.alpha / if self.has_rank_stabilised_scale { rank.sqrt() } else { rank }
+    /// Of these layers in every block.
+    pub fn of(rank: usize, alpha: f64, dropout: f64, targets: Vec<Linear>) -> Self {
+        Self {
+            rank,
+            alpha,
+            dropout,
+            targets,
+            has_rank_stabilised_scale: false,
+            has_magnitudes: false,
+            ranks: Patterns::default(),
+            alphas: Patterns::default(),
+        }
+    }
+
+    /// What B A of a layer with this rank and alpha is multiplied by.
+    pub fn scale(&self, rank: usize, alpha: f64) -> f64 {
+        let rank = rank as f64;
+        alpha / if self.has_rank_stabilised_scale { rank.sqrt() } else { rank }
+    }
+
+    pub fn rank_of(&self, config: &DecoderConfig, site: Site) -> usize {
+        self.ranks.of(&config.site_name(site)).unwrap_or(self.rank)
+    }
+
+    pub fn alpha_of(&self, config: &DecoderConfig, site: Site) -> f64 {
+        self.alphas.of(&config.site_name(site)).unwrap_or(self.alpha)
+    }
+
+    pub fn scale_of(&self, config: &DecoderConfig, site: Site) -> f64 {
+        self.scale(self.rank_of(config, site), self.alpha_of(config, site))
     }
 
     /// Every layer that is tuned, in order.
@@ -73,20 +106,22 @@ impl LoraSettings {
     }
 
     /// Names and shapes of all parameters in the order of the flat buffer: every A of a projection, one above the
-    /// other, so that they can be used as one matrix; then every B.
+    /// other, so that they can be used as one matrix; then every B; then every magnitude.
     pub fn factors(&self, config: &DecoderConfig) -> Vec<Parameter> {
         let mut all = Vec::new();
+        let magnitude = self.has_magnitudes.then_some(Factor::Magnitude);
         for group in self.groups(config) {
-            for factor in [Factor::A, Factor::B] {
+            for factor in [Factor::A, Factor::B].into_iter().chain(magnitude) {
                 for module in &group.modules {
                     let site = Site { layer: group.layer, linear: module.linear };
                     let (outputs, inputs) = config.linear_shape(module.linear);
                     let shape = match factor {
-                        Factor::A => [self.rank, inputs],
-                        Factor::B => [outputs, self.rank],
+                        Factor::A => vec![self.rank_of(config, site), inputs],
+                        Factor::B => vec![outputs, self.rank_of(config, site)],
+                        Factor::Magnitude => vec![outputs],
                     };
                     let form =
-                        if factor == Factor::B { config.form(module).of_rows() } else { Form::default() };
+                        if factor == Factor::A { Form::default() } else { config.form(module).of_rows() };
                     all.push(Parameter { site, factor, shape, form });
                 }
             }
@@ -94,40 +129,71 @@ impl LoraSettings {
         all
     }
 
-    /// New parameters: A uniform as PEFT makes it (Kaiming with a = sqrt(5), so ±1/sqrt(i)), B zero; the
-    /// tuned model begins as the base model.
-    pub fn new_parameters(&self, config: &DecoderConfig, seed: u64, device: &Device) -> Result<FlatParams> {
+    /// New parameters: A uniform as PEFT makes it (Kaiming with a = sqrt(5), so ±1/sqrt(i)), B zero, and the lengths that the
+    /// rows of the weights have; the tuned model begins as the base model.
+    fn new_parameters(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        let config = decoder.config();
         let streams: BTreeMap<Site, u64> = self.sites(config.num_layers).zip(0..).collect();
         let mut named = Vec::new();
         for parameter in self.factors(config) {
-            let [rows, columns] = parameter.shape;
-            let values = match parameter.factor {
+            let name = parameter.name(config);
+            let Parameter { site, factor, shape, .. } = parameter;
+            let value = match factor {
                 Factor::A => {
-                    let mut stream = Rng::new(seed, &[INIT, streams[&parameter.site]]);
-                    let bound = 1.0 / (columns as f64).sqrt();
-                    (0..rows * columns).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect()
+                    let mut stream = Rng::new(seed, &[INIT, streams[&site]]);
+                    let bound = 1.0 / (shape[1] as f64).sqrt();
+                    let numbers = (0..shape[0] * shape[1])
+                        .map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32)
+                        .collect();
+                    Tensor::from_vec(numbers, shape, &Device::Cpu)
                 }
-                Factor::B => vec![0f32; rows * columns],
+                Factor::B => Tensor::zeros(shape, DType::F32, &Device::Cpu),
+                Factor::Magnitude => row_lengths(decoder, site),
             };
-            named.push((parameter.name(config), Tensor::from_vec(values, (rows, columns), &Device::Cpu)?));
+            named.push((name, value.during("make the new parameters")?));
         }
-        FlatParams::new(named, device)
+        Ok(FlatParams::new(named, decoder.device()).during("make the new parameters")?)
     }
 }
 
+/// The lengths of the rows of a layer's weight, [o].
+fn row_lengths(decoder: &Decoder, site: Site) -> Result<Tensor> {
+    let config = decoder.config();
+    let is_own = |module: &Module| module.linear == site.linear;
+    let Some(projection) = Projection::ALL.into_iter().find(|p| config.modules(*p).iter().any(is_own)) else {
+        candle_core::bail!("{} belongs to no projection", config.site_name(site))
+    };
+    let before = config.modules(projection).iter().take_while(|module| !is_own(module));
+    let first: usize = before.map(|module| config.linear_shape(module.linear).0).sum();
+    let squares = decoder.row_squares(site.layer, projection).map_err(candle_core::Error::wrap)?;
+    squares.narrow(0, first, config.linear_shape(site.linear).0)?.sqrt()
+}
+
 impl Tuning for LoraSettings {
+    fn check(&self, config: &DecoderConfig) -> std::result::Result<(), PeftError> {
+        for site in self.sites(config.num_layers) {
+            let ((outputs, inputs), rank) = (config.linear_shape(site.linear), self.rank_of(config, site));
+            if rank == 0 {
+                return Err(PeftError::ZeroRank);
+            }
+            if rank > outputs.min(inputs) {
+                return Err(PeftError::RankTooHigh { rank, module: config.site_name(site), outputs, inputs });
+            }
+        }
+        Ok(())
+    }
+
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
         let needed = |parameter: Parameter| Needed {
             name: parameter.name(config),
-            shape: parameter.shape.to_vec(),
+            shape: parameter.shape,
             form: parameter.form,
         };
         self.factors(config).into_iter().map(needed).collect()
     }
 
     fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        self.new_parameters(decoder.config(), seed, decoder.device())
-            .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
+        self.new_parameters(decoder, seed)
     }
 
     fn attach(
@@ -149,7 +215,10 @@ impl Tuning for LoraSettings {
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
-        config.lora_flops(work, self.rank, &self.targets)
+        let matrices = self.factors(config).into_iter().filter(|parameter| parameter.shape.len() == 2);
+        let num_values =
+            matrices.map(|parameter| parameter.shape.iter().map(|n| *n as f64).product::<f64>()).sum();
+        config.lora_flops(work, num_values, &self.targets)
     }
 }
 
@@ -160,27 +229,33 @@ struct Group {
     modules: Vec<Module>,
 }
 
-/// The two factors of a low-rank matrix.
+/// What is trained of a layer: the two factors of a low-rank matrix, and the lengths of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factor {
     A,
     B,
+    Magnitude,
 }
 
 impl Factor {
     /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
     pub fn name(self, config: &DecoderConfig, site: Site) -> String {
-        format!("base_model.model.{}.lora_{self:?}.weight", config.site_name(site))
+        let ending = match self {
+            Self::A => "lora_A.weight",
+            Self::B => "lora_B.weight",
+            Self::Magnitude => "lora_magnitude_vector",
+        };
+        format!("base_model.model.{}.{ending}", config.site_name(site))
     }
 }
 
-/// One trainable matrix.
-#[derive(Debug, Clone, Copy)]
+/// One trainable matrix or vector.
+#[derive(Debug, Clone)]
 pub struct Parameter {
     pub site: Site,
     pub factor: Factor,
-    /// A [r, i] or B [o, r].
-    pub shape: [usize; 2],
+    /// A [r, i], B [o, r] or magnitude [o].
+    pub shape: Vec<usize>,
     /// How its rows lie in files.
     pub form: Form,
 }
@@ -191,9 +266,10 @@ impl Parameter {
     }
 }
 
-/// LoRA in one forward pass: A and B of each projection, as leaves or frozen.
+/// LoRA in one forward pass: A, B and magnitudes of each projection, as leaves or frozen.
 pub struct LoraHooks {
     low_ranks: BTreeMap<(usize, Projection), LowRank>,
+    magnitudes: BTreeMap<(usize, Projection), Vec<Node>>,
 }
 
 impl LoraHooks {
@@ -208,37 +284,47 @@ impl LoraHooks {
         let dropping = dropping
             .filter(|_| settings.dropout > 0.0)
             .map(|(seed, stream)| Rng::new(seed, &[DROP, stream[0], stream[1]]));
-        let mut low_ranks = BTreeMap::new();
+        let (mut low_ranks, mut magnitudes) = (BTreeMap::new(), BTreeMap::new());
         let mut next = 0;
         for group in settings.groups(config) {
             let num = group.modules.len();
             let a = leaves.stacked(next..next + num)?;
             let mut parts = Vec::with_capacity(num);
-            let mut column = 0;
+            let (mut column, mut row) = (0, 0);
             for module in config.modules(group.projection) {
                 let columns = column..column + config.linear_shape(module.linear).0;
                 column = columns.end;
                 if group.modules.contains(module) {
-                    let index = parts.len();
-                    let rows = index * settings.rank..(index + 1) * settings.rank;
-                    let b = leaves.get(next + num + index)?;
-                    parts.push(LowRankPart { b, columns, rows });
+                    let site = Site { layer: group.layer, linear: module.linear };
+                    let rows = row..row + settings.rank_of(config, site);
+                    row = rows.end;
+                    let b = leaves.get(next + num + parts.len())?;
+                    parts.push(LowRankPart { b, columns, rows, scale: settings.scale_of(config, site) });
                 }
             }
             next += 2 * num;
+            if settings.has_magnitudes {
+                let nodes = (next..next + num).map(|index| leaves.get(index)).collect::<Result<_>>()?;
+                magnitudes.insert((group.layer, group.projection), nodes);
+                next += num;
+            }
             let word = (group.layer * Projection::ALL.len() + group.projection as usize) as u64;
             let dropout = dropping
                 .as_ref()
                 .map(|rng| Dropout { share: settings.dropout as f32, stream: Rng::new(rng.at(word), &[]) });
-            let low = LowRank { a, parts, scale: settings.scale(), dropout };
+            let low = LowRank { a, parts, dropout };
             low_ranks.insert((group.layer, group.projection), low);
         }
-        Ok(Self { low_ranks })
+        Ok(Self { low_ranks, magnitudes })
     }
 }
 
 impl Hooks for LoraHooks {
     fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank> {
         self.low_ranks.get(&(layer, projection))
+    }
+
+    fn magnitudes(&self, layer: usize, projection: Projection) -> &[Node] {
+        self.magnitudes.get(&(layer, projection)).map_or(&[], Vec::as_slice)
     }
 }

@@ -11,6 +11,14 @@ use std::path::Path;
 
 /// A way of tuning with its settings.
 pub trait Tuning {
+    /// Whether a model with this config can be tuned so.
+    ///
+    /// # Errors
+    /// What cannot be, by name.
+    fn check(&self, _config: &DecoderConfig) -> std::result::Result<(), PeftError> {
+        Ok(())
+    }
+
     /// Names and shapes of what is trained, in the order of the flat buffer.
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed>;
 
@@ -32,6 +40,26 @@ pub trait Tuning {
         base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError>;
+
+    /// Writes what a finished run leaves, as [`Self::save`] does where that is what a person wants in the end.
+    fn save_result(
+        &self,
+        adapter: &Adapter,
+        base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        self.save(adapter, base, folder)
+    }
+
+    /// Why what is trained cannot be worked into the model's weights; `None` where it can.
+    fn cannot_merge(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The lowest block that the way back through the model reaches; 0 where it reaches the embedding.
+    fn lowest_block(&self, _config: &DecoderConfig) -> usize {
+        0
+    }
 
     /// The floating-point operations of matrix products that one micro-step needs, nothing computed twice.
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64;

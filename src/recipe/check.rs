@@ -1,13 +1,11 @@
 //! All problems of a recipe at once, each at its field, with a fix where there is one. Here what is wrong by
 //! itself; what does not fit the model, the data or the machine is in `fit`.
 
-use super::load::nearest;
 use super::memory_limit::FORMS;
-use super::plan::{Facts, ModelFacts};
-use super::recipe::{Method, Optimizer, OptimizerKind, Recipe};
+use super::plan::Facts;
+use super::recipe::{Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
-use crate::model::families::{ALL_LINEAR, Family};
 
 /// More micro-batches in one update than anybody means.
 const MAX_ACCUMULATION: usize = 10_000;
@@ -66,9 +64,7 @@ impl Recipe {
     pub fn check(&self, facts: &Facts) -> Vec<Problem> {
         let mut found = Findings::default();
         self.check_written(&mut found);
-        self.check_rank(facts.model.as_ref(), &mut found);
-        self.check_modules(facts.model.as_ref(), &mut found);
-        self.check_additions(facts.model.as_ref(), &mut found);
+        self.check_method(facts.model.as_ref(), &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
         self.check_numbers(&mut found);
@@ -106,74 +102,6 @@ impl Recipe {
         if let Some(said) = self.data.separator.filter(|c| !is_separator(*c)) {
             let text = format!("{said:?} cannot separate cells. Use a comma, a semicolon, a tab or a bar.");
             found.error("data.separator", text, Some("\",\""));
-        }
-    }
-
-    fn check_rank(&self, model: Option<&ModelFacts>, found: &mut Findings) {
-        let Some(lora) = self.method.lora() else { return };
-        if lora.rank == 0 {
-            found.error("method.rank", "A rank of 0 has nothing to train. Use 8.", Some("8"));
-        }
-        if let Some(model) = model.map(|m| &m.config).filter(|m| m.width > 0 && lora.rank > m.width) {
-            let fix = [64, 8, 1].into_iter().find(|rank| *rank <= model.width).unwrap_or(1).to_string();
-            let text =
-                format!("A rank of {} is above the model's width of {}. Use {fix}.", lora.rank, model.width);
-            found.error("method.rank", text, Some(&fix));
-        }
-        if !(lora.alpha.is_finite() && lora.alpha > 0.0) {
-            let twice = format!("{}.0", lora.rank.clamp(1, 1024) * 2);
-            let text = format!("Alpha is {}; it has to be above 0. Use {twice}.", lora.alpha);
-            found.error("method.alpha", text, Some(&twice));
-        }
-        if !(0.0..1.0).contains(&lora.dropout) {
-            let text = format!("A dropout of {} is outside 0 to 1. Use 0.05.", lora.dropout);
-            found.error("method.dropout", text, Some("0.05"));
-        } else if lora.dropout > 0.5 {
-            let text = format!("A dropout of {} hides most of what is to be learnt.", lora.dropout);
-            found.warn("method.dropout", text, Some("0.1"));
-        }
-    }
-
-    fn check_modules(&self, model: Option<&ModelFacts>, found: &mut Findings) {
-        let field = "method.target_modules";
-        let all = format!("{:?}", [ALL_LINEAR]);
-        let targets = match &self.method {
-            Method::Lora(lora) => &lora.target_modules,
-            // None means the usual ones.
-            Method::Ia3(ia3) if !ia3.target_modules.is_empty() => &ia3.target_modules,
-            _ => return,
-        };
-        if targets.is_empty() {
-            let text = "No layer is chosen, so nothing would be trained. Use all of them.";
-            return found.error(field, text, Some(&all));
-        }
-        if targets.len() > 1 && targets.iter().any(|name| name == ALL_LINEAR) {
-            let text = format!("{ALL_LINEAR} stands for every layer, so that no other may stand beside it.");
-            return found.error(field, text, Some(&all));
-        }
-        let names: Vec<&str> = match model.filter(|model| model.config.num_layers > 0) {
-            Some(model) => model.config.family.table().target_names(),
-            None => Family::ALL.into_iter().flat_map(|family| family.table().target_names()).collect(),
-        };
-        let known = || std::iter::once(ALL_LINEAR).chain(names.iter().copied());
-        // The fix puts the whole list right at once.
-        let mut right: Vec<&str> = Vec::new();
-        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), known());
-        for name in targets.iter().filter_map(|name| near(name)) {
-            if !right.contains(&name) {
-                right.push(name);
-            }
-        }
-        let right = if right.is_empty() { all } else { format!("{right:?}") };
-        for (i, name) in targets.iter().enumerate() {
-            if !known().any(|known| known == name) {
-                let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-                let short = crate::base::human::elide(name, 40);
-                let text = format!("No layer is called {short}.{hint} There are {}.", names.join(", "));
-                found.error(field, text, Some(&right));
-            } else if targets[..i].contains(name) {
-                found.error(field, format!("{name} is named twice."), Some(&right));
-            }
         }
     }
 

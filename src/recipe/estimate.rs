@@ -7,6 +7,7 @@
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 use crate::model::config::DecoderConfig;
+use crate::model::flops::Work;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
 const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
@@ -32,6 +33,44 @@ pub struct Estimate {
     pub secs: f64,
     /// Whether blocks are run again on the way back.
     pub has_checkpoints: bool,
+    /// Where the way back ends, when not at the bottom.
+    pub backward_stop: Option<BackwardStop>,
+}
+
+/// The way back through the model ends above its bottom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BackwardStop {
+    /// The lowest block that it reaches, counted from 0; the number of blocks where it reaches none.
+    pub block: usize,
+    pub num_blocks: usize,
+    /// Share of the operations of full tuning that an update does without.
+    pub saved: f64,
+}
+
+impl BackwardStop {
+    fn of(recipe: &Recipe, model: &DecoderConfig) -> Option<Self> {
+        let settings = recipe.method.settings(model.family).ok()?;
+        let (tuning, num_blocks) = (settings.tuning(), model.num_layers);
+        let block = tuning.lowest_block(model);
+        if block == 0 {
+            return None;
+        }
+        let segments = [recipe.batch.max_tokens.clamp(1, 1 << 20)];
+        let work = Work { segments: &segments, num_trained: segments[0] };
+        let saved = 1.0 - tuning.flops(model, work) / model.full_flops(work).max(1.0);
+        Some(Self { block, num_blocks, saved })
+    }
+
+    /// "Backward stops at block 20 of 30: about 45 % less time an update than all weights take"
+    pub fn describe(&self) -> String {
+        let Self { block, num_blocks, saved } = self;
+        let place = match block == num_blocks {
+            true => format!("above all {num_blocks} blocks"),
+            false => format!("at block {block} of {num_blocks}"),
+        };
+        let percent = 100.0 * saved;
+        format!("Backward stops {place}: about {percent:.0} % less time an update than all weights take")
+    }
 }
 
 /// Parameters that the recipe's method trains; none while it has settings that no model could be tuned with.
@@ -57,15 +96,21 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let model = facts.model.as_ref()?;
     let measured = facts.flops_per_second(recipe).map(|peak| REACHED * peak);
     let flops_per_second = measured.unwrap_or(DEFAULT_FLOPS_PER_SECOND).max(1.0);
+    let backward_stop = BackwardStop::of(recipe, &model.config);
+    let num_blocks = model.config.num_layers;
+    let num_reached = num_blocks - backward_stop.map_or(0, |stop| stop.block.min(num_blocks));
+    let reached = num_reached as f64 / num_blocks.max(1) as f64;
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
-        let activation_bytes = product(&[4, activations(&model.config, n, has_checkpoints)]);
+        let activation_bytes = product(&[4, activations(&model.config, n, num_reached, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
         let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };
-        let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
+        let once = backward_stop.map_or(4.0 + own_gradient, |stop| 6.0 * (1.0 - stop.saved));
+        let operations = once + if has_checkpoints { 2.0 * reached } else { 0.0 };
         Estimate {
             activation_bytes,
             has_checkpoints,
+            backward_stop,
             secs: operations * model.num_params as f64 * trained_tokens as f64 / flops_per_second,
             ..without_activations(recipe, model)
         }
@@ -81,13 +126,13 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     })
 }
 
-/// Numbers that live at the height of a micro-step of `n` tokens.
-fn activations(model: &DecoderConfig, n: u64, has_checkpoints: bool) -> u64 {
+/// Numbers that live at the height of a micro-step of `n` tokens of which the way back reaches so many blocks.
+fn activations(model: &DecoderConfig, n: u64, num_reached: usize, has_checkpoints: bool) -> u64 {
     let (width, ffn) = (model.width as u64, model.ffn_width as u64);
     let q = product(&[model.num_heads as u64, model.head_width as u64]);
     let kv = product(&[model.num_kv_heads as u64, model.head_width as u64]);
     let block = sum(&[product(&[2, width]), product(&[2, q]), product(&[2, kv]), product(&[2, ffn])]);
-    let num_layers = model.num_layers as u64;
+    let num_layers = num_reached as u64;
     let kept = match has_checkpoints {
         true => sum(&[product(&[num_layers, width]), block]),
         false => product(&[num_layers, block]),
@@ -101,6 +146,10 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let num_trainable_params = num_trainable(recipe, model);
     let trainable_bytes = product(&[4, num_trainable_params]);
     let moments_bytes = moments_bytes(recipe.optimizer.kind, num_trainable_params);
+    let result_bytes = match recipe.method.freeze() {
+        Some(_) => product(&[4, model.num_params]),
+        None => trainable_bytes,
+    };
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
     Estimate {
@@ -108,8 +157,8 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
         trainable_bytes,
         // moments, the flat gradient, and its parts
         optimizer_bytes: sum(&[moments_bytes, product(&[8, num_trainable_params])]),
-        // a checkpoint holds the adapter and the moments; the finished adapter lies beside them
-        disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), trainable_bytes]),
+        // a checkpoint holds the adapter and the moments; the finished adapter, or the whole model, lies beside them
+        disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), result_bytes]),
         num_trainable_params,
         ..Estimate::default()
     }

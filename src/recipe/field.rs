@@ -1,6 +1,6 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
-use super::load::{complete, error, from_table, join, known, unknown};
+use super::load::{complete, error, from_table, join, known, method_with, unknown};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ pub fn misnamed(field: &str) -> Option<Problem> {
     let mut parts = field.split('.').peekable();
     while let Some(part) = parts.next() {
         match (section.remove(part), parts.peek()) {
+            (Some(Value::Table(inner)), Some(_)) if inner.is_empty() => return None,
             (Some(Value::Table(inner)), Some(_)) => section = inner,
             (Some(Value::Table(_)), None) => {
                 let text =
@@ -57,7 +58,8 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 
 /// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
-    let value_problem = || set_field(&mut complete(), field, value).err()?.into_iter().next();
+    let recipe = || Recipe { method: method_with(field), ..complete() };
+    let value_problem = || set_field(&mut recipe(), field, value).err()?.into_iter().next();
     misnamed(field).or_else(value_problem)
 }
 
@@ -92,9 +94,17 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
 /// The recipe with whole numbers that TOML cannot hold at their largest, so that a fix can mend just those.
 fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
+    let limit = |size: &mut usize| *size = (*size).min(isize::MAX as usize);
     match &mut recipe.method {
-        Method::Lora(lora) => lora.rank = lora.rank.min(isize::MAX as usize),
-        Method::Bottleneck(bottleneck) => bottleneck.width = bottleneck.width.min(isize::MAX as usize),
+        Method::Lora(lora) => {
+            limit(&mut lora.rank);
+            lora.rank_pattern.values_mut().for_each(limit);
+        }
+        Method::Freeze(freeze) => {
+            limit(&mut freeze.blocks);
+            freeze.chosen.iter_mut().for_each(limit);
+        }
+        Method::Bottleneck(bottleneck) => limit(&mut bottleneck.width),
         _ => {}
     }
     for size in [
@@ -162,7 +172,7 @@ impl Recipe {
                     true => "all layers".into(),
                     false => crate::base::human::plural(lora.target_modules.len() as u64, "layer"),
                 };
-                format!("LoRA rank {} on {layers}", lora.rank)
+                format!("{} rank {} on {layers}", lora.name(), lora.rank)
             }
             method => method.describe(),
         };

@@ -128,6 +128,13 @@ fn settings_of(method: &Method) -> Table {
     Table::try_from(method).unwrap_or_default()
 }
 
+/// The method that a setting `method.…` belongs to; the usual one for all others.
+pub(super) fn method_with(field: &str) -> Method {
+    let key = field.strip_prefix("method.").unwrap_or("kind");
+    let has_key = |method: &Method| settings_of(method).contains_key(key);
+    Method::all().into_iter().find(has_key).unwrap_or_default()
+}
+
 pub(super) fn join(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.into() } else { format!("{prefix}.{key}") }
 }
@@ -136,6 +143,8 @@ pub(super) fn join(prefix: &str, key: &str) -> String {
 fn take_unknown(table: &mut Table, known: &Table, prefix: &str, problems: &mut Vec<Problem>) {
     table.retain(|key, value| {
         let problem = match (known.get(key), value) {
+            // A list of pairs that a person names.
+            (Some(Value::Table(inner_known)), Value::Table(_)) if inner_known.is_empty() => return true,
             (Some(Value::Table(inner_known)), Value::Table(inner)) => {
                 take_unknown(inner, inner_known, &join(prefix, key), problems);
                 return true;

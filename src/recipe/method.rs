@@ -1,11 +1,14 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
+use crate::base::human;
 use crate::model::config::Family;
 use crate::model::families::ALL_LINEAR;
 use crate::nn::ops;
+pub use crate::peft::Freeze;
 use crate::peft::bottleneck::{Bottlenecks, Places};
-use crate::peft::{self, Full, LoraSettings, PeftError, Settings};
+use crate::peft::{self, Full, LoraSettings, Patterns, PeftError, Settings};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How the model is tuned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +19,8 @@ pub enum Method {
     Full {},
     Ia3(Ia3),
     Bottleneck(Bottleneck),
+    /// Some weights are trained, the rest stays as it is.
+    Freeze(Freeze),
 }
 
 impl Default for Method {
@@ -26,9 +31,10 @@ impl Default for Method {
 
 impl Method {
     /// One of each kind, with its usual settings.
-    pub fn all() -> [Self; 4] {
+    pub fn all() -> [Self; 5] {
         [
             Self::Lora(Lora::default()),
+            Self::Freeze(Freeze::default()),
             Self::Full {},
             Self::Ia3(Ia3::default()),
             Self::Bottleneck(Bottleneck::default()),
@@ -39,6 +45,7 @@ impl Method {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Lora(_) => "lora",
+            Self::Freeze(_) => "freeze",
             Self::Full {} => "full",
             Self::Ia3(_) => "ia3",
             Self::Bottleneck(_) => "bottleneck",
@@ -49,6 +56,7 @@ impl Method {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Lora(_) => "LoRA",
+            Self::Freeze(_) => "freezing",
             Self::Full {} => "full tuning",
             Self::Ia3(_) => "IA3",
             Self::Bottleneck(_) => "bottleneck adapters",
@@ -58,10 +66,14 @@ impl Method {
     /// As people call it: "LoRA, rank 8".
     pub fn describe(&self) -> String {
         match self {
-            Self::Lora(lora) => format!("LoRA, rank {}", lora.rank),
+            Self::Lora(lora) => format!("{}, rank {}", lora.name(), lora.rank),
             Self::Full {} => "Full tuning".into(),
             Self::Ia3(_) => "IA3".into(),
             Self::Bottleneck(b) => format!("Bottleneck adapters, width {}", b.width),
+            Self::Freeze(freeze) => match (freeze.chosen.len(), freeze.blocks) {
+                (0, blocks) => format!("Freezing, top {}", human::plural(blocks as u64, "block")),
+                (num, _) => format!("Freezing, {} chosen", human::plural(num as u64, "block")),
+            },
         }
     }
 
@@ -71,13 +83,7 @@ impl Method {
     /// For what no model could be tuned with.
     pub fn settings(&self, family: Family) -> Result<Settings, PeftError> {
         Ok(match self {
-            Self::Lora(lora) => Settings::Lora(LoraSettings::new(
-                family,
-                lora.rank,
-                lora.alpha,
-                lora.dropout,
-                &lora.target_modules,
-            )?),
+            Self::Lora(lora) => Settings::Lora(lora.settings(family)?),
             Self::Full {} => Settings::Full(Full {}),
             Self::Ia3(ia3) => Settings::Ia3(ia3.settings(family)?),
             Self::Bottleneck(b) => Settings::Bottleneck(Bottlenecks {
@@ -86,6 +92,7 @@ impl Method {
                 activation: b.activation.into(),
                 scale: b.scale,
             }),
+            Self::Freeze(freeze) => Settings::Freeze(freeze.clone()),
         })
     }
 
@@ -102,6 +109,20 @@ impl Method {
             _ => None,
         }
     }
+
+    pub fn freeze(&self) -> Option<&Freeze> {
+        match self {
+            Self::Freeze(freeze) => Some(freeze),
+            _ => None,
+        }
+    }
+
+    pub fn freeze_mut(&mut self) -> Option<&mut Freeze> {
+        match self {
+            Self::Freeze(freeze) => Some(freeze),
+            _ => None,
+        }
+    }
 }
 
 /// Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685).
@@ -115,9 +136,39 @@ pub struct Lora {
     pub dropout: f64,
     /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…, or `all-linear` for all that the model has.
     pub target_modules: Vec<String>,
+    /// Scale by alpha / sqrt(rank) instead of alpha / rank, so that high ranks learn as fast (Kalajdzievski 2023,
+    /// arXiv:2312.03732).
+    pub rank_stabilised: bool,
+    /// The lengths of the changed rows are trained, too (Liu et al. 2024, arXiv:2402.09353).
+    pub dora: bool,
+    /// What the learning rate of B is multiplied by (LoRA+, Hayou et al. 2024, arXiv:2402.12354; 16 there).
+    pub b_rate_factor: f64,
+    /// Layers whose names end so, as regular expressions, have another rank.
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// The same of alpha.
+    pub alpha_pattern: BTreeMap<String, f64>,
 }
 
 impl Lora {
+    /// "LoRA", "DoRA".
+    pub fn name(&self) -> &'static str {
+        if self.dora { "DoRA" } else { "LoRA" }
+    }
+
+    /// The same in the words of `peft`, for a model of this family.
+    ///
+    /// # Errors
+    /// For no rank, names that mean no layer, and patterns that are none.
+    pub fn settings(&self, family: Family) -> Result<LoraSettings, PeftError> {
+        Ok(LoraSettings {
+            has_rank_stabilised_scale: self.rank_stabilised,
+            has_magnitudes: self.dora,
+            ranks: Patterns::new(self.rank_pattern.clone())?,
+            alphas: Patterns::new(self.alpha_pattern.clone())?,
+            ..LoraSettings::new(family, self.rank, self.alpha, self.dropout, &self.target_modules)?
+        })
+    }
+
     /// Whether every linear layer is meant.
     pub fn has_all_modules(&self) -> bool {
         self.target_modules.iter().any(|name| name == ALL_LINEAR)
@@ -126,7 +177,17 @@ impl Lora {
 
 impl Default for Lora {
     fn default() -> Self {
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: vec![ALL_LINEAR.into()] }
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            dropout: 0.0,
+            target_modules: vec![ALL_LINEAR.into()],
+            rank_stabilised: false,
+            dora: false,
+            b_rate_factor: 1.0,
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod recipe;
 mod method;
 pub mod problem;
 mod check;
-mod check_additions;
+mod check_method;
 mod fit;
 mod memory;
 pub mod memory_limit;

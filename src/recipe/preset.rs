@@ -11,13 +11,15 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
     ("teach-a-style", "Teach a style", include_str!("../../presets/teach-a-style.toml")),
     ("short-answers", "Short answers", include_str!("../../presets/short-answers.toml")),
     ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
+    ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
+    ("small-addition", "Small addition", include_str!("../../presets/small-addition.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
 ];
 

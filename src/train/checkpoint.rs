@@ -42,13 +42,13 @@ fn write_position(trainer: &Trainer, folder: &Path) -> std::io::Result<()> {
     storage::write_atomic_bytes(&folder.join(POSITION_FILE), &position)
 }
 
-/// Writes the adapter alone, replacing what is there.
+/// Writes what the run leaves, an adapter or a whole model, replacing what is there.
 pub fn save_adapter(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), TrainError> {
     let write = |source| TrainError::Write { path: folder.to_path_buf(), source };
     storage::create_dir_atomic(
         folder,
         |e| e,
-        |temporary| files::save(adapter, base, temporary).map_err(std::io::Error::other),
+        |temporary| files::save_result(adapter, base, temporary).map_err(std::io::Error::other),
     )
     .map_err(write)
 }

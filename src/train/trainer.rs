@@ -91,7 +91,9 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NothingToLearn);
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
+        let rates = optimizer::rates(&recipe.method, &adapter.params);
         let optimizer = Optimizer::new(optimizer::settings(&recipe.optimizer), &adapter.params)
+            .and_then(|optimizer| optimizer.with_rates(&adapter.params, &rates))
             .during("make the optimizer")?;
         let gradient = FlatGradient::new(&adapter.params).during("make the gradient")?;
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
@@ -125,8 +127,11 @@ impl<'a> Trainer<'a> {
         state: HashMap<String, Tensor>,
         position: Position,
     ) -> crate::nn::Result<()> {
-        let settings = optimizer::settings(&self.plan.recipe().optimizer);
-        self.optimizer = Optimizer::restore(settings, &adapter.params, state, position.update.0)?;
+        let recipe = self.plan.recipe();
+        let settings = optimizer::settings(&recipe.optimizer);
+        let rates = optimizer::rates(&recipe.method, &adapter.params);
+        let optimizer = Optimizer::restore(settings, &adapter.params, state, position.update.0)?;
+        self.optimizer = optimizer.with_rates(&adapter.params, &rates)?;
         self.adapter = adapter;
         self.epoch_batches = self.loader.epoch(position.epoch);
         self.position = position;

@@ -42,8 +42,8 @@ fn check() {
     let head = Weight::from(random(&[VOCABULARY, D], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
     let (norm, norm_bias) = (frozen(&[D]), frozen(&[D]));
-    let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
-    let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
+    let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8, scale: 1.0 };
+    let low = LowRank { a: frozen(&[8, D]), parts: vec![part], dropout: None };
     let seen = |cap| Rc::new(Seen::new(vec![0, 100, N], 0.2, None, cap));
     let (plain, capped) = (seen(None), seen(Some(50.0)));
     let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();

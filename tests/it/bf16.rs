@@ -59,8 +59,8 @@ fn operations_round_as_often_as_they_must() {
     let weight: WeightNode = narrow(&random(&[5, 32], 6)).into();
     let head: WeightNode = narrow(&(random(&[5, 32], 6) * 0.2).unwrap()).into();
     let small = |shape: &[usize]| Node::frozen(rounded((random(shape, 5) * 0.2).unwrap()));
-    let mut low = two_parts(&small(&[6, 32]), &small(&[2, 3]), &small(&[2, 3]), None);
-    low.scale = 2.0;
+    let mut low = two_parts(&small(&[6, 32]), &small(&[2, 2]), &small(&[2, 4]), None);
+    low.parts.iter_mut().for_each(|part| part.scale = 2.0);
     let dropping = Dropout { share: 0.5, stream: tunesmith::base::rng::Rng::new(3, &[]) };
     let (attended, wide) = (vec![5, 48], vec![7, 32]);
     let cases: Vec<(f64, f64, Operation)> = vec![

@@ -294,7 +294,7 @@ fn a_full_disk_ends_a_run_that_can_go_on_later() {
     let recipe = stage.file(
         "r.toml",
         format!(
-            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 64\n\
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 32\n\
              [batch]\nmax_tokens = 128\nmicro_batch_tokens = 256\n[length]\nupdates = 4\n\
              [checkpoint]\nevery_updates = 2\nkeep_last = 9\n[run]\ndevice = \"cpu\"\n"
         ),
@@ -402,4 +402,43 @@ fn training_without_data_says_how_to_name_it() {
     let output = stage.run(&["train", "--recipe", &recipe, "--out", "run"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--set data.path=FILE"), "{}", stderr(&output));
+}
+
+/// A run becomes a model of its own, which is the run's answers without its adapter; what is wrong leaves nothing behind.
+#[test]
+fn a_run_is_merged_into_a_model_folder() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[method]\nkind = \"lora\"\nrank = 4\ndora = true\n\
+             rank_pattern = {{ q_proj = 2 }}\n[batch]\nmax_tokens = 128\n[length]\nupdates = 4\n\
+             [optimizer]\nlearning_rate = 0.01\n[run]\ndevice = \"cpu\"\n"
+        ),
+    );
+    let path = |name: &str| stage.path(name).to_str().unwrap().to_string();
+    let (run, merged) = (path("run"), path("merged"));
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", &run]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let (status, value) = stage.json(&["merge", &run, "--out", &merged]);
+    assert_eq!(status, 0, "{value}");
+    let of = |key: &str| value["merged"][key].as_f64().unwrap();
+    assert!(of("largest_difference") < 1e-4 * of("largest_logit"), "{value}");
+    let measured = |extra: &[&str]| {
+        let (status, value) = stage.json(&[&["eval", "--data", &rows, "--max-tokens", "4"], extra].concat());
+        assert_eq!(status, 0, "{value}");
+        value["loss"].as_f64().unwrap()
+    };
+    let adapter = path("run/adapter");
+    let tuned = measured(&["--model", &model, "--adapter", &adapter]);
+    assert!((measured(&["--model", &merged]) - tuned).abs() < 1e-4 * tuned);
+    assert!((measured(&["--model", &model]) - tuned).abs() > 1e-3 * tuned, "the run has learnt something");
+
+    let again = stage.run(&["merge", &adapter, "--out", &merged]);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).contains("something of that name is there already"), "{}", stderr(&again));
+    let nothing = stage.run(&["merge", &path("merged/none"), "--out", &path("other")]);
+    assert_eq!(code(&nothing), 1);
+    assert!(stderr(&nothing).contains("--model") && !stage.path("other").exists(), "{}", stderr(&nothing));
 }

@@ -37,4 +37,5 @@ mod template;
 mod tokenise;
 mod train;
 mod train_memory;
+mod variants;
 mod weights;

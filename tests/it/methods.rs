@@ -6,13 +6,16 @@ use crate::parity::{decoder, fixture, loss_and_gradient_of};
 use crate::train::{bytes, dataset, losses, model, recipe, run};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
+use tunesmith::base::{Control, DeviceChoice, Silent};
 use tunesmith::data::{Batch, Sample};
 use tunesmith::model::cache::Cache;
 use tunesmith::model::config::Family;
 use tunesmith::model::decoder::Decoder;
+use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
-use tunesmith::model::load::LoadedModel;
+use tunesmith::model::load::{LoadedModel, load_decoder};
 use tunesmith::nn::Tape;
+use tunesmith::peft::merge::merge;
 use tunesmith::peft::{self, Adapter};
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::Recipe;
@@ -20,8 +23,11 @@ use tunesmith::recipe::recipe::Method;
 use tunesmith::train::trainee;
 
 /// Settings of a recipe for each method, small enough for the tiny model, and a learning rate that moves it.
-const METHODS: [&[&str]; 5] = [
+const METHODS: [&[&str]; 8] = [
     &["method.kind=lora", "method.rank=4", "optimizer.learning_rate=0.01"],
+    &["method.kind=lora", "method.rank=4", "method.dora=true", "optimizer.learning_rate=0.01"],
+    &["method.kind=freeze", "method.blocks=1", "optimizer.learning_rate=0.005"],
+    &["method.kind=freeze", "method.train=[\"norms\"]", "method.chosen=[0]", "optimizer.learning_rate=0.05"],
     &["method.kind=full", "optimizer.learning_rate=0.002"],
     &["method.kind=ia3", "optimizer.learning_rate=0.05"],
     &["method.kind=bottleneck", "method.width=8", "optimizer.learning_rate=0.01"],
@@ -154,6 +160,33 @@ fn cached_logits_equal_uncached_ones() {
             let error = relative_error(&next, &all.narrow(0, fed - 1, 1).unwrap());
             assert!(error < 1e-5, "{} after {fed}: {error}", recipe.method.describe());
         }
+    }
+}
+
+/// What can be worked into the weights gives the same answers there; what cannot says why.
+#[test]
+fn merged_equals_unmerged() {
+    let model = model();
+    let sample = dataset(&model, 4).samples.remove(0);
+    for recipe in recipes() {
+        let (name, adapter) = (recipe.method.describe(), stirred(&recipe, &model));
+        let out = tempfile::tempdir().unwrap();
+        let merged = match merge(&adapter, &model, out.path()) {
+            Ok(merged) => merged,
+            Err(refusal) => {
+                assert!(adapter.settings.tuning().cannot_merge().is_some(), "{name}: {refusal}");
+                assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "{name}");
+                continue;
+            }
+        };
+        assert!(adapter.settings.tuning().cannot_merge().is_none(), "{name}");
+        assert!(merged.largest_difference < 1e-4 * merged.largest_logit, "{name}: {merged:?}");
+        let files = ModelFiles::open("merged", out.path()).unwrap();
+        let alone = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+        let beside = logits(&model.decoder, adapter.hooks().unwrap().as_ref(), &sample);
+        let error = relative_error(&logits(&alone, &NoHooks, &sample), &beside);
+        assert!(error < 1e-5, "{name}: {error}");
+        assert!(relative_error(&beside, &logits(&model.decoder, &NoHooks, &sample)) > 1e-3, "{name}");
     }
 }
 

@@ -148,11 +148,11 @@ fn a_flat_gradient_is_the_gradients_of_the_leaves() {
     assert!(refusal.contains("norm got no gradient"), "{refusal}");
 }
 
-/// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not.
+/// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not, each with a rank and a scale of its own.
 pub fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
-    let part = |b: &Node, columns, rows| LowRankPart { b: b.clone(), columns, rows };
-    let parts = vec![part(first, 0..2, 0..3), part(second, 3..5, 3..6)];
-    LowRank { a: a.clone(), parts, scale: 1.7, dropout }
+    let part = |b: &Node, columns, rows, scale| LowRankPart { b: b.clone(), columns, rows, scale };
+    let parts = vec![part(first, 0..2, 0..2, 1.7), part(second, 3..5, 2..6, 0.9)];
+    LowRank { a: a.clone(), parts, dropout }
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn low_rank_linear_matches_autograd() {
             None => ones,
         };
         check(
-            &[&[4, 7], &[6, 7], &[2, 3], &[2, 3]],
+            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4]],
             |tape, x| {
                 let low = two_parts(&x[1], &x[2], &x[3], dropout);
                 let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
@@ -176,10 +176,51 @@ fn low_rank_linear_matches_autograd() {
             |x| {
                 let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0]))?;
                 let h = (&x[0] * like(mask.value(), &x[0]))?.matmul(&x[1].t()?)?;
-                let first = (h.narrow(1, 0, 3)?.matmul(&x[2].t()?)? * 1.7)?;
-                let second = (h.narrow(1, 3, 3)?.matmul(&x[3].t()?)? * 1.7)?;
+                let first = (h.narrow(1, 0, 2)?.matmul(&x[2].t()?)? * 1.7)?;
+                let second = (h.narrow(1, 2, 4)?.matmul(&x[3].t()?)? * 0.9)?;
                 let middle = y.narrow(1, 2, 1)?;
                 Tensor::cat(&[(y.narrow(1, 0, 2)? + first)?, middle, (y.narrow(1, 3, 2)? + second)?], 1)
+            },
+        );
+    }
+}
+
+/// DoRA: the lengths are those of the whole changed matrix, and constants on the way back.
+#[test]
+fn decomposed_linear_matches_autograd() {
+    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
+    for dropout in [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })] {
+        let ones = Node::frozen(Tensor::ones((4, 7), DType::F32, &CPU).unwrap());
+        let mask = dropout.map_or(ones.clone(), |of| ops::dropout(&Tape::inference(), &ones, of).unwrap());
+        check(
+            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4], &[2], &[2]],
+            |tape, x| {
+                let low = two_parts(&x[1], &x[2], &x[3], dropout);
+                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
+                let squares = weight.sqr()?.sum(1)?;
+                let rows = ops::Magnitudes { nodes: &x[4..6], squares: &squares };
+                ops::decomposed_linear(tape, &x[0], &weight.into(), Some(&bias), &low, rows)
+            },
+            |x| {
+                let weight = like(&weight, &x[0]);
+                let whole = x[0].matmul(&weight.t()?)?;
+                let left = (&x[0] * like(mask.value(), &x[0]))?;
+                let part = |b: &Tensor,
+                            m: &Tensor,
+                            first: usize,
+                            rows: std::ops::Range<usize>,
+                            scale: f64|
+                 -> Result<Tensor> {
+                    let change = (b.matmul(&x[1].narrow(0, rows.start, rows.len())?)? * scale)?;
+                    let changed = (weight.narrow(0, first, 2)? + &change)?;
+                    let length = changed.sqr()?.sum(1)?.sqrt()?.detach();
+                    let (changed, own) =
+                        (left.matmul(&changed.t()?)?, left.matmul(&weight.narrow(0, first, 2)?.t()?)?);
+                    let changed = changed.broadcast_mul(&(m / length)?)?;
+                    (whole.narrow(1, first, 2)? + changed)? - own
+                };
+                let (first, second) = (part(&x[2], &x[4], 0, 0..2, 1.7)?, part(&x[3], &x[5], 3, 2..6, 0.9)?);
+                Tensor::cat(&[first, whole.narrow(1, 2, 1)?, second], 1)?.broadcast_add(&like(&bias, &x[0]))
             },
         );
     }
@@ -607,7 +648,7 @@ fn gradients_match_finite_differences() {
     let norms = HeadNorms { query: frozen(&[6]), key: frozen(&[6]), epsilon: 1e-5 };
     let (square, norm_weight) = (random(&[8, 8], 3).into(), frozen(&[8]));
     let (layer_weight, layer_bias) = (frozen(&[8]), frozen(&[8]));
-    let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
+    let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 2]), &frozen(&[2, 4]), None);
     let five = ops::Head::from(random(&[5, 8], 6));
     let capped_head = ops::Head { cap: Some(1.5), ..five.clone() };
     let operations: Vec<Operation> = vec![

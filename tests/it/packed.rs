@@ -62,8 +62,7 @@ fn operations_on_blocks_equal_those_on_f32() {
     let b = random(&[SHAPE[0], 4], 6);
     let low = |tape: &Tape| LowRank {
         a: tape.leaf(a.clone()),
-        parts: vec![LowRankPart { b: tape.leaf(b.clone()), columns: 0..SHAPE[0], rows: 0..4 }],
-        scale: 0.5,
+        parts: vec![LowRankPart { b: tape.leaf(b.clone()), columns: 0..SHAPE[0], rows: 0..4, scale: 0.5 }],
         dropout: None,
     };
     let targets: Vec<u32> = (0..9).map(|i| i * 16).collect();

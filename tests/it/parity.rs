@@ -103,7 +103,14 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
         let error = relative_error(&logits(&adapter), &expected[kind]);
         assert!(error < BOUND, "{kind}: {error}");
 
-        // Saved again it is uniform, and the same.
+        // True ranks where the layers are named; saved again it is the same.
+        let num_values = adapter.params.num_values();
+        if kind == "ranks_and_alphas" {
+            let stored =
+                candle_core::safetensors::load(folder.join("adapter_model.safetensors"), &Device::Cpu);
+            let stored: usize = stored.unwrap().values().map(Tensor::elem_count).sum();
+            assert_eq!(num_values, stored, "{kind}");
+        }
         let out = tempfile::tempdir().unwrap();
         format::save(&adapter, lora(&adapter), out.path()).unwrap();
         let again = format::load(out.path(), decoder.config(), &Device::Cpu).unwrap();

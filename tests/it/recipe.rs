@@ -3,7 +3,9 @@
 use std::path::Path;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
+use tunesmith::recipe::recipe::{
+    Checkpointing, DeviceChoice, Freeze, Lora, Method, Objective, OptimizerKind, ScheduleShape,
+};
 use tunesmith::recipe::{MemoryLimit, Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -99,6 +101,8 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
         ("[method]\nkind = \"lora\"\nranks = 4", "method.ranks", "method.rank"),
         ("[objective]\nkind = \"supervised\"\ntrain_onn = \"answers\"", "objective.train_onn", "train_on"),
         ("[method]\nkind = \"full\"\nrank = 4", "method.rank", "a setting of LoRA"),
+        ("[method]\nblocks = 4", "method.blocks", "a setting of freezing"),
+        ("[method]\nkind = \"freeze\"\nblokcs = 4", "method.blokcs", "method.blocks"),
         ("optimizer = 5", "optimizer", "section"),
     ];
     for (text, field, says) in cases {
@@ -126,6 +130,8 @@ fn values_that_do_not_fit_say_what_would() {
         ("[optimizer]\nclip_norm = \"never\"", "optimizer.clip_norm", "a number, or \"none\""),
         ("about = 5", "about", "text in quotes"),
         ("[method]\ntarget_modules = \"q_proj\"", "method.target_modules", "a list"),
+        ("[method]\nkind = \"freeze\"\nblocks = -1", "method.blocks", "a whole number"),
+        ("[method]\nkind = \"freeze\"\ntrain = [\"norm\"]", "method.train", "norms"),
         ("[data.split]\nvalid = \"much\"", "data.split.valid", "a number"),
         ("[run]\nseed = 99999999999999999999", "", "line 2"),
         ("[optimizer.learning_rate]\nx = 1", "optimizer.learning_rate", "a number"),
@@ -283,7 +289,7 @@ pub fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 42] = [
+const ERRORS: [(&str, Change); 50] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -330,9 +336,20 @@ const ERRORS: [(&str, Change); 42] = [
     ("optimizer.learning_rate", |r, _| {
         (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
     }),
+    ("method.b_rate_factor", |r, _| method(r).b_rate_factor = 0.0),
+    // k_proj is 192 x 576
+    ("method.rank", |r, _| method(r).rank = 193),
+    ("method.rank_pattern", |r, _| _ = method(r).rank_pattern.insert("k_proj".into(), 193)),
+    ("method.rank_pattern", |r, _| _ = method(r).rank_pattern.insert("q_proj".into(), 0)),
+    ("method.alpha_pattern", |r, _| _ = method(r).alpha_pattern.insert("(".into(), 1.0)),
+    ("method.blocks", |r, _| r.method = Method::Freeze(Freeze { blocks: usize::MAX, ..Freeze::default() })),
+    ("method.chosen", |r, _| r.method = Method::Freeze(Freeze { chosen: vec![1, 99], ..Freeze::default() })),
+    ("method.blocks", |r, _| {
+        r.method = Method::Freeze(Freeze { blocks: 0, final_norm: false, ..Freeze::default() });
+    }),
 ];
 
-const WARNINGS: [(&str, Change); 18] = [
+const WARNINGS: [(&str, Change); 21] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -357,6 +374,9 @@ const WARNINGS: [(&str, Change); 18] = [
     ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
     ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
     ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
+    ("method.rank_pattern", |r, _| _ = method(r).rank_pattern.insert("layers.77.*".into(), 4)),
+    ("method.train", |r, _| r.method = Method::Freeze(Freeze { train: Vec::new(), ..Freeze::default() })),
+    ("method.head", |r, _| r.method = Method::Freeze(Freeze { head: true, ..Freeze::default() })),
 ];
 
 #[test]

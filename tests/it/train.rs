@@ -484,7 +484,7 @@ fn hostile_adapters_are_refused_with_the_reason() {
         format::load(temp.path(), model.config(), &Device::Cpu).unwrap_err().to_string()
     };
     for (from, to, word) in [
-        ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
+        ("\"use_dora\": false", "\"use_dora\": true", "magnitude"),
         ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias"),
         ("\"r\": 4", "\"r\": 8", "shape"),
         ("\"peft_type\": \"LORA\"", "\"peft_type\": \"IA3\"", "IA3"),

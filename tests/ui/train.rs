@@ -17,7 +17,7 @@ use tunesmith::project::RunEvent;
 use tunesmith::project::event::{Answer, OperationCost, Outcome, Phase};
 use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::{Facts, Speed};
-use tunesmith::recipe::recipe::{Lora, Method};
+use tunesmith::recipe::recipe::{Freeze, Lora, Method};
 
 pub const JOB: u64 = 77;
 
@@ -275,6 +275,22 @@ fn a_problem_stands_at_its_field_and_its_button_puts_it_right() {
     h.run_steps(stage::SETTLE);
     assert_eq!(rank(h.state().state.train.recipe()), 8);
     assert!(h.state().state.header(Place::Train).primary.is_some_and(|p| p.why_not.is_none()));
+}
+
+/// Freezing is a choice of the form, which then has its rows and says where the way back ends.
+#[test]
+fn freezing_is_chosen_in_the_form() {
+    let mut h = at_train();
+    h.run_steps(stage::SETTLE);
+    h.get_by_value("Addition (LoRA)").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Some weights (freeze)").click();
+    h.run_steps(stage::SETTLE);
+    let recipe = h.state().state.train.recipe().clone();
+    assert_eq!(recipe.method, Method::Freeze(Freeze::default()));
+    assert!(recipe.optimizer.learning_rate < 1e-4);
+    assert!(h.query_all_by_label("Strength (rank)").next().is_none());
+    h.get_by_label_contains("Backward stops at block");
 }
 
 /// Full tuning is a choice of the form: what only LoRA has goes away, and the estimate and the rate follow.

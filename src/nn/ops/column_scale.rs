@@ -15,7 +15,7 @@ pub struct ColumnScale {
 
 impl ColumnScale {
     /// A factor for each of `width` columns, [width], in the type of `like`.
-    fn factors(&self, width: usize, like: &Tensor) -> Result<Tensor> {
+    pub fn factors(&self, width: usize, like: &Tensor) -> Result<Tensor> {
         let ones = |n: usize| Tensor::ones(n, like.dtype(), like.device());
         let mut pieces = Vec::new();
         let mut next = 0;

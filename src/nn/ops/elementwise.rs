@@ -1,4 +1,4 @@
-//! Sums, multiples, and numbers in another type.
+//! Sums, differences, multiples, and numbers in another type.
 
 use crate::nn::tape::sum;
 use crate::nn::{Node, Result, Tape, profile};
@@ -27,4 +27,11 @@ pub fn cast(tape: &Tape, x: &Node, dtype: DType) -> Result<Node> {
     let _span = profile::forward("cast");
     let value = x.value().to_dtype(dtype)?;
     Ok(tape.record("cast", &[x], value, move |dy| Ok(vec![Some(dy.to_dtype(own)?)])))
+}
+
+/// `a - b`, same shape.
+pub fn subtract(tape: &Tape, a: &Node, b: &Node) -> Result<Node> {
+    let _span = profile::forward("subtract");
+    let difference = (a.value() - b.value())?;
+    Ok(tape.record("subtract", &[a, b], difference, |dy| Ok(vec![Some(dy.clone()), Some(dy.neg()?)])))
 }

@@ -3,7 +3,7 @@
 use super::dropout::{Dropout, dropout};
 use super::linear::{product, times};
 use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
-use crate::nn::kernels::portable;
+use crate::nn::kernels::portable::{self, low_rank::Part};
 use crate::nn::{Kept, Node, Result, Tape, Weight, profile};
 use candle_core::Tensor;
 use std::ops::Range;
@@ -15,7 +15,6 @@ pub struct LowRank {
     /// A of all parts, one above the other, [R, i].
     pub a: Node,
     pub parts: Vec<LowRankPart>,
-    pub scale: f64,
     /// On the input of A.
     pub dropout: Option<Dropout>,
 }
@@ -27,7 +26,63 @@ pub struct LowRankPart {
     pub b: Node,
     pub columns: Range<usize>,
     pub rows: Range<usize>,
+    pub scale: f64,
 }
+
+impl LowRankPart {
+    fn value(&self) -> Part {
+        let Self { b, columns, rows, scale } = self;
+        Part { b: b.value().clone(), columns: columns.clone(), rows: rows.clone(), scale: *scale }
+    }
+}
+
+impl LowRank {
+    /// The length of each row of `weight + scale · B A`, [o] for each part, from the sums of squares of the weight's own rows,
+    /// [o]: ||w||² + 2 s (W Aᵀ)·B + s² B (A Aᵀ) Bᵀ, so that no matrix of the weight's size is made.
+    pub fn row_lengths(&self, weight: &Weight, squares: &Tensor) -> Result<Vec<Tensor>> {
+        let a = self.a.value();
+        let crossed = product(a, weight, None)?; // [R, o]
+        let of_part = |part: &LowRankPart| -> Result<Tensor> {
+            let (rows, columns, b) = (&part.rows, &part.columns, part.b.value());
+            let crossed = crossed.narrow(0, rows.start, rows.len())?;
+            let crossed = crossed.narrow(1, columns.start, columns.len())?.t()?; // [o, r]
+            let a = a.narrow(0, rows.start, rows.len())?.contiguous()?;
+            let once = (crossed * b)?.sum(1)?;
+            let twice = (b.matmul(&a.matmul(&a.t()?)?)? * b)?.sum(1)?;
+            let own = squares.narrow(0, columns.start, columns.len())?;
+            let changes = ((once * (2.0 * part.scale))? + (twice * (part.scale * part.scale))?)?;
+            // Rounding may take a length of nothing below zero.
+            (own + changes)?.maximum(SHORTEST * SHORTEST)?.sqrt()
+        };
+        self.parts.iter().map(of_part).collect()
+    }
+
+    /// `own` [o, i] with the change worked into it, and its rows brought to `magnitudes`, one [o] for each part, where there are
+    /// any.
+    pub fn merged(&self, own: &Tensor, magnitudes: &[Node]) -> Result<Tensor> {
+        let mut pieces = Vec::with_capacity(2 * self.parts.len() + 1);
+        let mut next = 0;
+        for (i, part) in self.parts.iter().enumerate() {
+            let (rows, columns) = (&part.rows, &part.columns);
+            pieces.push(own.narrow(0, next, columns.start - next)?);
+            let a = self.a.value().narrow(0, rows.start, rows.len())?.contiguous()?;
+            let change = (part.b.value().matmul(&a)? * part.scale)?;
+            let mut changed = (own.narrow(0, columns.start, columns.len())? + change)?;
+            if let Some(magnitude) = magnitudes.get(i) {
+                let lengths = changed.sqr()?.sum(1)?.sqrt()?.maximum(SHORTEST)?;
+                changed = changed.broadcast_mul(&(magnitude.value() / lengths)?.unsqueeze(1)?)?;
+            }
+            pieces.push(changed);
+            next = columns.end;
+        }
+        pieces.push(own.narrow(0, next, own.dim(0)? - next)?);
+        pieces.retain(|piece| piece.elem_count() > 0);
+        Tensor::cat(&pieces, 0)
+    }
+}
+
+/// Length below which a row counts as so long, so that nothing is divided by zero.
+const SHORTEST: f64 = 1e-12;
 
 /// x [n, i], weight [o, i], bias [o] -> [n, o].
 pub fn low_rank_linear(
@@ -45,8 +100,7 @@ pub fn low_rank_linear(
     let values = Values {
         weight: weight.clone(),
         a: low.a.value().clone(),
-        parts: low.parts.iter().map(|p| (p.b.value().clone(), p.columns.clone(), p.rows.clone())).collect(),
-        scale: low.scale,
+        parts: low.parts.iter().map(LowRankPart::value).collect(),
     };
     let (y, h) = values.forward(x.value(), x_low.value(), bias)?;
     let mut inputs = vec![x, &x_low, &low.a];
@@ -77,8 +131,7 @@ enum Wanted {
 struct Values {
     weight: Weight,
     a: Tensor,
-    parts: Vec<(Tensor, Range<usize>, Range<usize>)>,
-    scale: f64,
+    parts: Vec<Part>,
 }
 
 impl Values {
@@ -137,8 +190,8 @@ impl Values {
         };
         let like_x = |numbers: Option<Vec<f32>>| numbers.map(|x| tensor(x, (n, i))).transpose();
         let mut gradients = vec![like_x(dx)?, like_x(dx_low)?, Some(tensor(found.a, self.a.shape())?)];
-        for (db, (b, ..)) in found.b.into_iter().zip(&self.parts) {
-            gradients.push(Some(tensor(db, b.shape())?));
+        for (db, part) in found.b.into_iter().zip(&self.parts) {
+            gradients.push(Some(tensor(db, part.b.shape())?));
         }
         Ok(gradients)
     }
@@ -146,22 +199,18 @@ impl Values {
     /// Runs the kernel where all weights are slices.
     fn on_cpu<R>(&self, run: impl FnOnce(&cpu::low_rank::LowRank, &Rows) -> Option<R>) -> Option<R> {
         let (weight, a) = (self.weight.on_cpu()?, Numbers::of(&self.a)?);
-        let b: Vec<Numbers> = self.parts.iter().map(|(b, ..)| Numbers::of(b)).collect::<Option<_>>()?;
-        let parts = b.iter().zip(&self.parts).map(|(b, (_, columns, rows))| cpu::low_rank::Part {
+        let b: Vec<Numbers> = self.parts.iter().map(|part| Numbers::of(&part.b)).collect::<Option<_>>()?;
+        let parts = b.iter().zip(&self.parts).map(|(b, part)| cpu::low_rank::Part {
             b,
-            columns: columns.clone(),
-            rows: rows.clone(),
+            columns: part.columns.clone(),
+            rows: part.rows.clone(),
+            scale: part.scale as f32,
         });
-        let low = cpu::low_rank::LowRank {
-            a: &a,
-            rank: self.a.dims()[0],
-            parts: parts.collect(),
-            scale: self.scale as f32,
-        };
+        let low = cpu::low_rank::LowRank { a: &a, rank: self.a.dims()[0], parts: parts.collect() };
         run(&low, &weight)
     }
 
     fn portable(&self) -> portable::low_rank::LowRank<'_> {
-        portable::low_rank::LowRank { a: &self.a, parts: &self.parts, scale: self.scale }
+        portable::low_rank::LowRank { a: &self.a, parts: &self.parts }
     }
 }

@@ -5,8 +5,9 @@ use super::adamw_8bit::AdamW8Bit;
 use super::lion::{Lion, LionSettings};
 use super::sgd::{Sgd, SgdSettings};
 use crate::nn::{FlatParams, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Which rule, and its numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,6 +76,8 @@ impl Origin<'_> {
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     num_updates: u64,
+    /// What the learning rate is multiplied by, [P]; 1 everywhere where there is none.
+    factors: Option<Tensor>,
 }
 
 impl Optimizer {
@@ -103,7 +106,7 @@ impl Optimizer {
             OptimizerSettings::Lion(settings) => Box::new(Lion::new(settings, origin)?),
             OptimizerSettings::Sgd(settings) => Box::new(Sgd::new(settings, origin)?),
         };
-        Ok(Self { rule, num_updates })
+        Ok(Self { rule, num_updates, factors: None })
     }
 
     /// Copies of all tensors of its state, by name. With [`Self::num_updates`] that is all there is to keep.
@@ -130,6 +133,25 @@ impl Optimizer {
         if params.num_values() == 0 {
             return Ok(());
         }
-        self.rule.step(params, gradient, Step { scale, learning_rate, update: self.num_updates })
+        let step = Step { scale, learning_rate, update: self.num_updates };
+        let Some(factors) = &self.factors else { return self.rule.step(params, gradient, step) };
+        // Every rule's move is proportional to its rate, decay included.
+        let before = params.values().copy()?;
+        self.rule.step(params, gradient, step)?;
+        let moved = ((params.values() - &before)? * factors)?;
+        params.set_values((before + moved)?)
+    }
+
+    /// The same with learning rates of their own for some ranges of the parameters: factors on the rate of a step. They are no part
+    /// of the state.
+    pub fn with_rates(mut self, params: &FlatParams, rates: &[(Range<usize>, f64)]) -> Result<Self> {
+        if !rates.is_empty() {
+            let mut factors = vec![1f64; params.num_values()];
+            rates.iter().for_each(|(range, factor)| factors[range.clone()].fill(*factor));
+            let values = params.values();
+            let factors = Tensor::from_vec(factors, values.elem_count(), &Device::Cpu)?;
+            self.factors = Some(factors.to_dtype(values.dtype())?.to_device(values.device())?);
+        }
+        Ok(self)
     }
 }

@@ -1,16 +1,12 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
+use super::method_fields::{method, method_settings, rank};
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
-use crate::base::human;
-use crate::model::config::Family;
-use crate::model::families::ALL_LINEAR;
-use crate::model::hooks::Linear;
-use crate::model::info::ModelInfo;
 use crate::recipe::MemoryLimit;
 use crate::recipe::recipe::{
-    Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
+    Checkpointing, DeviceChoice, Optimizer, OptimizerKind, Precision, ScheduleShape,
 };
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
@@ -34,9 +30,6 @@ pub const NAMES: [(&str, &str); 13] = [
     ("model.precision", "Model kept in"),
 ];
 
-/// All weights move at once, so each by less than LoRA's.
-const FULL_LEARNING_RATE: f64 = 5e-5;
-
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
     method(ui, form);
     rank(ui, form);
@@ -49,21 +42,7 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
     group(ui, "How it is tuned", |ui| {
         method(ui, form);
-        rank(ui, form);
-        let help =
-            "How loudly the small addition speaks: it is scaled by alpha / rank. Twice the rank is usual.";
-        lora_row(ui, form, "method.alpha", "Loudness (alpha)", help, |ui, lora| {
-            number(ui, &mut lora.alpha, 0.5, 0.0..=1024.0)
-        });
-        let help = "Leaves out this share of the inputs at random while training, so that rows are not learnt by heart.";
-        lora_row(ui, form, "method.dropout", "Leave out (dropout)", help, |ui, lora| {
-            number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
-        });
-        let help = "The parts of each layer that get an addition. All of them is the usual choice.";
-        let model = shared.model.as_deref();
-        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, |ui, lora| {
-            modules(ui, lora, model)
-        });
+        method_settings(ui, form, shared.model.as_deref());
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -257,62 +236,6 @@ fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
         .show_unindented(ui, rows);
 }
 
-fn method(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "An addition trains a small part beside the model, which itself stays as it is (LoRA, Hu et al. 2021): quick, \
-                little memory, a small file. All weights changes the model itself: it can learn more and forget more, and needs \
-                about four times the model's size in memory.";
-    form.row(ui, "method.kind", "Method", help, |ui, r| {
-        let is_lora = r.method.lora().is_some();
-        let name = |is_lora| if is_lora { "Addition (LoRA)" } else { "All weights (full)" };
-        let combo = ComboBox::from_id_salt("method").selected_text(name(is_lora)).width(140.0);
-        let combo = combo.show_ui(ui, |ui| {
-            if ui.selectable_label(is_lora, name(true)).clicked() && !is_lora {
-                r.method = Method::Lora(Lora::default());
-                r.optimizer.learning_rate = Optimizer::default().learning_rate;
-            }
-            if ui.selectable_label(!is_lora, name(false)).clicked() && is_lora {
-                r.method = Method::Full {};
-                r.optimizer.learning_rate = FULL_LEARNING_RATE;
-            }
-        });
-        combo.response
-    });
-}
-
-/// A row that only LoRA has.
-fn lora_row(
-    ui: &mut egui::Ui,
-    form: &mut Form,
-    path: &'static str,
-    label: &str,
-    help: &str,
-    control: impl FnOnce(&mut egui::Ui, &mut Lora) -> Response,
-) {
-    if form.recipe.method.lora().is_none() {
-        return;
-    }
-    form.row(ui, path, label, help, |ui, r| match r.method.lora_mut() {
-        Some(lora) => control(ui, lora),
-        None => ui.response(),
-    });
-}
-
-fn rank(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How much the addition can learn. 8 to 32 is plenty for most data; more takes memory and may learn rows \
-                by heart.";
-    lora_row(ui, form, "method.rank", "Strength (rank)", help, |ui, lora| {
-        let before = lora.rank;
-        let loudness = if before > 0 { lora.alpha / before as f64 } else { 2.0 };
-        let slider = Slider::new(&mut lora.rank, 1..=256).logarithmic(true).clamping(SliderClamping::Never);
-        let response = ui.add(slider);
-        if lora.rank != before && lora.rank > 0 {
-            // The same loudness at another rank.
-            lora.alpha = loudness * lora.rank as f64;
-        }
-        response
-    });
-}
-
 fn epochs(ui: &mut egui::Ui, form: &mut Form) {
     let help = "How often every training row is seen. Few rows need more passes; stopping early guards against too many.";
     let is_by_updates = form.recipe.length.updates.is_some();
@@ -389,61 +312,16 @@ fn stop_early(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "early_stop.enabled", "Stop early", help, |ui, r| check(ui, &mut r.early_stop.enabled));
 }
 
-/// What people call a linear layer.
-fn part(linear: Linear) -> &'static str {
-    match linear {
-        Linear::Q => "queries",
-        Linear::K => "keys",
-        Linear::V => "values",
-        Linear::Qkv => "queries, keys and values",
-        Linear::O => "attention out",
-        Linear::Gate => "gate",
-        Linear::Up => "up",
-        Linear::GateUp => "gate and up",
-        Linear::Down => "down",
-    }
-}
-
-/// What people call the linear layers of a name; more than one may have it.
-fn parts(name: &str) -> String {
-    let namesakes = |family: Family| {
-        let named = family.table().all_modules().filter(|module| module.name() == name);
-        named.map(|module| part(module.linear)).collect::<Vec<_>>()
-    };
-    let found = Family::ALL.into_iter().map(namesakes).find(|words| !words.is_empty());
-    human::listed(&found.unwrap_or_default())
-}
-
-fn modules(ui: &mut egui::Ui, lora: &mut Lora, model: Option<&ModelInfo>) -> Response {
-    let usual = Family::Llama.table().target_names();
-    let names = model.map_or(usual, |model| model.config.family.table().target_names());
-    let is_on =
-        |lora: &Lora, name: &str| lora.has_all_modules() || lora.target_modules.iter().any(|m| m == name);
-    let num_on = names.iter().filter(|name| is_on(lora, name)).count();
-    let combo = ComboBox::from_id_salt("modules")
-        .selected_text(format!("{num_on} of {}", names.len()))
-        .width(100.0)
-        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
-        .show_ui(ui, |ui| {
-            for name in &names {
-                let mut is_chosen = is_on(lora, name);
-                if ui.checkbox(&mut is_chosen, format!("{} ({name})", parts(name))).changed() {
-                    // In the order of the list, so that the same choice is the same recipe.
-                    let chosen = names.iter().filter(|m| if *m == name { is_chosen } else { is_on(lora, m) });
-                    let chosen: Vec<String> = chosen.map(|m| m.to_string()).collect();
-                    let is_all = chosen.len() == names.len();
-                    lora.target_modules = if is_all { vec![ALL_LINEAR.into()] } else { chosen };
-                }
-            }
-        });
-    combo.response
-}
-
-fn number<T: Numeric>(ui: &mut egui::Ui, value: &mut T, speed: f64, range: RangeInclusive<T>) -> Response {
+pub(super) fn number<T: Numeric>(
+    ui: &mut egui::Ui,
+    value: &mut T,
+    speed: f64,
+    range: RangeInclusive<T>,
+) -> Response {
     ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
 }
 
-fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
+pub(super) fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
     let words = if *value { "on" } else { "off" };
     ui.add(Checkbox::new(value, words))
 }
@@ -468,7 +346,12 @@ fn optional<T: Numeric>(
     }
 }
 
-fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: &[(T, &str)]) -> Response {
+pub(super) fn choice<T: Copy + PartialEq>(
+    ui: &mut egui::Ui,
+    id: &str,
+    value: &mut T,
+    all: &[(T, &str)],
+) -> Response {
     let now = all.iter().find(|c| c.0 == *value).map_or("", |c| c.1);
     let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).truncate().show_ui(ui, |ui| {
         for (one, name) in all {
@@ -481,6 +364,7 @@ fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::recipe::Method;
     use crate::recipe::{Recipe, load};
 
     /// Settings that are made in another place, or not by hand, and where.
@@ -495,11 +379,13 @@ mod tests {
     #[test]
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
-        egui::__run_test_ui(|ui| {
-            let mut form = Form::of(Recipe::default(), &[]);
-            advanced(ui, &mut form, &Shared::default());
-            shown.clone_from(&form.shown);
-        });
+        for method in Method::all() {
+            egui::__run_test_ui(|ui| {
+                let mut form = Form::of(Recipe { method: method.clone(), ..Recipe::default() }, &[]);
+                advanced(ui, &mut form, &Shared::default());
+                shown.extend(form.shown.iter().copied());
+            });
+        }
         let is_elsewhere = |field: &str| {
             ELSEWHERE.iter().any(|(e, _)| field == *e || (e.ends_with('.') && field.starts_with(e)))
         };

@@ -214,6 +214,9 @@ fn estimate(ui: &mut egui::Ui, state: &State, shared: &Shared) {
     };
     ui.painter().rect_filled(filled, 3.0, ink);
     disk(ui, estimate.disk_bytes, shared.facts.free_disk_bytes);
+    if let Some(stop) = estimate.backward_stop {
+        ui.label(RichText::new(stop.describe()).small().color(t.weak));
+    }
     ui.horizontal_wrapped(|ui| {
         let words = format!(
             "About {} for {}; {} trained parameters",

@@ -10,7 +10,6 @@ pub struct LowRank<'a> {
     /// Number of rows of A, R.
     pub rank: usize,
     pub parts: Vec<Part<'a>>,
-    pub scale: f32,
 }
 
 pub struct Part<'a> {
@@ -18,6 +17,7 @@ pub struct Part<'a> {
     pub b: &'a [f32],
     pub columns: Range<usize>,
     pub rows: Range<usize>,
+    pub scale: f32,
 }
 
 /// Gradients of [`LowRank::add_to`]'s inputs, but that of `x`.
@@ -54,7 +54,7 @@ impl LowRank<'_> {
         for part in &self.parts {
             let out = MatrixMut::strided(&mut y[part.columns.start..], n, part.columns.len(), o);
             let h = Matrix::strided(&h[part.rows.start..], n, part.rows.len(), self.rank);
-            matmul(out, Into::Add, self.scale, h, part.b().t(), Workers::All);
+            matmul(out, Into::Add, part.scale, h, part.b().t(), Workers::All);
         }
         h
     }
@@ -68,10 +68,10 @@ impl LowRank<'_> {
             let (width, r) = (part.columns.len(), part.rows.len());
             let dy = Matrix::strided(&dy[part.columns.start..], n, width, o);
             let out = MatrixMut::strided(&mut dh[part.rows.start..], n, r, self.rank);
-            matmul(out, Into::Replace, self.scale, dy, part.b(), Workers::All);
+            matmul(out, Into::Replace, part.scale, dy, part.b(), Workers::All);
             let mut db = vec![0.0; width * r];
             let h = Matrix::strided(&h[part.rows.start..], n, r, self.rank);
-            matmul(MatrixMut::new(&mut db, width, r), Into::Replace, self.scale, dy.t(), h, Workers::All);
+            matmul(MatrixMut::new(&mut db, width, r), Into::Replace, part.scale, dy.t(), h, Workers::All);
             of_b.push(db);
         }
         let i = self.inputs();

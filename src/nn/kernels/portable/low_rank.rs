@@ -5,11 +5,19 @@ use crate::nn::Result;
 use candle_core::{DType, Tensor};
 use std::ops::Range;
 
-/// `y[:, columns] += scale · (x A[rows]ᵀ) Bᵀ` for each part (B [o, r], columns, rows). A and B are cast to the type of x.
+/// `y[:, columns] += scale · (x A[rows]ᵀ) Bᵀ` for each part. A and B are cast to the type of x.
 pub struct LowRank<'a> {
     /// [R, i]
     pub a: &'a Tensor,
-    pub parts: &'a [(Tensor, Range<usize>, Range<usize>)],
+    pub parts: &'a [Part],
+}
+
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// [o, r]
+    pub b: Tensor,
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
     pub scale: f64,
 }
 
@@ -19,19 +27,17 @@ impl LowRank<'_> {
     fn scaled_b(&self, outputs: usize, dtype: DType) -> Result<Tensor> {
         let rank = self.a.dim(0)?;
         let mut whole: Option<Tensor> = None;
-        for (b, columns, rows) in self.parts {
-            let placed = b.pad_with_zeros(0, columns.start, outputs - columns.end)?.pad_with_zeros(
-                1,
-                rows.start,
-                rank - rows.end,
-            )?;
+        for Part { b, columns, rows, scale } in self.parts {
+            let placed = (b * *scale)?
+                .pad_with_zeros(0, columns.start, outputs - columns.end)?
+                .pad_with_zeros(1, rows.start, rank - rows.end)?;
             whole = Some(match whole {
                 Some(before) => (before + placed)?,
                 None => placed,
             });
         }
         match whole {
-            Some(whole) => (whole * self.scale)?.to_dtype(dtype),
+            Some(whole) => whole.to_dtype(dtype),
             None => Tensor::zeros((outputs, rank), dtype, self.a.device()),
         }
     }
@@ -47,10 +53,10 @@ impl LowRank<'_> {
     pub fn backward(&self, dy: &Tensor, h: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
         let dh = dy.matmul(&self.scaled_b(dy.dim(1)?, dy.dtype())?)?; // [n, R]
         let mut db = Vec::with_capacity(self.parts.len());
-        for (_, columns, rows) in self.parts {
+        for Part { columns, rows, scale, .. } in self.parts {
             let dy = dy.narrow(1, columns.start, columns.len())?.contiguous()?; // [n, o]
             let h = h.narrow(1, rows.start, rows.len())?.contiguous()?; // [n, r]
-            db.push((wide(&dy.t()?.matmul(&h)?)? * self.scale)?); // [o, r]
+            db.push((wide(&dy.t()?.matmul(&h)?)? * *scale)?); // [o, r]
         }
         let dx = dh.matmul(&self.a.to_dtype(dh.dtype())?)?;
         Ok((dx, wide(&dh.t()?.matmul(x)?)?, db))

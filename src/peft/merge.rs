@@ -1,0 +1,61 @@
+//! What was trained, worked into the model's weights: a model folder that needs no adapter.
+
+use super::{Adapter, PeftError};
+use crate::base::{Control, DeviceChoice, Silent};
+use crate::data::{Batch, LossWeights, Sample};
+use crate::model::decoder::Decoder;
+use crate::model::error::During;
+use crate::model::files::ModelFiles;
+use crate::model::hooks::{Hooks, NoHooks};
+use crate::model::load::{LoadedModel, load_decoder};
+use crate::model::{ModelError, folder};
+use crate::nn::Tape;
+use candle_core::{DType, Tensor};
+use serde::Serialize;
+use std::path::Path;
+
+/// Tokens that the merged and the unmerged model are compared on.
+const NUM_TOKENS: usize = 16;
+
+/// How the merged model compares with the adapter beside its base.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Merged {
+    /// Between their logits on a few tokens.
+    pub largest_difference: f64,
+    /// The largest magnitude of a logit there, to see the difference against.
+    pub largest_logit: f64,
+}
+
+/// Writes `base` with what `adapter` trained worked into its weights, as a model folder in f32, and reads it again to compare. A
+/// quantised base is merged into its widened weights. `folder` must exist; call inside `storage::create_dir_atomic`.
+///
+/// # Errors
+/// [`PeftError::CannotMerge`] for a method that has no place in the weights.
+pub fn merge(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<Merged, PeftError> {
+    if let Some(why) = adapter.settings.tuning().cannot_merge() {
+        return Err(PeftError::CannotMerge(why));
+    }
+    let hooks = adapter.hooks()?;
+    folder::save(base, hooks.as_ref(), folder)?;
+    let expected = logits(&base.decoder, hooks.as_ref())?;
+    let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
+    let merged = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent)?;
+    let got = logits(&merged, &NoHooks)?;
+    Ok(compare(&got, &expected).during("compare the merged model")?)
+}
+
+/// Logits of a few tokens spread over the vocabulary, [n, v], on the CPU.
+fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
+    let vocabulary = decoder.config().vocabulary;
+    let num = NUM_TOKENS.min(decoder.config().context_tokens);
+    let ids: Vec<u32> = (0..num).map(|i| (vocabulary * i / num) as u32).collect();
+    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]);
+    let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;
+    let logits = decoder.logits(hidden.value(), hooks)?;
+    logits.to_device(&candle_core::Device::Cpu).during("compare the merged model")
+}
+
+fn compare(got: &Tensor, expected: &Tensor) -> crate::nn::Result<Merged> {
+    let largest = |of: Tensor| of.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F64)?.to_scalar::<f64>();
+    Ok(Merged { largest_difference: largest((got - expected)?)?, largest_logit: largest(expected.clone())? })
+}
