@@ -1,5 +1,6 @@
 //! What is wrong with the method of a recipe, by itself and for its model.
 
+use super::Fix;
 use super::check::Findings;
 use super::load::nearest;
 use super::method::{Bottleneck, Freeze, Ia3, Lora, Method};
@@ -112,19 +113,19 @@ fn check_modules(targets: &[String], model: Option<&ModelFacts>, found: &mut Fin
 fn check_patterns(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findings) {
     let ranks = match Patterns::new(lora.rank_pattern.clone()) {
         Ok(ranks) => ranks,
-        Err(error) => return found.error("method.rank_pattern", format!("{error}."), Some("{}")),
+        Err(error) => return take_away("method.rank_pattern", format!("{error}."), found),
     };
     let alphas = match Patterns::new(lora.alpha_pattern.clone()) {
         Ok(alphas) => alphas,
-        Err(error) => return found.error("method.alpha_pattern", format!("{error}."), Some("{}")),
+        Err(error) => return take_away("method.alpha_pattern", format!("{error}."), found),
     };
     if let Some((pattern, _)) = ranks.iter().find(|(_, rank)| *rank == 0) {
         let text = format!("A rank of 0 for {pattern} has nothing to train: leave it out of the modules.");
-        found.error("method.rank_pattern", text, Some("{}"));
+        take_away("method.rank_pattern", text, found);
     }
     if let Some((pattern, alpha)) = alphas.iter().find(|(_, alpha)| !(alpha.is_finite() && *alpha > 0.0)) {
         let text = format!("Alpha is {alpha} for {pattern}; it has to be above 0.");
-        found.error("method.alpha_pattern", text, Some("{}"));
+        take_away("method.alpha_pattern", text, found);
     }
     let Some(config) = model.map(|model| &model.config).filter(|config| config.num_layers > 0) else {
         return;
@@ -151,8 +152,14 @@ fn check_patterns(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findings)
     });
     if let Some((name, rank, outputs, inputs)) = high {
         let text = format!("A rank of {rank} is above the size of {name}, {outputs} x {inputs}.");
-        found.error("method.rank_pattern", text, Some("{}"));
+        take_away("method.rank_pattern", text, found);
     }
+}
+
+/// An error of a list of patterns, which is mended by having none.
+fn take_away(field: &str, text: String, found: &mut Findings) {
+    let fix = Fix { label: "Take the patterns away".into(), field: field.into(), value: "{}".into() };
+    found.error_fix_elsewhere(field, text, fix);
 }
 
 fn check_blocks(freeze: &Freeze, model: Option<&ModelFacts>, found: &mut Findings) {

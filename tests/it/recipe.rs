@@ -547,3 +547,25 @@ fn the_recipe_in_the_readme_says_the_usual_values() {
     assert!(schema.layout().is_some() && schema.prompt_template.is_some());
     assert_eq!(recipe, Recipe::default());
 }
+
+/// What is written is what was read, ranks of single layers and chosen blocks included.
+#[test]
+fn settings_of_every_method_come_back() {
+    let mut lora = Lora { dora: true, rank_stabilised: true, b_rate_factor: 16.0, ..Lora::default() };
+    lora.rank_pattern.insert(r"layers\.1\.mlp\.up_proj".into(), 4);
+    lora.alpha_pattern.insert("k_proj".into(), 3.5);
+    let freeze = Freeze { chosen: vec![3, 7], head: true, ..Freeze::default() };
+    let all = [Method::Lora(lora), Method::Freeze(freeze)];
+    for method in all.into_iter().chain(Method::all()) {
+        let recipe = Recipe { method, ..Recipe::default() };
+        let written = load::write(&recipe).unwrap();
+        assert_eq!(load::from_toml(&written).unwrap(), recipe, "{written}");
+    }
+    let mut recipe = Recipe::default();
+    load::set(&mut recipe, "method.rank_pattern.q_proj=2").unwrap();
+    assert_eq!(method(&mut recipe).rank_pattern["q_proj"], 2);
+    load::set(&mut recipe, "method.kind=freeze").unwrap();
+    load::set(&mut recipe, "method.chosen=[1, 2]").unwrap();
+    assert_eq!(recipe.method.freeze().unwrap().chosen, [1, 2]);
+    assert!(load::misfit("method.blocks", "3").is_none(), "it is a setting, whatever the method now");
+}
