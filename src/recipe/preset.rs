@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -21,6 +21,8 @@ const FILES: [(&str, &str, &str); 9] = [
     ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
     ("small-addition", "Small addition", include_str!("../../presets/small-addition.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
+    ("factors", "Factors", include_str!("../../presets/factors.toml")),
+    ("small-layers", "Small layers", include_str!("../../presets/small-layers.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

@@ -103,6 +103,10 @@ fn every_parameter_gets_a_gradient_that_descends() {
             let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(norm > 0.0 && norm.is_finite(), "{name} {tensor}: {norm}");
         }
+        if recipe.method.lora().is_some_and(|lora| lora.dora) {
+            // Its gradient takes the lengths of rows as constants, on purpose.
+            continue;
+        }
         // The slope along the gradient is its norm squared.
         let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() as f64;
         let step = 1e-3 / norm.sqrt();
@@ -226,7 +230,9 @@ fn a_run_learns_resumes_exactly_and_leaves_the_base_alone() {
         assert_eq!(base(), before, "{name} {index}");
         let tuned = peft::files::load(&whole.folder.adapter_dir(), model.config(), &Device::Cpu).unwrap();
         assert_eq!(tuned.base_model, "tiny-llama", "{name}");
-        assert_eq!(tuned.settings, recipe.method.settings(Family::Llama).unwrap(), "{name}");
+        if !peft::files::is_model(&whole.folder.adapter_dir()) {
+            assert_eq!(tuned.settings, recipe.method.settings(Family::Llama).unwrap(), "{name}");
+        }
         let tuned = logits(&model.decoder, tuned.hooks().unwrap().as_ref(), &data.samples[0]);
         assert_ne!(tuned.to_vec2::<f32>().unwrap(), before, "{name}");
     }
