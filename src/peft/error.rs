@@ -23,6 +23,8 @@ pub enum PeftError {
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("{why}")]
+    Compose { why: String, hint: String },
     #[error("{0}")]
     Model(Box<ModelError>),
     #[error("{operation}: {source}")]
@@ -40,6 +42,7 @@ impl Explain for PeftError {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
             Self::NoTarget { .. } | Self::NotByInput(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::Compose { .. } => "Cannot compose these adapters".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -63,6 +66,7 @@ impl Explain for PeftError {
             }
             Self::ZeroRank => "Use 8.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
+            Self::Compose { hint, .. } => hint.clone(),
             Self::Compute { .. } => "Try another device.".into(),
             Self::Model(e) => e.hint(),
         }

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod bottleneck;
 mod bottleneck_files;
+pub mod compose;
 pub mod error;
 pub mod files;
 pub mod format;
@@ -10,11 +11,13 @@ pub mod full;
 pub mod ia3;
 mod layers;
 pub mod lora;
+pub mod merge;
 mod named_tensors;
 pub mod targets;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};
+pub use compose::Composition;
 pub use error::PeftError;
 pub use full::Full;
 pub use lora::{LoraHooks, LoraSettings};
