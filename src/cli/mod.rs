@@ -6,6 +6,7 @@
 mod asking;
 mod bench;
 mod compare;
+mod compose;
 mod data;
 mod eval;
 mod generate;
@@ -68,6 +69,8 @@ pub enum Command {
     Eval(eval::Arguments),
     /// Answer prompts with the base model and with an adapter, side by side
     Compare(compare::Arguments),
+    /// Make one adapter out of several of one base model, or one model out of several tuned ones
+    Compose(compose::Arguments),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(bench::Action),
@@ -194,6 +197,7 @@ impl Command {
             Self::Generate(a) => generate::run(&a, control),
             Self::Eval(a) => eval::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
+            Self::Compose(a) => compose::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
         }
     }
@@ -202,6 +206,7 @@ impl Command {
     fn contradiction(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Train(a) => a.contradiction().map(|why| ("train", why)),
+            Self::Compose(a) => a.contradiction().map(|why| ("compose", why)),
             _ => None,
         }
     }
@@ -216,6 +221,7 @@ impl Command {
             Self::Generate(a) => a.json,
             Self::Eval(a) => a.json,
             Self::Compare(a) => a.json,
+            Self::Compose(a) => a.json,
             Self::Bench(a) => a.is_json(),
         }
     }

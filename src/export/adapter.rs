@@ -16,6 +16,28 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     let Some(names) = files::names(&from) else {
         return Err(ExportError::NoAdapter { path: run.to_path_buf() });
     };
+    into_new_folder(to, |temporary| {
+        let copy = || {
+            for name in names {
+                let copy = temporary.join(name);
+                fs::copy(from.join(name), &copy)?;
+                File::options().write(true).open(&copy)?.sync_all()?;
+            }
+            let card = card::text(run, files::is_model(&from));
+            storage::write_atomic_bytes(&temporary.join("README.md"), card.as_bytes())
+        };
+        copy().map_err(|source| ExportError::Write { path: to.to_path_buf(), source })
+    })
+}
+
+/// Fills the folder `to`, which must be new or empty; it is whole or not there.
+///
+/// # Errors
+/// [`ExportError::Exists`], [`ExportError::Write`], and whatever `fill` says.
+pub fn into_new_folder<E: From<ExportError>>(
+    to: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let write = |source| ExportError::Write { path: to.to_path_buf(), source };
     if to.exists() {
         // Succeeds for an empty folder only.
@@ -24,20 +46,5 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(write)?;
     }
-    storage::create_dir_atomic(
-        to,
-        |e| e,
-        |temporary| {
-            for name in names {
-                let copy = temporary.join(name);
-                fs::copy(from.join(name), &copy)?;
-                File::options().write(true).open(&copy)?.sync_all()?;
-            }
-            storage::write_atomic_bytes(
-                &temporary.join("README.md"),
-                card::text(run, files::is_model(&from)).as_bytes(),
-            )
-        },
-    )
-    .map_err(write)
+    storage::create_dir_atomic(to, |e| write(e).into(), fill)
 }

@@ -15,7 +15,11 @@ pub enum ExportError {
 
 impl Explain for ExportError {
     fn title(&self) -> String {
-        "Cannot export the adapter".into()
+        match self {
+            Self::Exists { .. } => "The folder cannot be used",
+            _ => "Cannot export the adapter",
+        }
+        .into()
     }
 
     fn hint(&self) -> String {

@@ -4,5 +4,5 @@ mod adapter;
 mod card;
 mod error;
 
-pub use adapter::adapter;
+pub use adapter::{adapter, into_new_folder};
 pub use error::ExportError;

@@ -8,7 +8,7 @@ use crate::nn::{FlatParams, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Adapters, and how they become one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,24 @@ pub struct Composition {
 pub struct Part {
     pub folder: PathBuf,
     pub weight: f64,
+}
+
+/// What answers in place of the base model alone: what was trained, as it lies in a folder, or several of those as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Source {
+    Folder(PathBuf),
+    Composed(Composition),
+}
+
+impl Source {
+    /// All folders that it reads.
+    pub fn folders(&self) -> Vec<&Path> {
+        match self {
+            Self::Folder(folder) => vec![folder],
+            Self::Composed(composition) => composition.parts.iter().map(|p| p.folder.as_path()).collect(),
+        }
+    }
 }
 
 /// `density` is the share of values that are kept, above 0 and at most 1.
@@ -63,6 +81,9 @@ impl Composition {
     /// [`PeftError::Compose`]
     pub fn check(&self) -> std::result::Result<(), PeftError> {
         let weights: Vec<f64> = self.parts.iter().map(|part| part.weight).collect();
+        if weights.len() < 2 {
+            return Err(refused("there is nothing to compose it with".into(), "Name two or more."));
+        }
         check_weights(&weights)?;
         if let How::Ties { density, .. } | How::Dare { density, .. } = self.how
             && !(density > 0.0 && density <= 1.0)
@@ -91,11 +112,8 @@ impl Composition {
     }
 }
 
-/// Refuses fewer than two weights, and those that are no numbers or all nothing.
+/// Refuses weights that are no numbers, or all nothing.
 pub(super) fn check_weights(weights: &[f64]) -> std::result::Result<(), PeftError> {
-    if weights.len() < 2 {
-        return Err(refused("there is nothing to compose it with".into(), "Name two or more."));
-    }
     if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
         return Err(refused(format!("a weight is {weight}"), "Use numbers such as 0.7 and 0.3."));
     }

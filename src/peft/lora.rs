@@ -7,8 +7,8 @@ use crate::model::config::{DecoderConfig, Family, Form, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::families::Module;
 use crate::model::flops::Work;
+use crate::model::folder::Description;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
-use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{Device, Tensor};
@@ -142,7 +142,7 @@ impl Tuning for LoraSettings {
     fn save(
         &self,
         adapter: &Adapter,
-        _base: &LoadedModel,
+        _base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
         format::save(adapter, self, folder)

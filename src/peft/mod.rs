@@ -14,6 +14,7 @@ pub mod lora;
 pub mod merge;
 mod named_tensors;
 pub mod targets;
+pub mod task_vectors;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};

@@ -4,8 +4,8 @@ use super::{Adapter, MicroStep, PeftError};
 use crate::model::config::{DecoderConfig, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::flops::Work;
+use crate::model::folder::Description;
 use crate::model::hooks::Hooks;
-use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Result};
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub trait Tuning {
     fn save(
         &self,
         adapter: &Adapter,
-        base: &LoadedModel,
+        base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError>;
 

@@ -1,12 +1,15 @@
 //! Several adapters as one, against PEFT's numbers: `tests/fixtures/parity/make_composed.py`.
 
-use crate::ops::relative_error;
+use crate::cli::{Stage, code, stderr};
+use crate::ops::{random, relative_error};
 use crate::parity::{decoder, fixture, lora, tensors};
 use candle_core::{DType, Device, Tensor};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use tunesmith::base::Failure;
 use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::decoder::Decoder;
+use tunesmith::model::files::ModelFiles;
 use tunesmith::nn::Tape;
 use tunesmith::peft::compose::{Composition, How, Part};
 use tunesmith::peft::merge::{Merge, Sign};
@@ -151,4 +154,113 @@ fn what_does_not_go_together_is_refused_in_words() {
     let error = houlsby.load(decoder.config(), &Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("different methods"), "{error}");
     assert!(refusal(&[("a", 1.0), ("../tiny-llama/model", 1.0)], How::Linear).contains("whole model"));
+}
+
+/// Copies of adapters, which say of themselves that they were made for `base`.
+fn adapters(stage: &Stage, names: &[&str], base: &str) -> Vec<String> {
+    let copied = |name: &&str| {
+        let to = stage.path(name);
+        std::fs::create_dir_all(&to).unwrap();
+        let config = std::fs::read_to_string(folder(name).join(format::CONFIG_FILE)).unwrap();
+        std::fs::write(to.join(format::CONFIG_FILE), config.replace("tiny-llama", base)).unwrap();
+        std::fs::copy(folder(name).join(format::WEIGHTS_FILE), to.join(format::WEIGHTS_FILE)).unwrap();
+        to.to_str().unwrap().to_string()
+    };
+    names.iter().map(copied).collect()
+}
+
+#[test]
+fn the_program_writes_an_adapter_and_leaves_other_folders_alone() {
+    let stage = Stage::new();
+    stage.model();
+    let parts = adapters(&stage, &["a", "b"], "tiny-llama");
+    let out = stage.path("out");
+    let how = ["--how", "ties", "--density", "0.4", "--sign", "frequency", "--out", out.to_str().unwrap()];
+    let args = [&["compose", &parts[0], &parts[1], "--weights", "-0.5,1"], &how[..]].concat();
+    let (code_of_it, value) = stage.json(&args);
+    assert_eq!(code_of_it, 0, "{value}");
+    assert_eq!(value["path"], out.to_str().unwrap());
+    let decoder = decoder("parity/tiny-llama/model");
+    let written = files::load(&out, decoder.config(), &Device::Cpu).unwrap();
+    let ties = How::Ties { density: 0.4, sign: Sign::Frequency };
+    let expected = made(&decoder, &[("a", -0.5), ("b", 1.0)], ties);
+    assert_eq!(written.settings, expected.settings);
+    assert_eq!(relative_error(written.params.values(), expected.params.values()), 0.0);
+    // It names the model so that it is found from another folder, too.
+    assert!(Path::new(&written.base_model).is_absolute(), "{}", written.base_model);
+
+    let before = std::fs::read(out.join(format::WEIGHTS_FILE)).unwrap();
+    let output = stage.run(&args);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("new or an empty folder"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(out.join(format::WEIGHTS_FILE)).unwrap(), before);
+}
+
+#[test]
+fn the_program_refuses_parts_of_different_models_or_kinds_and_writes_nothing() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let parts = adapters(&stage, &["a", "b", "ia3_a"], "tiny-llama");
+    let other = adapters(&stage, &["wide"], "smaller-llama").remove(0);
+    let (a, b) = (parts[0].as_str(), parts[1].as_str());
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&[a, &other, "--how", "concatenate"], &["different models", "tiny-llama", "smaller-llama"]),
+        (&[a, &parts[2]], &["different methods"]),
+        (&[a, &model], &["whole model", "task-vectors"]),
+        (&[a, b, "--how", "task-vectors"], &["no whole model"]),
+        (&[a, "nowhere"], &["adapter_config.json"]),
+        (&[a, b, "--model", "nowhere"], &["nowhere"]),
+    ];
+    for (args, needles) in cases {
+        let output = stage.run(&[&["compose", "--weights", "1,1", "--out", "out"], args].concat());
+        assert_eq!(code(&output), 1, "{args:?}: {}", stderr(&output));
+        for needle in needles {
+            assert!(stderr(&output).contains(needle), "{args:?}: {needle}: {}", stderr(&output));
+        }
+        assert!(!stage.path("out").exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn task_vectors_add_up_and_are_taken_away() {
+    let stage = Stage::new();
+    let base = stage.model();
+    let read = |folder: &Path| {
+        candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap()
+    };
+    let before: HashMap<String, Tensor> = read(Path::new(&base));
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+    for (name, seed) in [("one", 1), ("two", 2)] {
+        std::fs::create_dir(stage.path(name)).unwrap();
+        for entry in std::fs::read_dir(&base).unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), stage.path(name).join(entry.file_name())).unwrap();
+        }
+        let tuned = before.iter().map(|(key, tensor)| {
+            let noise = (random(tensor.dims(), seed) * 0.1).unwrap();
+            (key.clone(), (wide(tensor) + noise).unwrap())
+        });
+        let tuned: HashMap<String, Tensor> = tuned.collect();
+        candle_core::safetensors::save(&tuned, stage.path(name).join("model.safetensors")).unwrap();
+    }
+    let compose = |parts: &[&str], weights: &str, out: &str| {
+        let way = ["--weights", weights, "--how", "task-vectors", "--model", &base, "--out", out];
+        let output = stage.run(&[&["compose"], parts, &way].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        ModelFiles::open(out, &stage.path(out)).unwrap().tokeniser().unwrap();
+        read(&stage.path(out))
+    };
+    let (one, two) = (read(&stage.path("one")), read(&stage.path("two")));
+    let sum = compose(&["one", "two"], "0.8,-0.5", "sum");
+    let alone = compose(&["one", "two"], "0,1", "alone");
+    let without = compose(&["one"], "-1", "without");
+    assert_eq!(sum.len(), before.len());
+    for (key, base) in &before {
+        let base = wide(base);
+        let change =
+            |tuned: &HashMap<String, Tensor>, weight: f64| ((&tuned[key] - &base).unwrap() * weight).unwrap();
+        let expected = ((&base + change(&one, 0.8)).unwrap() + change(&two, -0.5)).unwrap();
+        assert!(relative_error(&sum[key], &expected) < 1e-6, "{key}");
+        assert_eq!(relative_error(&alone[key], &two[key]), 0.0, "{key}");
+        assert!(relative_error(&without[key], &(&base + change(&one, -1.0)).unwrap()) < 1e-6, "{key}");
+    }
 }

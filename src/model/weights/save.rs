@@ -5,10 +5,11 @@ use crate::model::ModelError;
 use crate::nn::kernels::cpu::Numbers;
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensorError, View};
+use serde_json::{Map, json};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Error;
+use std::io::{BufWriter, Error, Write};
 use std::path::Path;
 
 /// Writes named tensors as one safetensors file, whole or not at all, one after the other: a model is not copied to be saved.
@@ -31,6 +32,43 @@ pub fn save_safetensors(named: &[(String, Tensor)], path: &Path) -> Result<(), M
         fs::set_permissions(temporary, usual)
     })
     .map_err(failed)
+}
+
+/// Writes f32 tensors of these shapes as a safetensors file, each made when its turn comes: no two are in memory at once.
+///
+/// # Errors
+/// [`ModelError::Write`], and the first error of `make`; the file is then not whole.
+pub fn save_in_turn(
+    shapes: &[(String, Vec<usize>)],
+    path: &Path,
+    mut make: impl FnMut(usize) -> Result<Tensor, ModelError>,
+) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Write { path: path.to_path_buf(), source };
+    let mut header = Map::from_iter([("__metadata__".to_string(), json!({ "format": "pt" }))]);
+    let mut start = 0;
+    for (name, shape) in shapes {
+        let end = start + shape.iter().product::<usize>() * size_of::<f32>();
+        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
+        start = end;
+    }
+    let mut text = serde_json::to_string(&header).map_err(|e| failed(e.into()))?;
+    // The numbers begin at a multiple of their size.
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    file.write_all(&(text.len() as u64).to_le_bytes()).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    for (index, (name, shape)) in shapes.iter().enumerate() {
+        let tensor = make(index)?;
+        if tensor.dims() != shape {
+            let (tensor, expected, got) = (name.clone(), shape.clone(), tensor.dims().to_vec());
+            return Err(ModelError::Shape { path: path.into(), tensor, expected, got });
+        }
+        let flat = tensor.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<f32>());
+        for value in flat.map_err(|e| failed(Error::other(e)))? {
+            file.write_all(&value.to_le_bytes()).map_err(failed)?;
+        }
+    }
+    file.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)
 }
 
 /// A tensor on the CPU, in one piece.
