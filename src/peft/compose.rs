@@ -194,6 +194,9 @@ impl Lora<'_> {
 
 /// PEFT brings each adapter's scale into its factors and gives the result a scale of 1. Here the result has the scale of the
 /// strongest part, so that one with weight 1 among others with weight 0 stays as it is to the last bit.
+///
+/// An adapter with alphas of its own for single layers has brought them into its B when it was read ([`super::format::load`]). What it comes to
+/// is the same, but sums of factors then weigh its A and B otherwise than PEFT's.
 fn of_loras(
     mut parts: Vec<Lora<'_>>,
     how: How,
