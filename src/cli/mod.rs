@@ -6,6 +6,7 @@
 mod asking;
 mod bench;
 mod compare;
+mod compose;
 mod data;
 mod eval;
 mod generate;
@@ -71,6 +72,8 @@ pub enum Command {
     Compare(compare::Arguments),
     /// Work what was trained into the model's weights: a model folder that needs no adapter
     Merge(merge::Arguments),
+    /// Make one adapter out of several of one base model, or one model out of several tuned ones
+    Compose(compose::Arguments),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(bench::Action),
@@ -198,6 +201,7 @@ impl Command {
             Self::Eval(a) => eval::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
             Self::Merge(a) => merge::run(&a, control),
+            Self::Compose(a) => compose::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
         }
     }
@@ -206,6 +210,7 @@ impl Command {
     fn contradiction(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Train(a) => a.contradiction().map(|why| ("train", why)),
+            Self::Compose(a) => a.contradiction().map(|why| ("compose", why)),
             _ => None,
         }
     }
@@ -221,6 +226,7 @@ impl Command {
             Self::Eval(a) => a.json,
             Self::Compare(a) => a.json,
             Self::Merge(a) => a.json,
+            Self::Compose(a) => a.json,
             Self::Bench(a) => a.is_json(),
         }
     }

@@ -29,6 +29,12 @@ pub fn decimal(text: &str) -> Result<f32, String> {
     text.parse().map_err(|_| "it must be a number, such as 0.7".to_string())
 }
 
+/// As [`decimal`], for numbers that are computed with.
+pub fn wide(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "it must be a number, such as 0.7".to_string())
+}
+
 /// More than nothing, at most everything.
 pub fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);

@@ -4,6 +4,7 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
 use crate::data::template::Rendered;
 use crate::infer::sampler::Sampling;
+use crate::peft::compose::Source;
 use crate::project::folder::Remembered;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
@@ -28,8 +29,7 @@ pub struct GenerateRequest {
 /// One column: which adapter (none is the base) and how to sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnRequest {
-    /// Folder of a PEFT adapter.
-    pub adapter: Option<PathBuf>,
+    pub adapter: Option<Source>,
     pub sampling: Sampling,
 }
 

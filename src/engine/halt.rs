@@ -65,7 +65,8 @@ impl From<train::Failed> for Halt {
 
 impl From<PeftError> for Halt {
     fn from(error: PeftError) -> Self {
-        halt(error, false)
+        let is_stop = matches!(&error, PeftError::Model(model) if matches!(**model, ModelError::Stopped));
+        halt(error, is_stop)
     }
 }
 

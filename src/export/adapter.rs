@@ -16,35 +16,35 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     let Some(names) = files::names(&from) else {
         return Err(ExportError::NoAdapter { path: run.to_path_buf() });
     };
-    let write = |source| ExportError::Write { path: to.to_path_buf(), source };
-    make_room(to)?;
-    storage::create_dir_atomic(
-        to,
-        |e| e,
-        |temporary| {
+    into_new_folder(to, |temporary| {
+        let copy = || {
             for name in names {
                 let copy = temporary.join(name);
                 fs::copy(from.join(name), &copy)?;
                 File::options().write(true).open(&copy)?.sync_all()?;
             }
-            storage::write_atomic_bytes(
-                &temporary.join("README.md"),
-                card::text(run, files::is_model(&from)).as_bytes(),
-            )
-        },
-    )
-    .map_err(write)
+            let card = card::text(run, files::is_model(&from));
+            storage::write_atomic_bytes(&temporary.join("README.md"), card.as_bytes())
+        };
+        copy().map_err(|source| ExportError::Write { path: to.to_path_buf(), source })
+    })
 }
 
-/// Sees to it that `to` is not there and its parent is.
+/// Fills the folder `to`, which must be new or empty; it is whole or not there.
 ///
 /// # Errors
-/// A folder with something in it.
-pub(super) fn make_room(to: &Path) -> Result<(), ExportError> {
+/// [`ExportError::Exists`], [`ExportError::Write`], and whatever `fill` says.
+pub fn into_new_folder<E: From<ExportError>>(
+    to: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let write = |source| ExportError::Write { path: to.to_path_buf(), source };
     if to.exists() {
         // Succeeds for an empty folder only.
         fs::remove_dir(to).map_err(|_| ExportError::Exists { path: to.to_path_buf() })?;
     }
-    let made = to.parent().map_or(Ok(()), fs::create_dir_all);
-    made.map_err(|source| ExportError::Write { path: to.to_path_buf(), source })
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(write)?;
+    }
+    storage::create_dir_atomic(to, |e| write(e).into(), fill)
 }

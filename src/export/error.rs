@@ -20,6 +20,7 @@ impl Explain for ExportError {
     fn title(&self) -> String {
         match self {
             Self::Merge(error) => error.title(),
+            Self::Exists { .. } => "The folder cannot be used".into(),
             _ => "Cannot export the adapter".into(),
         }
     }

@@ -5,6 +5,6 @@ mod card;
 mod error;
 mod merged;
 
-pub use adapter::adapter;
+pub use adapter::{adapter, into_new_folder};
 pub use error::ExportError;
 pub use merged::merged;

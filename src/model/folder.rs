@@ -1,53 +1,51 @@
 //! A model as a folder in Hugging Face's layout, written: what Tunesmith, transformers and others open.
 
 use super::ModelError;
+use super::config::{DecoderConfig, Needed};
 use super::error::During;
 use super::hooks::Hooks;
 use super::load::LoadedModel;
-use super::weights::save_safetensors_made;
+use super::text::TextSettings;
+use super::weights::{save_in_turn, save_safetensors};
 use crate::base::storage;
+use crate::data::Tokeniser;
 use candle_core::Tensor;
 use serde_json::{Value, json};
 use std::path::Path;
 
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+
 /// The files of a folder that [`save`] wrote.
 pub const FILES: [&str; 5] =
-    ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"];
+    ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", WEIGHTS_FILE];
+
+/// What a folder holds of a model besides its weights, which need not be in memory for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Description<'a> {
+    /// Catalogue name, folder or file.
+    pub source: &'a str,
+    pub config: &'a DecoderConfig,
+    pub text: &'a TextSettings,
+    pub tokeniser: &'a Tokeniser,
+}
+
+/// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files, in the order of the
+/// config's tensors, as the forward pass reads them. Call inside
+/// `storage::create_dir_atomic`.
+pub fn save(base: &Description, named: &[(String, Tensor)], folder: &Path) -> Result<(), ModelError> {
+    save_description(base, folder)?;
+    let tensors = base.config.tensors();
+    let as_stored = |((name, values), needed): (&(String, Tensor), &Needed)| {
+        Ok((name.clone(), needed.form.to_file(values).during("bring a weight into order")?))
+    };
+    let stored = named.iter().zip(&tensors).map(as_stored).collect::<Result<Vec<_>, ModelError>>()?;
+    save_safetensors(&stored, &folder.join(WEIGHTS_FILE))
+}
 
 /// Writes a model that is like `base` but for what `hooks` change of its weights, which all become f32: what they leave alone keeps
 /// its value bit for bit. One tensor is in memory at a time besides the model. Call inside `storage::create_dir_atomic`.
-pub fn save(base: &LoadedModel, hooks: &dyn Hooks, folder: &Path) -> Result<(), ModelError> {
-    let failed = |path: &Path, source| ModelError::Write { path: path.into(), source };
-    let write = |name: &str, value: &Value| {
-        let path = folder.join(name);
-        let text = serde_json::to_vec_pretty(value).map_err(|e| failed(&path, e.into()))?;
-        storage::write_atomic_bytes(&path, &text).map_err(|e| failed(&path, e))
-    };
-    let text = &base.text;
-    let mut config = base.config().to_json();
-    config["_name_or_path"] = json!(base.info.source);
-    config["eos_token_id"] = json!(text.eos_ids);
-    let [config_file, generation_file, settings_file, tokenizer_file, weights_file] = FILES;
-    write(config_file, &config)?;
-    write(generation_file, &json!({ "eos_token_id": text.eos_ids }))?;
-    let mut settings = json!({
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": text.bos,
-        "eos_token": text.eos,
-        "chat_template": text.chat_template,
-        "model_max_length": base.config().context_tokens,
-    });
-    if let Some(add_bos) = text.add_bos {
-        settings["add_bos_token"] = json!(add_bos);
-    }
-    write(settings_file, &settings)?;
-    let path = folder.join(tokenizer_file);
-    let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
-    storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))?;
-    save_weights(base, hooks, &folder.join(weights_file))
-}
-
-fn save_weights(base: &LoadedModel, hooks: &dyn Hooks, path: &Path) -> Result<(), ModelError> {
+pub fn save_changed(base: &LoadedModel, hooks: &dyn Hooks, folder: &Path) -> Result<(), ModelError> {
+    save_description(&base.description(), folder)?;
     let (mut stored, mut places) = (Vec::new(), Vec::new());
     for group in base.config().groups() {
         let mut first = 0;
@@ -58,10 +56,40 @@ fn save_weights(base: &LoadedModel, hooks: &dyn Hooks, path: &Path) -> Result<()
             first += rows;
         }
     }
-    let make = |index: usize| -> Result<Tensor, ModelError> {
+    save_in_turn(&stored, &folder.join(WEIGHTS_FILE), |index| {
         let (part, first, rows, form) = places[index];
         let own = base.decoder.merged(part, hooks)?.narrow(0, first, rows);
         own.and_then(|own| form.to_file(&own)).during("bring a weight into order")
+    })
+}
+
+/// Writes all files but the weights.
+pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelError> {
+    let failed = |path: &Path, source| ModelError::Write { path: path.into(), source };
+    let write = |name: &str, value: &Value| {
+        let path = folder.join(name);
+        let text = serde_json::to_vec_pretty(value).map_err(|e| failed(&path, e.into()))?;
+        storage::write_atomic_bytes(&path, &text).map_err(|e| failed(&path, e))
     };
-    save_safetensors_made(&stored, &make, path)
+    let text = base.text;
+    let mut config = base.config.to_json();
+    config["_name_or_path"] = json!(base.source);
+    config["eos_token_id"] = json!(text.eos_ids);
+    let [config_file, generation_file, settings_file, tokenizer_file, _] = FILES;
+    write(config_file, &config)?;
+    write(generation_file, &json!({ "eos_token_id": text.eos_ids }))?;
+    let mut settings = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": text.bos,
+        "eos_token": text.eos,
+        "chat_template": text.chat_template,
+        "model_max_length": base.config.context_tokens,
+    });
+    if let Some(add_bos) = text.add_bos {
+        settings["add_bos_token"] = json!(add_bos);
+    }
+    write(settings_file, &settings)?;
+    let path = folder.join(tokenizer_file);
+    let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
+    storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))
 }

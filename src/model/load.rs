@@ -4,6 +4,7 @@ use super::config::DecoderConfig;
 use super::decoder::Decoder;
 use super::error::During;
 use super::files::ModelFiles;
+use super::folder::Description;
 use super::params::DecoderParams;
 use super::text::TextSettings;
 use super::{ModelError, device};
@@ -74,6 +75,11 @@ impl LoadedModel {
 
     pub fn config(&self) -> &DecoderConfig {
         self.decoder.config()
+    }
+
+    pub fn description(&self) -> Description<'_> {
+        let (source, text, tokeniser) = (&self.info.source, &*self.text, &*self.tokeniser);
+        Description { source, config: self.config(), text, tokeniser }
     }
 
     /// "CPU, 2 threads"

@@ -8,8 +8,8 @@ use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Form, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::flops::{Learning, Work};
+use crate::model::folder::Description;
 use crate::model::hooks::{Beside, Hooks, Part, Projection, SubLayer};
-use crate::model::load::LoadedModel;
 use crate::nn::ops::{Activation, Bottleneck};
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{Device, Tensor};
@@ -117,7 +117,7 @@ impl Tuning for Bottlenecks {
     fn save(
         &self,
         adapter: &Adapter,
-        base: &LoadedModel,
+        base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
         files::save(adapter, self, base, folder)

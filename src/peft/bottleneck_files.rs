@@ -3,8 +3,8 @@
 use super::bottleneck::{Bottlenecks, Places};
 use super::{Adapter, PeftError, Settings, Tuning, format, named_tensors};
 use crate::model::config::DecoderConfig;
+use crate::model::folder::Description;
 use crate::model::hooks::SubLayer;
-use crate::model::load::LoadedModel;
 use crate::nn::FlatParams;
 use crate::nn::ops::Activation;
 use candle_core::Device;
@@ -50,10 +50,10 @@ fn neutral() -> Map<String, Value> {
 pub(super) fn save(
     adapter: &Adapter,
     settings: &Bottlenecks,
-    base: &LoadedModel,
+    base: &Description,
     folder: &Path,
 ) -> Result<(), PeftError> {
-    let (d, b) = (base.config().width, settings.width);
+    let (d, b) = (base.config.width, settings.width);
     // The library makes the width of a factor: ⌊d / factor⌋.
     let factor = if d.is_multiple_of(b) { (d / b) as f64 } else { d as f64 / (b as f64 + 0.5) };
     let activation = ACTIVATIONS.iter().find(|(_, activation)| *activation == settings.activation);
@@ -67,7 +67,7 @@ pub(super) fn save(
         ("scaling".to_string(), json!(settings.scale)),
         ("init_weights".to_string(), json!("mam_adapter")),
     ]);
-    let family = base.config().family.name();
+    let family = base.config.family.name();
     let whole = json!({
         "config": config,
         "hidden_size": d,

@@ -33,6 +33,8 @@ pub enum PeftError {
     CannotMerge(&'static str),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("{why}")]
+    Compose { why: String, hint: String },
     #[error("{0}")]
     Model(Box<ModelError>),
     #[error("{operation}: {source}")]
@@ -49,6 +51,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
+            Self::Compose { .. } => "Cannot compose these adapters".into(),
             Self::CannotMerge(_) => "The adapter cannot be merged into the model".into(),
             Self::NoTarget { .. }
             | Self::NotByInput(_)
@@ -85,6 +88,7 @@ impl Explain for PeftError {
             Self::Pattern(_) => "Use the end of a layer's name, such as q_proj or layers.0.mlp.up_proj.".into(),
             Self::CannotMerge(_) => "Use it as an adapter beside the model.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
+            Self::Compose { hint, .. } => hint.clone(),
             Self::Compute { .. } => "Try another device.".into(),
             Self::Model(e) => e.hint(),
         }

@@ -2,13 +2,13 @@
 
 use super::{Adapter, PeftError, bottleneck_files, format, freeze, full, ia3};
 use crate::model::config::DecoderConfig;
-use crate::model::folder;
+use crate::model::folder::{self, Description};
 use crate::model::load::LoadedModel;
 use candle_core::Device;
 use std::path::Path;
 
 /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
-pub fn save(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
+pub fn save(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
     adapter.settings.tuning().save(adapter, base, folder)
 }
 

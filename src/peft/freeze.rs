@@ -8,7 +8,7 @@ use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::flops::{Learning, Work};
-use crate::model::folder;
+use crate::model::folder::{self, Description};
 use crate::model::hooks::{Hooks, Part, Projection};
 use crate::model::load::LoadedModel;
 use crate::model::weights::save_safetensors;
@@ -140,7 +140,7 @@ impl Tuning for Freeze {
     fn save(
         &self,
         adapter: &Adapter,
-        _base: &LoadedModel,
+        _base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
         let saved = Saved { base_model: adapter.base_model.clone(), trained: self.clone() };
@@ -159,7 +159,7 @@ impl Tuning for Freeze {
         base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        Ok(folder::save(base, adapter.hooks()?.as_ref(), folder)?)
+        Ok(folder::save_changed(base, adapter.hooks()?.as_ref(), folder)?)
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {

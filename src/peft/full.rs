@@ -7,9 +7,8 @@ use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
 use crate::model::flops::Work;
-use crate::model::folder;
+use crate::model::folder::{self, Description};
 use crate::model::hooks::{Hooks, Part};
-use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::Device;
 use serde_json::Value;
@@ -44,10 +43,11 @@ impl Tuning for Full {
     fn save(
         &self,
         adapter: &Adapter,
-        base: &LoadedModel,
+        base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        Ok(folder::save(base, adapter.hooks()?.as_ref(), folder)?)
+        let named = adapter.params.named().during("read the weights")?;
+        Ok(folder::save(base, &named, folder)?)
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
@@ -76,6 +76,19 @@ pub fn load(
     config: &DecoderConfig,
     device: &Device,
 ) -> std::result::Result<Adapter, PeftError> {
+    let files = open(folder, config)?;
+    let mut named = Vec::new();
+    for needed in config.tensors() {
+        let tensor = files.weights.values(&needed, device)?;
+        named.push((needed.name, tensor));
+    }
+    let params = FlatParams::new(named, device).during("copy the weights")?;
+    let base_model = base_model(folder).unwrap_or_default();
+    Ok(Adapter { settings: Settings::Full(Full {}), params, base_model, config: config.clone() })
+}
+
+/// Opens a model folder that has the shapes of `config`.
+pub(super) fn open(folder: &Path, config: &DecoderConfig) -> std::result::Result<ModelFiles, PeftError> {
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let needed = config.tensors();
     if let Some(other) = files.config.tensors().into_iter().find(|tensor| !needed.contains(tensor)) {
@@ -86,14 +99,7 @@ pub fn load(
             why: "the base model has no such tensor".into(),
         });
     }
-    let mut named = Vec::new();
-    for needed in needed {
-        let tensor = files.weights.values(&needed, device)?;
-        named.push((needed.name, tensor));
-    }
-    let params = FlatParams::new(named, device).during("copy the weights")?;
-    let base_model = base_model(folder).unwrap_or_default();
-    Ok(Adapter { settings: Settings::Full(Full {}), params, base_model, config: config.clone() })
+    Ok(files)
 }
 
 /// The model that a tuned one says that it was made from.

@@ -6,8 +6,8 @@ use crate::model::config::{DecoderConfig, Family, Form, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::families::Module;
 use crate::model::flops::Work;
+use crate::model::folder::Description;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
-use crate::model::load::LoadedModel;
 use crate::nn::ops::ColumnScale;
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{DType, Device, Tensor};
@@ -131,7 +131,7 @@ impl Tuning for Ia3 {
     fn save(
         &self,
         adapter: &Adapter,
-        _base: &LoadedModel,
+        _base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
         let names = |linears: &[Linear]| {

@@ -8,8 +8,8 @@ use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::families::Module;
 use crate::model::flops::Work;
+use crate::model::folder::Description;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
-use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::{DType, Device, Tensor};
@@ -208,7 +208,7 @@ impl Tuning for LoraSettings {
     fn save(
         &self,
         adapter: &Adapter,
-        _base: &LoadedModel,
+        _base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
         format::save(adapter, self, folder)

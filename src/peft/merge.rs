@@ -36,7 +36,7 @@ pub fn merge(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<Mer
         return Err(PeftError::CannotMerge(why));
     }
     let hooks = adapter.hooks()?;
-    folder::save(base, hooks.as_ref(), folder)?;
+    folder::save_changed(base, hooks.as_ref(), folder)?;
     let expected = logits(&base.decoder, hooks.as_ref())?;
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let merged = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent)?;

@@ -1,8 +1,10 @@
 //! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
+pub mod blend;
 pub mod bottleneck;
 mod bottleneck_files;
+pub mod compose;
 pub mod error;
 pub mod files;
 pub mod format;
@@ -11,13 +13,15 @@ pub mod full;
 pub mod ia3;
 mod layers;
 pub mod lora;
+pub mod merge;
 mod named_tensors;
 pub mod targets;
-pub mod merge;
 mod patterns;
+pub mod task_vectors;
 pub mod tuning;
 
 pub use adapter::{Adapter, MicroStep, Settings};
+pub use compose::Composition;
 pub use error::PeftError;
 pub use freeze::Freeze;
 pub use full::Full;

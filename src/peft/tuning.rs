@@ -4,6 +4,7 @@ use super::{Adapter, MicroStep, PeftError};
 use crate::model::config::{DecoderConfig, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::flops::Work;
+use crate::model::folder::Description;
 use crate::model::hooks::Hooks;
 use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Result};
@@ -37,7 +38,7 @@ pub trait Tuning {
     fn save(
         &self,
         adapter: &Adapter,
-        base: &LoadedModel,
+        base: &Description,
         folder: &Path,
     ) -> std::result::Result<(), PeftError>;
 
@@ -48,7 +49,7 @@ pub trait Tuning {
         base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        self.save(adapter, base, folder)
+        self.save(adapter, &base.description(), folder)
     }
 
     /// Why what is trained cannot be worked into the model's weights; `None` where it can.

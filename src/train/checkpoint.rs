@@ -20,7 +20,8 @@ pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
         folder,
         |e| e,
         |temporary| {
-            files::save(&trainer.adapter, trainer.model, temporary).map_err(std::io::Error::other)?;
+            files::save(&trainer.adapter, &trainer.model.description(), temporary)
+                .map_err(std::io::Error::other)?;
             let state = trainer.optimizer.state().map_err(std::io::Error::other)?;
             save_safetensors(&state, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
             write_position(trainer, temporary)

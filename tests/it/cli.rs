@@ -107,7 +107,7 @@ pub fn code(output: &Output) -> i32 {
 #[test]
 fn wrong_usage_exits_with_2() {
     let stage = Stage::new();
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 21] = [
         &["frobnicate"],
         &["train"],
         &["train", "--recipe", "r.toml"],
@@ -118,6 +118,10 @@ fn wrong_usage_exits_with_2() {
         &["data", "preview", "f.csv"],
         &["quickstart", "--updates", "0"],
         &["compare", "--model", "m", "--prompts", "p.txt"],
+        &["compose", "a", "b", "--out", "o"],
+        &["compose", "a", "--weights", "1", "--out", "o"],
+        &["compose", "a", "b", "--weights", "1,x", "--out", "o"],
+        &["compose", "a", "b", "--weights", "1,1", "--density", "0.5", "--out", "o"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.learning_rate=fast"],
         &["train", "--recipe", "r.toml", "--out", "o", "--set", "data.format=words"],
@@ -137,7 +141,7 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn wrong_usage_says_what_would_be_right() {
     let stage = Stage::new();
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (&["compare", "--model", "m", "--prompts", "p.txt"], &["--adapter <DIR>"]),
         (
             &["train", "--recipe", "r.toml", "--out", "o", "--set", "optimizer.lerning_rate=1"],
@@ -145,6 +149,14 @@ fn wrong_usage_says_what_would_be_right() {
         ),
         (&["train", "--recipe", "r.toml", "--out", "o", "--set", "rank=1"], &["\"method.rank\""]),
         (&["train", "--recipe", "r.toml", "--out", "o", "--set", "method=1"], &["is a section"]),
+        (
+            &["compose", "a", "b", "--weights", "1", "--out", "o"],
+            &["one number for each", "Usage: tunesmith compose"],
+        ),
+        (
+            &["compose", "a", "b", "--weights", "-1,1", "--how", "ties", "--density", "1.5", "--out", "o"],
+            &["'1.5' for '--density <SHARE>'", "above 0 and at most 1"],
+        ),
         (
             &["train", "--recipe", "r.toml", "--out", "o", "--resume"],
             &["keeps the recipe", "Usage: tunesmith train"],
@@ -243,7 +255,9 @@ fn help_and_version_exit_with_0() {
     let output = stage.run(&["--help"]);
     assert_eq!(code(&output), 0);
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in ["quickstart", "model", "data", "train", "recipe", "generate", "eval", "compare", "bench"] {
+    for name in
+        ["quickstart", "model", "data", "train", "recipe", "generate", "eval", "compare", "compose", "bench"]
+    {
         assert!(text.contains(name), "{name} is not in the help");
     }
     assert_eq!(code(&stage.run(&["--version"])), 0);

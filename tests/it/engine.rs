@@ -14,6 +14,8 @@ use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::lane::{Carrier, MakeCarrier, Sink, on_compute_stack};
 use tunesmith::engine::{Command, Engine, Event, Events, Halt, JobId};
 use tunesmith::infer::sampler::Sampling;
+use tunesmith::peft::Composition;
+use tunesmith::peft::compose::{How, Part, Source};
 use tunesmith::project::event::Outcome;
 use tunesmith::project::prompt_set::PromptSet;
 use tunesmith::project::{Project, RunEvent};
@@ -450,11 +452,12 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
     let real = Real::new();
     let run = trained(&real, &place.path().join("project"), &model, &rows);
-    let column = |adapter| ColumnRequest { adapter, sampling: Sampling::default() };
+    let column = |source| ColumnRequest { adapter: source, sampling: Sampling::default() };
+    let tuned = Source::Folder(run.join("adapter"));
     let prompt = |text: &str| Prompt { rendered: plain(text), expected: Some("peach".into()) };
     let mut request = GenerateRequest {
         model: model.clone(),
-        columns: vec![column(None), column(Some(run.join("adapter"))), column(None)],
+        columns: vec![column(None), column(Some(tuned.clone())), column(None)],
         prompts: vec![prompt("a peach is a"), prompt("no")],
         max_tokens: 5,
         stop: Vec::new(),
@@ -502,10 +505,27 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     ended.sort_unstable();
     assert_eq!((refused, ended), (vec![1; 3], vec![0, 0, 0, 2, 2, 2]));
 
-    request.columns[1].adapter = Some(place.path().join("missing"));
-    let (seen, last) = real.carry_out(Command::Generate(request));
-    assert!(seen.is_empty(), "nothing is answered before everything is loaded");
-    assert!(matches!(last, EventKind::Failed(_)));
+    // A composition answers as what it comes to.
+    let mix = |folder: PathBuf| {
+        let parts = [(run.join("adapter"), 1.0), (folder, 0.0)];
+        let parts = parts.map(|(folder, weight)| Part { folder, weight }).to_vec();
+        Some(Source::Composed(Composition { parts, how: How::Linear }))
+    };
+    request.prompts.truncate(1);
+    request.columns = vec![column(Some(tuned)), column(mix(run.join("adapter")))];
+    let answered = real.done(Command::Generate(request.clone())).into_iter().filter_map(|kind| match kind {
+        EventKind::Generation { event: GenerationEvent::Ended { text, .. }, .. } => Some(text),
+        _ => None,
+    });
+    let answered: Vec<String> = answered.collect();
+    assert!(answered.len() == 2 && answered[0] == answered[1], "{answered:?}");
+
+    for missing in [Some(Source::Folder(place.path().join("missing"))), mix(place.path().join("missing"))] {
+        request.columns[1].adapter = missing;
+        let (seen, last) = real.carry_out(Command::Generate(request.clone()));
+        assert!(seen.is_empty(), "nothing is answered before everything is loaded");
+        assert!(matches!(last, EventKind::Failed(_)));
+    }
 }
 
 #[test]

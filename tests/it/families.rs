@@ -246,7 +246,7 @@ fn a_tuned_model_of_every_family_is_written_as_its_files_are() {
         };
         let adapter = Adapter::new(Settings::Full(Full {}), &base.decoder, name, 0).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        files::save(&adapter, &base, folder.path()).unwrap();
+        files::save(&adapter, &base.description(), folder.path()).unwrap();
         let load =
             |at: &Path| candle_core::safetensors::load(at.join("model.safetensors"), &Device::Cpu).unwrap();
         let (saved, original) = (load(folder.path()), load(&source));

@@ -10,6 +10,8 @@ use tunesmith::engine::command::GenerateRequest;
 use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::infer::generate::Finish;
+use tunesmith::peft::blend::Sign;
+use tunesmith::peft::compose::{How, Source};
 
 const JOB: u64 = 31;
 
@@ -96,7 +98,7 @@ fn base_stands_beside_the_newest_adapter_and_both_get_the_same_text() {
     let request = generate(&mut state);
     assert_eq!(request.model, actors::STARTER);
     let adapters: Vec<_> = request.columns.iter().map(|c| c.adapter.clone()).collect();
-    assert_eq!(adapters, [None, Some(adapter())]);
+    assert_eq!(adapters, [None, Some(Source::Folder(adapter()))]);
     assert_eq!(request.columns[0].sampling, request.columns[1].sampling, "the same seed and settings");
     assert_eq!(request.prompts.len(), 1);
     assert!(request.prompts[0].rendered.text.contains("What type of fruit is a peach?"));
@@ -244,7 +246,7 @@ fn columns_that_were_chosen_come_back_after_a_restart() {
     state.apply(Event { job: JobId(0), kind: actors::runs() });
     type_prompt(&mut state, "peach");
     let adapters: Vec<_> = generate(&mut state).columns.into_iter().map(|c| c.adapter).collect();
-    assert_eq!(adapters, [None, Some(older), Some(own)]);
+    assert_eq!(adapters, [None, Some(Source::Folder(older)), Some(Source::Folder(own))]);
 
     // Where nobody chose, the newest run stands beside the base, after a restart as well.
     let kept = actors::furnished(40).playground.draft();
@@ -257,7 +259,7 @@ fn columns_that_were_chosen_come_back_after_a_restart() {
         state.apply(Event { job: JobId(0), kind: actors::runs() });
         type_prompt(&mut state, "peach");
         let adapters: Vec<_> = generate(&mut state).columns.into_iter().map(|c| c.adapter).collect();
-        assert_eq!(adapters, [None, Some(adapter())]);
+        assert_eq!(adapters, [None, Some(Source::Folder(adapter()))]);
     }
 }
 
@@ -438,4 +440,41 @@ fn the_matrix_fits_the_window() {
     for y in last + 8..last + 30 {
         assert_eq!(*image.get_pixel(700, y), plain, "a scroll bar at {y}");
     }
+}
+
+/// A mix is chosen in the list of a column, changed under it, sent, kept, and gone with one of its runs.
+#[test]
+fn a_column_answers_with_a_mix_of_runs() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label_contains("Column 2: ").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Mix of runs…").click();
+    h.run_steps(stage::SETTLE);
+    for label in ["Weight, part 1 of column 2", "Run, part 2 of column 2", "How they become one, column 2"] {
+        h.get_by_label(label);
+    }
+    assert!(h.query_by_label("Remove part 1 of column 2").is_none(), "two are the fewest");
+    h.get_by_label("How they become one, column 2").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Agreed (TIES)").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Share that is kept, column 2");
+
+    let kept = h.state_mut().state.playground.draft();
+    let mut state = actors::furnished(40);
+    state.playground.restore(kept);
+    type_prompt(&mut state, "peach");
+    let request = generate(&mut state);
+    let Some(Source::Composed(mix)) = &request.columns[1].adapter else { panic!("{request:?}") };
+    assert_eq!(mix.how, How::Ties { density: 0.5, sign: Sign::Total });
+    assert_eq!(mix.parts.iter().map(|part| part.weight).collect::<Vec<_>>(), [0.5, 0.5]);
+    assert_eq!(mix.parts[0].folder, adapter());
+    mix.check().unwrap();
+
+    let EventKind::Runs(mut runs) = actors::runs() else { panic!() };
+    runs.truncate(1);
+    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
+    type_prompt(&mut state, "peach");
+    assert_eq!(generate(&mut state).columns.len(), 1);
 }

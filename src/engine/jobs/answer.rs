@@ -1,5 +1,6 @@
 //! Prompts answered in columns: one base model, an adapter or none in each.
 
+use super::compose;
 use super::model::{self, BaseModel};
 use crate::base::Control;
 use crate::engine::command::GenerateRequest;
@@ -11,11 +12,12 @@ use crate::infer::batch::{Batch, Job, News};
 use crate::infer::generate::{Answer, Finish, GenerateOptions};
 use crate::infer::session::Session;
 use crate::model::load::LoadedModel;
-use std::path::PathBuf;
+use crate::peft::Adapter;
+use crate::peft::compose::Source;
 
 /// Columns whose answers go through the model together: the same weights and adapter, whatever their sampling.
 struct Group<'m> {
-    adapter: Option<PathBuf>,
+    adapter: Option<Source>,
     session: Session<'m>,
     columns: Vec<usize>,
 }
@@ -36,7 +38,7 @@ pub fn run(
             group.columns.push(column);
             continue;
         }
-        let adapter = asked.adapter.as_deref().map(|folder| model::adapter(folder, &model)).transpose()?;
+        let adapter = asked.adapter.as_ref().map(|source| adapter(source, &model)).transpose()?;
         let session = Session::new(&model.decoder, adapter.as_ref())?;
         groups.push(Group { adapter: asked.adapter.clone(), session, columns: vec![column] });
     }
@@ -77,6 +79,13 @@ pub fn run(
     match refusal {
         Some(error) if request.prompts.len() == 1 => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+fn adapter(source: &Source, model: &LoadedModel) -> Result<Adapter, Halt> {
+    match source {
+        Source::Folder(folder) => model::adapter(folder, model),
+        Source::Composed(composition) => compose::adapter(composition, model),
     }
 }
 

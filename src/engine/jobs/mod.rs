@@ -1,6 +1,7 @@
 //! What the lanes do, as functions of a control and a sink: the command line calls the same ones.
 
 pub mod answer;
+pub mod compose;
 pub mod data;
 pub mod last_read;
 pub mod measure;

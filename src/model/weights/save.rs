@@ -3,49 +3,24 @@
 use crate::base::storage;
 use crate::model::ModelError;
 use crate::nn::kernels::cpu::Numbers;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensorError, View};
+use serde_json::{Map, json};
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Error;
+use std::io::{BufWriter, Error, Write};
 use std::path::Path;
 
 /// Writes named tensors as one safetensors file, whole or not at all, one after the other: a model is not copied to be saved.
 pub fn save_safetensors(named: &[(String, Tensor)], path: &Path) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Write { path: path.to_path_buf(), source };
     let mut on_cpu = Vec::with_capacity(named.len());
     for (name, tensor) in named {
         let tensor = tensor.to_device(&Device::Cpu).and_then(|tensor| tensor.contiguous());
-        let tensor =
-            tensor.map_err(|e| ModelError::Write { path: path.to_path_buf(), source: Error::other(e) })?;
-        on_cpu.push((name.as_str(), tensor));
+        on_cpu.push((name.as_str(), tensor.map_err(|e| failed(Error::other(e)))?));
     }
     let views = on_cpu.iter().map(|(name, tensor)| (*name, Saved { tensor, numbers: Numbers::of(tensor) }));
-    write(views, path, || Ok(()))
-}
-
-/// Writes f32 tensors of which each is made when its turn comes, so that there is one at a time. Names and shapes are those of
-/// `needed`.
-pub fn save_safetensors_made(
-    needed: &[(String, Vec<usize>)],
-    make: &dyn Fn(usize) -> Result<Tensor, ModelError>,
-    path: &Path,
-) -> Result<(), ModelError> {
-    let failure = RefCell::new(None);
-    let views = needed
-        .iter()
-        .enumerate()
-        .map(|(index, (name, shape))| (name.as_str(), Made { index, shape, make, failure: &failure }));
-    write(views, path, || failure.take().map_or(Ok(()), |error: ModelError| Err(Error::other(error))))
-}
-
-/// Writes what `views` give; `verdict` is asked at the end whether they could give it.
-fn write<'a, V: View>(
-    views: impl Iterator<Item = (&'a str, V)>,
-    path: &Path,
-    verdict: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), ModelError> {
     let metadata = Some(HashMap::from([("format".to_string(), "pt".to_string())]));
     storage::create_file_atomic(path, |temporary| {
         // The library makes a file that only its owner may read.
@@ -54,10 +29,46 @@ fn write<'a, V: View>(
             SafeTensorError::IoError(error) => error,
             other => Error::other(other),
         })?;
-        verdict()?;
         fs::set_permissions(temporary, usual)
     })
-    .map_err(|source| ModelError::Write { path: path.to_path_buf(), source })
+    .map_err(failed)
+}
+
+/// Writes f32 tensors of these shapes as a safetensors file, each made when its turn comes: no two are in memory at once.
+///
+/// # Errors
+/// [`ModelError::Write`], and the first error of `make`; the file is then not whole.
+pub fn save_in_turn(
+    shapes: &[(String, Vec<usize>)],
+    path: &Path,
+    mut make: impl FnMut(usize) -> Result<Tensor, ModelError>,
+) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Write { path: path.to_path_buf(), source };
+    let mut header = Map::from_iter([("__metadata__".to_string(), json!({ "format": "pt" }))]);
+    let mut start = 0;
+    for (name, shape) in shapes {
+        let end = start + shape.iter().product::<usize>() * size_of::<f32>();
+        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
+        start = end;
+    }
+    let mut text = serde_json::to_string(&header).map_err(|e| failed(e.into()))?;
+    // The numbers begin at a multiple of their size.
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    file.write_all(&(text.len() as u64).to_le_bytes()).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    for (index, (name, shape)) in shapes.iter().enumerate() {
+        let tensor = make(index)?;
+        if tensor.dims() != shape {
+            let (tensor, expected, got) = (name.clone(), shape.clone(), tensor.dims().to_vec());
+            return Err(ModelError::Shape { path: path.into(), tensor, expected, got });
+        }
+        let flat = tensor.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<f32>());
+        for value in flat.map_err(|e| failed(Error::other(e)))? {
+            file.write_all(&value.to_le_bytes()).map_err(failed)?;
+        }
+    }
+    file.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)
 }
 
 /// A tensor on the CPU, in one piece.
@@ -84,51 +95,5 @@ impl View for Saved<'_> {
 
     fn data_len(&self) -> usize {
         View::data_len(&self.tensor)
-    }
-}
-
-/// A tensor that is made when its bytes are asked for. The library cannot be told of a failure; it gets zeros, and the failure is kept.
-struct Made<'a> {
-    index: usize,
-    shape: &'a [usize],
-    make: &'a dyn Fn(usize) -> Result<Tensor, ModelError>,
-    failure: &'a RefCell<Option<ModelError>>,
-}
-
-impl Made<'_> {
-    fn bytes(&self) -> Result<Vec<u8>, ModelError> {
-        let wrong = |why: String| ModelError::Device(why);
-        let tensor = (self.make)(self.index)?;
-        let tensor = tensor.to_device(&Device::Cpu).and_then(|t| t.to_dtype(DType::F32)?.contiguous());
-        let tensor = tensor.map_err(|e| wrong(e.to_string()))?;
-        if tensor.dims() != self.shape {
-            return Err(wrong(format!(
-                "a tensor of shape {:?} where {:?} is needed",
-                tensor.dims(),
-                self.shape
-            )));
-        }
-        Ok(View::data(&&tensor).into_owned())
-    }
-}
-
-impl View for Made<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.bytes().unwrap_or_else(|error| {
-            self.failure.borrow_mut().get_or_insert(error);
-            vec![0; self.data_len()]
-        }))
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.shape.iter().product::<usize>()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::answers::{Answers, Cut, Reply, finish_words};
 use super::made_for::is_chosen;
+use super::mix_ui;
 use super::state::{ColumnState, MOST_COLUMNS};
 use super::{Action, State};
 use crate::app::action::{FrameAction, UiAction};
@@ -11,6 +12,7 @@ use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::base::human;
 use crate::eval::compare::{diff, is_same};
+use crate::peft::compose::Source;
 use crate::project::runs::RunSummary;
 use eframe::egui::{self, ComboBox, DragValue, RichText, ScrollArea};
 
@@ -64,6 +66,7 @@ fn head(
                     out.push(choose(run.adapter.clone(), &run.name));
                 }
                 wants_folder = ui.button("Adapter in a folder…").clicked();
+                out.extend(mix_ui::new(ui, index, shared));
             });
         widgets::named(combo.response, &format!("Column {}: {}", index + 1, column.name))
             .on_hover_text("Who answers here: the base model, or the base with a trained adapter");
@@ -83,7 +86,14 @@ fn head(
             shared.model_title()
         ));
     }
+    if let Some(Source::Composed(mix)) = &column.adapter {
+        mix_ui::mix(ui, index, mix, shared, out);
+    }
     sampling(ui, index, column, out);
+}
+
+fn answers_in(run: &RunSummary, column: &ColumnState) -> bool {
+    matches!(&column.adapter, Some(Source::Folder(folder)) if run.adapter.as_ref() == Some(folder))
 }
 
 /// The runs with an adapter, those of the chosen model first; the one that was clicked.
@@ -101,7 +111,7 @@ fn runs<'a>(ui: &mut egui::Ui, column: &ColumnState, shared: &'a Shared) -> Opti
         }
         let is_other = i >= num_of_model;
         let name = RichText::new(&run.name).color(if is_other { t.weak } else { t.text });
-        let mut response = ui.selectable_label(column.adapter == run.adapter, name);
+        let mut response = ui.selectable_label(answers_in(run, column), name);
         if is_other {
             response = response.on_hover_text(format!("Made for {}", run.recipe.model.source));
         }

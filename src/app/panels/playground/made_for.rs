@@ -22,13 +22,13 @@ impl MadeFor {
 
     /// The other model that the adapter of `column` was made for; nothing when it is the chosen one, or not known.
     pub fn other(&self, column: &ColumnState, shared: &Shared) -> Option<String> {
-        let adapter = column.adapter.as_ref()?;
-        let run = shared.runs.iter().find(|run| run.adapter.as_ref() == Some(adapter));
-        let model = match run {
-            Some(run) => &run.recipe.model.source,
-            None => self.told.get(adapter)?,
-        };
-        (!is_chosen(model, shared)).then(|| model.clone())
+        let folders = column.adapter.as_ref()?.folders().into_iter();
+        let model_of =
+            |folder: &Path| match shared.runs.iter().find(|run| run.adapter.as_deref() == Some(folder)) {
+                Some(run) => Some(&run.recipe.model.source),
+                None => self.told.get(folder),
+            };
+        folders.filter_map(model_of).find(|model| !is_chosen(model, shared)).cloned()
     }
 }
 

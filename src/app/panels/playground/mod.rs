@@ -4,6 +4,7 @@ mod answers;
 mod ask;
 mod columns_ui;
 mod made_for;
+mod mix_ui;
 mod prompt_ui;
 mod results_ui;
 mod state;

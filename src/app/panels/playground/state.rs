@@ -11,9 +11,11 @@ use crate::engine::command::{ColumnRequest, GenerateRequest, Prompt};
 use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
 use crate::infer::sampler::Sampling;
+use crate::peft::Composition;
+use crate::peft::compose::Source;
 use crate::project::prompt_set::PromptSet;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Columns side by side; more do not fit.
 pub(super) const MOST_COLUMNS: usize = 4;
@@ -24,8 +26,8 @@ pub(super) const MOST_SHOTS: usize = 32;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ColumnState {
-    /// Folder of an adapter; none is the base model.
-    pub adapter: Option<PathBuf>,
+    /// None is the base model.
+    pub adapter: Option<Source>,
     pub name: String,
     pub sampling: Sampling,
 }
@@ -92,6 +94,8 @@ pub enum Action {
     RemoveColumn(usize),
     /// Who answers in a column; no folder is the base model.
     SetColumn(usize, Option<PathBuf>, String),
+    /// Several adapters as one answer in a column, under this name.
+    SetMix(usize, Box<Composition>, String),
     SetSampling(usize, Box<Sampling>),
     PickAdapter(usize),
     AdapterPicked(PathBuf),
@@ -121,12 +125,14 @@ impl State {
                 | Action::AddColumn
                 | Action::RemoveColumn(_)
                 | Action::SetColumn(..)
+                | Action::SetMix(..)
                 | Action::SetSampling(..)
                 | Action::AdapterPicked(_)
         );
         match action {
             Action::CompareWith { adapter, name, model } => {
-                let tuned = ColumnState { adapter: Some(adapter), name, sampling: Sampling::default() };
+                let adapter = Some(Source::Folder(adapter));
+                let tuned = ColumnState { adapter, name, sampling: Sampling::default() };
                 self.columns = vec![ColumnState::base(), tuned];
                 self.suggest_prompt(shared);
                 if !model.is_empty() && model != shared.model_source {
@@ -156,7 +162,12 @@ impl State {
             }
             Action::SetColumn(column, adapter, name) => {
                 if let Some(column) = self.columns.get_mut(column) {
-                    (column.adapter, column.name) = (adapter, name);
+                    (column.adapter, column.name) = (adapter.map(Source::Folder), name);
+                }
+            }
+            Action::SetMix(column, mix, name) => {
+                if let Some(column) = self.columns.get_mut(column) {
+                    (column.adapter, column.name) = (Some(Source::Composed(*mix)), name);
                 }
             }
             Action::SetSampling(column, sampling) => {
@@ -176,7 +187,7 @@ impl State {
             Action::AdapterPicked(path) => {
                 if let Some(column) = self.columns.get_mut(self.picking_for) {
                     column.name = last_part(&path.to_string_lossy());
-                    column.adapter = Some(path.clone());
+                    column.adapter = Some(Source::Folder(path.clone()));
                     return vec![Effect::submit(Command::ReadAdapter { folder: path })];
                 }
             }
@@ -302,8 +313,9 @@ impl State {
             EventKind::PromptSets(sets) => self.sets.clone_from(sets),
             EventKind::Project(project) => {
                 let list = Command::ListPromptSets { project: project.folder.clone() };
-                let adapters = self.columns.iter().filter_map(|c| c.adapter.clone());
-                let read = adapters.map(|folder| Effect::submit(Command::ReadAdapter { folder }));
+                let sources = self.columns.iter().filter_map(|c| c.adapter.as_ref());
+                let folders = sources.flat_map(Source::folders).map(Path::to_path_buf);
+                let read = folders.map(|folder| Effect::submit(Command::ReadAdapter { folder }));
                 return std::iter::once(Effect::submit(list)).chain(read).collect();
             }
             EventKind::AdapterModel { folder, model } => self.made_for.told(folder, model.as_ref()),
@@ -318,9 +330,11 @@ impl State {
                 // A deleted run's adapter answers no more.
                 let is_there = |c: &ColumnState| {
                     let Some(adapter) = &c.adapter else { return true };
-                    let of_project =
-                        shared.project.as_ref().is_some_and(|p| adapter.starts_with(p.folder.join("runs")));
-                    !of_project || runs.iter().any(|r| r.adapter.as_ref() == Some(adapter))
+                    let of_project = |folder: &Path| {
+                        shared.project.as_ref().is_some_and(|p| folder.starts_with(p.folder.join("runs")))
+                    };
+                    let is_run = |folder: &Path| runs.iter().any(|r| r.adapter.as_deref() == Some(folder));
+                    adapter.folders().into_iter().all(|folder| !of_project(folder) || is_run(folder))
                 };
                 self.columns.retain(is_there);
                 if self.columns.is_empty() {
@@ -330,7 +344,7 @@ impl State {
                     runs.iter().find(|r| r.adapter.is_some() && r.recipe.model.source == shared.model_source);
                 if let Some(run) = newest.filter(|_| self.is_fresh) {
                     let tuned = ColumnState {
-                        adapter: run.adapter.clone(),
+                        adapter: run.adapter.clone().map(Source::Folder),
                         name: run.name.clone(),
                         ..ColumnState::base()
                     };

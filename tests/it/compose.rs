@@ -1,0 +1,266 @@
+//! Several adapters as one, against PEFT's numbers: `tests/fixtures/parity/make_composed.py`.
+
+use crate::cli::{Stage, code, stderr};
+use crate::ops::{random, relative_error};
+use crate::parity::{decoder, fixture, lora, tensors};
+use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tunesmith::base::Failure;
+use tunesmith::data::{Batch, LossWeights, Sample};
+use tunesmith::model::decoder::Decoder;
+use tunesmith::model::files::ModelFiles;
+use tunesmith::nn::Tape;
+use tunesmith::peft::blend::{Merge, Sign};
+use tunesmith::peft::compose::{Composition, How, Part};
+use tunesmith::peft::{Adapter, files, format};
+
+const BOUND: f64 = 1e-4;
+
+fn folder(name: &str) -> PathBuf {
+    fixture(&format!("parity/composed/{name}"))
+}
+
+fn composition(parts: &[(&str, f64)], how: How) -> Composition {
+    let part = |(name, weight): &(&str, f64)| Part { folder: folder(name), weight: *weight };
+    Composition { parts: parts.iter().map(part).collect(), how }
+}
+
+fn made(decoder: &Decoder, parts: &[(&str, f64)], how: How) -> Adapter {
+    composition(parts, how).load(decoder.config(), &Device::Cpu).unwrap()
+}
+
+fn single(decoder: &Decoder, name: &str) -> Adapter {
+    files::load(&folder(name), decoder.config(), &Device::Cpu).unwrap()
+}
+
+fn logits(decoder: &Decoder, adapter: &Adapter) -> Tensor {
+    let expected = tensors("parity/composed/logits.safetensors");
+    let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
+    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]);
+    let hooks = adapter.hooks().unwrap();
+    let hidden = decoder.forward(&Tape::inference(), &batch, hooks.as_ref()).unwrap();
+    decoder.logits(hidden.value(), hooks.as_ref()).unwrap()
+}
+
+fn dare(density: f64, with: Merge) -> How {
+    How::Dare { density, seed: 7, with }
+}
+
+#[test]
+fn every_way_gives_pefts_logits() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let expected = tensors("parity/composed/logits.safetensors");
+    let ties = |density, sign| How::Ties { density, sign };
+    let ab = |a, b| vec![("a", a), ("b", b)];
+    let cases = [
+        ("linear", ab(0.7, 0.3), How::Linear),
+        ("linear_minus", ab(1.0, -0.5), How::Linear),
+        ("cat", vec![("a", 0.7), ("b", -0.3), ("wide", 0.5)], How::Concatenate),
+        ("ties_total", ab(0.7, 0.6), ties(0.4, Sign::Total)),
+        ("ties_frequency", ab(1.0, 1.5), ties(0.6, Sign::Frequency)),
+        ("dare_linear", ab(0.7, 0.3), dare(1.0, Merge::Linear)),
+        ("dare_ties", ab(0.7, 0.3), dare(1.0, Merge::Ties(Sign::Total))),
+        ("ia3", vec![("ia3_a", 0.8), ("ia3_b", 0.4)], How::Linear),
+    ];
+    for (case, parts, how) in &cases {
+        let error = relative_error(&logits(&decoder, &made(&decoder, parts, *how)), &expected[*case]);
+        assert!(error < BOUND, "{case}: {error}");
+    }
+    // The bound tells them apart.
+    for (one, _, _) in &cases {
+        for (other, _, _) in cases.iter().filter(|(other, _, _)| other != one) {
+            let error = relative_error(&expected[*one], &expected[*other]);
+            let is_one = [*one, *other].iter().all(|case| case.ends_with("linear"));
+            assert!(is_one || error > 10.0 * BOUND, "{one} {other}: {error}");
+        }
+    }
+}
+
+#[test]
+fn weights_of_one_and_nothing_give_the_one_exactly() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let values = |adapter: &Adapter| adapter.params.values().to_vec1::<f32>().unwrap();
+    for how in [How::Linear, How::Concatenate, dare(1.0, Merge::Linear)] {
+        for (name, parts) in [("a", [("a", 1.0), ("b", 0.0)]), ("b", [("a", 0.0), ("b", 1.0)])] {
+            let (composed, one) = (made(&decoder, &parts, how), single(&decoder, name));
+            assert_eq!(composed.settings, one.settings, "{how:?}");
+            assert_eq!(values(&composed), values(&one), "{how:?}");
+        }
+    }
+    let (composed, one) = (made(&decoder, &[("ia3_a", 0.0), ("ia3_b", 1.0)], How::Linear), "ia3_b");
+    assert_eq!(values(&composed), values(&single(&decoder, one)));
+}
+
+#[test]
+fn a_composition_is_saved_and_loaded_as_any_adapter() {
+    let decoder = decoder("parity/tiny-llama/model");
+    for how in [How::Linear, How::Concatenate, dare(0.5, Merge::Ties(Sign::Total))] {
+        let composed = made(&decoder, &[("a", 0.7), ("b", -0.3)], how);
+        let out = tempfile::tempdir().unwrap();
+        format::save(&composed, lora(&composed), out.path()).unwrap();
+        let again = files::load(out.path(), decoder.config(), &Device::Cpu).unwrap();
+        assert_eq!(again.settings, composed.settings);
+        assert_eq!(again.base_model, "tiny-llama");
+        assert_eq!(relative_error(&logits(&decoder, &again), &logits(&decoder, &composed)), 0.0);
+    }
+}
+
+#[test]
+fn dare_replays_with_its_seed_and_drops_its_share() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let with = |seed, density| {
+        let how = How::Dare { density, seed, with: Merge::Linear };
+        made(&decoder, &[("a", 0.5), ("b", 0.5)], how).params.values().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(with(1, 0.5), with(1, 0.5));
+    assert_ne!(with(1, 0.5), with(2, 0.5));
+    let num_zero = |values: Vec<f32>| values.iter().filter(|x| **x == 0.0).count() as f64;
+    let all = with(1, 1.0);
+    let n = all.len() as f64;
+    let before = num_zero(all);
+    let found = num_zero(with(1, 0.5)) - before;
+    // Layers of both lose a quarter of what is there, those of one alone half of it.
+    assert!(found > 0.25 * (n - before) && found < 0.5 * (n - before), "{found} of {}", n - before);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_in_words() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let refusal = |parts: &[(&str, f64)], how| {
+        let error = composition(parts, how).load(decoder.config(), &Device::Cpu).unwrap_err();
+        let failure = Failure::from(error);
+        assert!(!failure.hint.is_empty() && failure.title == "Cannot compose these adapters", "{failure}");
+        failure.detail
+    };
+    let both = [("a", 1.0), ("b", 1.0)];
+    assert!(refusal(&both[..1], How::Linear).contains("nothing to compose it with"));
+    assert!(refusal(&[("a", 0.0), ("b", 0.0)], How::Linear).contains("every weight is 0"));
+    assert!(refusal(&[("a", f64::NAN), ("b", 1.0)], How::Linear).contains("NaN"));
+    for density in [0.0, -0.5, 1.5, f64::NAN] {
+        let ties = How::Ties { density, sign: Sign::Total };
+        for how in [ties, dare(density, Merge::Linear)] {
+            assert!(refusal(&both, how).contains("the density is"));
+        }
+    }
+    let unequal = [("a", 1.0), ("wide", 1.0)];
+    for how in [How::Linear, dare(0.5, Merge::Linear), How::Ties { density: 0.5, sign: Sign::Total }] {
+        assert!(refusal(&unequal, how).contains("ranks differ"));
+    }
+    assert!(refusal(&[("a", 1.0), ("ia3_a", 1.0)], How::Linear).contains("different methods"));
+    let scales = [("ia3_a", 1.0), ("ia3_b", 1.0)];
+    assert!(refusal(&scales, How::Concatenate).contains("only LoRAs"));
+    let houlsby = composition(&[("a", 1.0), ("../methods/houlsby", 1.0)], How::Linear);
+    let error = houlsby.load(decoder.config(), &Device::Cpu).unwrap_err();
+    assert!(error.to_string().contains("different methods"), "{error}");
+    assert!(refusal(&[("a", 1.0), ("../tiny-llama/model", 1.0)], How::Linear).contains("whole model"));
+}
+
+/// Copies of adapters, which say of themselves that they were made for `base`.
+fn adapters(stage: &Stage, names: &[&str], base: &str) -> Vec<String> {
+    let copied = |name: &&str| {
+        let to = stage.path(name);
+        std::fs::create_dir_all(&to).unwrap();
+        let config = std::fs::read_to_string(folder(name).join(format::CONFIG_FILE)).unwrap();
+        std::fs::write(to.join(format::CONFIG_FILE), config.replace("tiny-llama", base)).unwrap();
+        std::fs::copy(folder(name).join(format::WEIGHTS_FILE), to.join(format::WEIGHTS_FILE)).unwrap();
+        to.to_str().unwrap().to_string()
+    };
+    names.iter().map(copied).collect()
+}
+
+#[test]
+fn the_program_writes_an_adapter_and_leaves_other_folders_alone() {
+    let stage = Stage::new();
+    stage.model();
+    let parts = adapters(&stage, &["a", "b"], "tiny-llama");
+    let out = stage.path("out");
+    let how = ["--how", "ties", "--density", "0.4", "--sign", "frequency", "--out", out.to_str().unwrap()];
+    let args = [&["compose", &parts[0], &parts[1], "--weights", "-0.5,1"], &how[..]].concat();
+    let (code_of_it, value) = stage.json(&args);
+    assert_eq!(code_of_it, 0, "{value}");
+    assert_eq!(value["path"], out.to_str().unwrap());
+    let decoder = decoder("parity/tiny-llama/model");
+    let written = files::load(&out, decoder.config(), &Device::Cpu).unwrap();
+    let ties = How::Ties { density: 0.4, sign: Sign::Frequency };
+    let expected = made(&decoder, &[("a", -0.5), ("b", 1.0)], ties);
+    assert_eq!(written.settings, expected.settings);
+    assert_eq!(relative_error(written.params.values(), expected.params.values()), 0.0);
+    // It names the model so that it is found from another folder, too.
+    assert!(Path::new(&written.base_model).is_absolute(), "{}", written.base_model);
+
+    let before = std::fs::read(out.join(format::WEIGHTS_FILE)).unwrap();
+    let output = stage.run(&args);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("new or an empty folder"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(out.join(format::WEIGHTS_FILE)).unwrap(), before);
+}
+
+#[test]
+fn the_program_refuses_parts_of_different_models_or_kinds_and_writes_nothing() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let parts = adapters(&stage, &["a", "b", "ia3_a"], "tiny-llama");
+    let other = adapters(&stage, &["wide"], "smaller-llama").remove(0);
+    let (a, b) = (parts[0].as_str(), parts[1].as_str());
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&[a, &other, "--how", "concatenate"], &["different models", "tiny-llama", "smaller-llama"]),
+        (&[a, &parts[2]], &["different methods"]),
+        (&[a, &model], &["whole model", "task-vectors"]),
+        (&[a, b, "--how", "task-vectors"], &["no whole model"]),
+        (&[a, "nowhere"], &["adapter_config.json"]),
+        (&[a, b, "--model", "nowhere"], &["nowhere"]),
+    ];
+    for (args, needles) in cases {
+        let output = stage.run(&[&["compose", "--weights", "1,1", "--out", "out"], args].concat());
+        assert_eq!(code(&output), 1, "{args:?}: {}", stderr(&output));
+        for needle in needles {
+            assert!(stderr(&output).contains(needle), "{args:?}: {needle}: {}", stderr(&output));
+        }
+        assert!(!stage.path("out").exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn task_vectors_add_up_and_are_taken_away() {
+    let stage = Stage::new();
+    let base = stage.model();
+    let read = |folder: &Path| {
+        candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap()
+    };
+    let before: HashMap<String, Tensor> = read(Path::new(&base));
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+    for (name, seed) in [("one", 1), ("two", 2)] {
+        std::fs::create_dir(stage.path(name)).unwrap();
+        for entry in std::fs::read_dir(&base).unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), stage.path(name).join(entry.file_name())).unwrap();
+        }
+        let tuned = before.iter().map(|(key, tensor)| {
+            let noise = (random(tensor.dims(), seed) * 0.1).unwrap();
+            (key.clone(), (wide(tensor) + noise).unwrap())
+        });
+        let tuned: HashMap<String, Tensor> = tuned.collect();
+        candle_core::safetensors::save(&tuned, stage.path(name).join("model.safetensors")).unwrap();
+    }
+    let compose = |parts: &[&str], weights: &str, out: &str| {
+        let way = ["--weights", weights, "--how", "task-vectors", "--model", &base, "--out", out];
+        let output = stage.run(&[&["compose"], parts, &way].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        ModelFiles::open(out, &stage.path(out)).unwrap().tokeniser().unwrap();
+        read(&stage.path(out))
+    };
+    let (one, two) = (read(&stage.path("one")), read(&stage.path("two")));
+    let sum = compose(&["one", "two"], "0.8,-0.5", "sum");
+    let alone = compose(&["one", "two"], "0,1", "alone");
+    let without = compose(&["one"], "-1", "without");
+    assert_eq!(sum.len(), before.len());
+    for (key, base) in &before {
+        let base = wide(base);
+        let change =
+            |tuned: &HashMap<String, Tensor>, weight: f64| ((&tuned[key] - &base).unwrap() * weight).unwrap();
+        let expected = ((&base + change(&one, 0.8)).unwrap() + change(&two, -0.5)).unwrap();
+        assert!(relative_error(&sum[key], &expected) < 1e-6, "{key}");
+        assert_eq!(relative_error(&alone[key], &two[key]), 0.0, "{key}");
+        assert!(relative_error(&without[key], &(&base + change(&one, -1.0)).unwrap()) < 1e-6, "{key}");
+    }
+}
