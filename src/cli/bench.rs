@@ -18,7 +18,7 @@ use crate::model::files::ModelFiles;
 use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
-use crate::recipe::recipe::{Checkpointing, Lora, Method};
+use crate::recipe::recipe::{Checkpointing, Lora, Method, MethodKind};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -42,6 +42,12 @@ enum MethodName {
     Lora,
     /// All weights
     Full,
+    /// Keys and values before the first token
+    Prefix,
+    /// Rows before the embedded tokens
+    Prompt,
+    /// The same, made by a small network
+    PTuning,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -85,6 +91,9 @@ pub struct Train {
     /// Rank of the adapter
     #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
+    /// Virtual tokens of a prefix or a prompt
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    virtual_tokens: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
     batch: usize,
@@ -151,8 +160,14 @@ fn recipe(a: &Train) -> Recipe {
         MethodName::Lora => {
             Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() })
         }
-        MethodName::Full => Method::Full {},
+        MethodName::Full => MethodKind::Full.usual(),
+        MethodName::Prefix => MethodKind::Prefix.usual(),
+        MethodName::Prompt => MethodKind::Prompt.usual(),
+        MethodName::PTuning => MethodKind::PTuning.usual(),
     };
+    if let Some(num) = recipe.method.num_virtual_tokens_mut() {
+        *num = a.virtual_tokens;
+    }
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);

@@ -4,10 +4,11 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::Objective;
+use crate::recipe::recipe::{MethodKind, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
+#[derive(Clone, Copy)]
 struct Kind {
     library: &'static str,
     tag: &'static str,
@@ -22,6 +23,18 @@ const ADAPTER: Kind = Kind {
     load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
 };
 
+impl Kind {
+    fn of(method: MethodKind) -> Self {
+        match method {
+            MethodKind::Lora => ADAPTER,
+            MethodKind::Full => MODEL,
+            MethodKind::Prefix => Self { tag: "prefix-tuning", what: "prefix", ..ADAPTER },
+            MethodKind::Prompt => Self { tag: "prompt-tuning", what: "soft prompt", ..ADAPTER },
+            MethodKind::PTuning => Self { tag: "p-tuning", what: "soft prompt", ..ADAPTER },
+        }
+    }
+}
+
 const MODEL: Kind = Kind {
     library: "transformers",
     tag: "full-tuning",
@@ -31,11 +44,14 @@ const MODEL: Kind = Kind {
 
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
-    let Kind { library, tag, what, load } = if is_model { MODEL } else { ADAPTER };
+    let run = runs::summary(folder).ok();
+    let unread = if is_model { MODEL } else { ADAPTER };
+    let kind = run.as_ref().map_or(unread, |run| Kind::of(run.recipe.method.kind()));
+    let Kind { library, tag, what, load } = kind;
     let head = format!(
         "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
     );
-    let Ok(run) = runs::summary(folder) else {
+    let Some(run) = run else {
         return format!("{head}# A {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
     let rows: String =

@@ -53,7 +53,10 @@ impl Block<'_> {
         let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
         let qkv = ops::rotate(tape, &qkv, layout, self.rope, self.head_norms().as_ref())?;
         let mixed = match sight {
-            Sight::Packed(seen) => ops::attention(tape, &qkv, layout, seen)?,
+            Sight::Packed(seen) => match self.hooks.prefix(self.layer) {
+                Some(prefix) => ops::prefix_attention(tape, &qkv, prefix, layout, seen)?,
+                None => ops::attention(tape, &qkv, layout, seen)?,
+            },
             Sight::Cached(cache) => {
                 let scale = self.config.attention_scale();
                 let window = self.config.window_of(self.layer);

@@ -5,8 +5,9 @@ use super::block::{Block, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::{Hooks, Part};
+use super::hooks::{Hooks, NoHooks, Part};
 use super::params::{DecoderParams, index_tensor};
+use super::virtual_tokens::{Fed, Rows, begin, with_prompts};
 use crate::data::Batch;
 use crate::nn::ops::{self, RopeTable, Seen};
 use crate::nn::{Node, Tape, Weight, WeightNode};
@@ -67,6 +68,12 @@ impl Decoder {
         ops::embedding(tape, &table, tokens).during("embedding")
     }
 
+    /// The model's own rows for these tokens, [n, d].
+    pub fn embedded(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        self.check_tokens(tokens)?;
+        Ok(self.embed(&Tape::inference(), tokens, &NoHooks)?.value().clone())
+    }
+
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
         let weight = hooks.vector(Part::FinalNorm, &self.params.norm);
         ops::rms_norm(tape, x, &weight, self.config.norm_epsilon).during("final norm")
@@ -81,8 +88,9 @@ impl Decoder {
         }
     }
 
-    fn check_lengths(&self, batch: &Batch) -> Result<(), ModelError> {
-        let context_tokens = self.config.context_tokens;
+    /// `num_virtual` tokens of each segment's context are taken.
+    fn check_lengths(&self, batch: &Batch, num_virtual: usize) -> Result<(), ModelError> {
+        let context_tokens = self.config.context_tokens.saturating_sub(num_virtual);
         let lengths = batch.segments.windows(2).map(|ends| ends[1] - ends[0]);
         match lengths.max().filter(|tokens| *tokens > context_tokens) {
             Some(tokens) => Err(ModelError::SampleTooLong { tokens, context_tokens }),
@@ -98,15 +106,19 @@ impl Decoder {
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
-        self.check_lengths(batch)?;
-        let positions = index_tensor(&batch.positions, &self.device)?;
+        self.check_lengths(batch, hooks.num_virtual_tokens())?;
+        let rows = Rows::of(batch, hooks);
+        let positions = index_tensor(&rows.positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let seen = |window| {
             let scale = self.config.attention_scale();
-            Rc::new(Seen { segments: batch.segments.clone(), scale, window, cap: None })
+            Rc::new(Seen { segments: rows.segments.clone(), scale, window, cap: None })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let mut x = self.embed(tape, &batch.tokens, hooks)?;
+        if let (Some(prompt), Some(places)) = (hooks.soft_prompt(), &rows.soft_prompt) {
+            x = ops::with_virtual_rows(tape, &x, prompt, places).during("soft prompt")?;
+        }
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
             let (seen, rope) = (seen.clone(), rope.clone());
@@ -115,6 +127,9 @@ impl Decoder {
                 block.forward(tape, &x, Sight::Packed(&seen))
             };
             x = tape.checkpoint(block).during("decoder block")?;
+        }
+        if let Some(places) = &rows.soft_prompt {
+            x = ops::without_virtual_rows(tape, &x, places).during("soft prompt")?;
         }
         self.final_norm(tape, &x, hooks)
     }
@@ -136,26 +151,35 @@ impl Decoder {
         rows: &mut [(&[u32], &mut Cache)],
         hooks: &dyn Hooks,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let (mut tokens, mut positions, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-        for (new, cache) in rows.iter() {
-            let Some(last) = (tokens.len() + new.len()).checked_sub(1) else {
+        let (mut tokens, mut fed, mut num_rows) = (Vec::new(), Vec::new(), 0);
+        for (new, cache) in rows.iter_mut() {
+            if tokens.is_empty() && new.is_empty() {
                 return Err(ModelError::EmptyPrompt);
-            };
+            }
             tokens.extend_from_slice(new);
-            positions.extend((cache.len()..cache.len() + new.len()).map(|position| position as u32));
-            lasts.push(last as u32);
+            begin(cache, hooks, self.config.head_layout())?;
+            fed.push(Fed::new(num_rows, new.len(), cache, hooks));
+            num_rows = fed.last().map_or(0, |fed| fed.rows.end);
         }
         self.check_tokens(&tokens)?;
+        let positions: Vec<u32> =
+            fed.iter().flat_map(|fed| fed.positions.clone()).map(|position| position as u32).collect();
         let positions = index_tensor(&positions, &self.device)?;
         let rope = self.rope.at(&positions).during("rotary positions")?;
         let tape = Tape::inference();
-        let mut x = self.embed(&tape, &tokens, hooks)?;
+        let embedded = self.embed(&tape, &tokens, hooks)?;
+        let mut x = Node::frozen(with_prompts(embedded.value().clone(), &fed, hooks)?);
         for (layer, weights) in self.params.layers.iter().enumerate() {
             let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-            let caches = rows.iter_mut().map(|(new, cache)| (new.len(), &mut cache.layers[layer]));
+            let caches = rows.iter_mut().zip(&fed);
+            let caches = caches.map(|((_, cache), fed)| (fed.rows.len(), &mut cache.layers[layer]));
             let sight = Sight::Cached(CachedRows(caches.collect()));
             x = block.forward(&tape, &x, sight).during("decoder block")?;
         }
+        for (_, cache) in rows {
+            cache.num_virtual = hooks.num_virtual_tokens();
+        }
+        let lasts: Vec<u32> = fed.iter().map(|fed| (fed.rows.end - 1) as u32).collect();
         let lasts = index_tensor(&lasts, &self.device)?;
         let last = x.value().index_select(&lasts, 0).during("last positions")?; // [b, d]
         let last = self.final_norm(&tape, &Node::frozen(last), hooks)?;

@@ -110,6 +110,17 @@ pub trait Hooks {
         None
     }
 
+    /// Keys and values of a layer that stand before those of every conversation's first token, [p, 2k·e]: keys, then values. They take the
+    /// positions 0..p, but are not rotated.
+    fn prefix(&self, _layer: usize) -> Option<&Node> {
+        None
+    }
+
+    /// Rows that stand before the embedded tokens of every conversation, [p, d], at the positions 0..p.
+    fn soft_prompt(&self) -> Option<&Node> {
+        None
+    }
+
     /// What takes the place of a tensor of the model, in the same shape.
     fn replaced(&self, _part: Part) -> Option<&Node> {
         None
@@ -122,6 +133,11 @@ pub struct NoHooks;
 impl Hooks for NoHooks {}
 
 impl dyn Hooks + '_ {
+    /// Positions of the context that the method takes for itself: real tokens begin after them.
+    pub fn num_virtual_tokens(&self) -> usize {
+        self.soft_prompt().or_else(|| self.prefix(0)).map_or(0, |rows| rows.value().dims()[0])
+    }
+
     /// A matrix for the operations: the model's own, or what replaces it.
     pub(super) fn matrix(&self, part: Part, own: &Weight) -> WeightNode {
         self.replaced(part).map_or_else(|| own.clone().into(), WeightNode::trained)

@@ -1,9 +1,9 @@
 //! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
-use super::{Full, LoraSettings, PeftError, Tuning};
+use super::{Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning};
 use crate::model::config::DecoderConfig;
-use crate::model::decoder::Decoder;
 use crate::model::hooks::Hooks;
+use crate::model::load::LoadedModel;
 use crate::nn::{FlatGradient, FlatParams, Leaves, Tape};
 use candle_core::Device;
 
@@ -23,6 +23,9 @@ pub enum Settings {
     Lora(LoraSettings),
     /// All weights, in place of the model's own.
     Full(Full),
+    Prefix(PrefixSettings),
+    Prompt(PromptSettings),
+    PTuning(PTuningSettings),
 }
 
 impl Settings {
@@ -31,6 +34,9 @@ impl Settings {
         match self {
             Self::Lora(lora) => lora,
             Self::Full(full) => full,
+            Self::Prefix(prefix) => prefix,
+            Self::Prompt(prompt) => prompt,
+            Self::PTuning(p_tuning) => p_tuning,
         }
     }
 }
@@ -45,15 +51,11 @@ pub struct MicroStep<'l, 'a> {
 }
 
 impl Adapter {
-    /// Untrained: the model with it answers as the model without.
-    pub fn new(
-        settings: Settings,
-        decoder: &Decoder,
-        base_model: &str,
-        seed: u64,
-    ) -> Result<Self, PeftError> {
-        let params = settings.tuning().init(decoder, seed)?;
-        Ok(Self { settings, params, base_model: base_model.into(), config: decoder.config().clone() })
+    /// Untrained: the model with it answers as the model without, where the method can begin there.
+    pub fn new(settings: Settings, model: &LoadedModel, seed: u64) -> Result<Self, PeftError> {
+        let params = settings.tuning().init(model, seed)?;
+        let base_model = model.info.source.clone();
+        Ok(Self { settings, params, base_model, config: model.config().clone() })
     }
 
     /// Hooks for answering with this adapter.

@@ -14,6 +14,8 @@ pub enum PeftError {
     Tensor { path: PathBuf, tensor: String, why: String },
     #[error("no linear layer is called {0}")]
     NoTarget(String),
+    #[error("the prompt's text cannot be used: {0}")]
+    Text(String),
     #[error("the rank must be at least 1")]
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
@@ -34,7 +36,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
-            Self::NoTarget(_) | Self::ZeroRank => "Cannot make the adapter".into(),
+            Self::NoTarget(_) | Self::ZeroRank | Self::Text(_) => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -47,13 +49,14 @@ impl Explain for PeftError {
                 "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
             }
             Self::Unsupported { .. } => {
-                "Only LoRA adapters of linear layers can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
+                "LoRA adapters of linear layers, prefixes and prompts can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget(_) => {
                 "Choose among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj.".into()
             }
             Self::ZeroRank => "Use 8.".into(),
+            Self::Text(_) => "Type a few words on what the model is to do.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compute { .. } => "Try another device.".into(),
             Self::Model(e) => e.hint(),

@@ -1,6 +1,6 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, format, full};
+use super::{Adapter, PeftError, format, full, virtual_files};
 use crate::model::config::DecoderConfig;
 use crate::model::folder;
 use crate::model::load::LoadedModel;
@@ -14,9 +14,12 @@ pub fn save(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), 
 
 /// Loads what [`save`] or PEFT wrote, for a model with this config.
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
-    match is_model(folder) {
-        true => full::load(folder, config, device),
-        false => format::load(folder, config, device),
+    if is_model(folder) {
+        return full::load(folder, config, device);
+    }
+    match format::peft_type(folder) {
+        Some(name) if virtual_files::is_one(&name) => virtual_files::load(folder, config, device),
+        _ => format::load(folder, config, device),
     }
 }
 

@@ -16,7 +16,7 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// Largest adapter_config.json that is read.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
+pub(super) const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Largest adapter file that is read; a rank of 256 on a 70B model stays below.
 const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
 
@@ -129,11 +129,19 @@ pub fn load_stored_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftE
     loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))
 }
 
+/// The method that an adapter says that it is of; `None` when it does not say, or cannot be read.
+pub fn peft_type(folder: &Path) -> Option<String> {
+    described(folder)?["peft_type"].as_str().map(String::from)
+}
+
+fn described(folder: &Path) -> Option<Value> {
+    let text = storage::read_text_bounded(&folder.join(CONFIG_FILE), MAX_CONFIG_BYTES).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
 /// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
-    let text = storage::read_text_bounded(&folder.join(CONFIG_FILE), MAX_CONFIG_BYTES).ok()?;
-    let config: Value = serde_json::from_str(&text).ok()?;
-    config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(String::from)
+    described(folder)?["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(String::from)
 }
 
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.

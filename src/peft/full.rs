@@ -3,7 +3,6 @@
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
 use crate::model::flops::Work;
@@ -28,7 +27,8 @@ impl Tuning for Full {
         config.tensors()
     }
 
-    fn init(&self, decoder: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+    fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        let decoder = &model.decoder;
         let mut named = Vec::new();
         for group in decoder.config().groups() {
             let whole = decoder.tensor(group.part)?;

@@ -3,7 +3,6 @@
 use super::{Adapter, MicroStep, PeftError, Tuning, format};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::flops::Work;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
 use crate::model::load::LoadedModel;
@@ -124,8 +123,8 @@ impl Tuning for LoraSettings {
         self.factors(config).into_iter().map(named).collect()
     }
 
-    fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        self.new_parameters(decoder.config(), seed, decoder.device())
+    fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        self.new_parameters(model.config(), seed, model.decoder.device())
             .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
     }
 

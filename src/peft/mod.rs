@@ -1,16 +1,24 @@
 //! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
+mod encoder;
 pub mod error;
 pub mod files;
 pub mod format;
 pub mod full;
 mod layers;
 pub mod lora;
+pub mod p_tuning;
+pub mod prefix;
+pub mod prompt;
 pub mod tuning;
+pub mod virtual_files;
 
 pub use adapter::{Adapter, MicroStep, Settings};
 pub use error::PeftError;
 pub use full::Full;
 pub use lora::{LoraHooks, LoraSettings};
+pub use p_tuning::PTuningSettings;
+pub use prefix::PrefixSettings;
+pub use prompt::{PromptInit, PromptSettings};
 pub use tuning::Tuning;

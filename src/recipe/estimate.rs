@@ -5,7 +5,7 @@
 //! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, OptimizerKind, Recipe};
+use super::recipe::{Checkpointing, MethodKind, OptimizerKind, Recipe};
 use crate::model::config::DecoderConfig;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
@@ -50,6 +50,17 @@ pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u
     (budget as u64).min(data.map_or(u64::MAX, |data| data.train_tokens))
 }
 
+/// Rows that virtual tokens add to a micro-batch of `n` tokens: so many for each example in it.
+fn virtual_rows(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
+    let num = recipe.method.num_virtual_tokens() as u64;
+    let mean = data.map_or(0, |data| data.train_tokens / data.num_train.max(1) as u64).max(1);
+    match (num, recipe.batch.packing, data) {
+        (0, ..) => 0,
+        (num, true, Some(_)) => product(&[num, n.div_ceil(mean)]),
+        (num, ..) => num,
+    }
+}
+
 /// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic. `None`
 /// while no model is known.
 pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<Estimate> {
@@ -58,9 +69,10 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let flops_per_second = measured.unwrap_or(DEFAULT_FLOPS_PER_SECOND).max(1.0);
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
+        let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
         let activation_bytes = product(&[4, activations(&model.config, n, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
-        let own_gradient = if recipe.method.lora().is_none() { 2.0 } else { 0.0 };
+        let own_gradient = if recipe.method.kind() == MethodKind::Full { 2.0 } else { 0.0 };
         let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
         Estimate {
             activation_bytes,

@@ -1,7 +1,7 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
 use super::load::{complete, error, from_table, join, known, unknown};
-use super::recipe::{Method, Recipe};
+use super::recipe::{Method, MethodKind, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -57,7 +57,15 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 
 /// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
-    let value_problem = || set_field(&mut complete(), field, value).err()?.into_iter().next();
+    // As long as any method takes it.
+    let value_problem = || {
+        let mut problems = None;
+        for kind in MethodKind::ALL {
+            let mut recipe = Recipe { method: kind.usual(), ..complete() };
+            problems = Some(set_field(&mut recipe, field, value).err()?);
+        }
+        problems?.into_iter().next()
+    };
     misnamed(field).or_else(value_problem)
 }
 
@@ -92,17 +100,14 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
 /// The recipe with whole numbers that TOML cannot hold at their largest, so that a fix can mend just those.
 fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
-    if let Some(lora) = recipe.method.lora_mut() {
-        lora.rank = lora.rank.min(isize::MAX as usize);
-    }
-    for size in [
+    for size in recipe.method.sizes_mut().into_iter().chain([
         &mut recipe.batch.max_tokens,
         &mut recipe.batch.micro_batch_tokens,
         &mut recipe.batch.accumulation,
         &mut recipe.validation.max_examples,
         &mut recipe.validation.num_answers,
         &mut recipe.checkpoint.keep_last,
-    ] {
+    ]) {
         *size = (*size).min(isize::MAX as usize);
     }
     for number in [
@@ -159,7 +164,7 @@ impl Recipe {
                 let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
                 format!("LoRA rank {} on {layers}", lora.rank)
             }
-            Method::Full {} => self.method.describe(),
+            _ => self.method.describe(),
         };
         format!("{method}, {length}, learning rate {}", self.optimizer.learning_rate)
     }

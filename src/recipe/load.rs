@@ -2,6 +2,7 @@
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
+use super::recipe::MethodKind;
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -72,7 +73,7 @@ pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let mut problems = Vec::new();
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
-    take_lora_settings(&mut table, &mut problems);
+    take_other_methods(&mut table, &mut problems);
     match table.clone().try_into::<Recipe>() {
         Ok(recipe) if problems.is_empty() => return Ok(recipe),
         Ok(_) => {}
@@ -102,9 +103,20 @@ pub(super) fn complete() -> Recipe {
     recipe
 }
 
-/// [`complete`] as a table, to know all keys and their types by.
+/// [`complete`] as a table with the settings of all methods, to know all keys and their types by.
 pub(super) fn known() -> Table {
-    Table::try_from(complete()).unwrap_or_default()
+    let mut table = Table::try_from(complete()).unwrap_or_default();
+    if let Some(Value::Table(method)) = table.get_mut("method") {
+        for (key, value) in MethodKind::ALL.into_iter().flat_map(settings_of) {
+            method.entry(key).or_insert(value);
+        }
+    }
+    table
+}
+
+/// The section of one method with its usual settings.
+fn settings_of(kind: MethodKind) -> Table {
+    Table::try_from(kind.usual()).unwrap_or_default()
 }
 
 pub(super) fn join(prefix: &str, key: &str) -> String {
@@ -172,19 +184,25 @@ fn give_kinds(table: &mut Table, known: &Table) {
     }
 }
 
-/// Removes settings of LoRA where another method is chosen, with a problem for each.
-fn take_lora_settings(table: &mut Table, problems: &mut Vec<Problem>) {
+/// Removes settings of other methods than the chosen one, with a problem for each.
+fn take_other_methods(table: &mut Table, problems: &mut Vec<Problem>) {
     let Some(Value::Table(method)) = table.get_mut("method") else { return };
-    if method.get("kind").and_then(Value::as_str) != Some("full") {
-        return;
-    }
+    let said = method.get("kind").and_then(Value::as_str);
+    let Some(chosen) = MethodKind::ALL.into_iter().find(|kind| said == Some(kind.key())) else { return };
+    let own = settings_of(chosen);
     method.retain(|key, _| {
-        if key != "kind" {
-            let text = format!("\"method.{key}\" is a setting of LoRA: leave it out for full tuning.");
+        if !own.contains_key(key) {
+            let of = method_with(key).map_or("another method", MethodKind::name);
+            let text = format!("\"method.{key}\" is a setting of {of}: leave it out for {}.", chosen.name());
             problems.push(error(&format!("method.{key}"), text));
         }
-        key == "kind"
+        own.contains_key(key)
     });
+}
+
+/// The first method that has this setting.
+fn method_with(key: &str) -> Option<MethodKind> {
+    MethodKind::ALL.into_iter().find(|kind| settings_of(*kind).contains_key(key))
 }
 
 /// Tries each value alone, so that every one that does not fit is told with its field.
@@ -213,6 +231,13 @@ fn alone(path: &[String], value: &Value) -> Table {
         value = Value::Table(Table::from_iter([(key.clone(), value)]));
     }
     let mut table = Table::from_iter(path.first().map(|key| (key.clone(), value)));
+    if let ([section, key, ..], Some(Value::Table(method))) = (path, table.get_mut("method"))
+        && section == "method"
+        && key != "kind"
+        && let Some(kind) = method_with(key)
+    {
+        method.insert("kind".into(), kind.key().into());
+    }
     give_kinds(&mut table, &known());
     table
 }

@@ -8,6 +8,7 @@ mod check;
 mod fit;
 mod memory;
 mod number_or_none;
+mod virtual_tokens;
 pub mod plan;
 pub mod estimate;
 mod field;

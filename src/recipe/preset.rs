@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -19,6 +19,8 @@ const FILES: [(&str, &str, &str); 7] = [
     ("short-answers", "Short answers", include_str!("../../presets/short-answers.toml")),
     ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
+    ("prefix", "Prefix", include_str!("../../presets/prefix.toml")),
+    ("soft-prompt", "Soft prompt", include_str!("../../presets/soft-prompt.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

@@ -1,6 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
-pub use super::method::{Lora, Method};
+pub use super::method::{Lora, Method, MethodKind};
+pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
 use crate::data::mask::TrainOn;
@@ -95,6 +96,13 @@ pub enum Overlong {
 }
 
 impl Recipe {
+    /// The learning rate to begin with for this method and optimizer.
+    pub fn usual_learning_rate(&self) -> f64 {
+        let rate = self.optimizer.kind.usual_learning_rate() * self.method.kind().usual_rate_factor();
+        // Without the digits that the product makes up.
+        (rate * 1e9).round() / 1e9
+    }
+
     /// How the frozen model is kept. When all weights are trained it serves comparison only, and lies as in its file: the same
     /// numbers in less memory.
     pub fn base_precision(&self) -> Precision {

@@ -34,4 +34,5 @@ mod template;
 mod tokenise;
 mod train;
 mod train_memory;
+mod virtual_tokens;
 mod weights;

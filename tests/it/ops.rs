@@ -355,20 +355,35 @@ fn rotate_matches_autograd() {
 
 /// Attention by the book: repeated key-value heads, a full [n, n] mask.
 fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
+    plain_prefix_attention(qkv, &Tensor::zeros((0, 24), qkv.dtype(), &CPU)?, seen)
+}
+
+/// Every query sees the prefix [p, 2k·e], as far as the window reaches, and its own segment.
+fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Result<Tensor> {
     let [q, k, v] = heads(qkv)?;
     let (n, h, e) = q.dims3()?;
-    let repeat = |t: &Tensor| t.unsqueeze(2)?.expand((n, 2, h / 2, e))?.reshape((n, h, e))?.transpose(0, 1);
+    let p = prefix.dim(0)?;
+    let before =
+        |t: &Tensor, first| Tensor::cat(&[prefix.narrow(1, first, 12)?.reshape((p, 2, e))?, t.clone()], 0);
+    let (k, v) = if p > 0 { (before(&k, 0)?, before(&v, 12)?) } else { (k, v) };
+    let repeat =
+        |t: &Tensor| t.unsqueeze(2)?.expand((p + n, 2, h / 2, e))?.reshape((p + n, h, e))?.transpose(0, 1);
     let q = q.transpose(0, 1)?.contiguous()?;
     let (keys, values) = (repeat(&k)?.contiguous()?, repeat(&v)?.contiguous()?);
     let segment = |i: usize| seen.segments.iter().filter(|s| **s <= i).count();
-    let mask: Vec<f32> = (0..n * n)
-        .map(|c| (c / n, c % n))
+    let begin = |i: usize| seen.segments.iter().filter(|s| **s <= i).max().copied().unwrap();
+    let mask: Vec<f32> = (0..n * (p + n))
+        .map(|c| (c / (p + n), c % (p + n)))
         .map(|(i, j)| {
-            let sees = j <= i && segment(i) == segment(j) && seen.window.is_none_or(|w| i - j < w);
+            let within = |distance: usize| seen.window.is_none_or(|w| distance < w);
+            let sees = match j.checked_sub(p) {
+                None => within(i - begin(i) + p - j),
+                Some(j) => j <= i && segment(i) == segment(j) && within(i - j),
+            };
             if sees { 0.0 } else { f32::NEG_INFINITY }
         })
         .collect();
-    let mask = like(&Tensor::from_vec(mask, (n, n), &CPU)?, qkv);
+    let mask = like(&Tensor::from_vec(mask, (n, p + n), &CPU)?, qkv);
     let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?;
     let scores = match seen.cap {
         Some(cap) => ((scores / cap)?.tanh()? * cap)?,
@@ -406,6 +421,39 @@ fn attention_matches_autograd() {
             |x| plain_attention(&x[0], &seen),
         );
     }
+}
+
+#[test]
+fn prefix_attention_matches_autograd() {
+    for seen in sights() {
+        check(
+            &[&[*seen.segments.last().unwrap(), 48], &[4, 24]],
+            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], HEADS, &seen),
+            |x| plain_prefix_attention(&x[0], &x[1], &seen),
+        );
+    }
+}
+
+#[test]
+fn virtual_rows_stand_before_every_segment() {
+    let places = ops::VirtualRows::new(2, &[0, 3, 4]);
+    assert_eq!(places.segments(), [0, 5, 8]);
+    check(
+        &[&[4, 6], &[2, 6]],
+        |tape, x| ops::with_virtual_rows(tape, &x[0], &x[1], &places),
+        |x| Tensor::cat(&[&x[1], &x[0].narrow(0, 0, 3)?, &x[1], &x[0].narrow(0, 3, 1)?], 0),
+    );
+    check(
+        &[&[8, 6]],
+        |tape, x| ops::without_virtual_rows(tape, &x[0], &places),
+        |x| Tensor::cat(&[x[0].narrow(0, 2, 3)?, x[0].narrow(0, 7, 1)?], 0),
+    );
+}
+
+#[test]
+fn curves_of_encoders_match_autograd() {
+    check(&[&[5, 7]], |tape, x| ops::tanh(tape, &x[0]), |x| x[0].tanh());
+    check(&[&[5, 7]], |tape, x| ops::relu(tape, &x[0]), |x| x[0].relu());
 }
 
 #[test]
@@ -511,6 +559,8 @@ fn gradients_match_finite_differences() {
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let (prefix, rows_of_five) = (frozen(&[2, 24]), frozen(&[5, 48]));
+    let wide = Seen { window: None, ..(*seen).clone() };
     let norms = HeadNorms { query: frozen(&[6]), key: frozen(&[6]), epsilon: 1e-5 };
     let (square, norm_weight) = (random(&[8, 8], 3).into(), frozen(&[8]));
     let (layer_weight, layer_bias) = (random(&[8], 4), random(&[8], 5));
@@ -519,6 +569,17 @@ fn gradients_match_finite_differences() {
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        (
+            "prefix_attention",
+            vec![5, 48],
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, HEADS, &wide)),
+        ),
+        (
+            "prefix_attention of the prefix",
+            vec![2, 24],
+            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, HEADS, &wide)),
+        ),
+        ("tanh", vec![3, 8], Box::new(ops::tanh)),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         (

@@ -3,7 +3,10 @@
 use std::path::Path;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
-use tunesmith::recipe::recipe::{Checkpointing, DeviceChoice, Lora, Objective, OptimizerKind, ScheduleShape};
+use tunesmith::recipe::recipe::{
+    Checkpointing, DeviceChoice, Lora, Method, MethodKind, Objective, OptimizerKind, PTuning, Prefix, Prompt,
+    PromptInit, ScheduleShape,
+};
 use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
@@ -96,6 +99,8 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
         ("[method]\nkind = \"lora\"\nranks = 4", "method.ranks", "method.rank"),
         ("[objective]\nkind = \"supervised\"\ntrain_onn = \"answers\"", "objective.train_onn", "train_on"),
         ("[method]\nkind = \"full\"\nrank = 4", "method.rank", "a setting of LoRA"),
+        ("[method]\nkind = \"prompt\"\nprojection = true", "method.projection", "a setting of prefix tuning"),
+        ("[method]\ninit = \"text\"", "method.init", "a setting of prompt tuning"),
         ("optimizer = 5", "optimizer", "section"),
     ];
     for (text, field, says) in cases {
@@ -114,6 +119,8 @@ fn values_that_do_not_fit_say_what_would() {
         ("[optimizer]\nlearning_rate = \"fast\"", "optimizer.learning_rate", "a number"),
         ("[method]\nrank = 4.5", "method.rank", "a whole number"),
         ("[method]\nrank = -1", "method.rank", "a whole number"),
+        ("[method]\nkind = \"prefix\"\nprojection = 1", "method.projection", "true or false"),
+        ("[method]\nkind = \"prompt\"\ninit = \"noise\"", "method.init", "random, vocabulary, text"),
         ("[early_stop]\nenabled = \"yes\"", "early_stop.enabled", "true or false"),
         ("[optimizer]\nclip_norm = \"never\"", "optimizer.clip_norm", "a number, or \"none\""),
         ("about = 5", "about", "text in quotes"),
@@ -275,7 +282,12 @@ pub fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 40] = [
+fn virtual_tokens(recipe: &mut Recipe, kind: MethodKind, num: usize) {
+    recipe.method = kind.usual();
+    *recipe.method.num_virtual_tokens_mut().unwrap() = num;
+}
+
+const ERRORS: [(&str, Change); 47] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -320,9 +332,25 @@ const ERRORS: [(&str, Change); 40] = [
     ("optimizer.learning_rate", |r, _| {
         (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
     }),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::Prefix, 0)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::Prompt, 8192)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::PTuning, usize::MAX)),
+    ("batch.max_tokens", |r, _| {
+        virtual_tokens(r, MethodKind::Prefix, 20);
+        r.batch.max_tokens = 8180;
+    }),
+    ("method.init", |r, _| {
+        r.method = Method::Prompt(Prompt { init: PromptInit::Text, text: " ".into(), ..Prompt::default() });
+    }),
+    ("method.projection_width", |r, _| {
+        r.method = Method::Prefix(Prefix { projection: true, projection_width: 0, ..Prefix::default() });
+    }),
+    ("method.encoder_width", |r, _| {
+        r.method = Method::PTuning(PTuning { encoder_width: usize::MAX, ..PTuning::default() });
+    }),
 ];
 
-const WARNINGS: [(&str, Change); 18] = [
+const WARNINGS: [(&str, Change); 19] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -347,6 +375,7 @@ const WARNINGS: [(&str, Change); 18] = [
     ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
     ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
     ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
+    ("optimizer.learning_rate", |r, _| virtual_tokens(r, MethodKind::Prompt, 20)),
 ];
 
 #[test]
@@ -422,6 +451,25 @@ fn words_say_what_to_do() {
     assert!(at(&recipe.check(&facts), "data.path").text.contains("all 1 are kept for validation and test"));
     facts.free_disk_bytes = Some(1000);
     assert_eq!(at(&recipe.check(&facts), "checkpoint.keep_last").severity, Severity::Error);
+}
+
+/// Every method can be chosen with one setting, has its own usual rate, and is sound as it comes.
+#[test]
+fn every_method_is_sound_as_it_comes() {
+    for kind in MethodKind::ALL {
+        let mut recipe = Recipe::default();
+        load::set(&mut recipe, &format!("method.kind={}", kind.key())).unwrap();
+        assert_eq!(recipe.method, kind.usual());
+        recipe.optimizer.learning_rate = recipe.usual_learning_rate();
+        assert_eq!(recipe.check(&facts()), [], "{kind:?}");
+        assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
+        assert!(recipe.method.settings().is_ok());
+    }
+    for setting in ["method.num_virtual_tokens=8", "method.text=Label it.", "method.encoder_width=3"] {
+        let (field, value) = setting.split_once('=').unwrap();
+        assert_eq!(load::misfit(field, value), None, "some method takes {setting}");
+    }
+    assert!(load::misfit("method.num_virtual_tokens", "many").is_some());
 }
 
 #[test]

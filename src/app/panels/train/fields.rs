@@ -1,11 +1,12 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
+use super::method;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::model::hooks::Linear;
 use crate::recipe::recipe::{
-    Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
+    Checkpointing, DeviceChoice, Lora, OptimizerKind, Precision, Recipe, ScheduleShape,
 };
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
@@ -13,7 +14,10 @@ use eframe::egui::{
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 13] = [
+pub const NAMES: [(&str, &str); 16] = [
+    ("method.num_virtual_tokens", "Strength (virtual tokens)"),
+    ("method.init", "Begins as (init)"),
+    ("method.text", "Text to begin with"),
     ("method.rank", "Strength (rank)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
@@ -29,12 +33,10 @@ pub const NAMES: [(&str, &str); 13] = [
     ("model.precision", "Model kept in"),
 ];
 
-/// All weights move at once, so each by less than LoRA's.
-const FULL_LEARNING_RATE: f64 = 5e-5;
-
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
-    method(ui, form);
+    method::kind(ui, form);
     rank(ui, form);
+    method::simple(ui, form);
     epochs(ui, form);
     learning_rate(ui, form);
     max_tokens(ui, form);
@@ -43,8 +45,9 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
     group(ui, "How it is tuned", |ui| {
-        method(ui, form);
+        method::kind(ui, form);
         rank(ui, form);
+        method::advanced(ui, form);
         let help =
             "How loudly the small addition speaks: it is scaled by alpha / rank. Twice the rank is usual.";
         lora_row(ui, form, "method.alpha", "Loudness (alpha)", help, |ui, lora| {
@@ -227,28 +230,6 @@ fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
         .show_unindented(ui, rows);
 }
 
-fn method(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "An addition trains a small part beside the model, which itself stays as it is (LoRA, Hu et al. 2021): quick, \
-                little memory, a small file. All weights changes the model itself: it can learn more and forget more, and needs \
-                about four times the model's size in memory.";
-    form.row(ui, "method.kind", "Method", help, |ui, r| {
-        let is_lora = r.method.lora().is_some();
-        let name = |is_lora| if is_lora { "Addition (LoRA)" } else { "All weights (full)" };
-        let combo = ComboBox::from_id_salt("method").selected_text(name(is_lora)).width(140.0);
-        let combo = combo.show_ui(ui, |ui| {
-            if ui.selectable_label(is_lora, name(true)).clicked() && !is_lora {
-                r.method = Method::Lora(Lora::default());
-                r.optimizer.learning_rate = Optimizer::default().learning_rate;
-            }
-            if ui.selectable_label(!is_lora, name(false)).clicked() && is_lora {
-                r.method = Method::Full {};
-                r.optimizer.learning_rate = FULL_LEARNING_RATE;
-            }
-        });
-        combo.response
-    });
-}
-
 /// A row that only LoRA has.
 fn lora_row(
     ui: &mut egui::Ui,
@@ -304,21 +285,21 @@ fn optimizer(ui: &mut egui::Ui, form: &mut Form) {
             (OptimizerKind::Lion, "Lion"),
             (OptimizerKind::Sgd, "SGD with momentum"),
         ];
-        let before = r.optimizer.kind;
+        let before = (r.optimizer.kind, r.usual_learning_rate());
         let response = choice(ui, "optimizer", &mut r.optimizer.kind, &kinds);
-        follow_kind(&mut r.optimizer, before);
+        follow_kind(r, before);
         response
     });
 }
 
 /// Numbers that were the usual ones of the kind before become those of the kind now; chosen ones stay.
-fn follow_kind(optimizer: &mut Optimizer, before: OptimizerKind) {
-    let now = optimizer.kind;
-    if optimizer.learning_rate == before.usual_learning_rate() {
-        optimizer.learning_rate = now.usual_learning_rate();
+fn follow_kind(recipe: &mut Recipe, before: (OptimizerKind, f64)) {
+    let (kind, usual_rate) = before;
+    if recipe.optimizer.learning_rate == usual_rate {
+        recipe.optimizer.learning_rate = recipe.usual_learning_rate();
     }
-    if optimizer.beta2 == before.usual_beta2() {
-        optimizer.beta2 = now.usual_beta2();
+    if recipe.optimizer.beta2 == kind.usual_beta2() {
+        recipe.optimizer.beta2 = recipe.optimizer.kind.usual_beta2();
     }
 }
 
@@ -334,8 +315,8 @@ fn if_read(
 }
 
 fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. 0.0002 to 0.001 is \
-                usual for LoRA with AdamW.";
+    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. With AdamW 0.0002 to 0.001 is \
+                usual for LoRA, 0.01 for a prefix and 0.03 for a soft prompt.";
     form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
         let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
             .logarithmic(true)
@@ -394,11 +375,16 @@ fn modules(ui: &mut egui::Ui, lora: &mut Lora) -> Response {
     combo.response
 }
 
-fn number<T: Numeric>(ui: &mut egui::Ui, value: &mut T, speed: f64, range: RangeInclusive<T>) -> Response {
+pub(super) fn number<T: Numeric>(
+    ui: &mut egui::Ui,
+    value: &mut T,
+    speed: f64,
+    range: RangeInclusive<T>,
+) -> Response {
     ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
 }
 
-fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
+pub(super) fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
     let words = if *value { "on" } else { "off" };
     ui.add(Checkbox::new(value, words))
 }
@@ -423,7 +409,12 @@ fn optional<T: Numeric>(
     }
 }
 
-fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: &[(T, &str)]) -> Response {
+pub(super) fn choice<T: Copy + PartialEq>(
+    ui: &mut egui::Ui,
+    id: &str,
+    value: &mut T,
+    all: &[(T, &str)],
+) -> Response {
     let now = all.iter().find(|c| c.0 == *value).map_or("", |c| c.1);
     let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).truncate().show_ui(ui, |ui| {
         for (one, name) in all {
@@ -436,7 +427,8 @@ fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{Recipe, load};
+    use crate::recipe::load;
+    use crate::recipe::recipe::MethodKind;
 
     /// Settings that are made in another place, or not by hand, and where.
     const ELSEWHERE: [(&str, &str); 4] = [
@@ -450,11 +442,14 @@ mod tests {
     #[test]
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
-        egui::__run_test_ui(|ui| {
-            let mut form = Form::of(Recipe::default(), &[]);
-            advanced(ui, &mut form, &Shared::default());
-            shown.clone_from(&form.shown);
-        });
+        for kind in MethodKind::ALL {
+            egui::__run_test_ui(|ui| {
+                let recipe = Recipe { method: kind.usual(), ..Recipe::default() };
+                let mut form = Form::of(recipe, &[]);
+                advanced(ui, &mut form, &Shared::default());
+                shown.extend_from_slice(&form.shown);
+            });
+        }
         let is_elsewhere = |field: &str| {
             ELSEWHERE.iter().any(|(e, _)| field == *e || (e.ends_with('.') && field.starts_with(e)))
         };

@@ -4,6 +4,7 @@ mod form;
 mod fields;
 mod live;
 mod live_ui;
+mod method;
 mod look;
 mod run_ui;
 mod preview_ui;
