@@ -45,9 +45,11 @@ const MODEL: Kind = Kind {
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
     let run = runs::summary(folder).ok();
-    let unread = if is_model { MODEL } else { ADAPTER };
-    let kind = run.as_ref().map_or(unread, |run| Kind::of(run.recipe.method.kind()));
-    let Kind { library, tag, what, load } = kind;
+    let Kind { library, tag, what, load } = match &run {
+        _ if is_model => MODEL,
+        Some(run) => Kind::of(run.recipe.method.kind()),
+        None => ADAPTER,
+    };
     let head = format!(
         "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
     );
