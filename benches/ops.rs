@@ -102,7 +102,9 @@ fn norms(c: &mut Criterion) {
         c,
         "layer_norm",
         x,
-        |tape, x| ops::layer_norm(tape, &x[0], &weight, &bias, 1e-5),
+        |tape, x| {
+            ops::layer_norm(tape, &x[0], &Node::frozen(weight.clone()), &Node::frozen(bias.clone()), 1e-5)
+        },
         |x| normed(&x[0].broadcast_sub(&x[0].mean_keepdim(D::Minus1)?)?)?.broadcast_add(&bias),
     );
 }
@@ -113,6 +115,7 @@ fn activations(c: &mut Criterion) {
         Activation::Silu => x.silu(),
         Activation::Gelu => x.gelu_erf(),
         Activation::GeluTanh => x.gelu(),
+        Activation::Relu => x.relu(),
     };
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh] {
         both(
@@ -181,7 +184,7 @@ fn attention(c: &mut Criterion) {
     let mask: Vec<f32> = (0..N * N).map(|c| if c % N <= c / N { 0.0 } else { f32::NEG_INFINITY }).collect();
     let mask = Tensor::from_vec(mask, (N, N), &CPU).unwrap();
     for (name, cap) in [("attention", None), ("attention_capped", Some(50.0))] {
-        let seen = Rc::new(Seen { segments: vec![0, N], scale: 0.125, window: None, cap });
+        let seen = Rc::new(Seen::new(vec![0, N], 0.125, None, cap));
         both(
             c,
             name,

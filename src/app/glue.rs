@@ -4,7 +4,7 @@ use super::action::{Effect, FrameAction, UiAction};
 use super::effects::{self, Dialogs, Done, EngineHandle};
 use super::frame;
 use super::keep::REST_SECS;
-use super::live::Live;
+use super::live::{COURSE, Live};
 use super::notices::LINGER_SECS;
 use super::shared::Machine;
 use super::state::{AppState, Settings};
@@ -120,7 +120,10 @@ impl eframe::App for App {
         }
         self.guard_close(ctx);
         if self.engine.is_some() {
-            if !self.state.shared.jobs.all().is_empty() {
+            let jobs = &self.state.shared.jobs;
+            if jobs.training().is_some_and(|run| run.is_running) {
+                ctx.request_repaint_after(COURSE);
+            } else if !jobs.all().is_empty() {
                 ctx.request_repaint_after(Duration::from_secs(1));
             } else if self.state.keeper.is_waiting() {
                 ctx.request_repaint_after(Duration::from_secs_f64(REST_SECS));

@@ -2,13 +2,30 @@
 
 use super::effects::EngineHandle;
 use super::jobs::JobSwitch;
-use crate::engine::{Command, Engine, Event, Events, JobId};
+use crate::engine::{Command, Engine, Event, Events, JobId, Urgency, Waker};
 use eframe::egui;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Events come at most so often as frames; several in that time share one.
 const FRAME: Duration = Duration::from_millis(16);
+/// Between frames that only move a bar on.
+const PROGRESS: Duration = Duration::from_millis(100);
+/// Between frames that only show how a run goes, when nobody moves the mouse or types. Where no graphics card paints, the
+/// processor does, and the run waits for it.
+pub const COURSE: Duration = Duration::from_secs(2);
+
+/// Asks for a frame when an event wants to be seen. One that is asked for already is not put off.
+pub fn waker(ctx: &egui::Context) -> Waker {
+    let ctx = ctx.clone();
+    Arc::new(move |urgency| {
+        ctx.request_repaint_after(match urgency {
+            Urgency::Now => FRAME,
+            Urgency::Soon => PROGRESS,
+            Urgency::Later => COURSE,
+        });
+    })
+}
 
 /// An engine and the end of its channel. Fields are dropped in this order: nobody reads any more, then the engine
 /// stops its jobs (a run saves) and joins its threads.
@@ -19,8 +36,7 @@ pub struct Live {
 
 impl Live {
     pub fn start(ctx: &egui::Context) -> Self {
-        let ctx = ctx.clone();
-        let (engine, events) = Engine::new(Arc::new(move || ctx.request_repaint_after(FRAME)));
+        let (engine, events) = Engine::new(waker(ctx));
         Self { events, engine }
     }
 }

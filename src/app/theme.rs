@@ -139,6 +139,8 @@ fn visuals(t: &Tokens, mut v: egui::Visuals) -> egui::Visuals {
     v.selection.bg_fill = t.accent_soft;
     v.selection.stroke = Stroke::new(1.0, t.accent);
     v.slider_trailing_fill = true;
+    // Each blink is a frame of the whole window.
+    v.text_cursor.blink = false;
     let fill = |w: &mut egui::style::WidgetVisuals, bg: Color32, edge: Color32, width: f32| {
         w.bg_fill = bg;
         w.weak_bg_fill = bg;

@@ -36,6 +36,15 @@ pub fn secs(s: f64) -> String {
     }
 }
 
+/// `a, b and c`.
+pub fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).into(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// `noun` in the plural unless `n` is 1: `1 row`, `2 rows`, with thousands separators.
 pub fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The number type of the frozen weights. Whatever it is, they are widened to f32 where they are used, a few rows at a time.
+/// The number type of the frozen weights. Whatever it is, on the CPU they are widened to f32 where they are used, a few rows at a
+/// time. A GPU computes in bf16, and keeps so what is not in blocks that it widens by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 4 bytes a weight: the fastest.
+    /// 4 bytes a weight: the fastest. On a GPU bf16.
     #[default]
     F32,
     /// As they are in the file: a GGUF file's own blocks, or bf16.

@@ -18,7 +18,7 @@ use crate::model::files::ModelFiles;
 use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
-use crate::recipe::recipe::{Checkpointing, Lora, Method, MethodKind};
+use crate::recipe::recipe::{Checkpointing, Lora, Method};
 use crate::recipe::{Plan, Recipe};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
@@ -34,20 +34,6 @@ pub enum Action {
     Train(Train),
     /// Time answering: reading a prompt, then writing
     Generate(Generate),
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum MethodName {
-    #[default]
-    Lora,
-    /// All weights
-    Full,
-    /// Keys and values before the first token
-    Prefix,
-    /// Rows before the embedded tokens
-    Prompt,
-    /// The same, made by a small network
-    PTuning,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -85,9 +71,9 @@ pub struct Train {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: Device,
-    /// How the model is tuned
-    #[arg(long, value_enum, default_value_t)]
-    method: MethodName,
+    /// How the model is tuned: the kind of a recipe's method, such as lora, full, ia3 or prompt
+    #[arg(long, value_name = "KIND", default_value = "lora", value_parser = method)]
+    method: Method,
     /// Rank of the adapter
     #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     rank: usize,
@@ -151,19 +137,22 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     }
 }
 
+/// The usual settings of a kind of method.
+fn method(kind: &str) -> Result<Method, String> {
+    let all = Method::all();
+    let kinds: Vec<&str> = all.iter().map(Method::kind).collect();
+    let why = format!("there are {}", kinds.join(", "));
+    all.into_iter().find(|method| method.kind() == kind).ok_or(why)
+}
+
 fn recipe(a: &Train) -> Recipe {
     let mut recipe = Recipe::default();
     let config = || a.config.as_ref().map(|path| path.display().to_string());
     recipe.model.source = a.model.clone().or_else(config).unwrap_or_default();
     recipe.model.precision = a.precision.into();
-    recipe.method = match a.method {
-        MethodName::Lora => {
-            Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..Lora::default() })
-        }
-        MethodName::Full => MethodKind::Full.usual(),
-        MethodName::Prefix => MethodKind::Prefix.usual(),
-        MethodName::Prompt => MethodKind::Prompt.usual(),
-        MethodName::PTuning => MethodKind::PTuning.usual(),
+    recipe.method = match a.method.clone() {
+        Method::Lora(lora) => Method::Lora(Lora { rank: a.rank, alpha: 2.0 * a.rank as f64, ..lora }),
+        other => other,
     };
     if let Some(num) = recipe.method.num_virtual_tokens_mut() {
         *num = a.virtual_tokens;

@@ -1,7 +1,7 @@
 //! Which tokens are trained on.
 
 use super::template::Rendered;
-use super::{DataError, Tokeniser};
+use super::{DataError, LossWeights, Tokeniser};
 use serde::{Deserialize, Serialize};
 
 /// What the loss is taken on.
@@ -15,11 +15,11 @@ pub enum TrainOn {
 }
 
 /// Token ids of one example with the weight of each token in the loss.
-/// `weights[i]` is the weight of *predicting* `ids[i]`; `weights[0]` counts for nothing.
+/// Weight `i` is the weight of *predicting* `ids[i]`; the first one counts for nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     pub ids: Vec<u32>,
-    pub weights: Vec<f32>,
+    pub weights: LossWeights,
 }
 
 impl Sample {
@@ -33,7 +33,8 @@ impl Sample {
 
     /// How many tokens are trained on.
     pub fn num_trained(&self) -> usize {
-        self.weights.iter().skip(1).filter(|w| **w > 0.0).count()
+        let trained = self.weights.runs().filter(|(_, weight)| *weight > 0.0);
+        trained.map(|(run, _)| run.end - run.start.max(1).min(run.end)).sum()
     }
 }
 
@@ -48,12 +49,13 @@ pub fn sample(
     let num_tokens = placed.len();
     let mut ranges = rendered.trained.iter().peekable();
     let room = num_tokens.min(max_tokens);
-    let mut out = Sample { ids: Vec::with_capacity(room), weights: Vec::with_capacity(room) };
+    let mut out = Sample { ids: Vec::with_capacity(room), weights: LossWeights::default() };
     for token in placed.into_iter().take(max_tokens) {
         while ranges.next_if(|range| range.end <= token.bytes.start).is_some() {}
         let is_trained = ranges.peek().is_some_and(|range| range.start < token.bytes.end);
         out.ids.push(token.id);
-        out.weights.push(if is_trained { 1.0 } else { 0.0 });
+        out.weights.push(if is_trained { 1.0 } else { 0.0 }, 1);
     }
+    out.weights.shrink();
     Ok((out, num_tokens))
 }

@@ -29,7 +29,7 @@ impl Batch {
             batch.positions.extend(0..sample.len() as u32);
             batch.targets.extend_from_slice(&sample.ids[1..]);
             batch.targets.push(0);
-            batch.weights.extend_from_slice(&sample.weights[1..]);
+            batch.weights.extend(sample.weights.iter().skip(1));
             batch.weights.push(0.0);
             batch.segments.push(batch.tokens.len());
         }

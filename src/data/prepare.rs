@@ -110,10 +110,10 @@ pub fn preview(
     let (cut, _) = sample(tokeniser, rendered, max_tokens)?;
     let mut pieces: Vec<Piece> = Vec::new();
     let mut shown = 0;
-    for (token, weight) in placed.iter().zip(&cut.weights) {
+    for (token, weight) in placed.iter().zip(cut.weights.iter()) {
         let end = token.bytes.end;
         let Some(text) = rendered.text.get(shown..end).filter(|t| !t.is_empty()) else { continue };
-        pieces.push(Piece { text: text.into(), is_trained: *weight > 0.0 });
+        pieces.push(Piece { text: text.into(), is_trained: weight > 0.0 });
         shown = end;
     }
     Ok(pieces)

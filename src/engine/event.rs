@@ -10,6 +10,7 @@ use crate::hub::catalogue::ModelEntry;
 use crate::infer::generate::Finish;
 use crate::model::info::ModelInfo;
 use crate::project::RunEvent;
+use crate::project::event::Phase;
 use crate::project::folder::ProjectView;
 use crate::project::prompt_set::PromptSet;
 use crate::project::runs::RunSummary;
@@ -92,6 +93,34 @@ pub enum EventKind {
         folder: PathBuf,
         model: Option<String>,
     },
+}
+
+/// How soon an event wants to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// A state changed.
+    Now,
+    /// A number moves on while somebody waits for it.
+    Soon,
+    /// One more of the many that a run reports; looking at it takes the run's time.
+    Later,
+}
+
+impl EventKind {
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            Self::Progress { .. } => Urgency::Soon,
+            Self::Run { event, .. } => match event {
+                RunEvent::Started { .. }
+                | RunEvent::Notice { .. }
+                | RunEvent::Failed { .. }
+                | RunEvent::Finished { .. }
+                | RunEvent::Phase { phase: Phase::Paused } => Urgency::Now,
+                _ => Urgency::Later,
+            },
+            _ => Urgency::Now,
+        }
+    }
 }
 
 /// One column answering one prompt.

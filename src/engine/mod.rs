@@ -15,9 +15,10 @@ mod outbox;
 mod queue;
 
 pub use command::{Command, JobId};
-pub use event::Event;
+pub use event::{Event, Urgency};
 pub use halt::Halt;
 pub use lane::Engine;
+pub use outbox::Waker;
 
 /// Where events are read: `try_recv` in a window, `recv` elsewhere.
 pub type Events = crossbeam_channel::Receiver<Event>;

@@ -1,6 +1,6 @@
 //! The one way out: a bounded channel, and a nudge to whoever reads it.
 
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, Urgency};
 use crate::project::RunEvent;
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ pub(super) const CAPACITY: usize = 1024;
 /// How often a lane that waits for room looks whether the engine closes.
 const LOOK_AROUND: Duration = Duration::from_millis(20);
 
-/// Called after each event, so that the reader wakes up.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
+/// Called after each event, so that the reader wakes up as soon as the event asks for.
+pub type Waker = Arc<dyn Fn(Urgency) + Send + Sync>;
 
 pub(super) struct Outbox {
     sender: Sender<Event>,
@@ -40,13 +40,14 @@ impl Outbox {
 
     /// Sends from a lane: waits for room, unless the event is one of many like it.
     pub fn send(&self, event: Event) {
-        self.send_late();
+        // The reader was woken for the late ones before they came.
+        let urgency = if self.send_late() { Urgency::Now } else { event.kind.urgency() };
         if may_be_lost(&event.kind) || self.is_closing() {
             let _lost_when_full = self.sender.try_send(event);
         } else {
             self.wait_and_send(event);
         }
-        (self.waker)();
+        (self.waker)(urgency);
     }
 
     /// Sends from a thread that must not wait.
@@ -54,14 +55,17 @@ impl Outbox {
         if let Err(TrySendError::Full(event)) = self.sender.try_send(event) {
             self.late.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         }
-        (self.waker)();
+        (self.waker)(Urgency::Now);
     }
 
-    fn send_late(&self) {
+    /// Whether there were any.
+    fn send_late(&self) -> bool {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_any = !late.is_empty();
         for event in late {
             self.wait_and_send(event);
         }
+        is_any
     }
 
     fn wait_and_send(&self, mut event: Event) {
@@ -72,7 +76,7 @@ impl Outbox {
                 Err(SendTimeoutError::Timeout(back)) => event = back,
             }
             // The reader may have slept through the event that filled the channel.
-            (self.waker)();
+            (self.waker)(Urgency::Now);
         }
     }
 }

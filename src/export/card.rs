@@ -4,7 +4,7 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::{MethodKind, Objective};
+use crate::recipe::recipe::{Method, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -23,14 +23,23 @@ const ADAPTER: Kind = Kind {
     load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
 };
 
+const BOTTLENECK: Kind = Kind {
+    library: "adapter-transformers",
+    tag: "bottleneck",
+    what: "bottleneck adapter",
+    load: "Load it with the adapters library: `model.load_adapter(folder)`.",
+};
+
 impl Kind {
-    fn of(method: MethodKind) -> Self {
+    fn of(method: &Method) -> Self {
         match method {
-            MethodKind::Lora => ADAPTER,
-            MethodKind::Full => MODEL,
-            MethodKind::Prefix => Self { tag: "prefix-tuning", what: "prefix", ..ADAPTER },
-            MethodKind::Prompt => Self { tag: "prompt-tuning", what: "soft prompt", ..ADAPTER },
-            MethodKind::PTuning => Self { tag: "p-tuning", what: "soft prompt", ..ADAPTER },
+            Method::Lora(_) => ADAPTER,
+            Method::Full {} => MODEL,
+            Method::Ia3(_) => Self { tag: "ia3", what: "set of IA3 factors", ..ADAPTER },
+            Method::Bottleneck(_) => BOTTLENECK,
+            Method::Prefix(_) => Self { tag: "prefix-tuning", what: "prefix", ..ADAPTER },
+            Method::Prompt(_) => Self { tag: "prompt-tuning", what: "soft prompt", ..ADAPTER },
+            Method::PTuning(_) => Self { tag: "p-tuning", what: "soft prompt", ..ADAPTER },
         }
     }
 }
@@ -47,7 +56,7 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
     let run = runs::summary(folder).ok();
     let Kind { library, tag, what, load } = match &run {
         _ if is_model => MODEL,
-        Some(run) => Kind::of(run.recipe.method.kind()),
+        Some(run) => Kind::of(&run.recipe.method),
         None => ADAPTER,
     };
     let head = format!(

@@ -1,17 +1,19 @@
-//! One pre-norm decoder block, for every family: attention, then a gated feed-forward, each added to its input.
+//! One decoder block, for every family: attention and feed-forward, each added to the stream that both read. Where it
+//! normalises, and how, the family's table says.
 
-use super::cache::CachedRows;
+use super::cache::{CachedRows, Look};
 use super::config::DecoderConfig;
-use super::hooks::{Hooks, Part, Projection};
-use super::params::LayerWeights;
-use crate::nn::ops::{self, Activation, HeadNorms, RopeRows, Seen};
+use super::families::{NormKind, QkNorm};
+use super::hooks::{Beside, Hooks, NormAt, Part, Projection, SubLayer};
+use super::params::DecoderParams;
+use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, VirtualRows};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
 /// What the tokens of a forward pass may see.
 pub enum Sight<'a> {
-    /// Packed segments, each seeing itself only.
-    Packed(&'a Rc<Seen>),
+    /// Packed segments, each seeing itself only, and where they stand behind a prefix.
+    Packed(&'a Rc<Seen>, Option<&'a VirtualRows>),
     /// All tokens in their conversation's cache, to which these are added. No gradient.
     Cached(CachedRows<'a>),
 }
@@ -20,17 +22,30 @@ pub enum Sight<'a> {
 pub struct Block<'a> {
     pub layer: usize,
     pub config: &'a DecoderConfig,
-    pub weights: &'a LayerWeights,
+    pub params: &'a DecoderParams,
     pub hooks: &'a dyn Hooks,
-    pub rope: &'a RopeRows,
+    /// `None` for a layer that turns nothing.
+    pub rope: Option<&'a RopeRows>,
 }
 
 impl Block<'_> {
     fn projection(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
-        let weights = self.weights.projection(projection);
-        let weight = self.hooks.matrix(Part::Weight(self.layer, projection), &weights.weight);
-        let bias = weights.bias.as_ref();
-        let bias = bias.map(|bias| self.hooks.vector(Part::Bias(self.layer, projection), bias));
+        let y = match self.hooks.input_scale(self.layer, projection) {
+            Some(scale) => self.product(tape, projection, &ops::scale_columns(tape, x, scale)?)?,
+            None => self.product(tape, projection, x)?,
+        };
+        match self.hooks.output_scale(self.layer, projection) {
+            Some(scale) => ops::scale_columns(tape, &y, scale),
+            None => Ok(y),
+        }
+    }
+
+    fn product(&self, tape: &Tape, projection: Projection, x: &Node) -> Result<Node> {
+        let part = Part::Weight(self.layer, projection);
+        let own = self.params.matrix(part).map_err(candle_core::Error::wrap)?;
+        let weight = self.hooks.matrix(part, own);
+        let part = Part::Bias(self.layer, projection);
+        let bias = self.params.vector(part).map(|bias| self.hooks.vector(part, bias));
         match self.hooks.low_rank(self.layer, projection) {
             Some(low_rank) => {
                 ops::low_rank_linear(tape, x, weight.weight(), bias.as_ref().map(Node::value), low_rank)
@@ -39,58 +54,124 @@ impl Block<'_> {
         }
     }
 
-    fn head_norms(&self) -> Option<HeadNorms> {
-        let (query, key) = self.weights.head_norms.as_ref()?;
-        Some(HeadNorms {
-            query: self.hooks.vector(Part::QueryNorm(self.layer), query),
-            key: self.hooks.vector(Part::KeyNorm(self.layer), key),
-            epsilon: self.config.norm_epsilon,
-        })
+    /// Weights of the norms of queries and of keys, where the family has them.
+    fn qk_norms(&self, tape: &Tape) -> Result<Option<[Node; 2]>> {
+        let norms = Norms { config: self.config, params: self.params, hooks: self.hooks };
+        let [query, key] = [Part::QueryNorm(self.layer), Part::KeyNorm(self.layer)];
+        Ok(norms.weight(tape, query)?.zip(norms.weight(tape, key)?).map(Into::into))
+    }
+
+    /// q | k | v [n, (h + 2k) e] -> the same, normalised and turned as the family does.
+    fn turned(&self, tape: &Tape, qkv: Node) -> Result<Node> {
+        let (layout, epsilon) = (self.config.head_layout(), self.config.norm_epsilon);
+        let norms = self.qk_norms(tape)?;
+        let (qkv, of_heads) = match (self.config.family.table().qk_norm, norms) {
+            (Some(QkNorm::Whole), Some([query, key])) => {
+                let query = NormedColumns { first: 0, weight: query };
+                let key = NormedColumns { first: layout.query_width(), weight: key };
+                (ops::rms_norm_columns(tape, &qkv, &[query, key], epsilon)?, None)
+            }
+            (_, norms) => (qkv, norms.map(|[query, key]| HeadNorms { query, key, epsilon })),
+        };
+        match self.rope {
+            Some(rope) => ops::rotate(tape, &qkv, layout, rope, of_heads.as_ref()),
+            None => Ok(qkv),
+        }
     }
 
     fn attention(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
         let layout = self.config.head_layout();
         let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
-        let qkv = ops::rotate(tape, &qkv, layout, self.rope, self.head_norms().as_ref())?;
+        let qkv = self.turned(tape, qkv)?;
         let mixed = match sight {
-            Sight::Packed(seen) => match self.hooks.prefix(self.layer) {
-                Some(prefix) => ops::prefix_attention(tape, &qkv, prefix, layout, seen)?,
+            Sight::Packed(seen, behind) => match self.hooks.prefix(self.layer).zip(behind) {
+                Some((prefix, places)) => ops::prefix_attention(tape, &qkv, prefix, places, layout, seen)?,
                 None => ops::attention(tape, &qkv, layout, seen)?,
             },
             Sight::Cached(cache) => {
-                let scale = self.config.attention_scale();
-                let window = self.config.window_of(self.layer);
-                Node::frozen(cache.attend(qkv.value(), layout, scale, window)?)
+                let look = Look {
+                    scale: self.config.attention_scale,
+                    window: self.config.window_of(self.layer),
+                    cap: self.config.attention_cap,
+                };
+                Node::frozen(cache.attend(qkv.value(), layout, look)?)
             }
         };
         self.projection(tape, Projection::O, &mixed)
     }
 
     fn feed_forward(&self, tape: &Tape, x: &Node) -> Result<Node> {
-        let gate_up = self.projection(tape, Projection::GateUp, x)?; // [n, 2f]
-        self.projection(tape, Projection::Down, &ops::gated(tape, &gate_up, Activation::Silu)?)
+        let activation = self.config.activation;
+        let up = self.projection(tape, Projection::GateUp, x)?; // [n, 2f], or [n, f] without a gate
+        let bent = match self.config.family.table().is_gated() {
+            true => ops::gated(tape, &up, activation)?,
+            false => ops::activate(tape, &up, activation)?,
+        };
+        self.projection(tape, Projection::Down, &bent)
+    }
+
+    /// x as it is where the family has no norm there.
+    fn normed(&self, tape: &Tape, x: Node, at: NormAt) -> Result<Node> {
+        let norms = Norms { config: self.config, params: self.params, hooks: self.hooks };
+        let [weight, bias] = [Part::Norm(self.layer, at), Part::NormBias(self.layer, at)];
+        Ok(norms.apply(tape, &x, weight, bias)?.unwrap_or(x))
+    }
+
+    /// `x + made`, the latter scaled as the family does, and what a method adds beside it.
+    fn joined(&self, tape: &Tape, x: &Node, made: Node, sub_layer: SubLayer) -> Result<Node> {
+        let scale = self.config.residual_scale;
+        let made = if scale == 1.0 { made } else { ops::affine(tape, &made, scale, 0.0)? };
+        let sum = ops::add(tape, x, &made)?;
+        match self.hooks.bottleneck(self.layer, sub_layer) {
+            Some(Beside { bottleneck, reads_sum }) => {
+                let read = if *reads_sum { &sum } else { &made };
+                ops::add(tape, &sum, &ops::bottleneck(tape, read, bottleneck)?)
+            }
+            None => Ok(sum),
+        }
     }
 
     /// x [n, d] -> [n, d].
     pub fn forward(&self, tape: &Tape, x: &Node, sight: Sight) -> Result<Node> {
-        let epsilon = self.config.norm_epsilon;
-        let norm = self.hooks.vector(Part::InputNorm(self.layer), &self.weights.input_norm);
-        let normed = ops::rms_norm(tape, x, &norm, epsilon)?;
-        let x = ops::add(tape, x, &self.attention(tape, &normed, sight)?)?;
-        let norm = self.hooks.vector(Part::PostAttentionNorm(self.layer), &self.weights.post_attention_norm);
-        let normed = ops::rms_norm(tape, &x, &norm, epsilon)?;
-        ops::add(tape, &x, &self.feed_forward(tape, &normed)?)
+        let normed = self.normed(tape, x.clone(), NormAt::BeforeAttention)?;
+        let made = self.attention(tape, &normed, sight)?;
+        let made = self.normed(tape, made, NormAt::AfterAttention)?;
+        let mixed = self.joined(tape, x, made, SubLayer::Attention)?;
+        let read = if self.config.is_parallel { x } else { &mixed };
+        let normed = self.normed(tape, read.clone(), NormAt::BeforeFeedForward)?;
+        let made = self.feed_forward(tape, &normed)?;
+        let made = self.normed(tape, made, NormAt::AfterFeedForward)?;
+        self.joined(tape, &mixed, made, SubLayer::FeedForward)
     }
 }
 
-impl DecoderConfig {
-    /// What scores are multiplied by.
-    pub fn attention_scale(&self) -> f64 {
-        1.0 / (self.head_width as f64).sqrt()
+/// The norms of a model, whatever kind they are of.
+pub struct Norms<'a> {
+    pub config: &'a DecoderConfig,
+    pub params: &'a DecoderParams,
+    pub hooks: &'a dyn Hooks,
+}
+
+impl Norms<'_> {
+    fn vector(&self, part: Part) -> Option<Node> {
+        self.params.vector(part).map(|own| self.hooks.vector(part, own))
     }
 
-    /// The sliding window of a layer, if it has one.
-    pub fn window_of(&self, layer: usize) -> Option<usize> {
-        self.sliding_window.filter(|_| layer >= self.first_windowed_layer)
+    /// What numbers are multiplied by, [d]; `None` where the model has no such norm.
+    fn weight(&self, tape: &Tape, part: Part) -> Result<Option<Node>> {
+        match (self.config.family.table().norm, self.vector(part)) {
+            (NormKind::RmsPlusOne, Some(weight)) => ops::affine(tape, &weight, 1.0, 1.0).map(Some),
+            (_, weight) => Ok(weight),
+        }
+    }
+
+    /// x [n, d] -> [n, d]; `None` where the model has no such norm.
+    pub fn apply(&self, tape: &Tape, x: &Node, weight: Part, bias: Part) -> Result<Option<Node>> {
+        let Some(weight) = self.weight(tape, weight)? else { return Ok(None) };
+        let epsilon = self.config.norm_epsilon;
+        match self.vector(bias) {
+            Some(bias) => ops::layer_norm(tape, x, &weight, &bias, epsilon).map(Some),
+            None => ops::rms_norm(tape, x, &weight, epsilon).map(Some),
+        }
     }
 }

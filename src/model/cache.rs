@@ -2,9 +2,17 @@
 
 use crate::nn::Result;
 use crate::nn::ops::{HeadLayout, attend_cached};
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 
-/// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count.
+/// How the queries of a layer look at keys: what scores are multiplied by, how far back, and bent below what.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub scale: f64,
+    pub window: Option<usize>,
+    pub cap: Option<f64>,
+}
+
+/// Keys and values of one layer: [capacity, k, e] each, of which the first `len` rows count, in the type that the model computes in.
 #[derive(Debug, Default)]
 pub struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
@@ -14,18 +22,13 @@ pub struct LayerCache {
 impl LayerCache {
     /// Appends the keys and values of new rows of q | k | v, [s, (h + 2k) e], and lets their queries look at all so far:
     /// -> [s, h·e].
-    pub fn attend(
-        &mut self,
-        qkv: &Tensor,
-        layout: HeadLayout,
-        scale: f64,
-        window: Option<usize>,
-    ) -> Result<Tensor> {
+    pub fn attend(&mut self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
         let (s, e) = (qkv.dim(0)?, layout.head_width);
         let (q, k) = (layout.query_width(), layout.key_width());
         let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((s, width / e, e)); // [s, heads, e]
         let (keys, values) = self.extend(&heads(q, k)?, &heads(q + k, k)?)?;
-        attend_cached(&heads(0, q)?, &keys, &values, scale, window, None)?.reshape((s, q)) // [s, h·e]
+        let Look { scale, window, cap } = look;
+        attend_cached(&heads(0, q)?, &keys, &values, scale, window, cap)?.reshape((s, q)) // [s, h·e]
     }
 
     /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.
@@ -35,10 +38,8 @@ impl LayerCache {
         let capacity = self.buffers.as_ref().map_or(0, |(k, _)| k.dims()[0]);
         if needed > capacity {
             let rows = needed.next_power_of_two().max(64);
-            let grown = (
-                grow(self.keys(), (rows, num_kv, e), k.device())?,
-                grow(self.values(), (rows, num_kv, e), k.device())?,
-            );
+            let grown =
+                (grow(self.keys(), (rows, num_kv, e), k)?, grow(self.values(), (rows, num_kv, e), v)?);
             self.buffers = Some(grown);
         }
         let Some((keys, values)) = &self.buffers else { candle_core::bail!("the cache has no buffers") };
@@ -61,7 +62,7 @@ impl LayerCache {
     /// The same in buffers of its own.
     fn fork(&self) -> Result<Self> {
         let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
-        let copy = |old, of: &Tensor| grow(old, of.dims3()?, of.device());
+        let copy = |old, of: &Tensor| grow(old, of.dims3()?, of);
         Ok(Self { buffers: Some((copy(self.keys(), keys)?, copy(self.values(), values)?)), len: self.len })
     }
 
@@ -74,8 +75,9 @@ impl LayerCache {
     }
 }
 
-fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-    let new = Tensor::zeros(shape, DType::F32, device)?;
+/// A buffer in the type and on the device of `like`, with what the old one holds.
+fn grow(old: Option<(&Tensor, usize)>, shape: (usize, usize, usize), like: &Tensor) -> Result<Tensor> {
+    let new = Tensor::zeros(shape, like.dtype(), like.device())?;
     if let Some((old, len)) = old
         && len > 0
     {
@@ -89,18 +91,12 @@ pub struct CachedRows<'a>(pub Vec<(usize, &'a mut LayerCache)>);
 
 impl CachedRows<'_> {
     /// [`LayerCache::attend`] for each conversation's rows of q | k | v, [n, (h + 2k) e] -> [n, h·e].
-    pub fn attend(
-        self,
-        qkv: &Tensor,
-        layout: HeadLayout,
-        scale: f64,
-        window: Option<usize>,
-    ) -> Result<Tensor> {
+    pub fn attend(self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
         let mut first = 0;
         let attend = |(s, cache): (usize, &mut LayerCache)| {
             let rows = qkv.narrow(0, first, s)?;
             first += s;
-            cache.attend(&rows, layout, scale, window)
+            cache.attend(&rows, layout, look)
         };
         let mixed = self.0.into_iter().map(attend).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&mixed, 0)

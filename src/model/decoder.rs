@@ -1,7 +1,7 @@
 //! The decoder of all families: embedding, blocks, final norm; logits are made by whoever needs them.
 
 use super::ModelError;
-use super::block::{Block, Sight};
+use super::block::{Block, Norms, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
@@ -9,9 +9,9 @@ use super::hooks::{Hooks, NoHooks, Part};
 use super::params::{DecoderParams, index_tensor};
 use super::virtual_tokens::{Fed, Rows, begin, with_prompts};
 use crate::data::Batch;
-use crate::nn::ops::{self, RopeTable, Seen};
-use crate::nn::{Node, Tape, Weight, WeightNode};
-use candle_core::{Device, Tensor};
+use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
+use crate::nn::{Node, Tape};
+use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -21,14 +21,28 @@ pub struct Decoder {
     config: DecoderConfig,
     params: DecoderParams,
     rope: RopeTable,
+    /// Of layers with a sliding window, where they have one of their own.
+    local_rope: Option<RopeTable>,
     device: Device,
+}
+
+/// The rows of both tables at the positions of one pass.
+#[derive(Clone)]
+struct Turns {
+    usual: RopeRows,
+    local: Option<RopeRows>,
 }
 
 impl Decoder {
     pub fn new(config: DecoderConfig, params: DecoderParams, device: Device) -> Result<Self, ModelError> {
-        let frequencies = config.inverse_frequencies();
-        let rope = RopeTable::new(&frequencies, config.context_tokens, &device).during("rotary table")?;
-        Ok(Self { config, params, rope, device })
+        let table = |frequencies: Vec<f64>| RopeTable::new(&frequencies, config.context_tokens, &device);
+        let mut rope = table(config.inverse_frequencies()).during("rotary table")?;
+        let factor = config.rope_scaling.attention_factor();
+        if factor != 1.0 {
+            rope = rope.scaled(factor).during("rotary table")?;
+        }
+        let local_rope = config.local_frequencies().map(table).transpose().during("rotary table")?;
+        Ok(Self { config, params, rope, local_rope, device })
     }
 
     pub fn config(&self) -> &DecoderConfig {
@@ -39,44 +53,96 @@ impl Decoder {
         &self.device
     }
 
-    /// The vocabulary projection, [v, d], as these hooks leave it.
-    pub fn head(&self, hooks: &dyn Hooks) -> WeightNode {
-        hooks.matrix(Part::Head, &self.params.head)
+    /// The type of activations and products. Logits, losses and trained parameters are f32.
+    pub fn compute(&self) -> DType {
+        self.params.compute
+    }
+
+    /// What makes logits, as these hooks leave it.
+    pub fn head(&self, hooks: &dyn Hooks) -> Result<Head, ModelError> {
+        let weight = hooks.matrix(Part::Head, self.params.matrix(Part::Head)?);
+        Ok(Head { weight, cap: self.config.logit_cap })
     }
 
     /// One of its own tensors as f32: what is computed as one comes as one.
     pub fn tensor(&self, part: Part) -> Result<Tensor, ModelError> {
-        let params = &self.params;
-        let layer = |layer: usize| &params.layers[layer];
-        let wide = |weight: &Weight| weight.widened().map(Cow::into_owned).during("widen a weight");
-        let found = match part {
-            Part::Embedding => return wide(&params.embedding),
-            Part::Head => return wide(&params.head),
-            Part::Weight(l, projection) => return wide(&layer(l).projection(projection).weight),
-            Part::Bias(l, projection) => layer(l).projection(projection).bias.as_ref(),
-            Part::InputNorm(l) => Some(&layer(l).input_norm),
-            Part::PostAttentionNorm(l) => Some(&layer(l).post_attention_norm),
-            Part::QueryNorm(l) => layer(l).head_norms.as_ref().map(|(query, _)| query),
-            Part::KeyNorm(l) => layer(l).head_norms.as_ref().map(|(_, key)| key),
-            Part::FinalNorm => Some(&params.norm),
+        match self.params.vector(part) {
+            Some(vector) => Ok(vector.clone()),
+            None => {
+                let weight = self.params.matrix(part)?;
+                weight.widened(DType::F32).map(Cow::into_owned).during("widen a weight")
+            }
+        }
+    }
+
+    /// Rows of one of the model's tables, [n, d], in the type that it computes in.
+    fn rows(&self, tape: &Tape, part: Part, rows: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let table = hooks.matrix(part, self.params.matrix(part)?);
+        let embed = || {
+            let rows = ops::embedding(tape, &table, rows)?;
+            // Blocks are picked on the host.
+            let rows = match rows.needs_gradient() {
+                true => rows,
+                false => Node::frozen(rows.value().to_device(&self.device)?),
+            };
+            ops::cast(tape, &rows, self.params.compute)
         };
-        found.cloned().ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+        embed().during("embedding")
     }
 
+    /// The rows of tokens as a soft prompt's stand beside them, [n, d].
     fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
-        let table = hooks.matrix(Part::Embedding, &self.params.embedding);
-        ops::embedding(tape, &table, tokens).during("embedding")
+        let x = self.rows(tape, Part::Embedding, tokens, hooks)?;
+        match self.config.family.table().scales_prompts {
+            true => Ok(x),
+            false => self.scaled(tape, x, self.config.embedding_scale),
+        }
     }
 
-    /// The model's own rows for these tokens, [n, d].
+    /// What the blocks read of embedded tokens and virtual ones, [n, d].
+    fn placed(&self, tape: &Tape, x: Node, positions: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let table = self.config.family.table();
+        let x = match table.scales_prompts {
+            true => self.scaled(tape, x, self.config.embedding_scale)?,
+            false => x,
+        };
+        match table.names.positions {
+            Some(_) => {
+                let rows = self.rows(tape, Part::Positions, positions, hooks)?;
+                ops::add(tape, &x, &rows).during("embedding")
+            }
+            None => Ok(x),
+        }
+    }
+
+    fn scaled(&self, tape: &Tape, x: Node, factor: f64) -> Result<Node, ModelError> {
+        if factor == 1.0 { Ok(x) } else { ops::affine(tape, &x, factor, 0.0).during("scale") }
+    }
+
+    /// The soft prompt that the model takes for these tokens, [n, d], f32.
     pub fn embedded(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
         self.check_tokens(tokens)?;
-        Ok(self.embed(&Tape::inference(), tokens, &NoHooks)?.value().clone())
+        let rows = self.embed(&Tape::inference(), tokens, &NoHooks)?;
+        rows.value().to_dtype(DType::F32).during("embedding")
     }
 
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
-        let weight = hooks.vector(Part::FinalNorm, &self.params.norm);
-        ops::rms_norm(tape, x, &weight, self.config.norm_epsilon).during("final norm")
+        let norms = Norms { config: &self.config, params: &self.params, hooks };
+        let normed = norms.apply(tape, x, Part::FinalNorm, Part::FinalNormBias).during("final norm")?;
+        // Scaled here, logits are scaled.
+        self.scaled(tape, normed.unwrap_or_else(|| x.clone()), self.config.logit_scale)
+    }
+
+    fn turns(&self, positions: &[u32]) -> Result<Turns, ModelError> {
+        let positions = index_tensor(positions, &self.device)?;
+        let at = |table: &RopeTable| table.at(&positions).during("rotary positions");
+        Ok(Turns { usual: at(&self.rope)?, local: self.local_rope.as_ref().map(at).transpose()? })
+    }
+
+    fn block<'b>(&'b self, layer: usize, hooks: &'b dyn Hooks, turns: &'b Turns) -> Block<'b> {
+        let usual = || self.config.rotated.contains(layer).then_some(&turns.usual);
+        let local = turns.local.as_ref().filter(|_| self.config.windowed.contains(layer));
+        Block { layer, config: &self.config, params: &self.params, hooks, rope: local.or_else(usual) }
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
@@ -108,23 +174,26 @@ impl Decoder {
         self.check_tokens(&batch.tokens)?;
         self.check_lengths(batch, hooks.num_virtual_tokens())?;
         let rows = Rows::of(batch, hooks);
-        let positions = index_tensor(&rows.positions, &self.device)?;
-        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let turns = self.turns(&rows.positions)?;
         let seen = |window| {
-            let scale = self.config.attention_scale();
-            Rc::new(Seen { segments: rows.segments.clone(), scale, window, cap: None })
+            let (scale, cap) = (self.config.attention_scale, self.config.attention_cap);
+            Rc::new(Seen::new(rows.segments.clone(), scale, window, cap))
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
-        let mut x = self.embed(tape, &batch.tokens, hooks)?;
-        if let (Some(prompt), Some(places)) = (hooks.soft_prompt(), &rows.soft_prompt) {
-            x = ops::with_virtual_rows(tape, &x, prompt, places).during("soft prompt")?;
-        }
-        for (layer, weights) in self.params.layers.iter().enumerate() {
+        let x = self.embed(tape, &batch.tokens, hooks)?;
+        let x = match (hooks.soft_prompt(), &rows.soft_prompt) {
+            (Some(prompt), Some(places)) => {
+                ops::with_virtual_rows(tape, &x, prompt, places).during("soft prompt")?
+            }
+            _ => x,
+        };
+        let mut x = self.placed(tape, x, &rows.positions, hooks)?;
+        for layer in 0..self.config.num_layers {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
-            let (seen, rope) = (seen.clone(), rope.clone());
+            let (seen, turns, prefix) = (seen.clone(), turns.clone(), rows.prefix.clone());
             let block = move |tape: &Tape<'a>| {
-                let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
-                block.forward(tape, &x, Sight::Packed(&seen))
+                let sight = Sight::Packed(&seen, prefix.as_deref());
+                self.block(layer, hooks, &turns).forward(tape, &x, sight)
             };
             x = tape.checkpoint(block).during("decoder block")?;
         }
@@ -157,20 +226,20 @@ impl Decoder {
                 return Err(ModelError::EmptyPrompt);
             }
             tokens.extend_from_slice(new);
-            begin(cache, hooks, self.config.head_layout())?;
+            begin(cache, hooks, self.config.head_layout(), self.params.compute)?;
             fed.push(Fed::new(num_rows, new.len(), cache, hooks));
             num_rows = fed.last().map_or(0, |fed| fed.rows.end);
         }
         self.check_tokens(&tokens)?;
         let positions: Vec<u32> =
             fed.iter().flat_map(|fed| fed.positions.clone()).map(|position| position as u32).collect();
-        let positions = index_tensor(&positions, &self.device)?;
-        let rope = self.rope.at(&positions).during("rotary positions")?;
+        let turns = self.turns(&positions)?;
         let tape = Tape::inference();
         let embedded = self.embed(&tape, &tokens, hooks)?;
-        let mut x = Node::frozen(with_prompts(embedded.value().clone(), &fed, hooks)?);
-        for (layer, weights) in self.params.layers.iter().enumerate() {
-            let block = Block { layer, config: &self.config, weights, hooks, rope: &rope };
+        let x = Node::frozen(with_prompts(embedded.value().clone(), &fed, hooks)?);
+        let mut x = self.placed(&tape, x, &positions, hooks)?;
+        for layer in 0..self.config.num_layers {
+            let block = self.block(layer, hooks, &turns);
             let caches = rows.iter_mut().zip(&fed);
             let caches = caches.map(|((_, cache), fed)| (fed.rows.len(), &mut cache.layers[layer]));
             let sight = Sight::Cached(CachedRows(caches.collect()));
@@ -186,8 +255,8 @@ impl Decoder {
         self.logits(last.value(), hooks)?.to_vec2().during("logits")
     }
 
-    /// hidden [n, d] -> logits [n, v]. For evaluation of few rows; training never makes this tensor.
+    /// hidden [n, d] -> logits [n, v], f32. For evaluation of few rows; training never makes this tensor.
     pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
-        ops::product(hidden, self.head(hooks).weight(), None).during("vocabulary projection")
+        self.head(hooks)?.logits(hidden).during("vocabulary projection")
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use crate::base::DeviceChoice;
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use std::sync::OnceLock;
 
 /// Opens the device, or says why it is not there.
@@ -13,6 +13,15 @@ pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
         DeviceChoice::Metal => metal(),
         DeviceChoice::Auto => Ok(cuda().or_else(|_| metal()).unwrap_or(Device::Cpu)),
     }
+}
+
+/// What a model computes in there: f32 on the CPU, bf16 on other devices, if they know it (NVIDIA's before 2020 don't).
+pub fn compute_dtype(device: &Device) -> DType {
+    let knows_bf16 = || -> candle_core::Result<()> {
+        let x = Tensor::ones((8, 8), DType::BF16, device)?;
+        x.matmul(&x)?.exp()?.to_dtype(DType::F32)?.to_vec2::<f32>().map(drop)
+    };
+    if !device.is_cpu() && knows_bf16().is_ok() { DType::BF16 } else { DType::F32 }
 }
 
 /// Whether this build and machine have an NVIDIA card that can be used. Asked once: opening one takes a while.

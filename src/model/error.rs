@@ -1,6 +1,7 @@
 //! Why a model cannot be loaded. Every variant names the file, and the tensor where there is one.
 
-use crate::base::Explain;
+use super::families::Family;
+use crate::base::{Explain, human};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +15,16 @@ pub enum ModelError {
     #[error("the file is damaged: {why} ({})", path.display())]
     Corrupt { path: PathBuf, why: String },
     #[error("the architecture \"{architecture}\" is not supported ({})", path.display())]
-    Unsupported { path: PathBuf, architecture: String },
+    Unsupported {
+        path: PathBuf,
+        architecture: String,
+        /// Settings of it that supported ones have, too.
+        familiar: Vec<&'static str>,
+    },
     #[error("{what} is not supported ({})", path.display())]
     Refused { path: PathBuf, what: String },
+    #[error("{file} is a pickle, which executes whatever code it holds when it is opened; it is not ({})", path.display())]
+    Pickle { path: PathBuf, file: String },
     #[error("the setting {key} {why} ({})", path.display())]
     Setting { path: PathBuf, key: String, why: String },
     #[error("tensor {tensor} has the shape {got:?} where {expected:?} is needed ({})", path.display())]
@@ -82,7 +90,23 @@ impl Explain for ModelError {
                     .into()
             }
             Self::Corrupt { .. } | Self::Tensor { .. } => "Download the file again.".into(),
-            Self::Unsupported { .. } => "Supported are Llama, Mistral, Qwen2 and Qwen3.".into(),
+            Self::Unsupported { familiar, .. } => {
+                let known = if familiar.is_empty() {
+                    String::new()
+                } else {
+                    format!(" Of its settings, {} look familiar.", human::listed(familiar))
+                };
+                format!("Supported are {}.{known}", Family::listed())
+            }
+            Self::Pickle { path, .. } => {
+                let folder = path.display();
+                format!(
+                    "Look for a version of the model with .safetensors files. Or, if you trust where it comes from, make one with two \
+                     lines of Python, copy the tokenizer's files there, and choose that folder:\n\
+                     from transformers import AutoModelForCausalLM\n\
+                     AutoModelForCausalLM.from_pretrained(r\"{folder}\").save_pretrained(r\"{folder}-safetensors\")"
+                )
+            }
             Self::Refused { .. } => "Choose another model, or another version of this one.".into(),
             Self::Setting { .. } => "Download the model again, or correct the setting.".into(),
             Self::Shape { .. } => "config.json and the weights do not belong together: download both again.".into(),

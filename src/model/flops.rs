@@ -1,6 +1,7 @@
 //! The floating-point operations of matrix products that training needs, whoever computes them.
 
 use super::config::DecoderConfig;
+use super::families::Module;
 use super::hooks::{Linear, Projection};
 
 /// One micro-step: what its tokens are.
@@ -17,14 +18,15 @@ impl DecoderConfig {
     /// [i, o] counts 2 n i o; causal attention half of its square.
     pub fn lora_flops(&self, work: Work<'_>, rank: usize, targets: &[Linear]) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
-        let weights = |linear: &Linear| {
-            let (o, i) = self.linear_shape(*linear);
+        let weights = |linear: Linear| {
+            let (o, i) = self.linear_shape(linear);
             (o * i) as f64
         };
+        let table = self.family.table();
         let layers = self.num_layers as f64;
-        let frozen: f64 = Linear::ALL.iter().map(weights).sum();
+        let frozen: f64 = table.all_modules().map(|module| weights(module.linear)).sum();
         // The first layer's q, k and v have nothing below them that learns.
-        let first: f64 = Projection::Qkv.linears().iter().map(weights).sum();
+        let first: f64 = self.modules(Projection::Qkv).iter().map(|module| weights(module.linear)).sum();
         let products = 2.0 * n * (2.0 * frozen * layers - first);
         // A: forward, dA, dx; B: forward, dB, dh.
         let low_rank: f64 = targets
@@ -40,11 +42,11 @@ impl DecoderConfig {
     /// Forward and backward of full tuning, nothing computed twice.
     pub fn full_flops(&self, work: Work<'_>) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
-        let weights = |linear: &Linear| {
-            let (o, i) = self.linear_shape(*linear);
+        let weights = |module: Module| {
+            let (o, i) = self.linear_shape(module.linear);
             (o * i) as f64
         };
-        let all: f64 = Linear::ALL.iter().map(weights).sum();
+        let all: f64 = self.family.table().all_modules().map(weights).sum();
         6.0 * n * all * self.num_layers as f64 + self.attention_and_head_flops(work, 3.0)
     }
 

@@ -1,6 +1,8 @@
 //! A model as a folder in Hugging Face's layout, written: what Tunesmith, transformers and others open.
 
 use super::ModelError;
+use super::config::Needed;
+use super::error::During;
 use super::load::LoadedModel;
 use super::weights::save_safetensors;
 use crate::base::storage;
@@ -12,7 +14,8 @@ use std::path::Path;
 pub const FILES: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"];
 
-/// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files. Call inside
+/// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files, in the order of the
+/// config's tensors, as the forward pass reads them. Call inside
 /// `storage::create_dir_atomic`.
 pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Result<(), ModelError> {
     let failed = |path: &Path, source| ModelError::Write { path: path.into(), source };
@@ -42,5 +45,10 @@ pub fn save(base: &LoadedModel, named: &[(String, Tensor)], folder: &Path) -> Re
     let path = folder.join(tokenizer_file);
     let tokeniser = base.tokeniser.to_json().map_err(|e| failed(&path, std::io::Error::other(e)))?;
     storage::write_atomic_bytes(&path, tokeniser.as_bytes()).map_err(|e| failed(&path, e))?;
-    save_safetensors(named, &folder.join(weights_file))
+    let tensors = base.config().tensors();
+    let as_stored = |((name, values), needed): (&(String, Tensor), &Needed)| {
+        Ok((name.clone(), needed.form.to_file(values).during("bring a weight into order")?))
+    };
+    let stored = named.iter().zip(&tensors).map(as_stored).collect::<Result<Vec<_>, ModelError>>()?;
+    save_safetensors(&stored, &folder.join(weights_file))
 }

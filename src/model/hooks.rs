@@ -1,12 +1,11 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
-use crate::nn::ops::LowRank;
+use crate::nn::ops::{Bottleneck, ColumnScale, LowRank};
 use crate::nn::{Node, Weight, WeightNode};
 use candle_core::Tensor;
-use std::fmt;
 
-/// The linear layers of a block, by their names in Hugging Face checkpoints.
+/// What a linear layer of a block computes; which of them a model has, and what they are called, its family says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Linear {
     Q,
@@ -16,37 +15,10 @@ pub enum Linear {
     Gate,
     Up,
     Down,
-}
-
-impl Linear {
-    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
-
-    /// [`Self::name`] of all.
-    pub const NAMES: [&str; 7] = {
-        let [q, k, v, o, gate, up, down] = Self::ALL;
-        [q.name(), k.name(), v.name(), o.name(), gate.name(), up.name(), down.name()]
-    };
-
-    /// `q_proj`…
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
-    }
-
-    /// `self_attn` or `mlp`.
-    pub fn parent(self) -> &'static str {
-        match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        }
-    }
+    /// Queries, keys and values in one.
+    Qkv,
+    /// Gate and up in one.
+    GateUp,
 }
 
 /// Linear layers that read the same input and are computed as one, their outputs end to end.
@@ -60,16 +32,6 @@ pub enum Projection {
 
 impl Projection {
     pub const ALL: [Self; 4] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
-
-    /// The layers, in the order of their outputs.
-    pub fn linears(self) -> &'static [Linear] {
-        match self {
-            Self::Qkv => &[Linear::Q, Linear::K, Linear::V],
-            Self::O => &[Linear::O],
-            Self::GateUp => &[Linear::Gate, Linear::Up],
-            Self::Down => &[Linear::Down],
-        }
-    }
 }
 
 /// One linear layer of one block.
@@ -79,28 +41,47 @@ pub struct Site {
     pub linear: Linear,
 }
 
-impl fmt::Display for Site {
-    /// `model.layers.3.self_attn.q_proj`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "model.layers.{}.{}.{}", self.layer, self.linear.parent(), self.linear.name())
-    }
+/// Where a block may normalise; its family says which of them it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NormAt {
+    BeforeAttention,
+    /// The attention's output, before it is added to the stream.
+    AfterAttention,
+    BeforeFeedForward,
+    AfterFeedForward,
 }
 
 /// A tensor of the model, as the forward pass reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     Embedding,
-    /// Before attention, of a layer.
-    InputNorm(usize),
-    /// Before the feed-forward, of a layer.
-    PostAttentionNorm(usize),
+    /// One row a position, where positions are learned.
+    Positions,
+    Norm(usize, NormAt),
+    NormBias(usize, NormAt),
     QueryNorm(usize),
     KeyNorm(usize),
     Weight(usize, Projection),
     Bias(usize, Projection),
     FinalNorm,
+    FinalNormBias,
     /// The vocabulary projection; the embedding where they are tied.
     Head,
+}
+
+/// The two halves of a block, each of which is added to what went into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubLayer {
+    Attention,
+    FeedForward,
+}
+
+/// A bottleneck, and what it reads; what it makes is added to the block's sum.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    pub bottleneck: Bottleneck,
+    /// The sum of the sub-layer's output and its input, rather than its output alone.
+    pub reads_sum: bool,
 }
 
 /// What a tuning method adds to the forward pass, or puts in its place.
@@ -111,13 +92,28 @@ pub trait Hooks {
     }
 
     /// Keys and values of a layer that stand before those of every conversation's first token, [p, 2k·e]: keys, then values. They take the
-    /// positions 0..p, but are not rotated.
+    /// positions 0..p, but are not rotated. Every layer has them, or none.
     fn prefix(&self, _layer: usize) -> Option<&Node> {
         None
     }
 
     /// Rows that stand before the embedded tokens of every conversation, [p, d], at the positions 0..p.
     fn soft_prompt(&self) -> Option<&Node> {
+        None
+    }
+
+    /// Factors of the columns of a projection's input, where the method has any.
+    fn input_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
+        None
+    }
+
+    /// Factors of the columns of a projection's output, where the method has any.
+    fn output_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
+        None
+    }
+
+    /// A bottleneck after a sub-layer, where the method has one.
+    fn bottleneck(&self, _layer: usize, _after: SubLayer) -> Option<&Beside> {
         None
     }
 

@@ -11,7 +11,7 @@ pub struct ModelInfo {
     pub source: String,
     /// Where it lies.
     pub path: PathBuf,
-    /// `llama`, `mistral`, `qwen2`, `qwen3`.
+    /// `llama`, `qwen3`…
     pub family: String,
     pub num_params: u64,
     pub num_layers: usize,

@@ -61,7 +61,8 @@ impl LoadedModel {
     /// A model of this config with random weights and no words, for measuring what one that is not there would cost.
     pub fn random(source: &str, config: DecoderConfig, placement: Placement) -> Result<Self, Failure> {
         let device = device::open(placement.device)?;
-        let params = DecoderParams::random(&config, placement.precision, &device)?;
+        let compute = device::compute_dtype(&device);
+        let params = DecoderParams::random(&config, placement.precision, &device, compute)?;
         Ok(Self {
             info: ModelInfo::of(source, Path::new(source), &config),
             decoder: Arc::new(Decoder::new(config, params, device)?),
@@ -90,8 +91,9 @@ pub fn load_decoder(
 ) -> Result<Decoder, ModelError> {
     files.weights.check(&files.config)?;
     let device = device::open(placement.device)?;
-    let precision = placement.precision;
-    let params = DecoderParams::load(&files.weights, &files.config, precision, &device, control, progress)?;
+    let compute = device::compute_dtype(&device);
+    let (weights, precision) = (&files.weights, placement.precision);
+    let params = DecoderParams::load(weights, &files.config, precision, &device, compute, control, progress)?;
     device.synchronize().during("copy the weights")?;
     Decoder::new(files.config.clone(), params, device)
 }

@@ -1,5 +1,6 @@
 //! The models: what a checkpoint folder holds, the weights, and one decoder for all families.
 
+pub mod families;
 pub mod config;
 pub mod error;
 pub mod files;

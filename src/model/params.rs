@@ -1,71 +1,49 @@
 //! The weights of a decoder in memory: one copy, shared by everything that runs on it.
 
-use super::config::DecoderConfig;
-use super::hooks::{Linear, Projection, Site};
+use super::config::{DecoderConfig, Group, Needed, RopeScaling};
+use super::hooks::Part;
 use super::weights::{Weights, blocks_of};
 use super::{ModelError, error::During};
 use crate::base::{Control, Precision, Progress, Silent, Unit};
 use crate::nn::Weight;
 use crate::nn::kernels::Packed;
-use crate::nn::ops::HeadLayout;
 use candle_core::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-/// `y = x Wᵀ + bias`: weight [o, i], bias [o].
-#[derive(Debug, Clone)]
-pub struct LinearWeights {
-    pub weight: Weight,
-    pub bias: Option<Tensor>,
-}
-
-/// One block.
-#[derive(Debug, Clone)]
-pub struct LayerWeights {
-    /// [d]
-    pub input_norm: Tensor,
-    /// [d]
-    pub post_attention_norm: Tensor,
-    /// Of queries and of keys, [e] each, where the family normalises heads.
-    pub head_norms: Option<(Tensor, Tensor)>,
-    /// In the order of [`Projection::ALL`].
-    projections: Vec<LinearWeights>,
-}
-
-impl LayerWeights {
-    pub fn projection(&self, projection: Projection) -> &LinearWeights {
-        &self.projections[projection as usize]
-    }
-}
-
-/// All weights on one device: matrices in some precision, vectors in f32.
+/// All weights on one device, by what the forward pass reads as one: matrices in some precision, dense ones in the type of the
+/// activations; vectors in f32.
 #[derive(Debug, Clone)]
 pub struct DecoderParams {
-    /// [v, d]
-    pub embedding: Weight,
-    pub layers: Vec<LayerWeights>,
-    /// [d]
-    pub norm: Tensor,
-    /// [v, d]; the embedding itself where they are tied.
-    pub head: Weight,
+    /// Tables of rows that are in blocks lie on the host, since a device would have to widen them all for a few.
+    pub matrices: HashMap<Part, Weight>,
+    pub vectors: HashMap<Part, Tensor>,
+    /// The type of activations and products.
+    pub compute: DType,
 }
 
 impl DecoderParams {
-    /// Reads every tensor. `weights.check` must have passed.
+    /// Reads every tensor, for a model that computes in `compute`. `weights.check` must have passed.
     pub fn load(
         weights: &Weights,
         config: &DecoderConfig,
         precision: Precision,
         device: &Device,
+        compute: DType,
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        Self::read(&Reading { source: Source::Files(weights), precision, device }, config, control, progress)
+        let read = Reading { source: Source::Files(weights), precision, device, compute };
+        Self::read(&read, config, control, progress)
     }
 
     /// Random weights of this config, for measuring what a model that is not there would cost.
-    pub fn random(config: &DecoderConfig, precision: Precision, device: &Device) -> Result<Self, ModelError> {
-        let shapes = config.tensors().into_iter().collect();
-        let read = Reading { source: Source::Random(shapes), precision, device };
+    pub fn random(
+        config: &DecoderConfig,
+        precision: Precision,
+        device: &Device,
+        compute: DType,
+    ) -> Result<Self, ModelError> {
+        let read = Reading { source: Source::Random, precision, device, compute };
         Self::read(&read, config, &Control::new(), &mut Silent)
     }
 
@@ -75,27 +53,50 @@ impl DecoderParams {
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        let embedding = read.matrix("model.embed_tokens.weight")?;
-        let head =
-            if config.has_tied_embeddings { embedding.clone() } else { read.matrix("lm_head.weight")? };
-        let norm = read.vector("model.norm.weight")?;
-        let mut layers = Vec::with_capacity(config.num_layers);
-        for layer in 0..config.num_layers {
+        let groups = config.groups();
+        let num = groups.len() as u64;
+        let mut all = Self { matrices: HashMap::new(), vectors: HashMap::new(), compute: read.compute };
+        for (i, Group { part, tensors }) in groups.into_iter().enumerate() {
             if control.is_stopped() {
                 return Err(ModelError::Stopped);
             }
-            progress.report("Loading the model", layer as u64, Some(config.num_layers as u64), Unit::Tensors);
-            layers.push(load_layer(read, config, layer)?);
+            progress.report("Loading the model", i as u64, Some(num), Unit::Tensors);
+            if tensors.iter().all(|needed| needed.shape.len() == 2) {
+                let parts = tensors.iter().map(|needed| read.on_host(needed)).collect::<Result<_, _>>()?;
+                let joined = Weight::stacked(parts).during("join the weights")?;
+                let placed = read.placed(&joined)?;
+                if part == Part::Embedding && config.has_tied_embeddings {
+                    all.matrices.insert(Part::Head, placed.clone());
+                }
+                let is_table = matches!(part, Part::Embedding | Part::Positions);
+                let stays = is_table && matches!(placed, Weight::Packed(_));
+                all.matrices.insert(part, if stays { joined } else { placed });
+            } else {
+                let parts =
+                    tensors.iter().map(|needed| read.vector(needed)).collect::<Result<Vec<_>, _>>()?;
+                all.vectors.insert(part, Tensor::cat(&parts, 0).during("join the biases")?);
+            }
         }
-        Ok(Self { embedding, layers, norm, head })
+        Ok(all)
+    }
+
+    /// # Errors
+    /// For a matrix that models of this family don't have.
+    pub fn matrix(&self, part: Part) -> Result<&Weight, ModelError> {
+        self.matrices.get(&part).ok_or_else(|| ModelError::Device(format!("the model has no {part:?}")))
+    }
+
+    /// A norm's weight or a bias, if the model has it.
+    pub fn vector(&self, part: Part) -> Option<&Tensor> {
+        self.vectors.get(&part)
     }
 }
 
 /// Where tensors come from.
 enum Source<'a> {
     Files(&'a Weights),
-    /// Names and shapes of tensors that are made up.
-    Random(BTreeMap<String, Vec<usize>>),
+    /// They are made up.
+    Random,
 }
 
 /// Where tensors come from and what becomes of them.
@@ -103,17 +104,28 @@ struct Reading<'a> {
     source: Source<'a>,
     precision: Precision,
     device: &'a Device,
+    compute: DType,
 }
 
 impl Reading<'_> {
-    fn matrix(&self, name: &str) -> Result<Weight, ModelError> {
+    /// On the device, in its blocks or in the type of the activations.
+    fn placed(&self, weight: &Weight) -> Result<Weight, ModelError> {
+        let place = || match weight {
+            Weight::Packed(packed) if Packed::are_widened_on(self.device, packed.dtype()) => {
+                packed.to_device(self.device).map(Weight::Packed)
+            }
+            _ => Ok(weight.widened(self.compute)?.to_device(self.device)?.into()),
+        };
+        place().during("place a weight on the device")
+    }
+
+    fn on_host(&self, needed: &Needed) -> Result<Weight, ModelError> {
         match &self.source {
-            Source::Files(weights) => weights.weight(name, self.precision, self.device),
-            Source::Random(shapes) => {
-                let shape = shapes.get(name).map_or(&[][..], Vec::as_slice);
+            Source::Files(weights) => weights.weight(needed, self.precision, &Device::Cpu),
+            Source::Random => {
                 // About the size of a trained model's numbers.
-                let numbers =
-                    Tensor::rand(-0.03f32, 0.03, shape, self.device).during("make random weights")?;
+                let numbers = Tensor::rand(-0.03f32, 0.03, needed.shape.as_slice(), &Device::Cpu)
+                    .during("make random weights")?;
                 match blocks_of(self.precision) {
                     None => Ok(numbers.into()),
                     Some(dtype) => Ok(Weight::Packed(
@@ -124,93 +136,47 @@ impl Reading<'_> {
         }
     }
 
-    fn vector(&self, name: &str) -> Result<Tensor, ModelError> {
+    fn vector(&self, needed: &Needed) -> Result<Tensor, ModelError> {
         match &self.source {
-            Source::Files(weights) => weights.read(name, self.device),
-            Source::Random(shapes) => {
-                let shape = shapes.get(name).map_or(&[][..], Vec::as_slice);
-                Tensor::ones(shape, DType::F32, self.device).during("make random weights")
+            Source::Files(weights) => weights.values(needed, self.device),
+            Source::Random => {
+                Tensor::ones(needed.shape.as_slice(), DType::F32, self.device).during("make random weights")
             }
         }
     }
-}
-
-fn load_layer(read: &Reading, config: &DecoderConfig, layer: usize) -> Result<LayerWeights, ModelError> {
-    let mut projections = Vec::with_capacity(Projection::ALL.len());
-    for projection in Projection::ALL {
-        let sites = projection.linears().iter().map(|linear| Site { layer, linear: *linear });
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
-        for site in sites {
-            weights.push(read.matrix(&format!("{site}.weight"))?);
-            if config.has_bias(site.linear) {
-                biases.push(read.vector(&format!("{site}.bias"))?);
-            }
-        }
-        let weight = Weight::stacked(weights).during("fuse the weights")?;
-        let bias = match biases.is_empty() {
-            true => None,
-            false => Some(Tensor::cat(&biases, 0).during("fuse the biases")?),
-        };
-        projections.push(LinearWeights { weight, bias });
-    }
-    let norm = |name: &str| read.vector(&format!("model.layers.{layer}.{name}.weight"));
-    let head_norms = match config.has_qk_norm {
-        true => Some((norm("self_attn.q_norm")?, norm("self_attn.k_norm")?)),
-        false => None,
-    };
-    Ok(LayerWeights {
-        input_norm: norm("input_layernorm")?,
-        post_attention_norm: norm("post_attention_layernorm")?,
-        head_norms,
-        projections,
-    })
 }
 
 impl DecoderConfig {
-    /// Whether this linear layer has a bias.
-    pub fn has_bias(&self, linear: Linear) -> bool {
-        match linear {
-            Linear::Q | Linear::K | Linear::V => self.has_qkv_bias,
-            Linear::O => self.has_o_bias,
-            Linear::Gate | Linear::Up | Linear::Down => self.has_mlp_bias,
-        }
-    }
-
-    /// How a row of q | k | v is divided.
-    pub fn head_layout(&self) -> HeadLayout {
-        HeadLayout { num_heads: self.num_heads, num_kv_heads: self.num_kv_heads, head_width: self.head_width }
-    }
-
-    /// (outputs, inputs) of a linear layer.
-    pub fn linear_shape(&self, linear: Linear) -> (usize, usize) {
-        let (q, kv) = (self.num_heads * self.head_width, self.num_kv_heads * self.head_width);
-        match linear {
-            Linear::Q => (q, self.width),
-            Linear::K | Linear::V => (kv, self.width),
-            Linear::O => (self.width, q),
-            Linear::Gate | Linear::Up => (self.ffn_width, self.width),
-            Linear::Down => (self.width, self.ffn_width),
-        }
-    }
-
-    /// One inverse frequency for each pair of a head's numbers, [e / 2], scaled as the model asks.
+    /// One inverse frequency for each pair of a head's numbers that are turned, [r / 2], scaled as the model asks.
     pub fn inverse_frequencies(&self) -> Vec<f64> {
-        use super::config::RopeScaling;
-        let plain = (0..self.head_width / 2)
-            .map(|i| self.rope_theta.powf(-((2 * i) as f64) / self.head_width as f64));
-        match self.rope_scaling {
+        let plain = self.plain_frequencies(self.rope_theta);
+        match &self.rope_scaling {
             RopeScaling::None => plain.collect(),
+            RopeScaling::LongRope { short_factors, .. } => {
+                plain.zip(short_factors).map(|(f, factor)| f / factor).collect()
+            }
             RopeScaling::Linear { factor } => plain.map(|f| f / factor).collect(),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => plain
                 .map(|f| {
                     let wavelength = std::f64::consts::TAU / f;
-                    let turns = original_context as f64 / wavelength;
+                    let turns = *original_context as f64 / wavelength;
                     let ramp =
                         ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
                     (1.0 - ramp) * f / factor + ramp * f
                 })
                 .collect(),
         }
+    }
+
+    /// The same for layers with a sliding window, where they have a rope of their own.
+    pub fn local_frequencies(&self) -> Option<Vec<f64>> {
+        let has_own = self.family.table().has_local_rope;
+        has_own.then(|| self.plain_frequencies(self.local_rope_theta).collect())
+    }
+
+    fn plain_frequencies(&self, theta: f64) -> impl Iterator<Item = f64> {
+        let width = self.rotary_width;
+        (0..width / 2).map(move |i| theta.powf(-((2 * i) as f64) / width as f64))
     }
 }
 

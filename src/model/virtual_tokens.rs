@@ -7,31 +7,39 @@ use super::hooks::Hooks;
 use crate::data::Batch;
 use crate::nn::Node;
 use crate::nn::ops::{HeadLayout, VirtualRows};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// The rows that run through the blocks for one micro-batch.
 pub(super) struct Rows {
     /// Position of each row in its segment.
     pub positions: Vec<u32>,
-    /// Offsets where segments begin, with the number of rows at the end.
+    /// Offsets where segments begin among the rows that attention sees, with their number at the end.
     pub segments: Vec<usize>,
     /// Which of them are a soft prompt's.
     pub soft_prompt: Option<VirtualRows>,
+    /// Which rows of attention are a prefix's.
+    pub prefix: Option<Rc<VirtualRows>>,
 }
 
 impl Rows {
     /// A soft prompt's rows run along with the real ones; a prefix only moves their positions.
     pub fn of(batch: &Batch, hooks: &dyn Hooks) -> Self {
         let num = hooks.num_virtual_tokens();
-        if hooks.soft_prompt().is_none() {
-            let positions = batch.positions.iter().map(|position| position + num as u32).collect();
-            return Self { positions, segments: batch.segments.clone(), soft_prompt: None };
-        }
         let places = VirtualRows::new(num, &batch.segments);
         let segments = places.segments();
+        if hooks.soft_prompt().is_none() {
+            let positions = batch.positions.iter().map(|position| position + num as u32).collect();
+            return Self {
+                positions,
+                segments,
+                soft_prompt: None,
+                prefix: hooks.prefix(0).map(|_| Rc::new(places)),
+            };
+        }
         let positions = segments.windows(2).flat_map(|ends| 0..(ends[1] - ends[0]) as u32).collect();
-        Self { positions, segments, soft_prompt: Some(places) }
+        Self { positions, segments, soft_prompt: Some(places), prefix: None }
     }
 }
 
@@ -62,7 +70,7 @@ pub(super) fn with_prompts(tokens: Tensor, all: &[Fed], hooks: &dyn Hooks) -> Re
     for fed in all {
         let mut num = fed.rows.len();
         if fed.has_prompt {
-            pieces.push(prompt.clone());
+            pieces.push(prompt.to_dtype(tokens.dtype()).during("soft prompt")?);
             num -= hooks.num_virtual_tokens();
         }
         pieces.push(tokens.narrow(0, first, num).during("soft prompt")?);
@@ -71,14 +79,20 @@ pub(super) fn with_prompts(tokens: Tensor, all: &[Fed], hooks: &dyn Hooks) -> Re
     Tensor::cat(&pieces, 0).during("soft prompt")
 }
 
-/// Lets a cache begin with the prefix, where there is one and it has not.
-pub(super) fn begin(cache: &mut Cache, hooks: &dyn Hooks, layout: HeadLayout) -> Result<(), ModelError> {
+/// Lets a cache begin with the prefix in the type that the model computes in, where there is one and it has not.
+pub(super) fn begin(
+    cache: &mut Cache,
+    hooks: &dyn Hooks,
+    layout: HeadLayout,
+    compute: DType,
+) -> Result<(), ModelError> {
     if cache.num_virtual > 0 || hooks.prefix(0).is_none() {
         return Ok(());
     }
     for (number, layer) in cache.layers.iter_mut().enumerate() {
         if let Some(prefix) = hooks.prefix(number) {
-            layer.begin(prefix.value(), layout).during("prefix")?;
+            let prefix = prefix.value().to_dtype(compute).during("prefix")?;
+            layer.begin(&prefix, layout).during("prefix")?;
         }
     }
     cache.num_virtual = hooks.num_virtual_tokens();

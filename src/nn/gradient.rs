@@ -64,7 +64,7 @@ impl FlatGradient {
 }
 
 impl Slot {
-    /// Adds a gradient of any shape with as many numbers.
+    /// Adds a gradient of any shape and type with as many numbers.
     pub fn add(&self, gradient: &Tensor) -> Result<()> {
         if gradient.elem_count() != self.len {
             candle_core::bail!("a gradient of shape {:?} for {} parameters", gradient.dims(), self.len);
@@ -77,7 +77,7 @@ impl Slot {
                 false => elementwise::add_to(slot, &numbers),
             });
         }
-        let mut gradient = gradient.flatten_all()?;
+        let mut gradient = gradient.flatten_all()?.to_dtype(self.values.dtype())?;
         if !self.is_first() {
             gradient = (gradient + self.values.narrow(0, self.start, self.len)?)?;
         }

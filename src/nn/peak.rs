@@ -1,7 +1,7 @@
 //! What this machine's matrix products reach at best, to hold a training run against.
 
 use super::{Result, Weight};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::time::{Duration, Instant};
 
 /// How long each shape is tried.
@@ -13,8 +13,8 @@ const MOST: Duration = Duration::from_secs(2);
 const SHAPES: [(usize, usize, usize); 4] =
     [(1024, 576, 3072), (1024, 1536, 1536), (1024, 2048, 2048), (2048, 2048, 4096)];
 
-/// The most floating-point operations a second of an f32 product, of several shapes.
-pub fn flops_per_second(device: &Device) -> Result<f64> {
+/// The most floating-point operations a second of a product in this type, of several shapes.
+pub fn flops_per_second(device: &Device, dtype: DType) -> Result<f64> {
     let mut best = 0f64;
     let whole = Instant::now();
     for (m, i, o) in SHAPES {
@@ -23,7 +23,7 @@ pub fn flops_per_second(device: &Device) -> Result<f64> {
         if best > 0.0 && whole.elapsed().as_secs_f64() + 2.0 * flops / best > MOST.as_secs_f64() {
             break;
         }
-        let ones = |rows| Tensor::ones((rows, i), candle_core::DType::F32, device);
+        let ones = |rows| Tensor::ones((rows, i), dtype, device);
         let (a, b) = (ones(m)?, Weight::from(ones(o)?));
         let started = Instant::now();
         let mut fastest = f64::INFINITY;

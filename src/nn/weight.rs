@@ -3,7 +3,7 @@
 use super::kernels::Packed;
 use super::kernels::cpu::{Numbers, Rows};
 use super::{Node, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 
 /// A frozen matrix [o, i], dense or in blocks. Cloning shares it.
@@ -32,7 +32,9 @@ impl Weight {
         if let Some(packed) = packed {
             return Packed::stacked(packed).map(Self::Packed);
         }
-        let dense: Vec<Cow<Tensor>> = parts.iter().map(Self::widened).collect::<Result<_>>()?;
+        let is_dense = |part: &&Self| matches!(part, Self::Dense(_));
+        let dtype = parts.iter().find(is_dense).map_or(DType::F32, Self::dtype);
+        let dense: Vec<Cow<Tensor>> = parts.iter().map(|part| part.widened(dtype)).collect::<Result<_>>()?;
         match &dense[..] {
             [only] => Ok(Self::Dense(only.clone().into_owned())),
             _ => Ok(Self::Dense(Tensor::cat(&dense.iter().map(AsRef::as_ref).collect::<Vec<&Tensor>>(), 0)?)),
@@ -62,11 +64,20 @@ impl Weight {
         }
     }
 
-    /// All of it as one tensor [o, i], for as long as it is needed.
-    pub fn widened(&self) -> Result<Cow<'_, Tensor>> {
+    /// The type of its numbers where they are dense; f32, in which they are widened, where they are in blocks.
+    fn dtype(&self) -> DType {
         match self {
-            Self::Dense(dense) => Ok(Cow::Borrowed(dense)),
-            Self::Packed(packed) => packed.widened().map(Cow::Owned),
+            Self::Dense(dense) => dense.dtype(),
+            Self::Packed(_) => DType::F32,
+        }
+    }
+
+    /// All of it as one tensor [o, i] of a type, for as long as it is needed.
+    pub fn widened(&self, dtype: DType) -> Result<Cow<'_, Tensor>> {
+        match self {
+            Self::Dense(dense) if dense.dtype() == dtype => Ok(Cow::Borrowed(dense)),
+            Self::Dense(dense) => dense.to_dtype(dtype).map(Cow::Owned),
+            Self::Packed(packed) => packed.widened()?.to_dtype(dtype).map(Cow::Owned),
         }
     }
 

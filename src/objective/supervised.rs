@@ -2,11 +2,11 @@
 
 use super::LossSum;
 use crate::data::Batch;
-use crate::nn::ops::linear_cross_entropy;
-use crate::nn::{Node, Result, Tape, WeightNode};
+use crate::nn::ops::{Head, linear_cross_entropy};
+use crate::nn::{Node, Result, Tape};
 
 /// hidden [n, d], head [v, d] -> the loss over the batch's weighted targets.
-pub fn supervised(tape: &Tape, hidden: &Node, head: &WeightNode, batch: &Batch) -> Result<LossSum> {
+pub fn supervised(tape: &Tape, hidden: &Node, head: &Head, batch: &Batch) -> Result<LossSum> {
     let loss = linear_cross_entropy(tape, hidden, head, &batch.targets, &batch.weights)?;
     let weight = batch.weights.iter().map(|w| f64::from(*w)).sum();
     Ok(LossSum { node: loss.sum, sum: loss.value, weight })

@@ -1,5 +1,7 @@
 //! What a method trains, and what it changes; switched on and off beside one base model, never merged in place.
 
+use super::bottleneck::Bottlenecks;
+use super::ia3::Ia3;
 use super::{Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning};
 use crate::model::config::DecoderConfig;
 use crate::model::hooks::Hooks;
@@ -23,6 +25,8 @@ pub enum Settings {
     Lora(LoraSettings),
     /// All weights, in place of the model's own.
     Full(Full),
+    Ia3(Ia3),
+    Bottleneck(Bottlenecks),
     Prefix(PrefixSettings),
     Prompt(PromptSettings),
     PTuning(PTuningSettings),
@@ -34,6 +38,8 @@ impl Settings {
         match self {
             Self::Lora(lora) => lora,
             Self::Full(full) => full,
+            Self::Ia3(ia3) => ia3,
+            Self::Bottleneck(bottlenecks) => bottlenecks,
             Self::Prefix(prefix) => prefix,
             Self::Prompt(prompt) => prompt,
             Self::PTuning(p_tuning) => p_tuning,

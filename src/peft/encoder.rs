@@ -2,7 +2,7 @@
 //! virtual tokens from trained embeddings.
 
 use crate::base::rng::Rng;
-use crate::model::config::{DecoderConfig, Needed};
+use crate::model::config::{DecoderConfig, Form, Needed};
 use crate::model::hooks::Hooks;
 use crate::nn::ops;
 use crate::nn::{FlatParams, Leaves, Node, Result, Tape, WeightNode};
@@ -16,14 +16,19 @@ pub(super) fn stream(seed: u64, part: u64) -> Rng {
     Rng::new(seed, &[INIT, part])
 }
 
+/// What files hold as the forward pass reads it.
+pub(super) fn needed(name: String, shape: Vec<usize>) -> Needed {
+    Needed { name, shape, form: Form::default() }
+}
+
 /// The embedding that an encoder reads: [p, i].
 pub(super) fn embedding(num_tokens: usize, inputs: usize) -> Needed {
-    ("embedding.weight".into(), vec![num_tokens, inputs])
+    needed("embedding.weight".into(), vec![num_tokens, inputs])
 }
 
 /// Weight [o, i] and bias [o] of a linear layer, as torch names them.
 pub(super) fn linear(name: &str, outputs: usize, inputs: usize) -> [Needed; 2] {
-    [(format!("{name}.weight"), vec![outputs, inputs]), (format!("{name}.bias"), vec![outputs])]
+    [needed(format!("{name}.weight"), vec![outputs, inputs]), needed(format!("{name}.bias"), vec![outputs])]
 }
 
 /// The linear layer whose weight is the parameter `index`, and whose bias is the next one: x [p, i] -> [p, o].
@@ -42,7 +47,7 @@ pub(super) fn new_embedding(shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
 pub(super) fn new_encoder(needed: Vec<Needed>, seed: u64, device: &Device) -> Result<FlatParams> {
     let mut named = Vec::with_capacity(needed.len());
     let mut bound = 0.0;
-    for (part, (name, shape)) in needed.into_iter().enumerate() {
+    for (part, Needed { name, shape, .. }) in needed.into_iter().enumerate() {
         let mut rng = stream(seed, part as u64);
         if let (true, [_, inputs]) = (part > 0, shape.as_slice()) {
             bound = 1.0 / (*inputs as f64).sqrt();

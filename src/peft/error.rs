@@ -1,7 +1,8 @@
 //! Why an adapter cannot be made or loaded.
 
-use crate::base::Explain;
+use crate::base::{Explain, human};
 use crate::model::ModelError;
+use crate::model::config::Family;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -12,10 +13,14 @@ pub enum PeftError {
     Unsupported { path: PathBuf, key: String, value: String },
     #[error("tensor {tensor}: {why} ({})", path.display())]
     Tensor { path: PathBuf, tensor: String, why: String },
-    #[error("no linear layer is called {0}")]
-    NoTarget(String),
+    #[error("no linear layer is called {name}")]
+    NoTarget { name: String, family: Family },
     #[error("the prompt's text cannot be used: {0}")]
     Text(String),
+    #[error(
+        "the inputs of {0} cannot be scaled: it shares them with other layers, or is none of the targets"
+    )]
+    NotByInput(String),
     #[error("the rank must be at least 1")]
     ZeroRank,
     #[error("cannot write {}: {source}", path.display())]
@@ -36,7 +41,9 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
-            Self::NoTarget(_) | Self::ZeroRank | Self::Text(_) => "Cannot make the adapter".into(),
+            Self::NoTarget { .. } | Self::NotByInput(_) | Self::ZeroRank | Self::Text(_) => {
+                "Cannot make the adapter".into()
+            }
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
@@ -52,8 +59,11 @@ impl Explain for PeftError {
                 "LoRA adapters of linear layers, prefixes and prompts can be loaded: no DoRA, trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
-            Self::NoTarget(_) => {
-                "Choose among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj.".into()
+            Self::NoTarget { family, .. } => {
+                format!("Choose among {}.", human::listed(&family.table().target_names()))
+            }
+            Self::NotByInput(_) => {
+                "Choose the layer that ends the feed-forward, or the attention: nothing else reads their inputs.".into()
             }
             Self::ZeroRank => "Use 8.".into(),
             Self::Text(_) => "Type a few words on what the model is to do.".into(),

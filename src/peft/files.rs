@@ -1,6 +1,6 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, format, full, virtual_files};
+use super::{Adapter, PeftError, bottleneck_files, format, full, ia3, virtual_files};
 use crate::model::config::DecoderConfig;
 use crate::model::folder;
 use crate::model::load::LoadedModel;
@@ -17,16 +17,28 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     if is_model(folder) {
         return full::load(folder, config, device);
     }
-    match format::peft_type(folder) {
-        Some(name) if virtual_files::is_one(&name) => virtual_files::load(folder, config, device),
+    let adapter_config = format::read_config(folder)?;
+    match adapter_config["peft_type"].as_str() {
+        Some(ia3::PEFT_TYPE) => ia3::load(folder, &adapter_config, config, device),
+        Some(name) if virtual_files::is_one(name) => {
+            virtual_files::load(folder, &adapter_config, config, device)
+        }
+        None if adapter_config["config"].is_object() => {
+            bottleneck_files::load(folder, &adapter_config, config, device)
+        }
         _ => format::load(folder, config, device),
     }
 }
 
 /// The files that [`save`] wrote into a folder; `None` when one of them is missing.
 pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
-    let names: &[&str] =
-        if is_model(folder) { &folder::FILES } else { &[format::CONFIG_FILE, format::WEIGHTS_FILE] };
+    let names: &[&str] = if is_model(folder) {
+        &folder::FILES
+    } else if folder.join(bottleneck_files::WEIGHTS_FILE).is_file() {
+        &[format::CONFIG_FILE, bottleneck_files::WEIGHTS_FILE]
+    } else {
+        &[format::CONFIG_FILE, format::WEIGHTS_FILE]
+    };
     names.iter().all(|name| folder.join(name).is_file()).then_some(names)
 }
 

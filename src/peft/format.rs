@@ -1,9 +1,10 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
 use super::layers::{Alphas, Layers};
-use super::{Adapter, LoraSettings, PeftError, Settings};
+use super::{Adapter, LoraSettings, PeftError, Settings, targets};
 use crate::base::storage;
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Family};
+use crate::model::families::Stored;
 use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use candle_core::{DType, Device, Tensor};
@@ -80,7 +81,8 @@ impl Config {
 
 /// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result<(), PeftError> {
-    let names: Vec<&str> = settings.targets.iter().map(|t| t.name()).collect();
+    let family = adapter.config.family;
+    let names = targets::names(family, &settings.targets);
     let config = Config {
         peft_type: "LORA".into(),
         task_type: Some("CAUSAL_LM".into()),
@@ -91,21 +93,45 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         target_modules: serde_json::json!(names),
         use_rslora: settings.has_rank_stabilised_scale,
         bias: none(),
-        fan_in_fan_out: false,
+        fan_in_fan_out: is_fan_in_fan_out(family),
         inference_mode: true,
         init_lora_weights: yes(),
         rest: BTreeMap::new(),
     };
+    write(folder, &config, adapter, WEIGHTS_FILE)
+}
+
+/// Writes a config and the tensors of an adapter, the latter in a file called `weights_file`.
+pub fn write(
+    folder: &Path,
+    config: &impl Serialize,
+    adapter: &Adapter,
+    weights_file: &str,
+) -> Result<(), PeftError> {
+    write_config(folder, config)?;
+    let named =
+        stored(adapter).map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+    Ok(save_safetensors(&named, &folder.join(weights_file))?)
+}
+
+/// Writes the folder's adapter_config.json.
+pub fn write_config(folder: &Path, config: &impl Serialize) -> Result<(), PeftError> {
     let path = folder.join(CONFIG_FILE);
-    let text = serde_json::to_vec_pretty(&config)
+    let text = serde_json::to_vec_pretty(config)
         .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
-    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
-    let path = folder.join(WEIGHTS_FILE);
-    let named = adapter
-        .params
-        .named()
-        .map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
-    Ok(save_safetensors(&named, &path)?)
+    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })
+}
+
+/// The parameters as files have them.
+fn stored(adapter: &Adapter) -> candle_core::Result<Vec<(String, Tensor)>> {
+    let needed = adapter.settings.tuning().parameters(&adapter.config);
+    let named = adapter.params.named()?.into_iter().zip(needed);
+    named.map(|((name, values), needed)| Ok((name, needed.form.to_file(&values)?))).collect()
+}
+
+/// What PEFT says of models whose weights are stored as [in, out].
+fn is_fan_in_fan_out(family: Family) -> bool {
+    family.table().all_modules().any(|module| module.stored == Stored::Transposed)
 }
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
@@ -129,19 +155,21 @@ pub fn load_stored_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftE
     loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))
 }
 
-/// The method that an adapter says that it is of; `None` when it does not say, or cannot be read.
-pub fn peft_type(folder: &Path) -> Option<String> {
-    described(folder)?["peft_type"].as_str().map(String::from)
-}
-
-fn described(folder: &Path) -> Option<Value> {
-    let text = storage::read_text_bounded(&folder.join(CONFIG_FILE), MAX_CONFIG_BYTES).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
 /// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
-    described(folder)?["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(String::from)
+    let config = read_config(folder).ok()?;
+    // The `adapters` library has another word for it.
+    let name = ["base_model_name_or_path", "model_name"].iter().find_map(|key| config[key].as_str());
+    name.filter(|name| !name.is_empty()).map(String::from)
+}
+
+/// The folder's adapter_config.json.
+pub fn read_config(folder: &Path) -> Result<Value, PeftError> {
+    let path = folder.join(CONFIG_FILE);
+    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
+    serde_json::from_str(&text)
+        .map_err(|e| PeftError::Unreadable { path, why: format!("not valid JSON: {e}") })
 }
 
 /// Loads an adapter made by PEFT or by Tunesmith, for a model with this config.
@@ -150,9 +178,7 @@ pub fn base_model(folder: &Path) -> Option<String> {
 /// one that computes the same: see [`Layers`].
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
-    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
-        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
-    let parsed: Config = serde_json::from_str(&text)
+    let parsed: Config = serde_json::from_value(read_config(folder)?)
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not a LoRA config: {e}") })?;
     refuse_unsupported(&parsed, &path)?;
 
@@ -161,15 +187,22 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let layers = Layers::sort(load_tensors(&weights)?, rank, config, &weights)?;
     let settings = match named_targets(&parsed) {
         Some(names) => {
-            let settings = LoraSettings::new(parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
+            let settings =
+                LoraSettings::new(config.family, parsed.r, parsed.lora_alpha, parsed.lora_dropout, &names)?;
             layers.require_exactly(&settings, config, &weights)?;
             settings
         }
-        None => {
-            let names: Vec<String> = layers.targets().map(|linear| linear.name().to_string()).collect();
-            LoraSettings::new(layers.max_rank(), parsed.lora_alpha, parsed.lora_dropout, &names)?
-        }
+        None => LoraSettings {
+            rank: layers.max_rank(),
+            alpha: parsed.lora_alpha,
+            dropout: parsed.lora_dropout,
+            targets: layers.targets(),
+            has_rank_stabilised_scale: false,
+        },
     };
+    if settings.targets.is_empty() {
+        return Err(PeftError::NoTarget { name: "(none)".into(), family: config.family });
+    }
     let settings =
         LoraSettings { rank: layers.max_rank(), has_rank_stabilised_scale: parsed.use_rslora, ..settings };
     let alphas = Alphas::new(parsed.lora_alpha, parsed.rest.get("alpha_pattern"), &path)?;
@@ -193,9 +226,6 @@ fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {
     }
     if config.bias != "none" {
         return unsupported("bias", config.bias.clone());
-    }
-    if config.fan_in_fan_out {
-        return unsupported("fan_in_fan_out", "true".into());
     }
     match MUST_BE_NEUTRAL.into_iter().find(|key| !config.is_neutral(key)) {
         Some(key) => unsupported(key, config.rest[key].to_string()),

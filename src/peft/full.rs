@@ -33,9 +33,9 @@ impl Tuning for Full {
         for group in decoder.config().groups() {
             let whole = decoder.tensor(group.part)?;
             let mut first = 0;
-            for (name, shape) in group.tensors {
-                let rows = shape[0];
-                named.push((name, whole.narrow(0, first, rows).during("split the weights")?));
+            for needed in group.tensors {
+                let rows = needed.shape[0];
+                named.push((needed.name, whole.narrow(0, first, rows).during("split the weights")?));
                 first += rows;
             }
         }
@@ -77,18 +77,18 @@ pub fn load(
 ) -> std::result::Result<Adapter, PeftError> {
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let needed = config.tensors();
-    if let Some((name, _)) = files.config.tensors().into_iter().find(|tensor| !needed.contains(tensor)) {
+    if let Some(other) = files.config.tensors().into_iter().find(|tensor| !needed.contains(tensor)) {
         let path = folder.to_path_buf();
         return Err(PeftError::Tensor {
             path,
-            tensor: name,
+            tensor: other.name,
             why: "the base model has no such tensor".into(),
         });
     }
     let mut named = Vec::new();
-    for (name, _) in needed {
-        let tensor = files.weights.read(&name, device)?;
-        named.push((name, tensor));
+    for needed in needed {
+        let tensor = files.weights.values(&needed, device)?;
+        named.push((needed.name, tensor));
     }
     let params = FlatParams::new(named, device).during("copy the weights")?;
     let base_model = base_model(folder).unwrap_or_default();

@@ -38,7 +38,7 @@ impl Layers {
         let wrong = |tensor: String, why: String| PeftError::Tensor { path: path.to_path_buf(), tensor, why };
         let mut factors = BTreeMap::new();
         for site in sites(config) {
-            let names = [Factor::A, Factor::B].map(|factor| factor.name(site));
+            let names = [Factor::A, Factor::B].map(|factor| factor.name(config, site));
             let (a, b) = match names.clone().map(|name| tensors.remove(&name)).into() {
                 (None, None) => continue,
                 (Some(a), Some(b)) => (a, b),
@@ -71,7 +71,7 @@ impl Layers {
         path: &Path,
     ) -> std::result::Result<(), PeftError> {
         let wrong = |site: Site, why: &str| {
-            let (path, tensor) = (path.to_path_buf(), Factor::A.name(site));
+            let (path, tensor) = (path.to_path_buf(), Factor::A.name(config, site));
             Err(PeftError::Tensor { path, tensor, why: why.into() })
         };
         if let Some(site) = settings.sites(config.num_layers).find(|site| !self.factors.contains_key(site)) {
@@ -84,9 +84,9 @@ impl Layers {
     }
 
     /// Which linear layers are tuned in any block.
-    pub fn targets(&self) -> impl Iterator<Item = Linear> {
+    pub fn targets(&self) -> Vec<Linear> {
         let linears: BTreeSet<Linear> = self.factors.keys().map(|site| site.linear).collect();
-        linears.into_iter()
+        linears.into_iter().collect()
     }
 
     pub fn max_rank(&self) -> usize {
@@ -108,24 +108,30 @@ impl Layers {
                 (Some(found), Factor::A) => found.a.pad_with_zeros(0, 0, rows - found.a.dims()[0])?,
                 (Some(found), Factor::B) => {
                     let rank = found.b.dims()[1];
-                    let own =
-                        LoraSettings { rank, alpha: alphas.of(parameter.site), ..settings.clone() }.scale();
+                    let own = LoraSettings {
+                        rank,
+                        alpha: alphas.of(&config.site_name(parameter.site)),
+                        ..settings.clone()
+                    }
+                    .scale();
                     let b = if own == settings.scale() {
                         found.b.clone()
                     } else {
                         (&found.b * (own / settings.scale()))?
                     };
-                    b.pad_with_zeros(1, 0, columns - rank)?
+                    parameter.form.from_file(&b)?.pad_with_zeros(1, 0, columns - rank)?
                 }
             };
-            named.push((parameter.name(), tensor));
+            named.push((parameter.name(config), tensor));
         }
         Ok(named)
     }
 }
 
 fn sites(config: &DecoderConfig) -> impl Iterator<Item = Site> {
-    (0..config.num_layers).flat_map(|layer| Linear::ALL.into_iter().map(move |linear| Site { layer, linear }))
+    let modules = || config.family.table().all_modules();
+    (0..config.num_layers)
+        .flat_map(move |layer| modules().map(move |module| Site { layer, linear: module.linear }))
 }
 
 /// The alpha of each layer: PEFT's `lora_alpha`, and `alpha_pattern` for layers whose name ends in a pattern.
@@ -156,8 +162,7 @@ impl Alphas {
         Ok(Self { usual, patterns: all })
     }
 
-    fn of(&self, site: Site) -> f64 {
-        let name = site.to_string();
-        self.patterns.iter().find(|(regex, _)| regex.is_match(&name)).map_or(self.usual, |(_, alpha)| *alpha)
+    fn of(&self, name: &str) -> f64 {
+        self.patterns.iter().find(|(regex, _)| regex.is_match(name)).map_or(self.usual, |(_, alpha)| *alpha)
     }
 }

@@ -1,8 +1,10 @@
 //! LoRA (Hu et al. 2021, arXiv:2106.09685): each target layer gets `scale · B A` beside its frozen weight.
 
+use super::targets;
 use super::{Adapter, MicroStep, PeftError, Tuning, format};
 use crate::base::rng::Rng;
-use crate::model::config::{DecoderConfig, Needed};
+use crate::model::config::{DecoderConfig, Family, Form, Needed};
+use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
 use crate::model::load::LoadedModel;
@@ -30,8 +32,9 @@ pub struct LoraSettings {
 }
 
 impl LoraSettings {
-    /// From names as PEFT writes them: `q_proj`…
+    /// From names as PEFT writes them: `q_proj`…, or [`ALL_LINEAR`].
     pub fn new(
+        family: Family,
         rank: usize,
         alpha: f64,
         dropout: f64,
@@ -40,16 +43,7 @@ impl LoraSettings {
         if rank == 0 {
             return Err(PeftError::ZeroRank);
         }
-        let mut targets = Vec::new();
-        for name in names {
-            let linear = Linear::ALL.into_iter().find(|l| l.name() == name);
-            targets.push(linear.ok_or_else(|| PeftError::NoTarget(name.clone()))?);
-        }
-        if targets.is_empty() {
-            return Err(PeftError::NoTarget("(none)".into()));
-        }
-        targets.sort();
-        targets.dedup();
+        let targets = targets::named(family, names)?;
         Ok(Self { rank, alpha, dropout, targets, has_rank_stabilised_scale: false })
     }
 
@@ -65,31 +59,34 @@ impl LoraSettings {
     }
 
     /// The tuned layers of each projection that has any, in the order of the flat buffer.
-    fn groups(&self, num_layers: usize) -> impl Iterator<Item = Group> {
+    fn groups<'a>(&'a self, config: &'a DecoderConfig) -> impl Iterator<Item = Group> + 'a {
         let of_layer = move |layer| {
             Projection::ALL.into_iter().filter_map(move |projection| {
-                let is_target = |linear: &Linear| self.targets.contains(linear);
-                let linears: Vec<_> = projection.linears().iter().copied().filter(is_target).collect();
-                (!linears.is_empty()).then_some(Group { layer, projection, linears })
+                let all = config.modules(projection).iter();
+                let is_target = |module: &&Module| self.targets.contains(&module.linear);
+                let modules: Vec<_> = all.filter(is_target).copied().collect();
+                (!modules.is_empty()).then_some(Group { layer, projection, modules })
             })
         };
-        (0..num_layers).flat_map(of_layer)
+        (0..config.num_layers).flat_map(of_layer)
     }
 
     /// Names and shapes of all parameters in the order of the flat buffer: every A of a projection, one above the
     /// other, so that they can be used as one matrix; then every B.
     pub fn factors(&self, config: &DecoderConfig) -> Vec<Parameter> {
         let mut all = Vec::new();
-        for group in self.groups(config.num_layers) {
+        for group in self.groups(config) {
             for factor in [Factor::A, Factor::B] {
-                for linear in &group.linears {
-                    let site = Site { layer: group.layer, linear: *linear };
-                    let (outputs, inputs) = config.linear_shape(*linear);
+                for module in &group.modules {
+                    let site = Site { layer: group.layer, linear: module.linear };
+                    let (outputs, inputs) = config.linear_shape(module.linear);
                     let shape = match factor {
                         Factor::A => [self.rank, inputs],
                         Factor::B => [outputs, self.rank],
                     };
-                    all.push(Parameter { site, factor, shape });
+                    let form =
+                        if factor == Factor::B { config.form(module).of_rows() } else { Form::default() };
+                    all.push(Parameter { site, factor, shape, form });
                 }
             }
         }
@@ -111,7 +108,7 @@ impl LoraSettings {
                 }
                 Factor::B => vec![0f32; rows * columns],
             };
-            named.push((parameter.name(), Tensor::from_vec(values, (rows, columns), &Device::Cpu)?));
+            named.push((parameter.name(config), Tensor::from_vec(values, (rows, columns), &Device::Cpu)?));
         }
         FlatParams::new(named, device)
     }
@@ -119,8 +116,12 @@ impl LoraSettings {
 
 impl Tuning for LoraSettings {
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
-        let named = |parameter: Parameter| (parameter.name(), parameter.shape.to_vec());
-        self.factors(config).into_iter().map(named).collect()
+        let needed = |parameter: Parameter| Needed {
+            name: parameter.name(config),
+            shape: parameter.shape.to_vec(),
+            form: parameter.form,
+        };
+        self.factors(config).into_iter().map(needed).collect()
     }
 
     fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {
@@ -155,7 +156,7 @@ impl Tuning for LoraSettings {
 struct Group {
     layer: usize,
     projection: Projection,
-    linears: Vec<Linear>,
+    modules: Vec<Module>,
 }
 
 /// The two factors of a low-rank matrix.
@@ -167,8 +168,8 @@ pub enum Factor {
 
 impl Factor {
     /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, as PEFT names it.
-    pub fn name(self, site: Site) -> String {
-        format!("base_model.model.{site}.lora_{self:?}.weight")
+    pub fn name(self, config: &DecoderConfig, site: Site) -> String {
+        format!("base_model.model.{}.lora_{self:?}.weight", config.site_name(site))
     }
 }
 
@@ -179,11 +180,13 @@ pub struct Parameter {
     pub factor: Factor,
     /// A [r, i] or B [o, r].
     pub shape: [usize; 2],
+    /// How its rows lie in files.
+    pub form: Form,
 }
 
 impl Parameter {
-    pub fn name(&self) -> String {
-        self.factor.name(self.site)
+    pub fn name(&self, config: &DecoderConfig) -> String {
+        self.factor.name(config, self.site)
     }
 }
 
@@ -206,15 +209,15 @@ impl LoraHooks {
             .map(|(seed, stream)| Rng::new(seed, &[DROP, stream[0], stream[1]]));
         let mut low_ranks = BTreeMap::new();
         let mut next = 0;
-        for group in settings.groups(config.num_layers) {
-            let num = group.linears.len();
+        for group in settings.groups(config) {
+            let num = group.modules.len();
             let a = leaves.stacked(next..next + num)?;
             let mut parts = Vec::with_capacity(num);
             let mut column = 0;
-            for linear in group.projection.linears() {
-                let columns = column..column + config.linear_shape(*linear).0;
+            for module in config.modules(group.projection) {
+                let columns = column..column + config.linear_shape(module.linear).0;
                 column = columns.end;
-                if group.linears.contains(linear) {
+                if group.modules.contains(module) {
                     let index = parts.len();
                     let rows = index * settings.rank..(index + 1) * settings.rank;
                     let b = leaves.get(next + num + index)?;

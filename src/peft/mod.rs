@@ -1,16 +1,21 @@
 //! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
+pub mod bottleneck;
+mod bottleneck_files;
 mod encoder;
 pub mod error;
 pub mod files;
 pub mod format;
 pub mod full;
+pub mod ia3;
 mod layers;
 pub mod lora;
+mod named_tensors;
 pub mod p_tuning;
 pub mod prefix;
 pub mod prompt;
+pub mod targets;
 pub mod tuning;
 pub mod virtual_files;
 

@@ -8,7 +8,8 @@ use crate::model::error::During;
 use crate::model::flops::Work;
 use crate::model::hooks::Hooks;
 use crate::model::load::LoadedModel;
-use crate::nn::{FlatParams, Leaves, Node, Result, Tape, ops};
+use crate::nn::ops::{self, Activation};
+use crate::nn::{FlatParams, Leaves, Node, Result, Tape};
 use serde_json::json;
 use std::path::Path;
 
@@ -22,8 +23,9 @@ pub struct PTuningSettings {
 
 /// linear, ReLU, linear, ReLU, linear: [p, d].
 fn encoded(leaves: Leaves, tape: &Tape) -> Result<Node> {
-    let hidden = ops::relu(tape, &encoder::apply(tape, &leaves, 1, &leaves.get(0)?)?)?; // [p, w]
-    let hidden = ops::relu(tape, &encoder::apply(tape, &leaves, 3, &hidden)?)?; // [p, w]
+    let bent = |x: Node| ops::activate(tape, &x, Activation::Relu);
+    let hidden = bent(encoder::apply(tape, &leaves, 1, &leaves.get(0)?)?)?; // [p, w]
+    let hidden = bent(encoder::apply(tape, &leaves, 3, &hidden)?)?; // [p, w]
     encoder::apply(tape, &leaves, 5, &hidden)
 }
 

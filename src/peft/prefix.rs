@@ -41,7 +41,7 @@ impl Tuning for PrefixSettings {
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
         let width = encoder::layer_width(config);
         let Some(hidden) = self.projection_width else {
-            let of_layer = |layer| (format!("prefix.{layer}"), vec![self.num_tokens, width]);
+            let of_layer = |layer| encoder::needed(format!("prefix.{layer}"), vec![self.num_tokens, width]);
             return (0..config.num_layers).map(of_layer).collect();
         };
         let inputs = width / 2;
@@ -59,7 +59,7 @@ impl Tuning for PrefixSettings {
         let params = match self.projection_width {
             Some(_) => encoder::new_encoder(needed, seed, device),
             None => {
-                let new = |(layer, (name, shape)): (usize, Needed)| -> Result<(String, Tensor)> {
+                let new = |(layer, Needed { name, shape, .. }): (usize, Needed)| -> Result<(String, Tensor)> {
                     Ok((name, encoder::new_embedding(&shape, &mut encoder::stream(seed, layer as u64))?))
                 };
                 let named = needed.into_iter().enumerate().map(new).collect::<Result<Vec<_>>>();

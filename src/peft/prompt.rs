@@ -68,7 +68,7 @@ impl PromptSettings {
 
 impl Tuning for PromptSettings {
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
-        vec![(virtual_files::EMBEDDINGS.into(), vec![self.num_tokens, config.width])]
+        vec![encoder::needed(virtual_files::EMBEDDINGS.into(), vec![self.num_tokens, config.width])]
     }
 
     fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {

@@ -38,6 +38,6 @@ pub trait Tuning {
     /// Number of trained values.
     fn num_values(&self, config: &DecoderConfig) -> u64 {
         let size = |shape: &[usize]| shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));
-        self.parameters(config).iter().fold(0, |sum, (_, shape)| sum.saturating_add(size(shape)))
+        self.parameters(config).iter().fold(0, |sum, needed| sum.saturating_add(size(&needed.shape)))
     }
 }

@@ -1,12 +1,11 @@
 //! PEFT's files of prefix tuning, prompt tuning and P-tuning. They hold what an encoder made, `prompt_embeddings`; the encoder
 //! itself lies beside them in a file of its own, so that training goes on exactly where it was.
 
-use super::format::{CONFIG_FILE, MAX_CONFIG_BYTES, WEIGHTS_FILE, load_tensors};
+use super::format::{self, CONFIG_FILE, WEIGHTS_FILE, load_tensors};
 use super::p_tuning::PTuningSettings;
 use super::prefix::PrefixSettings;
 use super::prompt::{PromptInit, PromptSettings};
-use super::{Adapter, PeftError, Settings, encoder};
-use crate::base::storage;
+use super::{Adapter, PeftError, Settings, encoder, named_tensors};
 use crate::model::config::DecoderConfig;
 use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
@@ -82,10 +81,7 @@ pub(super) fn save(
     if let (Some(config), Value::Object(more)) = (config.as_object_mut(), described.more) {
         config.extend(more);
     }
-    let path = folder.join(CONFIG_FILE);
-    let text = serde_json::to_vec_pretty(&config)
-        .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
-    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
+    format::write_config(folder, &config)?;
     save_safetensors(&[(EMBEDDINGS.to_string(), embeddings)], &folder.join(WEIGHTS_FILE))?;
     if described.has_encoder {
         let named = adapter.params.named();
@@ -100,11 +96,15 @@ pub(super) fn save(
 ///
 /// # Errors
 /// Names the first tensor that is missing, of another shape, or too many.
-pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
+pub fn load(
+    folder: &Path,
+    adapter_config: &Value,
+    config: &DecoderConfig,
+    device: &Device,
+) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
     let unreadable = |why: String| PeftError::Unreadable { path: path.clone(), why };
-    let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES).map_err(|e| unreadable(e.to_string()))?;
-    let parsed: Config = serde_json::from_str(&text)
+    let parsed: Config = serde_json::from_value(adapter_config.clone())
         .map_err(|e| unreadable(format!("not a config of virtual tokens: {e}")))?;
     let unsupported =
         |key: &str, value: String| Err(PeftError::Unsupported { path: path.clone(), key: key.into(), value });
@@ -125,8 +125,8 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     if let (Settings::Prefix(prefix), false) = (&settings, has_encoder) {
         split_layers(&mut tensors, prefix.num_tokens, config, &weights)?;
     }
-    let params = in_order(tensors, &settings, config, &weights)
-        .and_then(|named| FlatParams::new(named, device).map_err(copying))?;
+    let named = named_tensors::in_order(tensors, settings.tuning().parameters(config), &weights)?;
+    let params = FlatParams::new(named, device).map_err(copying)?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings, params, base_model, config: config.clone() })
 }
@@ -159,46 +159,13 @@ fn split_layers(
     config: &DecoderConfig,
     path: &Path,
 ) -> Result<(), PeftError> {
-    let whole = taken(tensors, EMBEDDINGS, path)?;
     let width = encoder::layer_width(config);
-    require_shape(&whole, EMBEDDINGS, &[num_tokens, config.num_layers * width], path)?;
+    let whole = encoder::needed(EMBEDDINGS.into(), vec![num_tokens, config.num_layers * width]);
+    let whole = named_tensors::in_order(std::mem::take(tensors), vec![whole], path)?;
+    let Some((_, whole)) = whole.first() else { return Ok(()) };
     for layer in 0..config.num_layers {
         let own = whole.narrow(1, layer * width, width).and_then(|own| own.contiguous()).map_err(copying)?;
         tensors.insert(format!("prefix.{layer}"), own);
     }
     Ok(())
-}
-
-/// The parameters of `settings`, in order, and nothing else.
-fn in_order(
-    mut tensors: HashMap<String, Tensor>,
-    settings: &Settings,
-    config: &DecoderConfig,
-    path: &Path,
-) -> Result<Vec<(String, Tensor)>, PeftError> {
-    let mut named = Vec::new();
-    for (name, shape) in settings.tuning().parameters(config) {
-        let tensor = taken(&mut tensors, &name, path)?;
-        require_shape(&tensor, &name, &shape, path)?;
-        named.push((name, tensor));
-    }
-    match tensors.into_keys().min() {
-        Some(name) => Err(wrong(path, &name, "the method has no place for it".into())),
-        None => Ok(named),
-    }
-}
-
-fn wrong(path: &Path, tensor: &str, why: String) -> PeftError {
-    PeftError::Tensor { path: path.to_path_buf(), tensor: tensor.into(), why }
-}
-
-fn taken(tensors: &mut HashMap<String, Tensor>, name: &str, path: &Path) -> Result<Tensor, PeftError> {
-    tensors.remove(name).ok_or_else(|| wrong(path, name, "it is missing".into()))
-}
-
-fn require_shape(tensor: &Tensor, name: &str, shape: &[usize], path: &Path) -> Result<(), PeftError> {
-    if tensor.dims() == shape {
-        return Ok(());
-    }
-    Err(wrong(path, name, format!("its shape is {:?} where {shape:?} is needed", tensor.dims())))
 }

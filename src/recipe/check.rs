@@ -2,11 +2,12 @@
 //! itself; what does not fit the model, the data or the machine is in `fit`.
 
 use super::load::nearest;
+use super::memory_limit::FORMS;
 use super::plan::{Facts, ModelFacts};
-use super::recipe::{Optimizer, OptimizerKind, Recipe};
+use super::recipe::{Method, Optimizer, OptimizerKind, Recipe};
 use super::{Fix, Problem, Severity};
 use crate::data::import::is_separator;
-use crate::model::hooks::Linear;
+use crate::model::families::{ALL_LINEAR, Family};
 
 /// More micro-batches in one update than anybody means.
 const MAX_ACCUMULATION: usize = 10_000;
@@ -46,14 +47,14 @@ impl Findings {
     }
 
     /// A number that has to lie from `min` to `max`.
-    fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
+    pub(super) fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
         if !(min..=max).contains(&value) {
             self.error(field, format!("{value} is outside {min} to {max}. Use {fix}."), Some(fix));
         }
     }
 
     /// A number that has to lie above 0 and be at most `max`.
-    fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
+    pub(super) fn above_zero(&mut self, field: &str, value: f64, max: f64, fix: &str) {
         if !(value > 0.0 && value <= max) {
             self.error(field, format!("{value} has to be above 0, at most {max}. Use {fix}."), Some(fix));
         }
@@ -66,7 +67,8 @@ impl Recipe {
         let mut found = Findings::default();
         self.check_written(&mut found);
         self.check_rank(facts.model.as_ref(), &mut found);
-        self.check_modules(&mut found);
+        self.check_modules(facts.model.as_ref(), &mut found);
+        self.check_additions(facts.model.as_ref(), &mut found);
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
@@ -133,31 +135,44 @@ impl Recipe {
         }
     }
 
-    fn check_modules(&self, found: &mut Findings) {
-        let Some(lora) = self.method.lora() else { return };
+    fn check_modules(&self, model: Option<&ModelFacts>, found: &mut Findings) {
         let field = "method.target_modules";
-        let quoted = |names: &[&str]| format!("{names:?}");
-        if lora.target_modules.is_empty() {
+        let all = format!("{:?}", [ALL_LINEAR]);
+        let targets = match &self.method {
+            Method::Lora(lora) => &lora.target_modules,
+            // None means the usual ones.
+            Method::Ia3(ia3) if !ia3.target_modules.is_empty() => &ia3.target_modules,
+            _ => return,
+        };
+        if targets.is_empty() {
             let text = "No layer is chosen, so nothing would be trained. Use all of them.";
-            return found.error(field, text, Some(&quoted(&Linear::NAMES)));
+            return found.error(field, text, Some(&all));
         }
+        if targets.len() > 1 && targets.iter().any(|name| name == ALL_LINEAR) {
+            let text = format!("{ALL_LINEAR} stands for every layer, so that no other may stand beside it.");
+            return found.error(field, text, Some(&all));
+        }
+        let names: Vec<&str> = match model.filter(|model| model.config.num_layers > 0) {
+            Some(model) => model.config.family.table().target_names(),
+            None => Family::ALL.into_iter().flat_map(|family| family.table().target_names()).collect(),
+        };
+        let known = || std::iter::once(ALL_LINEAR).chain(names.iter().copied());
         // The fix puts the whole list right at once.
         let mut right: Vec<&str> = Vec::new();
-        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), Linear::NAMES.into_iter());
-        for name in lora.target_modules.iter().filter_map(|name| near(name)) {
+        let near = |name: &str| nearest(&crate::base::human::elide(name, 40), known());
+        for name in targets.iter().filter_map(|name| near(name)) {
             if !right.contains(&name) {
                 right.push(name);
             }
         }
-        let right = quoted(if right.is_empty() { &Linear::NAMES } else { &right });
-        for (i, name) in lora.target_modules.iter().enumerate() {
-            if !Linear::NAMES.contains(&name.as_str()) {
+        let right = if right.is_empty() { all } else { format!("{right:?}") };
+        for (i, name) in targets.iter().enumerate() {
+            if !known().any(|known| known == name) {
                 let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
                 let short = crate::base::human::elide(name, 40);
-                let text =
-                    format!("No layer is called {short}.{hint} There are {}.", Linear::NAMES.join(", "));
+                let text = format!("No layer is called {short}.{hint} There are {}.", names.join(", "));
                 found.error(field, text, Some(&right));
-            } else if lora.target_modules[..i].contains(name) {
+            } else if targets[..i].contains(name) {
                 found.error(field, format!("{name} is named twice."), Some(&right));
             }
         }
@@ -219,7 +234,11 @@ impl Recipe {
     fn check_numbers(&self, found: &mut Findings) {
         found.within("schedule.warmup", self.schedule.warmup, 0.0, 1.0, "0.05");
         found.within("early_stop.min_gain", self.early_stop.min_gain, 0.0, 100.0, "0.001");
-        found.above_zero("run.memory_limit", self.run.memory_limit, 1.0, "0.8");
+        let limit = self.run.memory_limit;
+        if !limit.is_sound() {
+            let text = format!("{limit} has to be above 0: {FORMS}. Use 0.8.");
+            found.error("run.memory_limit", text, Some("0.8"));
+        }
         let split = &self.data.split;
         found.within("data.split.valid", split.valid, 0.0, 0.9, "0.1");
         found.within("data.split.test", split.test, 0.0, 0.9, "0.1");

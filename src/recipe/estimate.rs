@@ -5,7 +5,7 @@
 //! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
 
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, MethodKind, OptimizerKind, Recipe};
+use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 use crate::model::config::DecoderConfig;
 
 /// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
@@ -36,7 +36,8 @@ pub struct Estimate {
 
 /// Parameters that the recipe's method trains; none while it has settings that no model could be tuned with.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
-    recipe.method.settings().map_or(0, |settings| settings.tuning().num_values(&model.config))
+    let settings = recipe.method.settings(model.config.family);
+    settings.map_or(0, |settings| settings.tuning().num_values(&model.config))
 }
 
 /// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.
@@ -72,7 +73,7 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
         let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
         let activation_bytes = product(&[4, activations(&model.config, n, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
-        let own_gradient = if recipe.method.kind() == MethodKind::Full { 2.0 } else { 0.0 };
+        let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };
         let operations = 4.0 + own_gradient + if has_checkpoints { 2.0 } else { 0.0 };
         Estimate {
             activation_bytes,

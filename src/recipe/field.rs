@@ -1,7 +1,7 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
 use super::load::{complete, error, from_table, join, known, unknown};
-use super::recipe::{Method, MethodKind, Recipe};
+use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -60,8 +60,8 @@ pub fn misfit(field: &str, value: &str) -> Option<Problem> {
     // As long as any method takes it.
     let value_problem = || {
         let mut problems = None;
-        for kind in MethodKind::ALL {
-            let mut recipe = Recipe { method: kind.usual(), ..complete() };
+        for method in Method::all() {
+            let mut recipe = Recipe { method, ..complete() };
             problems = Some(set_field(&mut recipe, field, value).err()?);
         }
         problems?.into_iter().next()
@@ -161,10 +161,13 @@ impl Recipe {
         };
         let method = match &self.method {
             Method::Lora(lora) => {
-                let layers = crate::base::human::plural(lora.target_modules.len() as u64, "layer");
+                let layers = match lora.has_all_modules() {
+                    true => "all layers".into(),
+                    false => crate::base::human::plural(lora.target_modules.len() as u64, "layer"),
+                };
                 format!("LoRA rank {} on {layers}", lora.rank)
             }
-            _ => self.method.describe(),
+            method => method.describe(),
         };
         format!("{method}, {length}, learning rate {}", self.optimizer.learning_rate)
     }

@@ -2,7 +2,8 @@
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
-use super::recipe::MethodKind;
+use super::memory_limit::FORMS;
+use super::recipe::Method;
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -69,17 +70,17 @@ pub fn write(recipe: &Recipe) -> Result<String, String> {
 }
 
 pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
-    let known = known();
+    let known = known_for(&table);
     let mut problems = Vec::new();
+    take_other_methods(&mut table, &known, &mut problems);
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
-    take_other_methods(&mut table, &mut problems);
     match table.clone().try_into::<Recipe>() {
         Ok(recipe) if problems.is_empty() => return Ok(recipe),
         Ok(_) => {}
         Err(whole) => {
             let before = problems.len();
-            wrong_values(&table, &known, &mut Vec::new(), &mut problems);
+            wrong_values(&table, Known { all: &known, here: &known }, &mut Vec::new(), &mut problems);
             if problems.len() == before {
                 problems.push(error("", whole.message().trim()));
             }
@@ -103,20 +104,28 @@ pub(super) fn complete() -> Recipe {
     recipe
 }
 
-/// [`complete`] as a table with the settings of all methods, to know all keys and their types by.
+/// [`complete`] as a table with the settings of every method, to know all keys and their types by.
 pub(super) fn known() -> Table {
-    let mut table = Table::try_from(complete()).unwrap_or_default();
-    if let Some(Value::Table(method)) = table.get_mut("method") {
-        for (key, value) in MethodKind::ALL.into_iter().flat_map(settings_of) {
+    let mut known = Table::try_from(complete()).unwrap_or_default();
+    if let Some(Value::Table(method)) = known.get_mut("method") {
+        for (key, value) in Method::all().iter().flat_map(settings_of) {
             method.entry(key).or_insert(value);
         }
     }
-    table
+    known
 }
 
-/// The section of one method with its usual settings.
-fn settings_of(kind: MethodKind) -> Table {
-    Table::try_from(kind.usual()).unwrap_or_default()
+/// [`complete`] as a table, with the method that `table` chooses; the usual one where it chooses none that there is.
+fn known_for(table: &Table) -> Table {
+    let kind = table.get("method").and_then(|method| method.get("kind")).and_then(Value::as_str);
+    let chosen = Method::all().into_iter().find(|method| Some(method.kind()) == kind);
+    let recipe = Recipe { method: chosen.unwrap_or_default(), ..complete() };
+    Table::try_from(recipe).unwrap_or_default()
+}
+
+/// The keys of a method's section.
+fn settings_of(method: &Method) -> Table {
+    Table::try_from(method).unwrap_or_default()
 }
 
 pub(super) fn join(prefix: &str, key: &str) -> String {
@@ -184,38 +193,44 @@ fn give_kinds(table: &mut Table, known: &Table) {
     }
 }
 
-/// Removes settings of other methods than the chosen one, with a problem for each.
-fn take_other_methods(table: &mut Table, problems: &mut Vec<Problem>) {
-    let Some(Value::Table(method)) = table.get_mut("method") else { return };
-    let said = method.get("kind").and_then(Value::as_str);
-    let Some(chosen) = MethodKind::ALL.into_iter().find(|kind| said == Some(kind.key())) else { return };
-    let own = settings_of(chosen);
+/// Removes settings of methods that are not the chosen one, with a problem for each.
+fn take_other_methods(table: &mut Table, known: &Table, problems: &mut Vec<Problem>) {
+    let (Some(Value::Table(method)), Some(Value::Table(own))) =
+        (table.get_mut("method"), known.get("method"))
+    else {
+        return;
+    };
+    let all = Method::all();
+    let kind = own.get("kind").and_then(Value::as_str);
+    let chosen = all.iter().find(|method| Some(method.kind()) == kind).map_or("", Method::name);
     method.retain(|key, _| {
-        if !own.contains_key(key) {
-            let of = method_with(key).map_or("another method", MethodKind::name);
-            let text = format!("\"method.{key}\" is a setting of {of}: leave it out for {}.", chosen.name());
-            problems.push(error(&format!("method.{key}"), text));
-        }
-        own.contains_key(key)
+        let owner = all.iter().find(|method| settings_of(method).contains_key(key));
+        let Some(owner) = owner.filter(|_| !own.contains_key(key)) else { return true };
+        let text = format!("\"method.{key}\" is a setting of {}: leave it out for {chosen}.", owner.name());
+        problems.push(error(&format!("method.{key}"), text));
+        false
     });
 }
 
-/// The first method that has this setting.
-fn method_with(key: &str) -> Option<MethodKind> {
-    MethodKind::ALL.into_iter().find(|kind| settings_of(*kind).contains_key(key))
+/// The settings that there are.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    all: &'a Table,
+    /// Of the section that is looked at.
+    here: &'a Table,
 }
 
 /// Tries each value alone, so that every one that does not fit is told with its field.
-fn wrong_values(table: &Table, known: &Table, path: &mut Vec<String>, problems: &mut Vec<Problem>) {
+fn wrong_values(table: &Table, known: Known, path: &mut Vec<String>, problems: &mut Vec<Problem>) {
     for (key, value) in table {
         path.push(key.clone());
-        match (known.get(key), value) {
+        match (known.here.get(key), value) {
             // A schema cannot be read in pieces.
-            (Some(Value::Table(known)), Value::Table(inner)) if key != "schema" => {
-                wrong_values(inner, known, path, problems);
+            (Some(Value::Table(here)), Value::Table(inner)) if key != "schema" => {
+                wrong_values(inner, Known { here, ..known }, path, problems);
             }
             _ => {
-                if let Err(e) = alone(path, value).try_into::<Recipe>() {
+                if let Err(e) = alone(path, value, known.all).try_into::<Recipe>() {
                     problems.push(wrong_value(&path.join("."), value, e.message().trim()));
                 }
             }
@@ -225,20 +240,13 @@ fn wrong_values(table: &Table, known: &Table, path: &mut Vec<String>, problems: 
 }
 
 /// A recipe with one value only, and what its section cannot be read without.
-fn alone(path: &[String], value: &Value) -> Table {
+fn alone(path: &[String], value: &Value, known: &Table) -> Table {
     let mut value = value.clone();
     for key in path.iter().skip(1).rev() {
         value = Value::Table(Table::from_iter([(key.clone(), value)]));
     }
     let mut table = Table::from_iter(path.first().map(|key| (key.clone(), value)));
-    if let ([section, key, ..], Some(Value::Table(method))) = (path, table.get_mut("method"))
-        && section == "method"
-        && key != "kind"
-        && let Some(kind) = method_with(key)
-    {
-        method.insert("kind".into(), kind.key().into());
-    }
-    give_kinds(&mut table, &known());
+    give_kinds(&mut table, known);
     table
 }
 
@@ -268,6 +276,7 @@ fn wrong_value(field: &str, value: &Value, message: &str) -> Problem {
         "a string" | "path string" => "text in quotes",
         "a character" => "one character in quotes",
         "a sequence" => "a list in square brackets",
+        FORMS => FORMS,
         "a number or \"none\"" => "a number, or \"none\"",
         _ => return error(field, format!("{said} does not fit: {}.", human::elide(message, 200))),
     };

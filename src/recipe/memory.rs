@@ -44,8 +44,9 @@ impl Recipe {
                 fix,
             );
         }
-        let most = facts.resident_bytes.saturating_add(facts.free_memory_bytes);
-        if self.run.memory_limit < 1.0 && needed.memory_bytes <= most {
+        let most = facts.most_memory_bytes();
+        let is_lower = facts.memory_limit_bytes(self).is_some_and(|limit| limit < most);
+        if is_lower && needed.memory_bytes <= most {
             return found.error(field, format!("{text} Let the run take all that is free."), Some("1.0"));
         }
         found.error(field, format!("{text} Close other programs, or choose a smaller model."), None);

@@ -1,8 +1,11 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
 use super::virtual_tokens::{PTuning, Prefix, Prompt};
-use crate::model::hooks::Linear;
-use crate::peft::{Full, LoraSettings, PeftError, Settings};
+use crate::model::config::Family;
+use crate::model::families::ALL_LINEAR;
+use crate::nn::ops;
+use crate::peft::bottleneck::{Bottlenecks, Places};
+use crate::peft::{self, Full, LoraSettings, PeftError, Settings};
 use serde::{Deserialize, Serialize};
 
 /// How the model is tuned.
@@ -12,71 +15,14 @@ pub enum Method {
     Lora(Lora),
     /// Every weight is trained.
     Full {},
+    Ia3(Ia3),
+    Bottleneck(Bottleneck),
     /// Trained keys and values before the first token, in every layer.
     Prefix(Prefix),
     /// Trained rows before the embedded tokens.
     Prompt(Prompt),
     /// The same, made by a small network.
     PTuning(PTuning),
-}
-
-/// The methods without their settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MethodKind {
-    Lora,
-    Full,
-    Prefix,
-    Prompt,
-    PTuning,
-}
-
-impl MethodKind {
-    pub const ALL: [Self; 5] = [Self::Lora, Self::Full, Self::Prefix, Self::Prompt, Self::PTuning];
-
-    /// `method.kind` in the recipe.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::Full => "full",
-            Self::Prefix => "prefix",
-            Self::Prompt => "prompt",
-            Self::PTuning => "p_tuning",
-        }
-    }
-
-    /// As people call it in a sentence.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lora => "LoRA",
-            Self::Full => "full tuning",
-            Self::Prefix => "prefix tuning",
-            Self::Prompt => "prompt tuning",
-            Self::PTuning => "P-tuning",
-        }
-    }
-
-    /// With its usual settings.
-    pub fn usual(self) -> Method {
-        match self {
-            Self::Lora => Method::Lora(Lora::default()),
-            Self::Full => Method::Full {},
-            Self::Prefix => Method::Prefix(Prefix::default()),
-            Self::Prompt => Method::Prompt(Prompt::default()),
-            Self::PTuning => Method::PTuning(PTuning::default()),
-        }
-    }
-
-    /// How many times as far an update usually moves its parameters as a LoRA's: all weights move at once, so each by less;
-    /// virtual tokens are few, and each has to come far.
-    pub fn usual_rate_factor(self) -> f64 {
-        match self {
-            Self::Lora => 1.0,
-            Self::Full => 0.1,
-            Self::Prefix => 20.0,
-            Self::Prompt => 60.0,
-            Self::PTuning => 4.0,
-        }
-    }
 }
 
 impl Default for Method {
@@ -86,47 +32,102 @@ impl Default for Method {
 }
 
 impl Method {
+    /// One of each kind, with its usual settings.
+    pub fn all() -> [Self; 7] {
+        [
+            Self::Lora(Lora::default()),
+            Self::Full {},
+            Self::Ia3(Ia3::default()),
+            Self::Bottleneck(Bottleneck::default()),
+            Self::Prefix(Prefix::default()),
+            Self::Prompt(Prompt::default()),
+            Self::PTuning(PTuning::default()),
+        ]
+    }
+
+    /// As recipes call the kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "lora",
+            Self::Full {} => "full",
+            Self::Ia3(_) => "ia3",
+            Self::Bottleneck(_) => "bottleneck",
+            Self::Prefix(_) => "prefix",
+            Self::Prompt(_) => "prompt",
+            Self::PTuning(_) => "p_tuning",
+        }
+    }
+
+    /// As people call the kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "LoRA",
+            Self::Full {} => "full tuning",
+            Self::Ia3(_) => "IA3",
+            Self::Bottleneck(_) => "bottleneck adapters",
+            Self::Prefix(_) => "prefix tuning",
+            Self::Prompt(_) => "prompt tuning",
+            Self::PTuning(_) => "P-tuning",
+        }
+    }
+
     /// As people call it: "LoRA, rank 8".
     pub fn describe(&self) -> String {
         match self {
             Self::Lora(lora) => format!("LoRA, rank {}", lora.rank),
             Self::Full {} => "Full tuning".into(),
+            Self::Ia3(_) => "IA3".into(),
+            Self::Bottleneck(b) => format!("Bottleneck adapters, width {}", b.width),
             Self::Prefix(prefix) => prefix.describe(),
             Self::Prompt(prompt) => prompt.describe(),
             Self::PTuning(p_tuning) => p_tuning.describe(),
         }
     }
 
-    /// The same in the words of `peft`.
+    /// The same in the words of `peft`, for a model of this family.
     ///
     /// # Errors
     /// For what no model could be tuned with.
-    pub fn settings(&self) -> Result<Settings, PeftError> {
+    pub fn settings(&self, family: Family) -> Result<Settings, PeftError> {
         Ok(match self {
-            Self::Lora(lora) => {
-                Settings::Lora(LoraSettings::new(lora.rank, lora.alpha, lora.dropout, &lora.target_modules)?)
-            }
+            Self::Lora(lora) => Settings::Lora(LoraSettings::new(
+                family,
+                lora.rank,
+                lora.alpha,
+                lora.dropout,
+                &lora.target_modules,
+            )?),
             Self::Full {} => Settings::Full(Full {}),
+            Self::Ia3(ia3) => Settings::Ia3(ia3.settings(family)?),
+            Self::Bottleneck(b) => Settings::Bottleneck(Bottlenecks {
+                places: b.placement.into(),
+                width: b.width,
+                activation: b.activation.into(),
+                scale: b.scale,
+            }),
             Self::Prefix(prefix) => Settings::Prefix(prefix.settings()),
             Self::Prompt(prompt) => Settings::Prompt(prompt.settings()),
             Self::PTuning(p_tuning) => Settings::PTuning(p_tuning.settings()),
         })
     }
 
-    pub fn kind(&self) -> MethodKind {
+    /// How many times as far an update usually moves its parameters as a LoRA's: all weights move at once, so each by less; factors
+    /// and virtual tokens are few, and each has to come far.
+    pub fn usual_rate_factor(&self) -> f64 {
         match self {
-            Self::Lora(_) => MethodKind::Lora,
-            Self::Full {} => MethodKind::Full,
-            Self::Prefix(_) => MethodKind::Prefix,
-            Self::Prompt(_) => MethodKind::Prompt,
-            Self::PTuning(_) => MethodKind::PTuning,
+            Self::Lora(_) | Self::Bottleneck(_) => 1.0,
+            Self::Full {} => 0.1,
+            Self::Ia3(_) => 10.0,
+            Self::Prefix(_) => 20.0,
+            Self::Prompt(_) => 60.0,
+            Self::PTuning(_) => 4.0,
         }
     }
 
     /// Positions of the context that the method takes for itself.
     pub fn num_virtual_tokens(&self) -> usize {
         match self {
-            Self::Lora(_) | Self::Full {} => 0,
+            Self::Lora(_) | Self::Full {} | Self::Ia3(_) | Self::Bottleneck(_) => 0,
             Self::Prefix(prefix) => prefix.num_virtual_tokens,
             Self::Prompt(prompt) => prompt.num_virtual_tokens,
             Self::PTuning(p_tuning) => p_tuning.num_virtual_tokens,
@@ -137,7 +138,8 @@ impl Method {
     pub(super) fn sizes_mut(&mut self) -> Vec<&mut usize> {
         match self {
             Self::Lora(lora) => vec![&mut lora.rank],
-            Self::Full {} => Vec::new(),
+            Self::Full {} | Self::Ia3(_) => Vec::new(),
+            Self::Bottleneck(bottleneck) => vec![&mut bottleneck.width],
             Self::Prefix(prefix) => vec![&mut prefix.num_virtual_tokens, &mut prefix.projection_width],
             Self::Prompt(prompt) => vec![&mut prompt.num_virtual_tokens],
             Self::PTuning(p_tuning) => vec![&mut p_tuning.num_virtual_tokens, &mut p_tuning.encoder_width],
@@ -146,7 +148,7 @@ impl Method {
 
     pub fn num_virtual_tokens_mut(&mut self) -> Option<&mut usize> {
         match self {
-            Self::Lora(_) | Self::Full {} => None,
+            Self::Lora(_) | Self::Full {} | Self::Ia3(_) | Self::Bottleneck(_) => None,
             Self::Prefix(prefix) => Some(&mut prefix.num_virtual_tokens),
             Self::Prompt(prompt) => Some(&mut prompt.num_virtual_tokens),
             Self::PTuning(p_tuning) => Some(&mut p_tuning.num_virtual_tokens),
@@ -177,13 +179,97 @@ pub struct Lora {
     pub alpha: f64,
     /// Share of the inputs of the low-rank path set to zero while training, 0..1.
     pub dropout: f64,
-    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…
+    /// Names of linear layers, as PEFT names them: `q_proj`, `down_proj`…, or `all-linear` for all that the model has.
     pub target_modules: Vec<String>,
+}
+
+impl Lora {
+    /// Whether every linear layer is meant.
+    pub fn has_all_modules(&self) -> bool {
+        self.target_modules.iter().any(|name| name == ALL_LINEAR)
+    }
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        let all = Linear::NAMES.map(String::from);
-        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: all.to_vec() }
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, target_modules: vec![ALL_LINEAR.into()] }
+    }
+}
+
+/// Learned factors of the outputs of some layers, and of the inputs of others (Liu et al. 2022, arXiv:2205.05638).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ia3 {
+    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's last.
+    pub target_modules: Vec<String>,
+    /// Those of them whose inputs are scaled instead of their outputs.
+    pub feedforward_modules: Vec<String>,
+}
+
+impl Ia3 {
+    /// The same in the words of `peft`, for a model of this family.
+    ///
+    /// # Errors
+    /// For names that mean no layer, or one that cannot be scaled so.
+    pub fn settings(&self, family: Family) -> Result<peft::ia3::Ia3, PeftError> {
+        peft::ia3::Ia3::new(family, &self.target_modules, &self.feedforward_modules)
+    }
+}
+
+/// Small feed-forward blocks beside the model's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bottleneck {
+    pub placement: Placement,
+    /// Numbers at the narrowest.
+    pub width: usize,
+    pub activation: Activation,
+    /// Multiplies what a bottleneck adds.
+    pub scale: f64,
+}
+
+impl Default for Bottleneck {
+    fn default() -> Self {
+        Self { placement: Placement::Houlsby, width: 32, activation: Activation::Silu, scale: 1.0 }
+    }
+}
+
+/// Where bottlenecks stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// After attention and after the feed-forward (Houlsby et al. 2019, arXiv:1902.00751).
+    #[default]
+    Houlsby,
+    /// After the feed-forward (Pfeiffer et al. 2021, arXiv:2005.00247): half the parameters.
+    Pfeiffer,
+}
+
+impl From<Placement> for Places {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Houlsby => Self::Houlsby,
+            Placement::Pfeiffer => Self::Pfeiffer,
+        }
+    }
+}
+
+/// What bends the numbers of a bottleneck.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    #[default]
+    Silu,
+    Relu,
+    Gelu,
+}
+
+impl From<Activation> for ops::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::Relu => Self::Relu,
+            Activation::Gelu => Self::Gelu,
+        }
     }
 }

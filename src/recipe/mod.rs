@@ -5,8 +5,10 @@ pub mod recipe;
 mod method;
 pub mod problem;
 mod check;
+mod check_additions;
 mod fit;
 mod memory;
+pub mod memory_limit;
 mod number_or_none;
 mod virtual_tokens;
 pub mod plan;
@@ -15,6 +17,7 @@ mod field;
 pub mod load;
 pub mod preset;
 
+pub use memory_limit::MemoryLimit;
 pub use plan::Plan;
 pub use problem::{Fix, Problem, Severity};
 pub use recipe::Recipe;

@@ -1,6 +1,7 @@
 //! A checked recipe with derived numbers: the only thing that `train::run` accepts.
 
 use super::estimate::{Estimate, estimate};
+use super::memory_limit::MemoryLimit;
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
@@ -37,12 +38,26 @@ impl Facts {
         self.speed.filter(|speed| speed.device == device).map(|speed| speed.flops_per_second)
     }
 
-    /// The most memory that the whole process may have while the recipe is run; `None` where the system does not say what is free.
+    /// The most memory that the whole process may have while the recipe is run; `None` where a share is asked for and the system does
+    /// not say what is free.
     pub fn memory_limit_bytes(&self, recipe: &Recipe) -> Option<u64> {
-        let share = recipe.run.memory_limit;
-        let is_sound = self.free_memory_bytes > 0 && share.is_finite() && share > 0.0;
-        let of_free = (self.free_memory_bytes as f64 * share.min(1.0)) as u64;
-        is_sound.then(|| self.resident_bytes.saturating_add(of_free))
+        let limit = recipe.run.memory_limit;
+        let is_free_known = self.free_memory_bytes > 0;
+        match limit {
+            _ if !limit.is_sound() => None,
+            MemoryLimit::Share(share) => is_free_known.then(|| {
+                let of_free = (self.free_memory_bytes as f64 * share) as u64;
+                self.resident_bytes.saturating_add(of_free)
+            }),
+            // There is no more than is free.
+            MemoryLimit::Size(bytes) if is_free_known => Some(bytes.min(self.most_memory_bytes())),
+            MemoryLimit::Size(bytes) => Some(bytes),
+        }
+    }
+
+    /// What the process would have if it took all that is free.
+    pub(super) fn most_memory_bytes(&self) -> u64 {
+        self.resident_bytes.saturating_add(self.free_memory_bytes)
     }
 }
 

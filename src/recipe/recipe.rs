@@ -1,6 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
-pub use super::method::{Lora, Method, MethodKind};
+use super::MemoryLimit;
+pub use super::method::{Activation, Bottleneck, Lora, Method, Placement};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
@@ -98,7 +99,7 @@ pub enum Overlong {
 impl Recipe {
     /// The learning rate to begin with for this method and optimizer.
     pub fn usual_learning_rate(&self) -> f64 {
-        let rate = self.optimizer.kind.usual_learning_rate() * self.method.kind().usual_rate_factor();
+        let rate = self.optimizer.kind.usual_learning_rate() * self.method.usual_rate_factor();
         // Without the digits that the product makes up.
         (rate * 1e9).round() / 1e9
     }
@@ -321,14 +322,19 @@ pub struct RunSection {
     pub seed: u64,
     pub device: DeviceChoice,
     pub checkpointing: Checkpointing,
-    /// Share of the memory that is free at the start that the run may take, above 0, at most 1. A run that would take more deals
-    /// its micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
-    pub memory_limit: f64,
+    /// How much memory the run may take: a share of what is free at the start, or a size. A run that would take more deals its
+    /// micro-batches in halves, and stops where that does not help: the system ends a process that takes all there is.
+    pub memory_limit: MemoryLimit,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { seed: 42, device: DeviceChoice::Auto, checkpointing: Checkpointing::Auto, memory_limit: 0.8 }
+        Self {
+            seed: 42,
+            device: DeviceChoice::Auto,
+            checkpointing: Checkpointing::Auto,
+            memory_limit: MemoryLimit::Share(0.8),
+        }
     }
 }
 

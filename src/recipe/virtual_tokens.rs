@@ -113,7 +113,7 @@ impl Recipe {
     pub(super) fn check_virtual_tokens(&self, facts: &Facts, found: &mut Findings) {
         let (field, usual) = ("method.num_virtual_tokens", USUAL_TOKENS.to_string());
         match &self.method {
-            Method::Lora(_) | Method::Full {} => return,
+            Method::Lora(_) | Method::Full {} | Method::Ia3(_) | Method::Bottleneck(_) => return,
             Method::Prefix(p) if p.projection => {
                 check_width("method.projection_width", p.projection_width, found);
             }

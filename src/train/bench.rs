@@ -7,7 +7,7 @@ use super::profile::operations;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, allocations, hardware};
-use crate::data::Sample;
+use crate::data::{LossWeights, Sample};
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::{self, peak};
@@ -65,8 +65,10 @@ pub struct BenchOptions {
 /// `batch` samples of `seq` random tokens each.
 pub fn random_samples(vocabulary: usize, batch: usize, seq: usize, seed: u64) -> Vec<Sample> {
     let mut rng = Rng::new(seed, &[0xBE, 0x4C]);
-    let sample =
-        |_| Sample { ids: (0..seq).map(|_| rng.below(vocabulary) as u32).collect(), weights: vec![1.0; seq] };
+    let sample = |_| Sample {
+        ids: (0..seq).map(|_| rng.below(vocabulary) as u32).collect(),
+        weights: LossWeights::all(1.0, seq),
+    };
     (0..batch).map(sample).collect()
 }
 
@@ -81,9 +83,9 @@ pub fn train(
     let BenchOptions { batch, seq, updates, supervised, profile } = options;
     let mut samples = random_samples(model.config().vocabulary, batch, seq, plan.recipe().run.seed);
     let masked = seq - ((seq as f64 * supervised).round() as usize).clamp(1, seq);
-    samples.iter_mut().for_each(|sample| sample.weights[..masked].fill(0.0));
+    samples.iter_mut().for_each(|sample| sample.weights.set(0..masked, 0.0));
     let device = model.decoder.device();
-    let peak = peak::flops_per_second(device).during("measure the machine")?;
+    let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
     let mut trainer = Trainer::new(plan, model, samples.iter().collect(), meter)?;
     let mut last_loss = f64::NAN;

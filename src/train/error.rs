@@ -1,7 +1,7 @@
 //! Why a run failed.
 
 use super::memory::Shortage;
-use crate::base::Explain;
+use crate::base::{Explain, human};
 use crate::model::ModelError;
 use crate::peft::PeftError;
 use crate::project::ProjectError;
@@ -26,6 +26,9 @@ pub enum TrainError {
     /// Nothing of the run has changed by the step that found it.
     #[error("{0}")]
     OutOfMemory(Shortage),
+    /// In the words of the device's library.
+    #[error("the graphics card stopped working ({})", human::elide(.0, 160))]
+    DeviceLost(String),
     #[error("{operation}: {source}")]
     Compute { operation: &'static str, source: candle_core::Error },
 }
@@ -38,6 +41,7 @@ impl Explain for TrainError {
             Self::Write { .. } => "Cannot save the run".into(),
             Self::NothingToLearn => "There is nothing to learn from".into(),
             Self::OutOfMemory(_) => "There is not enough memory for the run".into(),
+            Self::DeviceLost(_) => "The graphics card was lost".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             Self::Peft(e) => e.title(),
@@ -63,6 +67,9 @@ impl Explain for TrainError {
             Self::NothingToLearn => "Train on everything, or raise the longest example.".into(),
             Self::OutOfMemory(_) => "Close other programs and go on; or begin a new run with run.checkpointing = \"all\", a smaller \
                  batch.micro_batch_tokens or batch.max_tokens, model.precision = \"q8_0\", or a higher run.memory_limit."
+                .into(),
+            Self::DeviceLost(_) => "Close Tunesmith and start it again: until then nothing can be computed on the card. If it happens again, \
+                 restart the machine and look at the card's driver, heat and power supply."
                 .into(),
             Self::Compute { .. } => "Try a smaller micro-batch or another device.".into(),
             Self::Model(e) => e.hint(),

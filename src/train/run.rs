@@ -2,10 +2,10 @@
 
 use super::early_stop::Policy;
 use super::error::{During, Failed};
-use super::memory::{Meter, Shortage};
+use super::memory::{self, Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
-use super::validate::{loss_of, spread};
+use super::validate::{LossTotal, loss_of, micro_batches, spread};
 use super::{TrainError, checkpoint, profile};
 use crate::base::{Control, Explain, Failure, human};
 use crate::data::Sample;
@@ -59,7 +59,8 @@ pub fn run(
 }
 
 fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFolder) -> Failed {
-    let failed = Failed { error: Box::new(error), kept: folder.checkpoints().last().copied() };
+    let error = Box::new(memory::recognised(error));
+    let failed = Failed { error, kept: folder.checkpoints().last().copied() };
     let failure = Failure { title: failed.title(), detail: failed.to_string(), hint: failed.hint() };
     let _logged = reporter.log(&failure.to_string());
     reporter.send_anyway(RunEvent::Failed { update, failure });
@@ -208,10 +209,7 @@ impl<'a> Run<'a> {
     /// ends with what it has.
     fn give_in(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
         if !self.trainer.can_be_halved() {
-            if self.trainer.position.update.0 > self.from_update {
-                self.save(reporter)?;
-            }
-            return Err(TrainError::OutOfMemory(shortage));
+            return self.give_up(shortage, reporter);
         }
         self.trainer.position.is_halved = true;
         let text = format!(
@@ -220,6 +218,29 @@ impl<'a> Run<'a> {
             self.trainer.position.update.0 + 1
         );
         self.notice(text, reporter)
+    }
+
+    /// As [`Self::give_in`], of validation.
+    fn give_in_validating(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
+        let samples = self.valid_samples();
+        let is_dealt = micro_batches(&samples, self.validation_budget()).iter().any(|rows| rows.len() > 1);
+        if self.trainer.position.is_validation_halved || !is_dealt {
+            return self.give_up(shortage, reporter);
+        }
+        self.trainer.position.is_validation_halved = true;
+        let text = format!(
+            "Memory is short: {shortage}. From here on, validation goes through half as many tokens at once; it measures the \
+             same and takes a little longer."
+        );
+        self.notice(text, reporter)
+    }
+
+    /// The run ends with what it has.
+    fn give_up(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
+        if self.trainer.position.update.0 > self.from_update {
+            self.save(reporter)?;
+        }
+        Err(TrainError::OutOfMemory(shortage))
     }
 
     /// Validates and saves where the last update makes that due; how the run ends, if it ends here.
@@ -326,15 +347,13 @@ impl<'a> Run<'a> {
     /// measured counts for nothing, or the run would not go on exactly.
     fn validate(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<bool>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
-        let hooks = self.trainer.adapter.hooks()?;
-        let samples: Vec<&Sample> = self.valid.iter().map(|i| &self.dataset.samples[*i]).collect();
-        let budget = self.plan.recipe().batch.micro_batch_tokens;
-        let mut goes_on = || {
-            self.wait_while_paused(Phase::Validating, control, reporter)?;
-            Ok(!control.is_stopped())
-        };
-        let Some(total) = loss_of(self.model, hooks.as_ref(), &samples, budget, &mut goes_on)? else {
-            return Ok(None);
+        let total = loop {
+            match self.validation_loss(control, reporter).map_err(memory::recognised) {
+                Ok(Some(total)) => break total,
+                Ok(None) => return Ok(None),
+                Err(TrainError::OutOfMemory(shortage)) => self.give_in_validating(shortage, reporter)?,
+                Err(error) => return Err(error),
+            }
         };
         let update = self.trainer.position.update.0;
         let loss = total.mean();
@@ -356,6 +375,32 @@ impl<'a> Run<'a> {
         self.answer(control, reporter)?;
         reporter.send(RunEvent::Phase { phase: Phase::Training })?;
         Ok(Some(verdict.is_over))
+    }
+
+    fn validation_loss(
+        &self,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<LossTotal>, TrainError> {
+        let hooks = self.trainer.adapter.hooks()?;
+        let mut goes_on = || {
+            self.wait_while_paused(Phase::Validating, control, reporter)?;
+            Ok(!control.is_stopped())
+        };
+        let look = || self.trainer.meter.look();
+        let (samples, budget) = (self.valid_samples(), self.validation_budget());
+        loss_of(self.model, hooks.as_ref(), &samples, budget, &mut goes_on, &look)
+    }
+
+    fn valid_samples(&self) -> Vec<&'a Sample> {
+        let dataset = self.dataset;
+        self.valid.iter().map(|i| &dataset.samples[*i]).collect()
+    }
+
+    /// Tokens of a validation micro-batch.
+    fn validation_budget(&self) -> usize {
+        let whole = self.plan.recipe().batch.micro_batch_tokens;
+        if self.trainer.position.is_validation_halved { whole / 2 } else { whole }
     }
 
     /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left

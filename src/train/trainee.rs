@@ -7,5 +7,6 @@ use crate::recipe::recipe::Method;
 
 /// A new, untrained adapter for the recipe's method.
 pub fn new_adapter(method: &Method, model: &LoadedModel, seed: u64) -> Result<Adapter, TrainError> {
-    Ok(Adapter::new(method.settings()?, model, seed)?)
+    let settings = method.settings(model.config().family)?;
+    Ok(Adapter::new(settings, model, seed)?)
 }

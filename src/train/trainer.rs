@@ -34,6 +34,9 @@ pub struct Position {
     /// Memory was short once: since then each micro-batch is dealt in two halves.
     #[serde(default)]
     pub is_halved: bool,
+    /// The same of validation, which packs its own micro-batches.
+    #[serde(default)]
+    pub is_validation_halved: bool,
     /// Seconds spent so far, over all sessions of the run.
     pub secs: f64,
 }
@@ -236,7 +239,7 @@ impl<'a> Trainer<'a> {
         let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream: [update, micro] };
         hooks = self.adapter.training_hooks(&step)?;
         let hidden = self.model.decoder.forward(&tape, batch, hooks.as_ref())?;
-        let head = self.model.decoder.head(hooks.as_ref());
+        let head = self.model.decoder.head(hooks.as_ref())?;
         let loss = supervised(&tape, &hidden, &head, batch).during("loss")?;
         drop(hidden);
         // All that the way back needs is there now.

@@ -26,37 +26,51 @@ impl LossTotal {
     }
 }
 
+/// `samples` in their order, as micro-batches of at most `budget_tokens`; one that is longer stands alone.
+pub fn micro_batches<'a, 'b>(samples: &'b [&'a Sample], budget_tokens: usize) -> Vec<&'b [&'a Sample]> {
+    let mut batches = Vec::new();
+    let mut rest = samples;
+    while let Some((first, others)) = rest.split_first() {
+        let mut tokens = first.len();
+        let fits = |sample: &&&Sample| {
+            tokens += sample.len();
+            tokens <= budget_tokens
+        };
+        let (batch, after) = rest.split_at(1 + others.iter().take_while(fits).count());
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}
+
 /// The loss over `samples`, in micro-batches of about `budget_tokens`. `goes_on` is asked before each; `Ok(None)` when it says
-/// no.
+/// no. `look` reads the memory where a micro-batch takes the most of it.
+///
+/// # Errors
+/// Those of the model, and what `goes_on` and `look` say.
 pub fn loss_of(
     model: &LoadedModel,
     hooks: &dyn Hooks,
     samples: &[&Sample],
     budget_tokens: usize,
     goes_on: &mut dyn FnMut() -> Result<bool, TrainError>,
+    look: &dyn Fn() -> Result<(), TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
     let mut total = LossTotal::default();
-    let mut start = 0;
-    while start < samples.len() {
+    for rows in micro_batches(samples, budget_tokens) {
         if !goes_on()? {
             return Ok(None);
         }
-        let mut end = start + 1;
-        let mut tokens = samples[start].len();
-        while end < samples.len() && tokens + samples[end].len() <= budget_tokens {
-            tokens += samples[end].len();
-            end += 1;
-        }
-        let batch = Batch::pack(samples[start..end].iter().copied());
-        total.num_examples += end - start;
-        start = end;
+        let batch = Batch::pack(rows.iter().copied());
+        total.num_examples += rows.len();
         if batch.is_empty() {
             continue;
         }
         let tape = Tape::inference();
         let hidden = model.decoder.forward(&tape, &batch, hooks)?;
-        let head = model.decoder.head(hooks);
+        let head = model.decoder.head(hooks)?;
         let loss = supervised(&tape, &hidden, &head, &batch).during("validation loss")?;
+        look()?;
         total.sum += loss.sum;
         total.weight += loss.weight;
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
+    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
 };
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
@@ -39,21 +39,24 @@ type Operation<'a> = Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>;
 type Case<'a> = (&'static str, usize, [usize; 2], Operation<'a>);
 
 fn check() {
-    let (norm_weight, bias) = (random(&[D], 1), random(&[D], 2));
+    let norm_weight = random(&[D], 1);
     let weight = Weight::from(random(&[F, D], 3));
     let head = Weight::from(random(&[VOCABULARY, D], 4));
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let (norm, norm_bias) = (frozen(&[D]), frozen(&[D]));
     let part = LowRankPart { b: frozen(&[F, 8]), columns: 0..F, rows: 0..8 };
     let low = LowRank { a: frozen(&[8, D]), parts: vec![part], scale: 1.0, dropout: None };
-    let seen = |cap| Rc::new(Seen { segments: vec![0, 100, N], scale: 0.2, window: None, cap });
+    let seen = |cap| Rc::new(Seen::new(vec![0, 100, N], 0.2, None, cap));
     let (plain, capped) = (seen(None), seen(Some(50.0)));
     let table = RopeTable::new(&[1.0; 16], N, &candle_core::Device::Cpu).unwrap();
     let rows =
         table.at(&candle_core::Tensor::arange(0u32, N as u32, &candle_core::Device::Cpu).unwrap()).unwrap();
+    let scale = ColumnScale { parts: vec![(frozen(&[7]), 2..9)] };
     let dropped = Dropout { share: 0.5, stream: Rng::new(1, &[]) };
     let targets = [7; N];
     let constant = frozen(&[N, D]);
     let (virtual_rows, prefix) = (frozen(&[V / 2, D]), frozen(&[V / 2, D]));
+    let prefixed = crate::ops::behind(V / 2, &plain);
     let places = VirtualRows::new(V / 2, &[0, 100, N]);
     let wide_places = VirtualRows::new(V / 2, &[0, 100, N - V]);
     let gated = |activation| -> Operation { Box::new(move |t, x| ops::gated(t, x, activation)) };
@@ -70,7 +73,8 @@ fn check() {
             [N * D, N * D],
             Box::new(|t, x| ops::rms_norm(t, x, &Node::frozen(norm_weight.clone()), 1e-5)),
         ),
-        ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm_weight, &bias, 1e-5))),
+        ("layer_norm", D, [N * D, N * D], Box::new(|t, x| ops::layer_norm(t, x, &norm, &norm_bias, 1e-5))),
+        ("scale_columns", D, [N * D, N * D], Box::new(|t, x| ops::scale_columns(t, x, &scale))),
         ("dropout", D, [N * D, N * D], Box::new(|t, x| ops::dropout(t, x, dropped))),
         ("linear", D, [N * F, N * D], Box::new(|t, x| ops::linear(t, x, &weight.clone().into(), None))),
         (
@@ -100,7 +104,7 @@ fn check() {
             "prefix_attention",
             ROW,
             [(N + V) * (ROW + D) + N * D, (N + V) * (ROW + D) + N * ROW],
-            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, HEADS, &plain)),
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &prefixed.0, HEADS, &prefixed.1)),
         ),
         // Logits of 256 rows, whatever the length, and the gradient, which the way back scales and puts in place.
         (

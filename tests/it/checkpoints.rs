@@ -85,7 +85,7 @@ fn a_run_that_leaves_the_numbers_stops_and_keeps_the_last_checkpoint() {
     // The third micro-batch of the epoch holds a sample whose loss is infinite.
     let lengths = data.split.train.iter().map(|i| data.samples[*i].len()).collect();
     let third = Loader::new(lengths, 32, false, recipe.run.seed).epoch(0)[2][0];
-    data.samples[third].weights[3] = f32::INFINITY;
+    data.samples[third].weights.set(3..4, f32::INFINITY);
     let failed = run(&model, &data, &recipe, &temp.path().join("r"), false, |_, _| {});
     let failed_run = failed.outcome.unwrap_err();
     assert!(matches!(*failed_run.error, TrainError::NotFinite { update: 3, .. }), "{failed_run}");
@@ -125,7 +125,7 @@ fn a_failed_write_stops_the_run_and_leaves_the_last_checkpoint_whole() {
 fn a_failure_before_the_first_checkpoint_says_that_there_is_none() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);
-    data.samples.iter_mut().for_each(|sample| sample.weights[3] = f32::INFINITY);
+    data.samples.iter_mut().for_each(|sample| sample.weights.set(3..4, f32::INFINITY));
     let failed = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     let Some(RunEvent::Failed { failure, .. }) = failed.events.last() else { panic!("{:?}", failed.events) };
     assert!(failure.hint.contains("No checkpoint had been saved yet"), "{failure}");

@@ -84,7 +84,7 @@ impl Stage {
     fn new() -> Self {
         let wakes = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&wakes);
-        let waker = Arc::new(move || {
+        let waker = Arc::new(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
         });
         let (recovered, release, done) =
@@ -270,7 +270,7 @@ struct Real {
 
 impl Real {
     fn new() -> Self {
-        let (engine, events) = Engine::new(Arc::new(|| {}));
+        let (engine, events) = Engine::new(Arc::new(|_| {}));
         Self { engine, events }
     }
 

@@ -7,16 +7,18 @@ use crate::parity::{decoder, fixture, loss_and_gradient_of};
 use crate::train::{dataset, losses, model, recipe, run, validations};
 use crate::weights::{LLAMA, as_gguf, copy_of, save, tensors, write_gguf};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Explain, Failure, Precision, Silent};
 use tunesmith::data::loader::Loader;
-use tunesmith::data::{Batch, Sample};
+use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::ModelError;
+use tunesmith::model::config::{Form, Needed};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::NoHooks;
+use tunesmith::model::hooks::Part;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::model::params::DecoderParams;
 use tunesmith::model::weights::Weights;
@@ -72,8 +74,12 @@ fn a_block_with_a_scale_that_is_no_number_is_named() {
             };
             write_gguf(&path, &meta, &[(NAME.into(), broken)]);
             let weights = Weights::open(&path).unwrap();
-            let read =
-                |precision| weights.weight("model.layers.1.mlp.up_proj.weight", precision, &Device::Cpu);
+            let needed = Needed {
+                name: "model.layers.1.mlp.up_proj.weight".into(),
+                shape: weights.shape("model.layers.1.mlp.up_proj.weight").unwrap(),
+                form: Form::default(),
+            };
+            let read = |precision| weights.weight(&needed, precision, &Device::Cpu);
             for precision in [Precision::F32, Precision::Stored] {
                 let what = format!("{dtype:?} at {at}, {precision:?}");
                 match read(precision) {
@@ -109,7 +115,10 @@ fn a_model_that_overflows_stops_at_update_1_and_says_so() {
 }
 
 fn sample_of(tokens: usize) -> Sample {
-    Sample { ids: (0..tokens).map(|i| (i * 31 % 500) as u32).collect(), weights: vec![1.0; tokens] }
+    Sample {
+        ids: (0..tokens).map(|i| (i * 31 % 500) as u32).collect(),
+        weights: LossWeights::all(1.0, tokens),
+    }
 }
 
 /// One token predicts nothing and is passed over; the whole context is trained on and measured.
@@ -160,8 +169,8 @@ fn a_sample_beyond_the_context_is_refused_in_words() {
 fn one_supervised_token_in_a_batch_has_a_loss_and_a_gradient() {
     let decoder = decoder(LLAMA);
     let mut samples = [sample_of(20), sample_of(9)];
-    samples.iter_mut().for_each(|sample| sample.weights.fill(0.0));
-    samples[0].weights[19] = 1.0;
+    samples.iter_mut().for_each(|sample| sample.weights.set(0..sample.len(), 0.0));
+    samples[0].weights.set(19..20, 1.0);
     let new = |method: &str| {
         let method = recipe(&[&format!("method.kind={method}")]).method;
         trainee::new_adapter(&method, &model(), 1).unwrap()
@@ -187,7 +196,7 @@ fn one_supervised_token_in_a_batch_has_a_loss_and_a_gradient() {
 fn rows_without_a_supervised_token_are_passed_over_and_told() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);
-    data.samples[2..5].iter_mut().for_each(|sample| sample.weights.fill(0.0));
+    data.samples[2..5].iter_mut().for_each(|sample| sample.weights.set(0..sample.len(), 0.0));
     let done = run(&model, &data, &recipe(&[]), &temp.path().join("r"), false, |_, _| {});
     assert_eq!(done.outcome.unwrap(), Outcome::Done);
     assert!(done.events.iter().any(|e| matches!(e, RunEvent::Started { num_train: 13, .. })));
@@ -201,10 +210,12 @@ fn rows_without_a_supervised_token_are_passed_over_and_told() {
 fn an_operation_that_fails_keeps_the_last_checkpoint_and_says_so() {
     let files = ModelFiles::open("faulty", &fixture(LLAMA)).unwrap();
     let (control, cpu) = (Control::new(), Device::Cpu);
+    let (weights, f32) = (&files.weights, DType::F32);
     let mut params =
-        DecoderParams::load(&files.weights, &files.config, Precision::F32, &cpu, &control, &mut Silent)
+        DecoderParams::load(weights, &files.config, Precision::F32, &cpu, f32, &control, &mut Silent)
             .unwrap();
-    params.embedding = params.embedding.widened().unwrap().narrow(0, 0, 500).unwrap().into();
+    let shorter = params.matrices[&Part::Embedding].widened(f32).unwrap().narrow(0, 0, 500).unwrap();
+    params.matrices.insert(Part::Embedding, shorter.into());
     let decoder = Arc::new(Decoder::new(files.config.clone(), params, cpu).unwrap());
     let (model, temp) = (LoadedModel { decoder, ..model() }, tempfile::tempdir().unwrap());
     let mut data = dataset(&model, 20);

@@ -387,11 +387,11 @@ fn refusals_are_told_apart() {
 
 #[test]
 fn what_is_not_supported_is_refused_before_its_weights_come() {
-    let mut gemma = Behaviour::tiny();
-    let config = String::from_utf8(gemma.files["config.json"].clone()).unwrap();
-    gemma.files.insert("config.json".into(), config.replace("LlamaFor", "GemmaFor").into());
-    let (hub, home) = (Hub::new(gemma), tempfile::tempdir().unwrap());
-    assert!(said(&get(ID, &options(&hub.endpoint, &home)).unwrap_err()).contains("GemmaForCausalLM"));
+    let mut bloom = Behaviour::tiny();
+    let config = String::from_utf8(bloom.files["config.json"].clone()).unwrap();
+    bloom.files.insert("config.json".into(), config.replace("LlamaFor", "BloomFor").into());
+    let (hub, home) = (Hub::new(bloom), tempfile::tempdir().unwrap());
+    assert!(said(&get(ID, &options(&hub.endpoint, &home)).unwrap_err()).contains("BloomForCausalLM"));
     assert!(hub.ranges("model.safetensors").is_empty());
 
     let mut pickled = Behaviour::tiny();

@@ -66,7 +66,10 @@ fn halves_hold_the_same_samples_in_about_half_the_tokens() {
 
 #[test]
 fn a_batch_keeps_segments_apart() {
-    let sample = |ids: &[u32], weights: &[f32]| Sample { ids: ids.to_vec(), weights: weights.to_vec() };
+    let sample = |ids: &[u32], weights: &[f32]| Sample {
+        ids: ids.to_vec(),
+        weights: weights.iter().copied().collect(),
+    };
     let samples = [
         sample(&[5, 6, 7], &[1.0, 0.0, 1.0]),
         Sample::default(),

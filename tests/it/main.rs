@@ -2,12 +2,14 @@
 
 mod allocations;
 mod batch;
+mod bf16;
 mod checkpoints;
 mod cli;
 mod cli_runs;
 mod engine;
 mod estimate;
 mod eval;
+mod families;
 mod faults;
 mod house;
 mod hub;
@@ -19,6 +21,7 @@ mod lanes;
 mod ledger;
 mod loader;
 mod long_run;
+mod methods;
 mod model_files;
 mod ops;
 mod optim;

@@ -77,7 +77,7 @@ fn families_differ_where_they_should() {
     .unwrap();
     assert_eq!([windowed.window_of(0), windowed.window_of(1)], [None, Some(128)]);
     let qwen3 = parsed(json!({ "architectures": ["Qwen3ForCausalLM"], "num_key_value_heads": 2 })).unwrap();
-    assert!(qwen3.has_qk_norm && !qwen3.has_qkv_bias && qwen3.head_width == 128);
+    assert!(qwen3.family.table().qk_norm.is_some() && !qwen3.has_qkv_bias && qwen3.head_width == 128);
     let mistral =
         parsed(json!({ "architectures": ["MistralForCausalLM"], "num_key_value_heads": 2 })).unwrap();
     assert_eq!((mistral.sliding_window, mistral.window_of(0)), (Some(4_096), Some(4_096)));
@@ -89,14 +89,14 @@ fn families_differ_where_they_should() {
 #[test]
 fn what_is_not_supported_is_said_by_name() {
     for (edit, needle) in [
-        (json!({ "architectures": ["Gemma2ForCausalLM"] }), "Gemma2ForCausalLM"),
+        (json!({ "architectures": ["MixtralForCausalLM"] }), "MixtralForCausalLM"),
         (json!({ "architectures": [], "model_type": "bert" }), "bert"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "yarn"),
         (json!({ "rope_scaling": { "type": "longrope", "factor": 4.0 } }), "longrope"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "dynamic"),
         (json!({ "rope_parameters": { "full_attention": { "rope_theta": 1e4 } } }), "each kind of layer"),
         (json!({ "quantization_config": { "quant_method": "gptq" } }), "gptq"),
-        (json!({ "hidden_act": "gelu" }), "gelu"),
+        (json!({ "hidden_act": "relu2" }), "relu2"),
         (json!({ "partial_rotary_factor": 0.5 }), "0.5"),
     ] {
         assert!(complaint(edit).contains(needle), "{needle}");

@@ -5,7 +5,8 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart, RopeTable, Seen,
+    self, Activation, Bottleneck, ColumnScale, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart,
+    NormedColumns, RopeTable, Seen, VirtualRows,
 };
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
@@ -95,7 +96,8 @@ fn trained_weights_match_autograd() {
         |tape, x| {
             let table = WeightNode::trained(&x[0]);
             let hidden = ops::embedding(tape, &table, &tokens)?;
-            Ok(ops::linear_cross_entropy(tape, &hidden, &table, &[1, 2, 0, 4], &[1.0, 0.0, 2.0, 0.5])?.sum)
+            Ok(ops::linear_cross_entropy(tape, &hidden, &table.into(), &[1, 2, 0, 4], &[1.0, 0.0, 2.0, 0.5])?
+                .sum)
         },
         |x| {
             let hidden = x[0].index_select(&Tensor::new(&tokens, &CPU)?, 0)?;
@@ -147,7 +149,7 @@ fn a_flat_gradient_is_the_gradients_of_the_leaves() {
 }
 
 /// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not.
-fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
+pub fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
     let part = |b: &Node, columns, rows| LowRankPart { b: b.clone(), columns, rows };
     let parts = vec![part(first, 0..2, 0..3), part(second, 3..5, 3..6)];
     LowRank { a: a.clone(), parts, scale: 1.7, dropout }
@@ -183,12 +185,14 @@ fn low_rank_linear_matches_autograd() {
     }
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::GeluTanh];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu];
 
 /// From plain operations, because the gradients of candle's `gelu` have constants of six digits.
 fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let share = match activation {
         Activation::Silu => return x.silu(),
+        Activation::Relu => return x.relu(),
         Activation::Gelu => ((x / 2f64.sqrt())?.erf()? + 1.0)?,
         Activation::GeluTanh => {
             let inner = (x + (x.sqr()? * x)? * 0.044715)?;
@@ -227,6 +231,40 @@ fn activations_of_large_numbers_are_themselves_or_nothing() {
     }
 }
 
+#[test]
+fn column_scales_and_bottlenecks_match_autograd() {
+    check(
+        &[&[4, 9], &[3], &[2]],
+        |tape, x| {
+            let parts = vec![(x[1].clone(), 1..4), (x[2].clone(), 7..9)];
+            ops::scale_columns(tape, &x[0], &ColumnScale { parts })
+        },
+        |x| {
+            let one = |n: usize| Tensor::ones(n, x[0].dtype(), &CPU);
+            x[0].broadcast_mul(&Tensor::cat(&[&one(1)?, &x[1], &one(3)?, &x[2]], 0)?)
+        },
+    );
+    check(
+        &[&[4, 7], &[3, 7], &[3], &[7, 3], &[7]],
+        |tape, x| {
+            let [_, down, down_bias, up, up_bias] = x else { candle_core::bail!("five inputs") };
+            let small = Bottleneck {
+                down: down.clone(),
+                down_bias: down_bias.clone(),
+                up: up.clone(),
+                up_bias: up_bias.clone(),
+                activation: Activation::Silu,
+                scale: 0.5,
+            };
+            ops::bottleneck(tape, &x[0], &small)
+        },
+        |x| {
+            let h = plain_activation(&x[0].matmul(&x[1].t()?)?.broadcast_add(&x[2])?, Activation::Silu)?;
+            h.matmul(&x[3].t()?)?.broadcast_add(&x[4])? * 0.5
+        },
+    );
+}
+
 fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let rms = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
     x.broadcast_div(&rms)?.broadcast_mul(&like(weight, x))
@@ -247,19 +285,42 @@ fn rms_norm_matches_autograd() {
 #[test]
 fn layer_norm_matches_autograd() {
     for d in [8, 37] {
-        let (weight, bias) = (random(&[d], 3), random(&[d], 4));
         check(
-            &[&[3, d]],
-            |tape, x| {
-                ops::layer_norm(tape, &x[0], &like(&weight, x[0].value()), &like(&bias, x[0].value()), 1e-5)
-            },
+            &[&[3, d], &[d], &[d]],
+            |tape, x| ops::layer_norm(tape, &x[0], &x[1], &x[2], 1e-5),
             |x| {
                 // With no mean left, the root of the mean of squares is the deviation.
                 let centred = x[0].broadcast_sub(&x[0].mean_keepdim(D::Minus1)?)?;
-                plain_norm(&centred, &weight)?.broadcast_add(&like(&bias, &x[0]))
+                let rstd = (centred.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?.recip()?;
+                centred.broadcast_mul(&rstd)?.broadcast_mul(&x[1])?.broadcast_add(&x[2])
             },
         );
     }
+}
+
+/// Some columns of a row normalised, as OLMo 2 does with all queries and all keys of a token.
+#[test]
+fn rms_norm_of_columns_matches_autograd() {
+    check(
+        &[&[5, 13], &[6], &[4]],
+        |tape, x| {
+            let parts = [(0, 1), (6, 2)].map(|(first, i)| NormedColumns { first, weight: x[i].clone() });
+            ops::rms_norm_columns(tape, &x[0], &parts, 1e-5)
+        },
+        |x| {
+            let normed = |first, width, weight: &Tensor| {
+                let columns = x[0].narrow(1, first, width)?;
+                let rstd = (columns.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?.recip()?;
+                columns.broadcast_mul(&rstd)?.broadcast_mul(weight)
+            };
+            Tensor::cat(&[normed(0, 6, &x[1])?, normed(6, 4, &x[2])?, x[0].narrow(1, 10, 3)?], 1)
+        },
+    );
+}
+
+#[test]
+fn a_multiple_matches_autograd() {
+    check(&[&[3, 7]], |tape, x| ops::affine(tape, &x[0], -0.3, 2.0), |x| x[0].affine(-0.3, 2.0));
 }
 
 /// The variance is not taken as a difference of large numbers: rows far from zero keep their digits.
@@ -267,7 +328,16 @@ fn layer_norm_matches_autograd() {
 fn layer_norm_of_rows_far_from_zero_keeps_its_digits() {
     let (ones, zeros) = (random(&[64], 1).ones_like().unwrap(), random(&[64], 1).zeros_like().unwrap());
     let normed = |x: Tensor| {
-        ops::layer_norm(&Tape::inference(), &Node::frozen(x), &ones, &zeros, 1e-5).unwrap().value().clone()
+        ops::layer_norm(
+            &Tape::inference(),
+            &Node::frozen(x),
+            &Node::frozen(ones.clone()),
+            &Node::frozen(zeros.clone()),
+            1e-5,
+        )
+        .unwrap()
+        .value()
+        .clone()
     };
     // Whole numbers, which adding 4096 does not round.
     let x = (random(&[3, 64], 2) * 8.0).unwrap().round().unwrap();
@@ -280,13 +350,14 @@ fn what_is_made_again_equals_what_was_there() {
     let tape = Tape::recording();
     let x = tape.leaf(random(&[3, 8], 1));
     let dropout = Dropout { share: 0.3, stream: Rng::new(1, &[]) };
-    let normed = ops::rms_norm(&tape, &x, &Node::frozen(random(&[8], 2)), 1e-5).unwrap();
+    let frozen = |seed| Node::frozen(random(&[8], seed));
+    let normed = ops::rms_norm(&tape, &x, &frozen(2), 1e-5).unwrap();
     for node in [
         normed.clone(),
         ops::gated(&tape, &x, Activation::Silu).unwrap(),
         ops::gated(&tape, &x, Activation::GeluTanh).unwrap(),
         ops::activate(&tape, &x, Activation::Gelu).unwrap(),
-        ops::layer_norm(&tape, &x, &random(&[8], 2), &random(&[8], 3), 1e-5).unwrap(),
+        ops::layer_norm(&tape, &x, &frozen(2), &frozen(3), 1e-5).unwrap(),
         ops::dropout(&tape, &x, dropout).unwrap(),
         ops::dropout(&tape, &normed, dropout).unwrap(),
     ] {
@@ -307,11 +378,11 @@ fn plain_rope(x: &Tensor, positions: &[u32], frequencies: &[f64]) -> Result<Tens
     let (a, b) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
     let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[first, second], 2)
+    Tensor::cat(&[first, second, x.narrow(2, 2 * half, x.dim(2)? - 2 * half)?], 2)
 }
 
 /// Four query heads and two key-value heads of six numbers.
-const HEADS: HeadLayout = HeadLayout { num_heads: 4, num_kv_heads: 2, head_width: 6 };
+pub const HEADS: HeadLayout = HeadLayout { num_heads: 4, num_kv_heads: 2, head_width: 6 };
 
 /// Query, key and value heads of rows [n, 48]: [n, 4, 6], [n, 2, 6], [n, 2, 6].
 fn heads(qkv: &Tensor) -> Result<[Tensor; 3]> {
@@ -327,11 +398,16 @@ fn rows_of([q, k, v]: [Tensor; 3]) -> Result<Tensor> {
 
 #[test]
 fn rotate_matches_autograd() {
-    let frequencies = [1.0, 0.3, 0.01];
+    rotate_by(&[1.0, 0.3, 0.01]);
+    // Four of the six numbers of a head.
+    rotate_by(&[1.0, 0.3]);
+}
+
+fn rotate_by(frequencies: &[f64]) {
     let positions = [0u32, 1, 2, 0, 5];
-    let table = RopeTable::new(&frequencies, 16, &CPU).unwrap();
+    let table = RopeTable::new(frequencies, 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&positions, &CPU).unwrap()).unwrap();
-    let turn = |x: &Tensor| plain_rope(x, &positions, &frequencies);
+    let turn = |x: &Tensor| plain_rope(x, &positions, frequencies);
     check(
         &[&[5, 48]],
         |tape, x| ops::rotate(tape, &x[0], HEADS, &rows, None),
@@ -408,7 +484,7 @@ fn sights() -> Vec<Rc<Seen>> {
         (vec![0, 20, 320], Some(40), Some(0.7)),
         (vec![0, 70], None, Some(50.0)),
     ];
-    let seen = |(segments, window, cap)| Rc::new(Seen { segments, scale: 0.4, window, cap });
+    let seen = |(segments, window, cap)| Rc::new(Seen::new(segments, 0.4, window, cap));
     cases.into_iter().map(seen).collect()
 }
 
@@ -423,12 +499,20 @@ fn attention_matches_autograd() {
     }
 }
 
+/// Where segments stand behind a prefix of `num` rows, and what they see then.
+pub fn behind(num: usize, seen: &Seen) -> (VirtualRows, Rc<Seen>) {
+    let places = VirtualRows::new(num, &seen.segments);
+    let wide = Seen::new(places.segments(), seen.scale, seen.window, seen.cap);
+    (places, Rc::new(wide))
+}
+
 #[test]
 fn prefix_attention_matches_autograd() {
     for seen in sights() {
+        let (places, wide) = behind(4, &seen);
         check(
             &[&[*seen.segments.last().unwrap(), 48], &[4, 24]],
-            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], HEADS, &seen),
+            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], &places, HEADS, &wide),
             |x| plain_prefix_attention(&x[0], &x[1], &seen),
         );
     }
@@ -436,7 +520,7 @@ fn prefix_attention_matches_autograd() {
 
 #[test]
 fn virtual_rows_stand_before_every_segment() {
-    let places = ops::VirtualRows::new(2, &[0, 3, 4]);
+    let places = VirtualRows::new(2, &[0, 3, 4]);
     assert_eq!(places.segments(), [0, 5, 8]);
     check(
         &[&[4, 6], &[2, 6]],
@@ -451,16 +535,15 @@ fn virtual_rows_stand_before_every_segment() {
 }
 
 #[test]
-fn curves_of_encoders_match_autograd() {
+fn tanh_matches_autograd() {
     check(&[&[5, 7]], |tape, x| ops::tanh(tape, &x[0]), |x| x[0].tanh());
-    check(&[&[5, 7]], |tape, x| ops::relu(tape, &x[0]), |x| x[0].relu());
 }
 
 #[test]
 fn cached_attention_equals_packed_attention() {
     for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
         let qkv = random(&[9, 48], 1);
-        let seen = Rc::new(Seen { segments: vec![0, 9], scale: 0.4, window, cap });
+        let seen = Rc::new(Seen::new(vec![0, 9], 0.4, window, cap));
         let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
         // The CPU's kernel, and the portable form.
@@ -503,9 +586,22 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
     check(
         &[&[n, d], &[v, d]],
         |tape, x| {
-            Ok(ops::linear_cross_entropy(tape, &x[0], &WeightNode::trained(&x[1]), &targets, &weights)?.sum)
+            let head = WeightNode::trained(&x[1]).into();
+            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
         },
         |x| plain_cross_entropy(&x[0], &x[1], &targets, &weights),
+    );
+    check(
+        &[&[n, d], &[v, d]],
+        |tape, x| {
+            let head = ops::Head { weight: WeightNode::trained(&x[1]), cap: Some(0.7) };
+            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
+        },
+        |x| {
+            let bent = ((x[0].matmul(&x[1].t()?)? / 0.7)?.tanh()? * 0.7)?;
+            let unit = like(&Tensor::eye(v, candle_core::DType::F32, &CPU)?, &x[0]);
+            plain_cross_entropy(&bent, &unit, &targets, &weights)
+        },
     );
 }
 
@@ -550,34 +646,39 @@ fn check_slopes(x: &Tensor, gradient: &Tensor, value: impl Fn(&Tensor) -> f64) {
     }
 }
 
-type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>);
+/// A name, the shape of the input, and what is done with it.
+pub type Operation<'a> = (&'static str, Vec<usize>, Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>);
 
 #[test]
 fn gradients_match_finite_differences() {
-    let seen = Rc::new(Seen { segments: vec![0, 3, 5], scale: 0.5, window: Some(2), cap: None });
-    let capped = Rc::new(Seen { cap: Some(1.5), ..(*seen).clone() });
+    let seen = Rc::new(Seen::new(vec![0, 3, 5], 0.5, Some(2), None));
+    let capped = Rc::new(Seen::new(vec![0, 3, 5], 0.5, Some(2), Some(1.5)));
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
     let (prefix, rows_of_five) = (frozen(&[2, 24]), frozen(&[5, 48]));
-    let wide = Seen { window: None, ..(*seen).clone() };
+    let (places, wide) = behind(2, &Seen::new(vec![0, 3, 5], 0.5, None, None));
+    let part = RopeTable::new(&[1.0, 0.3], 16, &CPU).unwrap();
+    let part = part.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
+    let columns = [(0, 24), (24, 12)].map(|(first, width)| NormedColumns { first, weight: frozen(&[width]) });
     let norms = HeadNorms { query: frozen(&[6]), key: frozen(&[6]), epsilon: 1e-5 };
     let (square, norm_weight) = (random(&[8, 8], 3).into(), frozen(&[8]));
-    let (layer_weight, layer_bias) = (random(&[8], 4), random(&[8], 5));
+    let (layer_weight, layer_bias) = (frozen(&[8]), frozen(&[8]));
     let low = two_parts(&frozen(&[6, 8]), &frozen(&[2, 3]), &frozen(&[2, 3]), None);
-    let five = WeightNode::from(random(&[5, 8], 6));
+    let five = ops::Head::from(random(&[5, 8], 6));
+    let capped_head = ops::Head { cap: Some(1.5), ..five.clone() };
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
         (
             "prefix_attention",
             vec![5, 48],
-            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, HEADS, &wide)),
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &places, HEADS, &wide)),
         ),
         (
             "prefix_attention of the prefix",
             vec![2, 24],
-            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, HEADS, &wide)),
+            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, &places, HEADS, &wide)),
         ),
         ("tanh", vec![3, 8], Box::new(ops::tanh)),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
@@ -585,7 +686,7 @@ fn gradients_match_finite_differences() {
         (
             "low_rank_linear",
             vec![3, 8],
-            Box::new(|t, x| ops::low_rank_linear(t, x, five.weight(), None, &low)),
+            Box::new(|t, x| ops::low_rank_linear(t, x, five.weight.weight(), None, &low)),
         ),
         ("rms_norm", vec![3, 8], Box::new(|t, x| ops::rms_norm(t, x, &norm_weight, 1e-5))),
         ("layer_norm", vec![3, 8], Box::new(|t, x| ops::layer_norm(t, x, &layer_weight, &layer_bias, 1e-5))),
@@ -600,6 +701,16 @@ fn gradients_match_finite_differences() {
             vec![3, 8],
             Box::new(|t, x| Ok(ops::linear_cross_entropy(t, x, &five, &[1, 0, 4], &[1.0, 0.0, 0.5])?.sum)),
         ),
+        (
+            "linear_cross_entropy, capped",
+            vec![3, 8],
+            Box::new(|t, x| {
+                Ok(ops::linear_cross_entropy(t, x, &capped_head, &[1, 0, 4], &[1.0, 0.0, 0.5])?.sum)
+            }),
+        ),
+        ("affine", vec![3, 8], Box::new(|t, x| ops::affine(t, x, 0.3, 2.0))),
+        ("rms_norm_columns", vec![5, 48], Box::new(|t, x| ops::rms_norm_columns(t, x, &columns, 1e-5))),
+        ("rotate, a part of each head", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &part, None))),
     ];
     for (name, shape, run) in operations {
         let (x, tape) = (random(&shape, 9), Tape::recording());

@@ -6,7 +6,7 @@ use crate::weights::{LLAMA, as_gguf, write_gguf};
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
 use tunesmith::base::{Control, DeviceChoice, Precision, Silent};
-use tunesmith::data::{Batch, Sample};
+use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::NoHooks;
@@ -145,7 +145,7 @@ fn bytes_that_are_no_such_matrix_are_refused() {
 fn logits(files: &ModelFiles, precision: Precision) -> Tensor {
     let placement = Placement { device: DeviceChoice::Cpu, precision };
     let decoder: Decoder = load_decoder(files, placement, &Control::new(), &mut Silent).unwrap();
-    let sample = Sample { ids: (0..24).map(|i| i * 17 + 3).collect(), weights: vec![1.0; 24] };
+    let sample = Sample { ids: (0..24).map(|i| i * 17 + 3).collect(), weights: LossWeights::all(1.0, 24) };
     let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     decoder.logits(hidden.value(), &NoHooks).unwrap()
 }

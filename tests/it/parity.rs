@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Silent};
-use tunesmith::data::{Batch, Sample};
+use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
@@ -23,7 +23,7 @@ pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-fn tensors(path: &str) -> HashMap<String, Tensor> {
+pub fn tensors(path: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap()
 }
 
@@ -33,14 +33,14 @@ pub fn decoder(folder: &str) -> Decoder {
 }
 
 /// The reference's padded batch [3, 48] as packed samples: padding is simply not there.
-struct Reference {
-    samples: Vec<Sample>,
+pub struct Reference {
+    pub samples: Vec<Sample>,
     expected: serde_json::Value,
     name: &'static str,
 }
 
 impl Reference {
-    fn open(name: &'static str) -> Self {
+    pub fn open(name: &'static str) -> Self {
         let batch = tensors(&format!("parity/{name}/batch.safetensors"));
         let rows = |key: &str| batch[key].to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
         let (ids, mask, labels) = (rows("input_ids"), rows("attention_mask"), rows("labels"));
@@ -57,22 +57,27 @@ impl Reference {
         Self { samples, expected: serde_json::from_str(&text).unwrap(), name }
     }
 
-    fn number(&self, key: &str) -> f64 {
+    pub fn number(&self, key: &str) -> f64 {
         self.expected[key].as_f64().unwrap()
     }
 
-    fn decoder(&self) -> Decoder {
+    pub fn decoder(&self) -> Decoder {
         decoder(&format!("parity/{}/model", self.name))
     }
 
-    fn adapter(&self, decoder: &Decoder, which: &str) -> Adapter {
+    pub fn adapter(&self, decoder: &Decoder, which: &str) -> Adapter {
         let folder = fixture(&format!("parity/{}/{which}", self.name));
         format::load(&folder, decoder.config(), &Device::Cpu).unwrap()
     }
 
-    fn batch(&self) -> Batch {
+    pub fn batch(&self) -> Batch {
         Batch::pack(&self.samples)
     }
+}
+
+/// A decoder as what a method begins beside; its tokens are those of the tiny Llama.
+pub fn model_of(decoder: Decoder) -> LoadedModel {
+    LoadedModel { decoder: Arc::new(decoder), ..crate::train::model() }
 }
 
 pub fn lora(adapter: &Adapter) -> &LoraSettings {
@@ -91,7 +96,7 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
     let decoder = decoder("parity/tiny-llama/model");
     let expected = tensors("parity/uneven/logits.safetensors");
     let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
-    let sample = Sample { weights: vec![1.0; ids.len()], ids };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids };
     let batch = Batch::pack([&sample]);
     for kind in ["full_names", "pattern", "some_layers", "ranks_and_alphas", "ranks_stabilised"] {
         let folder = fixture(&format!("parity/uneven/{kind}"));
@@ -138,7 +143,7 @@ fn logits_match_transformers_and_peft() {
 }
 
 /// The mean loss of the reference's batch, and its gradient [P].
-fn loss_and_gradient(reference: &Reference, decoder: &Decoder, adapter: &Adapter) -> (f64, Tensor) {
+pub fn loss_and_gradient(reference: &Reference, decoder: &Decoder, adapter: &Adapter) -> (f64, Tensor) {
     loss_and_gradient_with(reference, decoder, adapter, false)
 }
 
@@ -164,7 +169,7 @@ pub fn loss_and_gradient_of(
     let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
     hooks = adapter.training_hooks(&step).unwrap();
     let hidden = decoder.forward(&tape, batch, hooks.as_ref()).unwrap();
-    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()), batch).unwrap();
+    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch).unwrap();
     tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
     (loss.sum / loss.weight, gradient)
@@ -195,8 +200,7 @@ fn gradients_and_updates_of_all_weights_match_pytorch() {
     for name in ["tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"] {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
-        let model = LoadedModel { decoder: Arc::new(reference.decoder()), ..crate::train::model() };
-        let mut adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
+        let mut adapter = Adapter::new(Settings::Full(Full {}), &model_of(reference.decoder()), 0).unwrap();
         let text = std::fs::read_to_string(fixture(&format!("parity/{name}/full.json"))).unwrap();
         let full: serde_json::Value = serde_json::from_str(&text).unwrap();
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
@@ -286,7 +290,7 @@ fn forward_matches_candle_transformers_llama() {
     let oracle = llama::Llama::load(vb, &config).unwrap();
     let ours = decoder("parity/tiny-llama/model");
     let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 512).collect();
-    let sample = Sample { weights: vec![1.0; ids.len()], ids: ids.clone() };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids: ids.clone() };
     let hidden = ours.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     let logits = ours.logits(hidden.value(), &NoHooks).unwrap();
     for len in [1, 7, 40] {

@@ -1,13 +1,13 @@
 //! Recipes: reading, setting, checking, planning, presets. Every problem names its field, and every fix helps.
 
 use std::path::Path;
-use tunesmith::model::config::DecoderConfig;
+use tunesmith::model::config::{DecoderConfig, Family};
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{
-    Checkpointing, DeviceChoice, Lora, Method, MethodKind, Objective, OptimizerKind, PTuning, Prefix, Prompt,
-    PromptInit, ScheduleShape,
+    Checkpointing, DeviceChoice, Lora, Method, Objective, OptimizerKind, PTuning, Prefix, Prompt, PromptInit,
+    ScheduleShape,
 };
-use tunesmith::recipe::{Plan, Problem, Recipe, Severity, load, preset};
+use tunesmith::recipe::{MemoryLimit, Plan, Problem, Recipe, Severity, load, preset};
 
 /// SmolLM2 135M.
 pub fn model() -> ModelFacts {
@@ -78,11 +78,14 @@ fn an_empty_recipe_is_the_usual_one_and_writing_reads_back() {
         "optimizer.clip_norm=none",
         "schedule.shape=linear",
         "method.rank=4",
+        "run.memory_limit=6 GiB",
     ] {
         load::set(&mut recipe, setting).unwrap();
     }
     assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
     assert_eq!(recipe.optimizer.clip_norm, None, "what is switched off stays off");
+    assert_eq!(recipe.run.memory_limit, MemoryLimit::Size(6 << 30));
+    assert!(load::write(&recipe).unwrap().contains("memory_limit = \"6 GiB\""), "as it was written");
     assert_eq!(load::from_toml("[optimizer]\nclip_norm = 2").unwrap().optimizer.clip_norm, Some(2.0));
     assert_eq!(recipe.schedule.shape, ScheduleShape::Linear);
 }
@@ -116,6 +119,11 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
 #[test]
 fn values_that_do_not_fit_say_what_would() {
     let cases = [
+        ("[run]\nmemory_limit = \"-1 GB\"", "run.memory_limit", "a share of the free memory such as 0.8"),
+        ("[run]\nmemory_limit = \"1e999\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = \"6 XB\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = \"\"", "run.memory_limit", "a size such as \"6 GB\""),
+        ("[run]\nmemory_limit = true", "run.memory_limit", "a size such as \"6 GB\""),
         ("[optimizer]\nlearning_rate = \"fast\"", "optimizer.learning_rate", "a number"),
         ("[method]\nrank = 4.5", "method.rank", "a whole number"),
         ("[method]\nrank = -1", "method.rank", "a whole number"),
@@ -271,8 +279,8 @@ fn differences_name_each_field_once() {
         expected.map(|(f, a, b)| (f.to_string(), a.to_string(), b.to_string()))
     );
     assert_eq!(load::difference(&a, &a), []);
-    assert_eq!(b.describe(), "LoRA rank 32 on 7 layers, 9 updates, learning rate 0.0005");
-    assert_eq!(a.describe(), "LoRA rank 8 on 7 layers, 3 passes, learning rate 0.0005");
+    assert_eq!(b.describe(), "LoRA rank 32 on all layers, 9 updates, learning rate 0.0005");
+    assert_eq!(a.describe(), "LoRA rank 8 on all layers, 3 passes, learning rate 0.0005");
 }
 
 /// Changes a sound recipe and its facts.
@@ -282,12 +290,12 @@ pub fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-fn virtual_tokens(recipe: &mut Recipe, kind: MethodKind, num: usize) {
-    recipe.method = kind.usual();
+fn virtual_tokens(recipe: &mut Recipe, method: Method, num: usize) {
+    recipe.method = method;
     *recipe.method.num_virtual_tokens_mut().unwrap() = num;
 }
 
-const ERRORS: [(&str, Change); 47] = [
+const ERRORS: [(&str, Change); 49] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -321,8 +329,10 @@ const ERRORS: [(&str, Change); 47] = [
     ("data.separator", |r, _| r.data.separator = Some('é')),
     ("run.device", |r, _| r.run.device = DeviceChoice::Cuda),
     ("run.seed", |r, _| r.run.seed = u64::MAX),
-    ("run.memory_limit", |r, _| r.run.memory_limit = 0.0),
-    ("run.memory_limit", |r, _| r.run.memory_limit = f64::NAN),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Share(0.0)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Share(f64::NAN)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Size(0)),
+    ("run.memory_limit", |r, _| r.run.memory_limit = MemoryLimit::Size(400 << 20)),
     ("run.memory_limit", |_, f| f.free_memory_bytes = 400 << 20),
     ("objective.train_on", |_, f| data(f).trained_tokens = 0),
     ("optimizer.momentum", |r, _| (r.optimizer.kind, r.optimizer.momentum) = (OptimizerKind::Sgd, 1.0)),
@@ -332,11 +342,11 @@ const ERRORS: [(&str, Change); 47] = [
     ("optimizer.learning_rate", |r, _| {
         (r.optimizer.kind, r.optimizer.learning_rate) = (OptimizerKind::Lion, 0.3)
     }),
-    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::Prefix, 0)),
-    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::Prompt, 8192)),
-    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, MethodKind::PTuning, usize::MAX)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::Prefix(Prefix::default()), 0)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::Prompt(Prompt::default()), 8192)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::PTuning(PTuning::default()), usize::MAX)),
     ("batch.max_tokens", |r, _| {
-        virtual_tokens(r, MethodKind::Prefix, 20);
+        virtual_tokens(r, Method::Prefix(Prefix::default()), 20);
         r.batch.max_tokens = 8180;
     }),
     ("method.init", |r, _| {
@@ -375,7 +385,7 @@ const WARNINGS: [(&str, Change); 19] = [
     ("optimizer.epsilon", |r, _| (r.optimizer.kind, r.optimizer.epsilon) = (OptimizerKind::Lion, 1e-6)),
     ("optimizer.beta1", |r, _| (r.optimizer.kind, r.optimizer.beta1) = (OptimizerKind::Sgd, 0.8)),
     ("optimizer.momentum", |r, _| r.optimizer.momentum = 0.5),
-    ("optimizer.learning_rate", |r, _| virtual_tokens(r, MethodKind::Prompt, 20)),
+    ("optimizer.learning_rate", |r, _| virtual_tokens(r, Method::Prompt(Prompt::default()), 20)),
 ];
 
 #[test]
@@ -456,14 +466,14 @@ fn words_say_what_to_do() {
 /// Every method can be chosen with one setting, has its own usual rate, and is sound as it comes.
 #[test]
 fn every_method_is_sound_as_it_comes() {
-    for kind in MethodKind::ALL {
+    for method in Method::all() {
         let mut recipe = Recipe::default();
-        load::set(&mut recipe, &format!("method.kind={}", kind.key())).unwrap();
-        assert_eq!(recipe.method, kind.usual());
+        load::set(&mut recipe, &format!("method.kind={}", method.kind())).unwrap();
+        assert_eq!(recipe.method, method);
         recipe.optimizer.learning_rate = recipe.usual_learning_rate();
-        assert_eq!(recipe.check(&facts()), [], "{kind:?}");
+        assert_eq!(recipe.check(&facts()), [], "{method:?}");
         assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
-        assert!(recipe.method.settings().is_ok());
+        assert!(recipe.method.settings(Family::Llama).is_ok());
     }
     for setting in ["method.num_virtual_tokens=8", "method.text=Label it.", "method.encoder_width=3"] {
         let (field, value) = setting.split_once('=').unwrap();

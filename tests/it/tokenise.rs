@@ -97,7 +97,7 @@ fn only_the_assistants_turns_are_trained_on() {
     assert_eq!(sample.ids, tokeniser.encode(&rendered.text).unwrap());
     assert_eq!(sample.len(), num_tokens);
     let learnt: Vec<u32> =
-        sample.ids.iter().zip(&sample.weights).filter(|(_, w)| **w > 0.0).map(|(id, _)| *id).collect();
+        sample.ids.iter().zip(sample.weights.iter()).filter(|(_, w)| *w > 0.0).map(|(id, _)| *id).collect();
     assert_eq!(tokeniser.decode(&learnt, false), trained.concat());
     let (cut, full) = tunesmith::data::mask::sample(&tokeniser, &rendered, 5).unwrap();
     assert_eq!((cut.len(), full), (5, num_tokens));

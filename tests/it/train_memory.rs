@@ -1,9 +1,10 @@
 //! Runs that are short of memory: dealt in halves once, then stopped; exact all the same.
 
-use crate::train::{bytes, dataset, losses, model, plan_on, recipe, run_in};
+use crate::train::{bytes, dataset, losses, model, plan_on, recipe, run_in, validations};
 use std::cell::Cell;
 use tunesmith::base::Failure;
 use tunesmith::model::config::DecoderConfig;
+use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::plan::{Facts, ModelFacts};
 use tunesmith::train::TrainError;
@@ -41,17 +42,17 @@ fn short_memory_halves_once_and_the_run_goes_on_exactly() {
     let never = reading(|_| false);
     let plain = run_in(&plan, &model, &data, &temp.path().join("plain"), false, &never, |_, _| {});
     // The first reading of the third update.
-    let once = || {
-        let updates = Cell::new(0);
-        (updates, Cell::new(false))
-    };
     let go = |name: &str, stop_after: u64| {
-        let (updates, is_told) = once();
-        let read = || if updates.get() == 2 && !is_told.replace(true) { 900 } else { 100 };
-        run_in(&plan, &model, &data, &temp.path().join(name), false, &read, |event, control| match event {
-            RunEvent::Update { update, .. } => updates.set(*update),
-            RunEvent::Checkpoint { update, .. } if *update == stop_after => control.stop(),
-            _ => {}
+        let (updates, is_validating, is_told) = (Cell::new(0), Cell::new(false), Cell::new(false));
+        let is_due = || updates.get() == 2 && !is_validating.get();
+        let read = || if is_due() && !is_told.replace(true) { 900 } else { 100 };
+        run_in(&plan, &model, &data, &temp.path().join(name), false, &read, |event, control| {
+            follow(&is_validating, event);
+            match event {
+                RunEvent::Update { update, .. } => updates.set(*update),
+                RunEvent::Checkpoint { update, .. } if *update == stop_after => control.stop(),
+                _ => {}
+            }
         })
     };
     let whole = go("whole", u64::MAX);
@@ -142,4 +143,63 @@ fn the_largest_micro_batch_is_tried_where_memory_may_be_short() {
     let told = notices(&halved.events);
     assert!(told.len() == 2 && told[0].contains("From update 1 on") && told[1].contains("tried"), "{told:?}");
     assert_eq!(halved.outcome.unwrap(), Outcome::Done);
+}
+
+/// Whether the run validates, from its events.
+fn follow(is_validating: &Cell<bool>, event: &RunEvent) {
+    match event {
+        RunEvent::Phase { phase } => is_validating.set(*phase == Phase::Validating),
+        RunEvent::Validation { .. } => is_validating.set(false),
+        _ => {}
+    }
+}
+
+#[test]
+fn validation_that_is_short_of_memory_goes_in_halves() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    let recipe = recipe(&["method.dropout=0", "validation.every_updates=2"]);
+    let plan = plan_on(machine(), &recipe, &data);
+    let go = |name: &str, is_ever_short: bool| {
+        let (is_validating, is_told) = (Cell::new(false), Cell::new(!is_ever_short));
+        let read = || if is_validating.get() && !is_told.replace(true) { 900 } else { 100 };
+        run_in(&plan, &model, &data, &temp.path().join(name), false, &read, |event, _| {
+            follow(&is_validating, event);
+        })
+    };
+    let (plain, halved) = (go("plain", false), go("halved", true));
+    assert_eq!(halved.outcome.unwrap(), Outcome::Done);
+    let told = notices(&halved.events);
+    assert!(told.len() == 1 && told[0].contains("validation goes through half"), "{told:?}");
+    assert!(told[0].contains("takes 900 B of memory, and its limit is 800 B"), "{told:?}");
+    assert_eq!(losses(&halved.events), losses(&plain.events), "updates stay as they were");
+    let (a, b) = (validations(&plain.events), validations(&halved.events));
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(&b) {
+        assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-5, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn validation_that_stays_short_of_memory_stops_the_run_with_what_it_has() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    for (tokens, num_notices) in [(64, 1), (8, 0)] {
+        let setting = format!("batch.micro_batch_tokens={tokens}");
+        let recipe = recipe(&[&setting, "validation.every_updates=2", "checkpoint.every_updates=1000"]);
+        let plan = plan_on(machine(), &recipe, &data);
+        let is_validating = Cell::new(false);
+        let read = || if is_validating.get() { 900 } else { 100 };
+        let at = temp.path().join(tokens.to_string());
+        let failed =
+            run_in(&plan, &model, &data, &at, false, &read, |event, _| follow(&is_validating, event));
+        let error = failed.outcome.unwrap_err();
+        assert!(matches!(*error.error, TrainError::OutOfMemory(_)), "{error}");
+        assert_eq!(notices(&failed.events).len(), num_notices, "one row cannot be halved");
+        assert_eq!(failed.folder.checkpoints(), [2], "what was learnt is kept");
+        drop(failed.folder);
+        let rest = run_in(&plan, &model, &data, &at, true, &|| 0, |_, _| {});
+        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
+        assert_eq!(validations(&rest.events)[0].0, 2, "the validation was owed");
+    }
 }

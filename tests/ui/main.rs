@@ -6,6 +6,7 @@ mod actors;
 mod frame;
 mod frames;
 mod keep;
+mod pace;
 mod places;
 mod playground;
 mod runs;

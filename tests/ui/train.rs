@@ -19,9 +19,9 @@ use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::{Facts, Speed};
 use tunesmith::recipe::recipe::{Lora, Method};
 
-const JOB: u64 = 77;
+pub const JOB: u64 = 77;
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-160000-fruit-families")
 }
 
@@ -58,7 +58,7 @@ pub fn started(from_update: u64) -> RunEvent {
     }
 }
 
-fn update(update: u64) -> RunEvent {
+pub fn update(update: u64) -> RunEvent {
     let x = update as f64;
     RunEvent::Update {
         update,

@@ -86,7 +86,10 @@ fn place_button(ui: &mut egui::Ui, state: &AppState, place: Place, number: usize
         Dot::Needs => {
             painter.circle_filled(center, 4.0, t.amber);
         }
-        Dot::Working => widgets::working_dot(ui, center),
+        // A ring, and it stands still: one that breathes would have the window painted ten times a second.
+        Dot::Working => {
+            painter.circle_stroke(center, 4.0, egui::Stroke::new(2.0, t.accent));
+        }
     }
     response.on_hover_text(format!("{name} (Ctrl+{number})")).clicked()
 }

@@ -108,14 +108,6 @@ pub fn progress(ui: &mut egui::Ui, name: &str, fraction: Option<f32>, width: f32
     ui.painter().rect_filled(filled, 4.0, t.accent_fill);
 }
 
-/// A dot that breathes; asks for frames only while it is drawn.
-pub fn working_dot(ui: &egui::Ui, center: Pos2) {
-    let t = theme::of(ui);
-    ui.ctx().request_repaint_after(std::time::Duration::from_millis(100));
-    let phase = (ui.input(|i| i.time) as f32 * 3.0).sin() * 0.5 + 0.5;
-    ui.painter().circle_filled(center, 3.0 + 1.5 * phase, t.accent);
-}
-
 /// A small word on a tint: a state, a licence, a role.
 pub fn chip(ui: &mut egui::Ui, words: &str, ink: Color32, fill: Color32) -> Response {
     Frame::new()

@@ -128,5 +128,5 @@ pub fn loss(
         None => Box::new(NoHooks),
     };
     let mut goes_on = || Ok(!control.is_stopped());
-    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, &mut goes_on)?.ok_or(Halt::Stopped)
+    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, &mut goes_on, &|| Ok(()))?.ok_or(Halt::Stopped)
 }

@@ -43,7 +43,7 @@ pub fn measured() -> Result<Speed, Failure> {
     }
     let device = best_device();
     let open = device::open(device)?;
-    let flops_per_second = peak::flops_per_second(&open).map_err(|error| {
+    let flops_per_second = peak::flops_per_second(&open, device::compute_dtype(&open)).map_err(|error| {
         Failure::new("Cannot measure the machine", error.to_string(), "Estimates of time stay rough.")
     })?;
     let speed = Speed { device, flops_per_second };

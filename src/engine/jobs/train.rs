@@ -40,7 +40,8 @@ impl Ready {
             for sample in part.iter().map(|row| &self.dataset.samples[*row]) {
                 hasher.update(&sample.len().to_le_bytes());
                 hasher.update(bytemuck::cast_slice(&sample.ids));
-                hasher.update(bytemuck::cast_slice(&sample.weights));
+                let weights: Vec<f32> = sample.weights.iter().collect();
+                hasher.update(bytemuck::cast_slice(&weights));
             }
         }
         let weights = self.files.weights.fingerprint()?;

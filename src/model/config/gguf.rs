@@ -1,6 +1,7 @@
 //! GGUF metadata -> [`DecoderConfig`].
 
-use super::{DecoderConfig, Family, RopeScaling};
+use super::{DecoderConfig, Family, Layers, RopeScaling};
+use crate::base::human;
 use crate::model::ModelError;
 use crate::model::weights::GgufHeader;
 
@@ -20,44 +21,47 @@ impl DecoderConfig {
         let width = fields.needed("embedding_length")?;
         let num_heads = fields.needed("attention.head_count")?;
         let head_width = fields.size("attention.key_length")?.unwrap_or_else(|| width / num_heads.max(1));
-        for key in ["attention.value_length", "rope.dimension_count"] {
-            if let Some(other) = fields.size(key)?
-                && other != head_width
-            {
-                return Err(fields.refused(format!("a {key} of {other} beside a head size of {head_width}")));
-            }
-        }
         let embedding = header.tensor("token_embd.weight").ok_or_else(|| ModelError::Missing {
             path: header.path.clone(),
             what: "tensor token_embd.weight".into(),
         })?;
-        DecoderConfig {
-            family,
+        let sliding_window = fields.size("attention.sliding_window")?.filter(|n| *n > 0);
+        let mut config = DecoderConfig {
             vocabulary: embedding.shape.first().copied().unwrap_or(0),
             width,
             ffn_width: fields.needed("feed_forward_length")?,
             num_layers: fields.needed("block_count")?,
-            num_heads,
             num_kv_heads: fields.size("attention.head_count_kv")?.unwrap_or(num_heads),
-            head_width,
             norm_epsilon: fields.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
             rope_theta: fields.number("rope.freq_base")?.unwrap_or(10_000.0),
             rope_scaling: fields.rope_scaling()?,
             has_qkv_bias: header.tensor("blk.0.attn_q.bias").is_some(),
             has_o_bias: header.tensor("blk.0.attn_output.bias").is_some(),
             has_mlp_bias: header.tensor("blk.0.ffn_gate.bias").is_some(),
-            has_qk_norm: family == Family::Qwen3,
             has_tied_embeddings: header.tensor("output.weight").is_none(),
             context_tokens: fields.size("context_length")?.unwrap_or(2_048),
-            sliding_window: fields.size("attention.sliding_window")?.filter(|n| *n > 0),
-            first_windowed_layer: 0,
+            sliding_window,
+            windowed: if sliding_window.is_some() { Layers::All } else { Layers::None },
+            ..DecoderConfig::plain(family, num_heads, head_width)
+        };
+        if let Some(table) = family.table().gguf {
+            (table.read)(&fields, &mut config)?;
         }
-        .bounded(&header.path)
+        for (key, known) in
+            [("attention.value_length", head_width), ("rope.dimension_count", config.rotary_width)]
+        {
+            if let Some(other) = fields.size(key)?
+                && other != known
+            {
+                return Err(fields.refused(format!("a {key} of {other} beside a head size of {head_width}")));
+            }
+        }
+        config.bounded(&header.path)
     }
 }
 
 /// Metadata under the architecture's own prefix.
-struct Fields<'a> {
+pub struct Fields<'a> {
     header: &'a GgufHeader,
     architecture: &'a str,
 }
@@ -71,17 +75,20 @@ impl<'a> Fields<'a> {
         Ok(Self { header, architecture })
     }
 
-    /// Mistral's files say `llama`, too: the two differ in nothing that the file doesn't say.
     fn family(&self) -> Result<Family, ModelError> {
-        match self.architecture {
-            "llama" => Ok(Family::Llama),
-            "qwen2" => Ok(Family::Qwen2),
-            "qwen3" => Ok(Family::Qwen3),
-            other => Err(ModelError::Unsupported {
-                path: self.header.path.clone(),
-                architecture: crate::base::human::elide(other, 80),
-            }),
-        }
+        Family::of_gguf(self.architecture).ok_or_else(|| {
+            let read = Family::ALL.into_iter().filter_map(|family| family.table().gguf);
+            let read: Vec<_> = read.map(|gguf| gguf.architecture).collect();
+            let name = human::elide(self.architecture, 80);
+            self.refused(format!(
+                "a GGUF file of the architecture \"{name}\", where {} can be read,",
+                human::listed(&read)
+            ))
+        })
+    }
+
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.header.tensor(name).is_some()
     }
 
     fn key(&self, key: &str) -> String {
@@ -92,12 +99,12 @@ impl<'a> Fields<'a> {
         ModelError::Setting { path: self.header.path.clone(), key: self.key(key), why: why.into() }
     }
 
-    fn refused(&self, what: String) -> ModelError {
+    pub fn refused(&self, what: String) -> ModelError {
         ModelError::Refused { path: self.header.path.clone(), what }
     }
 
     /// A whole number, or an array that repeats one (a value a layer).
-    fn size(&self, key: &str) -> Result<Option<usize>, ModelError> {
+    pub fn size(&self, key: &str) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
         if let Some(layers) = value.integers() {
             return match layers {
@@ -118,7 +125,7 @@ impl<'a> Fields<'a> {
         self.size(key)?.ok_or_else(|| self.wrong(key, "is missing"))
     }
 
-    fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+    pub fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.header.value(&self.key(key)) else { return Ok(None) };
         value.number().map(Some).ok_or_else(|| self.wrong(key, "must be a number"))
     }

@@ -1,7 +1,9 @@
 //! Hugging Face's `config.json` -> [`DecoderConfig`], in the forms of transformers 4 and 5.
 
-use super::{DecoderConfig, Family, RopeScaling};
+use super::{DecoderConfig, Family, Layers, RopeScaling};
+use crate::base::human;
 use crate::model::ModelError;
+use crate::nn::ops::Activation;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -25,99 +27,115 @@ impl DecoderConfig {
 fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
     let family = family(fields)?;
     refuse_what_is_not_there(fields)?;
-    let is_qwen = matches!(family, Family::Qwen2 | Family::Qwen3);
-    let width = fields.size("hidden_size")?;
-    let num_heads = fields.size("num_attention_heads")?;
-    let num_layers = fields.size("num_hidden_layers")?;
-    let default_kv = match family {
-        Family::Llama => num_heads,
-        Family::Mistral => 8,
-        Family::Qwen2 | Family::Qwen3 => 32,
+    let table = family.table();
+    let keys = &table.keys;
+    let width = fields.size(keys.width)?;
+    let num_heads = fields.size(keys.num_heads)?;
+    let head_width = fields.size_or("head_dim", keys.head_width.unwrap_or(width / num_heads.max(1)))?;
+    let ffn_width = match keys.ffn_width {
+        (key, Some(times)) if fields.get(key).is_none() => width.saturating_mul(times),
+        (key, _) => fields.size(key)?,
     };
-    let default_head = if family == Family::Qwen3 { 128 } else { width / num_heads.max(1) };
-    let has_bias = fields.flag("attention_bias", false)?;
-    let (sliding_window, first_windowed_layer) = window(fields, family, num_layers)?;
-    DecoderConfig {
-        family,
+    let mut config = DecoderConfig {
         vocabulary: fields.size("vocab_size")?,
         width,
-        ffn_width: fields.size("intermediate_size")?,
-        num_layers,
-        num_heads,
-        num_kv_heads: fields.size_or("num_key_value_heads", default_kv)?,
-        head_width: fields.size_or("head_dim", default_head)?,
-        norm_epsilon: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
-        rope_theta: rope_theta(fields)?,
-        rope_scaling: rope_scaling(fields)?,
-        has_qkv_bias: family == Family::Qwen2 || (family != Family::Mistral && has_bias),
-        has_o_bias: matches!(family, Family::Llama | Family::Qwen3) && has_bias,
-        has_mlp_bias: family == Family::Llama && fields.flag("mlp_bias", false)?,
-        has_qk_norm: family == Family::Qwen3,
-        has_tied_embeddings: fields.flag("tie_word_embeddings", false)?,
-        context_tokens: fields.size_or("max_position_embeddings", if is_qwen { 32_768 } else { 2_048 })?,
-        sliding_window,
-        first_windowed_layer,
+        ffn_width,
+        num_layers: fields.size(keys.num_layers)?,
+        num_kv_heads: fields.size_or("num_key_value_heads", num_heads)?,
+        norm_epsilon: fields.number(keys.epsilon.0)?.unwrap_or(keys.epsilon.1),
+        rope_theta: rope_theta(fields, family)?,
+        rope_scaling: rope_scaling(fields, family)?,
+        has_tied_embeddings: fields.flag("tie_word_embeddings", keys.ties_embeddings)?,
+        context_tokens: fields.size_or(keys.context.0, keys.context.1)?,
+        activation: activation(fields, keys.activation)?,
+        ..DecoderConfig::plain(family, num_heads, head_width)
+    };
+    if let RopeScaling::LongRope { original_context, .. } = config.rope_scaling {
+        config.context_tokens = config.context_tokens.min(original_context);
     }
-    .bounded(fields.path)
+    (table.read)(fields, &mut config)?;
+    // Families that turn a part of each head have read it by now.
+    if let Some(part) = fields.rope_number("partial_rotary_factor")?
+        && part != 1.0
+        && config.rotary_width == config.head_width
+    {
+        return Err(fields.refused(format!("a partial rotary factor of {part}")));
+    }
+    config.bounded(fields.path)
 }
 
 fn family(fields: &Fields) -> Result<Family, ModelError> {
     let listed = fields.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str);
-    let name = listed.or_else(|| fields.get("model_type").and_then(Value::as_str));
-    match name {
-        Some("LlamaForCausalLM" | "llama") => Ok(Family::Llama),
-        Some("MistralForCausalLM" | "mistral") => Ok(Family::Mistral),
-        Some("Qwen2ForCausalLM" | "qwen2") => Ok(Family::Qwen2),
-        Some("Qwen3ForCausalLM" | "qwen3") => Ok(Family::Qwen3),
-        Some(other) => Err(ModelError::Unsupported {
-            path: fields.path.into(),
-            architecture: crate::base::human::elide(other, 80),
-        }),
-        None => Err(fields.wrong("architectures", "is missing")),
+    let Some(name) = listed.or_else(|| fields.get("model_type").and_then(Value::as_str)) else {
+        return Err(fields.wrong("architectures", "is missing"));
+    };
+    let is_called = |family: &Family| [family.table().architecture, family.name()].contains(&name);
+    Family::ALL.into_iter().find(is_called).ok_or_else(|| ModelError::Unsupported {
+        path: fields.path.into(),
+        architecture: human::elide(name, 80),
+        familiar: FAMILIAR.into_iter().filter(|key| fields.get(key).is_some()).collect(),
+    })
+}
+
+/// Keys that say what a decoder is like, by which a new architecture may be judged.
+const FAMILIAR: [&str; 12] = [
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_parameters",
+    "sliding_window",
+    "num_experts",
+    "num_local_experts",
+    "vision_config",
+];
+
+fn activation(fields: &Fields, key: &str) -> Result<Activation, ModelError> {
+    match fields.get(key).map(|act| act.as_str().unwrap_or_default()) {
+        Some("silu" | "swish") | None => Ok(Activation::Silu),
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
+        Some(other) => Err(fields.refused(format!("the activation \"{}\"", human::elide(other, 40)))),
     }
 }
 
 fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ModelError> {
-    if let Some(act) = fields.get("hidden_act").and_then(Value::as_str)
-        && !matches!(act, "silu" | "swish")
-    {
-        return Err(fields.refused(format!("the activation \"{act}\"")));
-    }
     if let Some(how) = fields.get("quantization_config") {
         let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
         return Err(fields.refused(format!("a model stored with the quantisation \"{method}\"")));
     }
-    if let Some(part) = fields.number("partial_rotary_factor")?
-        && part != 1.0
-    {
-        return Err(fields.refused(format!("a partial rotary factor of {part}")));
-    }
     Ok(())
 }
 
-/// Rope settings: `rope_parameters` (transformers 5), else `rope_scaling`.
-fn rope_settings<'a>(fields: &Fields<'a>) -> Result<Option<Fields<'a>>, ModelError> {
+/// Rope settings: `rope_parameters` (transformers 5), else `rope_scaling`; of layers that see everything where a family has
+/// others besides.
+fn rope_settings<'a>(fields: &Fields<'a>, family: Family) -> Result<Option<Fields<'a>>, ModelError> {
     for key in ["rope_parameters", "rope_scaling"] {
-        match fields.get(key) {
-            None => {}
-            Some(Value::Object(map)) => return Ok(Some(Fields { path: fields.path, map })),
-            Some(_) => return Err(fields.wrong(key, "must be an object or null")),
-        }
+        let Some(value) = fields.get(key) else { continue };
+        let rope = fields.object(key, value)?;
+        return match rope.get("full_attention") {
+            Some(value) if family.table().has_local_rope => rope.object("full_attention", value).map(Some),
+            _ => Ok(Some(rope)),
+        };
     }
     Ok(None)
 }
 
-fn rope_theta(fields: &Fields) -> Result<f64, ModelError> {
-    if let Some(rope) = rope_settings(fields)?
+fn rope_theta(fields: &Fields, family: Family) -> Result<f64, ModelError> {
+    if let Some(rope) = rope_settings(fields, family)?
         && let Some(theta) = rope.number("rope_theta")?
     {
         return Ok(theta);
     }
-    Ok(fields.number("rope_theta")?.unwrap_or(10_000.0))
+    let (key, usual) = family.table().keys.theta;
+    Ok(fields.number(key)?.unwrap_or(usual))
 }
 
-fn rope_scaling(fields: &Fields) -> Result<RopeScaling, ModelError> {
-    let Some(rope) = rope_settings(fields)? else { return Ok(RopeScaling::None) };
+fn rope_scaling(fields: &Fields, family: Family) -> Result<RopeScaling, ModelError> {
+    let Some(rope) = rope_settings(fields, family)? else { return Ok(RopeScaling::None) };
     if rope.map.values().any(Value::is_object) {
         return Err(fields.refused("a different rope for each kind of layer".into()));
     }
@@ -136,58 +154,54 @@ fn rope_scaling(fields: &Fields) -> Result<RopeScaling, ModelError> {
                 None => fields.size("max_position_embeddings")?,
             },
         }),
+        "longrope" | "su" if rope.get("short_factor").is_some() => long_rope(fields, &rope),
         other => Err(fields.refused(format!("the rope scaling \"{other}\""))),
     }
 }
 
-/// The sliding window, and the first layer that has it.
-fn window(fields: &Fields, family: Family, num_layers: usize) -> Result<(Option<usize>, usize), ModelError> {
-    let is_used = match family {
-        Family::Llama => false,
-        Family::Mistral => true,
-        Family::Qwen2 | Family::Qwen3 => fields.flag("use_sliding_window", false)?,
+/// Phi-3's: `rope` are its settings, of which some may stand beside them in `fields`.
+fn long_rope(fields: &Fields, rope: &Fields) -> Result<RopeScaling, ModelError> {
+    let context = fields.size("max_position_embeddings")?;
+    let original_context = match rope.get("original_max_position_embeddings") {
+        Some(_) => rope.size("original_max_position_embeddings")?,
+        None => fields.size("original_max_position_embeddings")?,
     };
-    // Where the key is absent altogether, transformers' own default holds; null means none.
-    let width = match fields.map.get("sliding_window") {
-        None => Some(4_096),
-        Some(Value::Null) => None,
-        Some(_) => Some(fields.size("sliding_window")?),
+    let stretch = rope.number("factor")?.unwrap_or(context as f64 / original_context.max(1) as f64);
+    let factors = |key| {
+        let listed = rope.get(key).and_then(Value::as_array);
+        let numbers: Option<Vec<f64>> = listed.and_then(|all| all.iter().map(Value::as_f64).collect());
+        numbers.ok_or_else(|| rope.wrong(key, "must be a list of numbers"))
     };
-    let Some(width) = width.filter(|_| is_used) else { return Ok((None, 0)) };
-    if family == Family::Mistral {
-        return Ok((Some(width), 0));
-    }
-    let Some(Value::Array(kinds)) = fields.get("layer_types") else {
-        return Ok((Some(width), fields.size_or("max_window_layers", 28)?));
-    };
-    let is_full = |kind: &Value| kind.as_str() == Some("full_attention");
-    let first = kinds.iter().take_while(|kind| is_full(kind)).count();
-    if kinds.len() != num_layers || kinds[first..].iter().any(is_full) {
-        return Err(fields.refused("this order of full and sliding layers".into()));
-    }
-    Ok((Some(width).filter(|_| first < num_layers), first))
+    Ok(RopeScaling::LongRope {
+        short_factors: factors("short_factor")?,
+        long_factors: factors("long_factor")?,
+        stretch,
+        attention_factor: rope.number("attention_factor")?,
+        context,
+        original_context,
+    })
 }
 
 /// A JSON object whose values are asked for by name; null counts as absent.
-struct Fields<'a> {
-    path: &'a Path,
-    map: &'a Map<String, Value>,
+pub struct Fields<'a> {
+    pub path: &'a Path,
+    pub map: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    fn wrong(&self, key: &str, why: &str) -> ModelError {
+    pub fn wrong(&self, key: &str, why: &str) -> ModelError {
         ModelError::Setting { path: self.path.into(), key: key.into(), why: why.into() }
     }
 
-    fn refused(&self, what: String) -> ModelError {
+    pub fn refused(&self, what: String) -> ModelError {
         ModelError::Refused { path: self.path.into(), what }
     }
 
-    fn size(&self, key: &str) -> Result<usize, ModelError> {
+    pub fn size(&self, key: &str) -> Result<usize, ModelError> {
         let value = self.get(key).ok_or_else(|| self.wrong(key, "is missing"))?;
         let whole = value.as_u64().or_else(|| {
             let x = value.as_f64()?;
@@ -198,16 +212,58 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong(key, "must be a whole number that is not negative"))
     }
 
-    fn size_or(&self, key: &str, default: usize) -> Result<usize, ModelError> {
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize, ModelError> {
         if self.get(key).is_some() { self.size(key) } else { Ok(default) }
     }
 
-    fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+    pub fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         value.as_f64().map(Some).ok_or_else(|| self.wrong(key, "must be a number"))
     }
 
-    fn flag(&self, key: &str, default: bool) -> Result<bool, ModelError> {
+    /// A number that stands among the rope settings, or beside them.
+    pub fn rope_number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+        for settings in ["rope_parameters", "rope_scaling"] {
+            let Some(value) = self.get(settings) else { continue };
+            if let Some(number) = self.object(settings, value)?.number(key)? {
+                return Ok(Some(number));
+            }
+        }
+        self.number(key)
+    }
+
+    /// The theta of layers with a sliding window, where they have one of their own.
+    pub fn local_theta(&self) -> Result<Option<f64>, ModelError> {
+        if let Some(value) = self.get("rope_parameters").and_then(|rope| rope.get("sliding_attention"))
+            && let Some(theta) = self.object("rope_parameters", value)?.number("rope_theta")?
+        {
+            return Ok(Some(theta));
+        }
+        self.number("rope_local_base_freq")
+    }
+
+    /// `layer_types`: the layers of one of two kinds; `None` where it is not there.
+    pub fn layer_kinds(&self, kind: &str) -> Result<Option<Layers>, ModelError> {
+        let Some(value) = self.get("layer_types") else { return Ok(None) };
+        let kinds: Option<Vec<&str>> =
+            value.as_array().and_then(|all| all.iter().map(Value::as_str).collect());
+        let kinds = kinds.ok_or_else(|| self.wrong("layer_types", "must be a list of words"))?;
+        if let Some(other) = kinds.iter().find(|kind| !["full_attention", "sliding_attention"].contains(kind))
+        {
+            return Err(self.refused(format!("a layer with \"{}\"", human::elide(other, 40))));
+        }
+        if kinds.len() != self.size("num_hidden_layers")? {
+            return Err(self.wrong("layer_types", "must name as many layers as there are"));
+        }
+        Ok(Some(Layers::Listed(kinds.into_iter().map(|other| other == kind).collect())))
+    }
+
+    fn object(&self, key: &str, value: &'a Value) -> Result<Fields<'a>, ModelError> {
+        let map = value.as_object().ok_or_else(|| self.wrong(key, "must be an object or null"))?;
+        Ok(Fields { path: self.path, map })
+    }
+
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool, ModelError> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| self.wrong(key, "must be true or false"))
     }

@@ -1,38 +1,21 @@
 //! The numbers of a decoder: what the families differ in, and nothing else.
 
-mod gguf;
-mod json;
+pub(super) mod gguf;
+pub(super) mod json;
+mod tensors;
 mod write;
 
+pub use super::families::Family;
+pub use tensors::{Form, Group, Needed};
+
 use super::ModelError;
-use super::hooks::{Part, Projection, Site};
-use serde::{Deserialize, Serialize};
+use super::hooks::Site;
+use crate::nn::ops::Activation;
+use serde_json::{Value, json};
 use std::path::Path;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    #[default]
-    Llama,
-    Mistral,
-    Qwen2,
-    Qwen3,
-}
-
-impl Family {
-    /// `llama`, `mistral`, `qwen2`, `qwen3`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-}
-
-/// A pre-norm decoder with rotary positions, grouped-query attention and a gated feed-forward.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A decoder with grouped-query attention. What only its family decides is in the family's table.
+#[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     pub family: Family,
     pub vocabulary: usize,
@@ -49,20 +32,63 @@ pub struct DecoderConfig {
     pub norm_epsilon: f64,
     pub rope_theta: f64,
     pub rope_scaling: RopeScaling,
+    /// Of layers with a sliding window, without scaling, where they have one of their own (Gemma 3).
+    pub local_rope_theta: f64,
+    /// So many numbers of a head are turned, the rest passes.
+    pub rotary_width: usize,
+    /// Which layers turn queries and keys by position.
+    pub rotated: Layers,
     /// Biases of the q, k and v projections (Qwen2; Llama with `attention_bias`).
     pub has_qkv_bias: bool,
     /// Bias of the attention's output projection (Llama with `attention_bias`).
     pub has_o_bias: bool,
     /// Biases of gate, up and down (Llama with `mlp_bias`).
     pub has_mlp_bias: bool,
-    /// RMS norm of each head's query and key (Qwen3).
-    pub has_qk_norm: bool,
     pub has_tied_embeddings: bool,
     pub context_tokens: usize,
     /// Each position sees at most so many positions back, itself included.
     pub sliding_window: Option<usize>,
-    /// Layers below this one see everything even with a sliding window (Qwen2 `max_window_layers`).
-    pub first_windowed_layer: usize,
+    /// Which layers have it; the others see everything.
+    pub windowed: Layers,
+    /// Attention and feed-forward read the same stream and are added to it together (GPT-NeoX).
+    pub is_parallel: bool,
+    pub activation: Activation,
+    /// Multiplies the embedding's rows.
+    pub embedding_scale: f64,
+    /// Multiplies what attention and feed-forward add to the stream.
+    pub residual_scale: f64,
+    /// Multiplies the scores of attention.
+    pub attention_scale: f64,
+    /// Scores are bent so that they stay below this.
+    pub attention_cap: Option<f64>,
+    /// Multiplies the logits.
+    pub logit_scale: f64,
+    /// Logits are bent so that they stay below this.
+    pub logit_cap: Option<f64>,
+}
+
+/// Some of the layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layers {
+    None,
+    All,
+    /// This one and those above it.
+    From(usize),
+    /// All but the last of every so many.
+    AllButEvery(usize),
+    Listed(Vec<bool>),
+}
+
+impl Layers {
+    pub fn contains(&self, layer: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::From(first) => layer >= *first,
+            Self::AllButEvery(period) => !(layer + 1).is_multiple_of(*period),
+            Self::Listed(listed) => listed.get(layer).copied().unwrap_or(false),
+        }
+    }
 }
 
 /// How rotary frequencies are stretched for longer contexts.
@@ -74,67 +100,106 @@ pub enum RopeScaling {
     Linear { factor: f64 },
     /// Llama 3.1: low frequencies divided, high ones kept, a ramp between.
     Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_context: usize },
+    /// Each frequency divided by a factor of its own, and queries and keys multiplied (Ding et al. 2024, arXiv:2402.13753). Beyond the
+    /// original context other factors hold for all positions; contexts end there.
+    LongRope {
+        short_factors: Vec<f64>,
+        long_factors: Vec<f64>,
+        /// How many times as long the context was made.
+        stretch: f64,
+        /// What they are multiplied by, where the model says so itself.
+        attention_factor: Option<f64>,
+        context: usize,
+        original_context: usize,
+    },
 }
 
-/// A tensor that a model needs: its Hugging Face name and its shape.
-pub type Needed = (String, Vec<usize>);
+impl RopeScaling {
+    /// What turned numbers are multiplied by.
+    pub fn attention_factor(&self) -> f64 {
+        match self {
+            Self::LongRope { attention_factor: Some(own), .. } => *own,
+            Self::LongRope { stretch, original_context, .. } if *stretch > 1.0 => {
+                (1.0 + stretch.ln() / (*original_context as f64).ln()).sqrt()
+            }
+            _ => 1.0,
+        }
+    }
+}
 
-/// What the forward pass reads as one, and the tensors of a checkpoint that it is made of, one above the other.
-#[derive(Debug)]
-pub struct Group {
-    pub part: Part,
-    pub tensors: Vec<Needed>,
+impl Default for DecoderConfig {
+    /// A Llama of no size.
+    fn default() -> Self {
+        Self::plain(Family::Llama, 0, 0)
+    }
 }
 
 impl DecoderConfig {
-    /// Every tensor of the model with its shape, matrices as [out, in].
-    pub fn tensors(&self) -> Vec<Needed> {
-        self.groups().into_iter().flat_map(|group| group.tensors).collect()
+    /// What most models have where nothing else is said. Sizes that every file says are 0.
+    fn plain(family: Family, num_heads: usize, head_width: usize) -> Self {
+        Self {
+            family,
+            vocabulary: 0,
+            width: 0,
+            ffn_width: 0,
+            num_layers: 0,
+            num_heads,
+            num_kv_heads: num_heads,
+            head_width,
+            norm_epsilon: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            local_rope_theta: 10_000.0,
+            rotary_width: head_width,
+            rotated: Layers::All,
+            has_qkv_bias: false,
+            has_o_bias: false,
+            has_mlp_bias: false,
+            has_tied_embeddings: false,
+            context_tokens: 0,
+            sliding_window: None,
+            windowed: Layers::None,
+            is_parallel: false,
+            activation: Activation::Silu,
+            embedding_scale: 1.0,
+            residual_scale: 1.0,
+            attention_scale: 1.0 / (head_width.max(1) as f64).sqrt(),
+            attention_cap: None,
+            logit_scale: 1.0,
+            logit_cap: None,
+        }
     }
 
-    /// The same, by what the forward pass reads as one.
-    pub fn groups(&self) -> Vec<Group> {
-        let (d, e) = (self.width, self.head_width);
-        let one = |part, name: String, shape| Group { part, tensors: vec![(name, shape)] };
-        let table = || vec![self.vocabulary, d];
-        let mut all = vec![one(Part::Embedding, "model.embed_tokens.weight".into(), table())];
-        for layer in 0..self.num_layers {
-            let norm = |part, name: &str, width| {
-                one(part, format!("model.layers.{layer}.{name}.weight"), vec![width])
-            };
-            all.push(norm(Part::InputNorm(layer), "input_layernorm", d));
-            all.push(norm(Part::PostAttentionNorm(layer), "post_attention_layernorm", d));
-            if self.has_qk_norm {
-                all.push(norm(Part::QueryNorm(layer), "self_attn.q_norm", e));
-                all.push(norm(Part::KeyNorm(layer), "self_attn.k_norm", e));
-            }
-            for projection in Projection::ALL {
-                all.extend(self.projection_groups(layer, projection));
-            }
-        }
-        all.push(one(Part::FinalNorm, "model.norm.weight".into(), vec![d]));
-        if !self.has_tied_embeddings {
-            all.push(one(Part::Head, "lm_head.weight".into(), table()));
-        }
-        all
+    /// `model.layers.3.self_attn.q_proj`; empty for a site that the family does not have.
+    pub fn site_name(&self, site: Site) -> String {
+        let table = self.family.table();
+        let path = table.all_modules().find(|module| module.linear == site.linear).map_or("", |m| m.path);
+        format!("{}{}.{path}", table.names.layers, site.layer)
     }
 
-    /// The weights of a projection, and its biases if it has any.
-    fn projection_groups(&self, layer: usize, projection: Projection) -> impl Iterator<Item = Group> {
-        let linears = projection.linears();
-        let tensors = |kind: &str, shape: &dyn Fn((usize, usize)) -> Vec<usize>| {
-            let name = |linear| format!("{}.{kind}", Site { layer, linear });
-            linears.iter().map(|l| (name(*l), shape(self.linear_shape(*l)))).collect()
-        };
-        let weights = tensors("weight", &|(o, i)| vec![o, i]);
-        let biases = self.has_bias(linears[0]).then(|| tensors("bias", &|(o, _)| vec![o]));
-        let biases = biases.map(|tensors| Group { part: Part::Bias(layer, projection), tensors });
-        std::iter::once(Group { part: Part::Weight(layer, projection), tensors: weights }).chain(biases)
+    /// Turns this share of each head's numbers, rounded down as transformers does.
+    pub(super) fn turn_share(&mut self, share: f64) {
+        self.rotary_width = (self.head_width as f64 * share) as usize;
+    }
+
+    pub(super) fn turned_share(&self) -> f64 {
+        self.rotary_width as f64 / self.head_width as f64
+    }
+
+    /// The sliding window of a layer, if it has one.
+    pub fn window_of(&self, layer: usize) -> Option<usize> {
+        self.sliding_window.filter(|_| self.windowed.contains(layer))
+    }
+
+    /// transformers' `layer_types`: which layers have the sliding window.
+    pub(super) fn layer_types(&self) -> Value {
+        let kind = |layer| if self.windowed.contains(layer) { "sliding_attention" } else { "full_attention" };
+        json!((0..self.num_layers).map(kind).collect::<Vec<_>>())
     }
 
     /// Number of weights, tied embeddings counted once.
     pub fn num_params(&self) -> u64 {
-        self.tensors().iter().map(|(_, shape)| shape.iter().map(|n| *n as u64).product::<u64>()).sum()
+        self.tensors().iter().map(|needed| needed.shape.iter().map(|n| *n as u64).product::<u64>()).sum()
     }
 
     /// Refuses sizes that no real model has, before anything is allocated by them.
@@ -162,6 +227,14 @@ impl DecoderConfig {
         if !self.head_width.is_multiple_of(2) {
             return Err(wrong("head size", format!("is {}; it must be even", self.head_width)));
         }
+        if self.rotary_width == 0
+            || !self.rotary_width.is_multiple_of(2)
+            || self.rotary_width > self.head_width
+        {
+            let why =
+                format!("is {}; it must be even, above 0 and at most {}", self.rotary_width, self.head_width);
+            return Err(wrong("number of rotated dimensions of a head", why));
+        }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             return Err(wrong(
                 "norm epsilon",
@@ -174,18 +247,33 @@ impl DecoderConfig {
         if self.sliding_window == Some(0) {
             return Err(wrong("sliding window", "is 0; it must be at least 1".into()));
         }
-        let is_sound = match self.rope_scaling {
+        let layers = [&self.windowed, &self.rotated];
+        if layers.into_iter().any(|layers| matches!(layers, Layers::AllButEvery(0))) {
+            return Err(wrong("pattern of the layers", "repeats after 0 layers".into()));
+        }
+        let scales = [self.embedding_scale, self.residual_scale, self.attention_scale, self.logit_scale];
+        let caps = [self.attention_cap, self.logit_cap].into_iter().flatten();
+        if scales.into_iter().chain(caps).any(|x| !(x.is_finite() && x > 0.0)) {
+            return Err(wrong("multiplier or soft cap", "must be a number above 0".into()));
+        }
+        let is_sound = match &self.rope_scaling {
             RopeScaling::None => true,
-            RopeScaling::Linear { factor } => factor.is_finite() && factor > 0.0,
+            RopeScaling::Linear { factor } => factor.is_finite() && *factor > 0.0,
+            RopeScaling::LongRope { short_factors, stretch, original_context, .. } => {
+                let scale = self.rope_scaling.attention_factor();
+                short_factors.iter().chain([stretch, &scale]).all(|x| x.is_finite() && *x > 0.0)
+                    && short_factors.len() == self.rotary_width / 2
+                    && *original_context > 1
+            }
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
                 high_freq_factor: high,
                 original_context,
             } => {
-                [factor, low, high].iter().all(|x| x.is_finite() && *x > 0.0)
+                [factor, low, high].iter().all(|x| x.is_finite() && **x > 0.0)
                     && high > low
-                    && original_context > 0
+                    && *original_context > 0
             }
         };
         if is_sound {

@@ -1,56 +1,57 @@
 //! [`DecoderConfig`] -> Hugging Face's `config.json`, in the form that transformers 4 and 5 both read.
 
-use super::{DecoderConfig, Family, RopeScaling};
-use serde_json::{Value, json};
+use super::{DecoderConfig, Layers, RopeScaling};
+use crate::nn::ops::Activation;
+use serde_json::{Map, Value, json};
 
 impl DecoderConfig {
     /// A `config.json` of a model with these numbers, in f32.
     pub fn to_json(&self) -> Value {
-        let mut json = json!({
-            "architectures": [self.architecture()],
-            "model_type": self.family.name(),
-            "vocab_size": self.vocabulary,
-            "hidden_size": self.width,
-            "intermediate_size": self.ffn_width,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "num_key_value_heads": self.num_kv_heads,
-            "head_dim": self.head_width,
-            "hidden_act": "silu",
-            "rms_norm_eps": self.norm_epsilon,
-            "rope_theta": self.rope_theta,
-            "max_position_embeddings": self.context_tokens,
-            "tie_word_embeddings": self.has_tied_embeddings,
-            "torch_dtype": "float32",
-        });
+        let table = self.family.table();
+        let keys = &table.keys;
+        let mut json = Map::new();
+        let mut put = |key: &str, value: Value| json.insert(key.into(), value);
+        put("architectures", json!([table.architecture]));
+        put("model_type", json!(table.model_type));
+        put("vocab_size", json!(self.vocabulary));
+        put(keys.width, json!(self.width));
+        put(keys.ffn_width.0, json!(self.ffn_width));
+        put(keys.num_layers, json!(self.num_layers));
+        put(keys.num_heads, json!(self.num_heads));
+        put("num_key_value_heads", json!(self.num_kv_heads));
+        put("head_dim", json!(self.head_width));
+        put(keys.activation, json!(name(self.activation)));
+        put(keys.epsilon.0, json!(self.norm_epsilon));
+        let context = match self.rope_scaling {
+            RopeScaling::LongRope { context, .. } => context,
+            _ => self.context_tokens,
+        };
+        put(keys.context.0, json!(context));
+        put("tie_word_embeddings", json!(self.has_tied_embeddings));
+        // transformers' own of some families lies beyond a small vocabulary.
+        put("pad_token_id", Value::Null);
+        put("torch_dtype", json!("float32"));
+        if self.rotated != Layers::None {
+            put(keys.theta.0, json!(self.rope_theta));
+        }
         if let Some(scaling) = self.rope_scaling.to_json() {
-            json["rope_scaling"] = scaling;
+            put("rope_scaling", scaling);
         }
-        match self.family {
-            Family::Llama => {
-                json["attention_bias"] = json!(self.has_qkv_bias);
-                json["mlp_bias"] = json!(self.has_mlp_bias);
-            }
-            Family::Mistral => json["sliding_window"] = json!(self.sliding_window),
-            Family::Qwen2 | Family::Qwen3 => {
-                if self.family == Family::Qwen3 {
-                    json["attention_bias"] = json!(self.has_qkv_bias);
-                }
-                json["use_sliding_window"] = json!(self.sliding_window.is_some());
-                json["sliding_window"] = json!(self.sliding_window);
-                json["max_window_layers"] = json!(self.first_windowed_layer);
-            }
+        if let RopeScaling::LongRope { original_context, .. } = self.rope_scaling {
+            put("original_max_position_embeddings", json!(original_context));
         }
-        json
+        (table.write)(self, &mut json);
+        Value::Object(json)
     }
+}
 
-    fn architecture(&self) -> &'static str {
-        match self.family {
-            Family::Llama => "LlamaForCausalLM",
-            Family::Mistral => "MistralForCausalLM",
-            Family::Qwen2 => "Qwen2ForCausalLM",
-            Family::Qwen3 => "Qwen3ForCausalLM",
-        }
+/// As transformers calls it.
+fn name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Silu => "silu",
+        Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_pytorch_tanh",
+        Activation::Relu => "relu",
     }
 }
 
@@ -64,6 +65,21 @@ impl RopeScaling {
                 "factor": factor,
                 "low_freq_factor": low_freq_factor,
                 "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_context,
+            })),
+            Self::LongRope {
+                short_factors,
+                long_factors,
+                stretch,
+                attention_factor,
+                original_context,
+                ..
+            } => Some(json!({
+                "rope_type": "longrope",
+                "short_factor": short_factors,
+                "long_factor": long_factors,
+                "factor": stretch,
+                "attention_factor": attention_factor,
                 "original_max_position_embeddings": original_context,
             })),
         }

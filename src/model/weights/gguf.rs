@@ -3,7 +3,9 @@
 use super::block::{Plain, read_plain, read_quantised, read_stored};
 use super::gguf_header::{GgufHeader, GgufTensor, dtype_name};
 use crate::model::ModelError;
-use crate::model::config::{DecoderConfig, RopeScaling};
+use crate::model::config::{DecoderConfig, Family, RopeScaling};
+use crate::model::families::{NormKind, Table};
+use crate::model::hooks::{Linear, NormAt};
 use candle_core::quantized::GgmlDType;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,38 +18,51 @@ pub struct Gguf {
     names: BTreeMap<String, String>,
     /// Heads whose rows llama.cpp stores in its own order: those of q and those of k.
     permuted_heads: Option<(usize, usize)>,
+    /// llama.cpp stores the weights of norms with the one that the model adds to them.
+    adds_one: bool,
 }
 
-const TOP: [(&str, &str); 3] = [
-    ("token_embd.weight", "model.embed_tokens.weight"),
-    ("output_norm.weight", "model.norm.weight"),
-    ("output.weight", "lm_head.weight"),
-];
-
-const LAYER: [(&str, &str); 11] = [
-    ("attn_norm", "input_layernorm"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_output", "self_attn.o_proj"),
-    ("attn_q_norm", "self_attn.q_norm"),
-    ("attn_k_norm", "self_attn.k_norm"),
-    ("ffn_norm", "post_attention_layernorm"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-];
-
 /// `blk.3.attn_q.weight` -> `model.layers.3.self_attn.q_proj.weight`.
-fn hub_name(name: &str) -> Option<String> {
-    if let Some((_, hub)) = TOP.iter().find(|(gguf, _)| *gguf == name) {
-        return Some((*hub).to_string());
+fn hub_name(name: &str, table: &Table) -> Option<String> {
+    let names = &table.names;
+    let (part, kind) = name.rsplit_once('.').filter(|(_, kind)| ["weight", "bias"].contains(kind))?;
+    let top = match part {
+        "token_embd" => Some(names.embedding),
+        "output_norm" => Some(names.final_norm),
+        "output" => Some(names.head),
+        _ => None,
+    };
+    if let Some(top) = top {
+        return Some(format!("{top}.{kind}"));
     }
-    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    let (layer, part) = part.strip_prefix("blk.")?.split_once('.')?;
     let layer: usize = layer.parse().ok()?;
-    let (part, kind) = rest.split_once('.')?;
-    let (_, hub) = LAYER.iter().find(|(gguf, _)| *gguf == part)?;
-    matches!(kind, "weight" | "bias").then(|| format!("model.layers.{layer}.{hub}.{kind}"))
+    let path = match part {
+        "attn_norm" => norm(table, NormAt::BeforeAttention)?,
+        "post_attention_norm" => norm(table, NormAt::AfterAttention)?,
+        "ffn_norm" => norm(table, NormAt::BeforeFeedForward)?,
+        "post_ffw_norm" => norm(table, NormAt::AfterFeedForward)?,
+        "attn_q_norm" => "self_attn.q_norm",
+        "attn_k_norm" => "self_attn.k_norm",
+        "attn_q" => module(table, &[Linear::Q])?,
+        "attn_k" => module(table, &[Linear::K])?,
+        "attn_v" => module(table, &[Linear::V])?,
+        "attn_qkv" => module(table, &[Linear::Qkv])?,
+        "attn_output" => module(table, &[Linear::O])?,
+        "ffn_gate" => module(table, &[Linear::Gate])?,
+        "ffn_up" => module(table, &[Linear::Up, Linear::GateUp])?,
+        "ffn_down" => module(table, &[Linear::Down])?,
+        _ => return None,
+    };
+    Some(format!("{}{layer}.{path}.{kind}", names.layers))
+}
+
+fn norm(table: &Table, at: NormAt) -> Option<&'static str> {
+    table.norms.iter().find(|(other, _)| *other == at).map(|(_, name)| *name)
+}
+
+fn module(table: &Table, linears: &[Linear]) -> Option<&'static str> {
+    table.all_modules().find(|module| linears.contains(&module.linear)).map(|module| module.path)
 }
 
 impl Gguf {
@@ -57,20 +72,23 @@ impl Gguf {
     /// As [`GgufHeader::read`].
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let header = GgufHeader::read(path)?;
-        let names =
-            header.tensors().filter_map(|(name, _)| Some((hub_name(name)?, name.to_string()))).collect();
+        let architecture = header.text("general.architecture").unwrap_or_default();
+        let family = Family::of_gguf(architecture);
+        let named =
+            |(name, _): (&str, &GgufTensor)| Some((hub_name(name, family?.table())?, name.to_string()));
+        let names = header.tensors().filter_map(named).collect();
         // A number, or one a layer; the config refuses layers that differ.
         let heads = |key: &str| {
             let value = header.value(key)?;
             let number = value.integer().or_else(|| value.integers()?.first().copied())?;
             usize::try_from(number).ok()
         };
-        // Only the `llama` architecture has them; Qwen's rows are stored as they are.
-        let permuted_heads = (header.text("general.architecture") == Some("llama"))
-            .then(|| heads("llama.attention.head_count"))
-            .flatten()
-            .map(|q| (q, heads("llama.attention.head_count_kv").unwrap_or(q)));
-        Ok(Self { header, names, permuted_heads })
+        let permuted_heads = family
+            .filter(|family| family.table().gguf.is_some_and(|gguf| gguf.is_permuted))
+            .and_then(|_| heads(&format!("{architecture}.attention.head_count")))
+            .map(|q| (q, heads(&format!("{architecture}.attention.head_count_kv")).unwrap_or(q)));
+        let adds_one = family.is_some_and(|family| family.table().norm == NormKind::RmsPlusOne);
+        Ok(Self { header, names, permuted_heads, adds_one })
     }
 
     pub fn header(&self) -> &GgufHeader {
@@ -153,7 +171,11 @@ impl Gguf {
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let tensor = self.known(name)?;
-        self.in_order(name, tensor, self.values(tensor)?)
+        let mut values = self.values(tensor)?;
+        if self.adds_one && tensor.shape.len() == 1 {
+            values.iter_mut().for_each(|value| *value -= 1.0);
+        }
+        self.in_order(name, tensor, values)
     }
 
     /// A tensor's bytes as they are stored, and what they mean.

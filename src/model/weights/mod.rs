@@ -18,7 +18,7 @@ pub use safetensors::Safetensors;
 pub use save::save_safetensors;
 
 use super::ModelError;
-use super::config::DecoderConfig;
+use super::config::{DecoderConfig, Form, Needed};
 use super::error::During;
 use crate::base::Precision;
 use crate::nn::Weight;
@@ -156,19 +156,38 @@ impl Weights {
         Tensor::from_vec(values, shape, device).during("placing a weight on the device")
     }
 
+    /// Reads a tensor as the forward pass wants it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn values(&self, needed: &Needed, device: &Device) -> Result<Tensor, ModelError> {
+        needed.form.from_file(&self.read(&needed.name, device)?).during("bringing a weight into order")
+    }
+
     /// Reads a matrix [o, i] to keep it in `precision`.
     ///
     /// # Errors
     /// As [`Self::read`]; and [`ModelError::Tensor`] for a matrix whose rows are no whole number of blocks.
-    pub fn weight(&self, name: &str, precision: Precision, device: &Device) -> Result<Weight, ModelError> {
-        if precision == Precision::Stored
-            && let Some(packed) = self.stored(name, device)?
-        {
-            return Ok(Weight::Packed(packed));
+    pub fn weight(
+        &self,
+        needed: &Needed,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Weight, ModelError> {
+        let name = needed.name.as_str();
+        let mut blocks = blocks_of(precision);
+        if precision == Precision::Stored {
+            if needed.form == Form::default() {
+                if let Some(packed) = self.stored(name, device)? {
+                    return Ok(Weight::Packed(packed));
+                }
+            } else {
+                blocks = self.half_of(name);
+            }
         }
-        let dense = self.read(name, device)?;
+        let dense = self.values(needed, device)?;
         let width = dense.dims().last().copied().unwrap_or(0);
-        match blocks_of(precision) {
+        match blocks {
             None => Ok(dense.into()),
             Some(dtype) if width.is_multiple_of(dtype.block_size()) => {
                 Ok(Weight::Packed(Packed::quantise(&dense, dtype).during("quantising a weight")?))
@@ -178,6 +197,15 @@ impl Weights {
                     format!("has rows of {width} numbers, which are no whole number of {dtype:?} blocks");
                 Err(ModelError::Tensor { path: self.path_of(name), tensor: name.into(), why })
             }
+        }
+    }
+
+    /// The half precision that a tensor is stored in, if it is: numbers brought into another order lose nothing in it.
+    fn half_of(&self, name: &str) -> Option<GgmlDType> {
+        match self.dtype(name)?.as_str() {
+            "BF16" => Some(GgmlDType::BF16),
+            "F16" => Some(GgmlDType::F16),
+            _ => None,
         }
     }
 
@@ -206,7 +234,9 @@ impl Weights {
     /// Whether every tensor that the model needs is there, with the right shape and a type that can be read.
     /// Allocates nothing by what the files say.
     pub fn check(&self, config: &DecoderConfig) -> Result<(), ModelError> {
-        for (name, expected) in config.tensors() {
+        for needed in config.tensors() {
+            let expected = needed.stored_shape();
+            let name = needed.name;
             let path = self.path_of(&name);
             let Some(got) = self.shape(&name) else {
                 return Err(ModelError::Missing { path, what: format!("tensor {name}") });
@@ -233,7 +263,7 @@ impl Weights {
     /// How most of the values of `config`'s tensors are stored.
     pub fn main_dtype(&self, config: &DecoderConfig) -> String {
         let mut totals = std::collections::BTreeMap::<String, usize>::new();
-        for (name, shape) in config.tensors() {
+        for Needed { name, shape, .. } in config.tensors() {
             *totals.entry(self.dtype(&name).unwrap_or_default()).or_default() +=
                 shape.iter().product::<usize>();
         }

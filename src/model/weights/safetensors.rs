@@ -132,20 +132,26 @@ impl Safetensors {
         self.tensors.keys().map(String::as_str).collect()
     }
 
+    /// Where a tensor lies. Files of a model without its head (GPT-2's, for one) leave the first word of names out.
+    fn place(&self, name: &str) -> Option<&Place> {
+        let without_first_word = || self.tensors.get(name.split_once('.')?.1);
+        self.tensors.get(name).or_else(without_first_word)
+    }
+
     pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors.get(name).map(|place| place.shape.clone())
+        self.place(name).map(|place| place.shape.clone())
     }
 
     pub(super) fn dtype(&self, name: &str) -> Option<String> {
-        self.tensors.get(name).map(|place| place.dtype.clone())
+        self.place(name).map(|place| place.dtype.clone())
     }
 
     pub(super) fn is_supported(&self, name: &str) -> bool {
-        self.tensors.get(name).is_some_and(|place| plain(&place.dtype).is_some())
+        self.place(name).is_some_and(|place| plain(&place.dtype).is_some())
     }
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
-        match (self.tensors.get(name), self.shards.as_slice()) {
+        match (self.place(name), self.shards.as_slice()) {
             (Some(place), shards) => shards[place.shard].path.clone(),
             (None, [only]) => only.path.clone(),
             (None, _) => self.folder.clone(),
@@ -158,7 +164,7 @@ impl Safetensors {
 
     /// A tensor's bytes as they are stored, and what they mean; `None` for types without a packed form.
     pub(super) fn read_stored(&self, name: &str) -> Result<Option<(Vec<u8>, GgmlDType)>, ModelError> {
-        let Some(place) = self.tensors.get(name) else { return Ok(None) };
+        let Some(place) = self.place(name) else { return Ok(None) };
         let dtype = match plain(&place.dtype) {
             Some(Plain::F16) => GgmlDType::F16,
             Some(Plain::Bf16) => GgmlDType::BF16,
@@ -170,7 +176,7 @@ impl Safetensors {
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let path = self.path_of(name);
-        let Some(place) = self.tensors.get(name) else {
+        let Some(place) = self.place(name) else {
             return Err(ModelError::Missing { path, what: format!("tensor {name}") });
         };
         let Some(plain) = plain(&place.dtype) else {
@@ -182,14 +188,15 @@ impl Safetensors {
 }
 
 fn nothing_to_open(folder: &Path) -> ModelError {
-    let what = if folder.join("pytorch_model.bin").exists()
-        || folder.join("pytorch_model.bin.index.json").exists()
-    {
-        "model.safetensors (there is a pytorch_model.bin, which can hide a program and is not opened)"
-    } else {
-        "model.safetensors"
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let is_pickle = |name: &String| {
+        [".bin", ".bin.index.json", ".pt", ".pth", ".ckpt"].iter().any(|end| name.ends_with(end))
     };
-    ModelError::Missing { path: folder.into(), what: what.into() }
+    // The same one every time.
+    match names.map(|name| name.to_string_lossy().into_owned()).filter(is_pickle).min() {
+        Some(file) => ModelError::Pickle { path: folder.into(), file: human::elide(&file, 80) },
+        None => ModelError::Missing { path: folder.into(), what: SINGLE.into() },
+    }
 }
 
 fn plain(dtype: &str) -> Option<Plain> {

@@ -1,6 +1,6 @@
 //! Which curve bends the numbers of a feed-forward block.
 
-/// A smooth switch.
+/// A switch, smooth or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// x σ(x) (Elfwing et al. 2017, arXiv:1702.03118); PyTorch's `silu`.
@@ -9,6 +9,8 @@ pub enum Activation {
     Gelu,
     /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), near `Gelu`; transformers' `gelu_pytorch_tanh` and `gelu_new`.
     GeluTanh,
+    /// max(x, 0).
+    Relu,
 }
 
 impl Activation {
@@ -18,6 +20,7 @@ impl Activation {
             Self::Silu => "silu",
             Self::Gelu => "gelu",
             Self::GeluTanh => "gelu_tanh",
+            Self::Relu => "relu",
         }
     }
 
@@ -27,6 +30,7 @@ impl Activation {
             Self::Silu => "swiglu",
             Self::Gelu => "geglu",
             Self::GeluTanh => "geglu_tanh",
+            Self::Relu => "reglu",
         }
     }
 }

@@ -1,5 +1,9 @@
 //! How rows of q | k | v are divided, and who sees whom.
 
+use crate::nn::Result;
+use candle_core::{Device, Tensor};
+use std::sync::OnceLock;
+
 /// A row of q | k | v: `h` query heads, `k` key heads, `k` value heads, `e` numbers each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLayout {
@@ -36,6 +40,17 @@ pub struct Seen {
     pub window: Option<usize>,
     /// Scores are bent so that they stay below this: cap · tanh(score / cap) (Gemma 2, arXiv:2408.00118).
     pub cap: Option<f64>,
+    /// Made once for all layers of a forward pass, and for their way back.
+    sights: OnceLock<Sights>,
+}
+
+/// The same on a device, as f32, which holds every position up to 2²⁴: the first and the last key that each query sees,
+/// [n, 1] each, and all keys, [1, n].
+#[derive(Debug, Clone)]
+pub struct Sights {
+    pub first: Tensor,
+    pub last: Tensor,
+    pub keys: Tensor,
 }
 
 /// Queries [start, end) of one segment and the keys [first_key, end) that any of them sees.
@@ -57,6 +72,45 @@ impl Span {
 }
 
 impl Seen {
+    pub fn new(segments: Vec<usize>, scale: f64, window: Option<usize>, cap: Option<f64>) -> Self {
+        Self { segments, scale, window, cap, sights: OnceLock::new() }
+    }
+
+    /// The first key that a query of the segment that begins at `begin` sees.
+    pub fn first_key_of(&self, begin: usize, query: usize) -> usize {
+        self.window.map_or(begin, |w| (query + 1).saturating_sub(w)).max(begin)
+    }
+
+    /// What each query sees, on `device`, which must be the same whenever it is asked.
+    pub fn sights(&self, device: &Device) -> Result<Sights> {
+        if let Some(sights) = self.sights.get() {
+            return Ok(sights.clone());
+        }
+        let n = self.segments.last().copied().unwrap_or(0);
+        let of_segment = |s: &[usize]| {
+            let begin = s[0];
+            (begin..s[1]).map(move |query| self.first_key_of(begin, query) as f32)
+        };
+        let first: Vec<f32> = self.segments.windows(2).flat_map(of_segment).collect();
+        let last: Vec<f32> = (0..n).map(|query| query as f32).collect();
+        let last = Tensor::from_vec(last, (n, 1), device)?;
+        let sights =
+            Sights { first: Tensor::from_vec(first, (n, 1), device)?, keys: last.reshape((1, n))?, last };
+        Ok(self.sights.get_or_init(|| sights).clone())
+    }
+
+    /// All queries in blocks of `block`, whatever segments they are of, each with the keys from the first that any of them sees:
+    /// few large products for devices to which a small one costs as much as a large one.
+    pub fn joined_spans(&self, block: usize) -> Vec<Span> {
+        let n = self.segments.last().copied().unwrap_or(0);
+        let span = |start: usize| {
+            let segment = self.segments.partition_point(|begin| *begin <= start) - 1;
+            let first_key = self.first_key_of(self.segments[segment], start);
+            Span { start, end: (start + block).min(n), first_key }
+        };
+        (0..n).step_by(block).map(span).collect()
+    }
+
     /// All segments in blocks of at most `block` queries, in order.
     pub fn spans(&self, block: usize) -> Vec<Span> {
         self.segments.windows(2).flat_map(|s| self.spans_of(s[0], s[1], block)).collect()
@@ -64,10 +118,10 @@ impl Seen {
 
     /// The blocks of one segment.
     pub fn spans_of(&self, begin: usize, end: usize, block: usize) -> impl Iterator<Item = Span> {
-        let window = self.window;
-        (begin..end).step_by(block).map(move |start| {
-            let reach = window.map_or(begin, |w| (start + 1).saturating_sub(w));
-            Span { start, end: (start + block).min(end), first_key: reach.max(begin) }
+        (begin..end).step_by(block).map(move |start| Span {
+            start,
+            end: (start + block).min(end),
+            first_key: self.first_key_of(begin, start),
         })
     }
 

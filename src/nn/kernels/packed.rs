@@ -38,7 +38,9 @@ impl Packed {
             let storage = QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?;
             Ok(Arc::new(QTensor::new(storage, (bytes.len() / row_bytes.max(1), width))?))
         };
-        let panels = bytes.chunks((PANEL_ROWS * row_bytes).max(1)).map(panel).collect::<Result<_>>()?;
+        // Panels are tasks for threads; a device is asked once for all.
+        let panel_rows = if device.is_cpu() { PANEL_ROWS } else { rows };
+        let panels = bytes.chunks((panel_rows * row_bytes).max(1)).map(panel).collect::<Result<_>>()?;
         Ok(Self { panels, rows, width, device: device.clone() })
     }
 
@@ -52,6 +54,31 @@ impl Packed {
         };
         let panels = (0..rows).step_by(PANEL_ROWS).map(panel).collect::<Result<_>>()?;
         Ok(Self { panels, rows, width, device: dense.device().clone() })
+    }
+
+    /// Whether a device widens blocks of a type by itself. Where it does not, candle does it on the host, at each use.
+    pub fn are_widened_on(device: &Device, dtype: GgmlDType) -> bool {
+        match device {
+            Device::Cpu => true,
+            Device::Cuda(_) => {
+                !matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 | GgmlDType::Q8_1)
+            }
+            Device::Metal(_) => false,
+        }
+    }
+
+    /// Of all blocks; that of f32 where there are none.
+    pub fn dtype(&self) -> GgmlDType {
+        self.panels.first().map_or(GgmlDType::F32, |panel| panel.dtype())
+    }
+
+    /// The same blocks on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.device.same_device(device) {
+            return Ok(self.clone());
+        }
+        let bytes: Vec<_> = self.panels.iter().map(|panel| panel.data()).collect::<Result<_>>()?;
+        Self::new(&bytes.concat(), self.dtype(), [self.rows, self.width], device)
     }
 
     /// One below the other: all of one width.

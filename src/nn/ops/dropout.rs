@@ -1,10 +1,12 @@
-//! Dropout (Srivastava et al. 2014) whose mask is a function of a counter: nothing is stored, a resumed run
-//! drops the same numbers.
+//! Dropout (Srivastava et al. 2014) whose mask is a function of a counter: a resumed run drops the same numbers, and
+//! the CPU stores none of it.
 
 use crate::base::rng::Rng;
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable::wide;
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 /// Which numbers are dropped: share and random stream.
 #[derive(Debug, Clone, Copy)]
@@ -15,18 +17,36 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// What the number at a place is multiplied by.
-    fn factor(self, place: usize) -> f32 {
-        if self.stream.uniform_at(place as u64) < self.share { 0.0 } else { 1.0 / (1.0 - self.share) }
+    fn drops(self, place: usize) -> bool {
+        self.stream.uniform_at(place as u64) < self.share
+    }
+
+    /// What is left is multiplied by this.
+    fn gain(self) -> f32 {
+        1.0 / (1.0 - self.share)
+    }
+
+    /// Ones where numbers stay, u8, of the shape and on the device of `x`; `None` where the CPU's kernel asks for each number.
+    ///
+    /// The counter's generator needs the host, so the mask is made there, once for the way there and back.
+    fn mask(self, x: &Tensor) -> Result<Option<Tensor>> {
+        if Numbers::of(x).is_some() {
+            return Ok(None);
+        }
+        let stays: Vec<u8> =
+            (0..x.elem_count()).into_par_iter().map(|place| u8::from(!self.drops(place))).collect();
+        Tensor::from_vec(stays, x.shape(), x.device()).map(Some)
     }
 
     /// Drops from `x`, or from a gradient: any shape.
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
-        if let Some(numbers) = Numbers::of(x) {
-            return tensor(cpu::elementwise::scaled(&numbers, |place| self.factor(place)), x.shape());
+    fn apply(self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+        if let (Some(numbers), None) = (Numbers::of(x), mask) {
+            let factor = |place| if self.drops(place) { 0.0 } else { self.gain() };
+            return tensor(cpu::elementwise::scaled(&numbers, factor), x.shape());
         }
-        let mask: Vec<f32> = (0..x.elem_count()).map(|place| self.factor(place)).collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+        let Some(mask) = mask else { return self.apply(x, self.mask(x)?.as_ref()) };
+        let wide = wide(x)?;
+        ((&wide * mask.to_dtype(wide.dtype())?)? * f64::from(self.gain()))?.to_dtype(x.dtype())
     }
 }
 
@@ -36,8 +56,10 @@ pub fn dropout(tape: &Tape, x: &Node, dropout: Dropout) -> Result<Node> {
         return Ok(x.clone());
     }
     let _span = profile::forward("dropout");
-    let y = dropout.apply(x.value())?;
-    let node = tape.record("dropout", &[x], y, move |dy| Ok(vec![Some(dropout.apply(dy)?)]));
+    let mask = dropout.mask(x.value())?;
+    let y = dropout.apply(x.value(), mask.as_ref())?;
+    let again = mask.clone();
+    let node = tape.record("dropout", &[x], y, move |dy| Ok(vec![Some(dropout.apply(dy, mask.as_ref())?)]));
     let kept = x.keep();
-    Ok(node.remade_by(move || dropout.apply(&kept.get()?)))
+    Ok(node.remade_by(move || dropout.apply(&kept.get()?, again.as_ref())))
 }

@@ -1,7 +1,8 @@
-//! Sums, and curves for small networks, whose results are not worth a kernel.
+//! Sums, multiples, a curve for small networks, and numbers in another type.
 
 use crate::nn::tape::sum;
 use crate::nn::{Node, Result, Tape, profile};
+use candle_core::DType;
 
 /// `a + b`, same shape.
 pub fn add(tape: &Tape, a: &Node, b: &Node) -> Result<Node> {
@@ -18,10 +19,20 @@ pub fn tanh(tape: &Tape, x: &Node) -> Result<Node> {
     Ok(tape.record("tanh", &[x], y, move |dy| Ok(vec![Some((dy * (1.0 - kept.sqr()?)?)?)])))
 }
 
-/// `max(x, 0)`, any shape.
-pub fn relu(tape: &Tape, x: &Node) -> Result<Node> {
-    let _span = profile::forward("relu");
-    let y = x.value().relu()?;
-    let kept = y.clone();
-    Ok(tape.record("relu", &[x], y, move |dy| Ok(vec![Some((dy * kept.gt(0f64)?.to_dtype(dy.dtype())?)?)])))
+/// `factor · x + shift`, of any shape.
+pub fn affine(tape: &Tape, x: &Node, factor: f64, shift: f64) -> Result<Node> {
+    let _span = profile::forward("affine");
+    let y = x.value().affine(factor, shift)?;
+    Ok(tape.record("affine", &[x], y, move |dy| Ok(vec![Some(dy.affine(factor, 0.0)?)])))
+}
+
+/// `x` in another type, any shape; its gradient comes back in its own.
+pub fn cast(tape: &Tape, x: &Node, dtype: DType) -> Result<Node> {
+    let own = x.value().dtype();
+    if own == dtype {
+        return Ok(x.clone());
+    }
+    let _span = profile::forward("cast");
+    let value = x.value().to_dtype(dtype)?;
+    Ok(tape.record("cast", &[x], value, move |dy| Ok(vec![Some(dy.to_dtype(own)?)])))
 }

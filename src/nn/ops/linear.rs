@@ -3,10 +3,11 @@
 use super::gradient::made_in_place;
 use crate::nn::kernels::cpu::elementwise::add_column_sums;
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable;
 use crate::nn::{Node, Result, Tape, Weight, WeightNode, profile};
 use candle_core::Tensor;
 
-/// x [n, i], weight [o, i], bias [o] -> [n, o].
+/// x [n, i], weight [o, i], bias [o] -> [n, o]. Weight and bias are cast to the type of x where they are used.
 pub fn linear(tape: &Tape, x: &Node, weight: &WeightNode, bias: Option<&Node>) -> Result<Node> {
     let _span = profile::forward("linear");
     let y = product(x.value(), weight.weight(), bias.map(Node::value))?;
@@ -40,9 +41,9 @@ pub fn product(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Ten
             Some(None) => {}
         }
     }
-    let y = x.matmul(&weight.widened()?.t()?)?; // [n, o]
+    let y = x.matmul(&weight.widened(x.dtype())?.t()?)?; // [n, o]
     match bias {
-        Some(bias) => y.broadcast_add(bias),
+        Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
         None => Ok(y),
     }
 }
@@ -54,7 +55,7 @@ pub(super) fn times(dy: &Tensor, weight: &Weight) -> Result<Tensor> {
             let n = dy.dim(0)?;
             tensor(cpu::linear::backward(&numbers, &w, n)?, (n, weight.width()))
         }
-        _ => dy.matmul(weight.widened()?.as_ref()),
+        _ => dy.matmul(weight.widened(dy.dtype())?.as_ref()),
     }
 }
 
@@ -64,7 +65,7 @@ fn of_weight(dy: &Tensor, x: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
         (Some(dy), Some(numbers)) => made_in_place(leaf, |out, is_first| {
             cpu::linear::of_weight(out, is_first, &dy, &numbers, x.dims()[0]);
         }),
-        _ => Ok(Some(dy.t()?.matmul(x)?)),
+        _ => Ok(Some(dy.t()?.matmul(x)?.to_dtype(leaf.value().dtype())?)),
     }
 }
 
@@ -77,6 +78,6 @@ fn of_bias(dy: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
             }
             add_column_sums(out, &dy);
         }),
-        None => Ok(Some(dy.sum(0)?)),
+        None => Ok(Some(portable::wide(dy)?.sum(0)?)),
     }
 }

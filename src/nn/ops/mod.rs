@@ -5,6 +5,8 @@
 
 mod activation;
 mod attention;
+mod bottleneck;
+mod column_scale;
 mod dropout;
 mod elementwise;
 mod embedding;
@@ -21,14 +23,16 @@ mod virtual_rows;
 pub use super::kernels::{Activation, HeadLayout, Seen};
 pub use activation::{activate, gated};
 pub use attention::{attend_cached, attention};
+pub use bottleneck::{Bottleneck, bottleneck};
+pub use column_scale::{ColumnScale, scale_columns};
 pub use dropout::{Dropout, dropout};
-pub use elementwise::{add, relu, tanh};
+pub use elementwise::{add, affine, cast, tanh};
 pub use embedding::embedding;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
-pub use linear_cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use linear_cross_entropy::{CrossEntropy, Head, linear_cross_entropy};
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
 pub use prefix_attention::prefix_attention;
-pub use rms_norm::rms_norm;
+pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};
 pub use rotate::{HeadNorms, RopeRows, RopeTable, rotate};
 pub use virtual_rows::{VirtualRows, with_virtual_rows, without_virtual_rows};

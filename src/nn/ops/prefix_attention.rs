@@ -5,18 +5,18 @@ use super::{HeadLayout, Seen, attention};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
-/// As [`attention`], after a prefix of keys and values: q | k | v [n, (h + 2k) e], prefix k | v [p, 2k e] -> [n, h·e]. A sliding
-/// window counts the prefix as the positions before the segment's first, as transformers does with what is in its cache.
+/// As [`attention`], after a prefix of keys and values: q | k | v [n, (h + 2k) e], prefix k | v [p, 2k e] -> [n, h·e]. `seen` counts the
+/// prefix among the rows of each segment, as `places.segments()` does: a sliding window takes it for the positions before the
+/// segment's first, as transformers does with what is in its cache.
 pub fn prefix_attention(
     tape: &Tape,
     qkv: &Node,
     prefix: &Node,
+    places: &VirtualRows,
     layout: HeadLayout,
-    seen: &Seen,
+    seen: &Rc<Seen>,
 ) -> Result<Node> {
-    let places = VirtualRows::new(prefix.value().dim(0)?, &seen.segments);
-    let wide = with_virtual_rows(tape, qkv, prefix, &places)?; // [n + s p, (h + 2k) e]
-    let seen = Rc::new(Seen { segments: places.segments(), ..seen.clone() });
-    let mixed = attention(tape, &wide, layout, &seen)?; // [n + s p, h·e]
-    without_virtual_rows(tape, &mixed, &places)
+    let wide = with_virtual_rows(tape, qkv, prefix, places)?; // [n + s p, (h + 2k) e]
+    let mixed = attention(tape, &wide, layout, seen)?; // [n + s p, h·e]
+    without_virtual_rows(tape, &mixed, places)
 }

@@ -55,3 +55,48 @@ fn forward(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
         _ => portable::rms_norm::forward(x, weight, epsilon),
     }
 }
+
+/// Neighbouring columns that are normalised together.
+#[derive(Debug, Clone)]
+pub struct NormedColumns {
+    pub first: usize,
+    /// [c], one for each column.
+    pub weight: Node,
+}
+
+impl NormedColumns {
+    /// Its columns of [n, w]: [n, c].
+    fn of(&self, x: &Tensor) -> Result<Tensor> {
+        x.narrow(1, self.first, self.weight.value().elem_count())?.contiguous()
+    }
+
+    /// x [n, w] with `columns` [n, c] in place of its own.
+    fn put(&self, x: &Tensor, columns: &Tensor) -> Result<Tensor> {
+        let end = self.first + columns.dim(1)?;
+        Tensor::cat(&[&x.narrow(1, 0, self.first)?, columns, &x.narrow(1, end, x.dim(1)? - end)?], 1)
+    }
+}
+
+/// [`rms_norm`] of some columns of each row, those of each part by themselves; the others pass: x [n, w] -> [n, w].
+pub fn rms_norm_columns(tape: &Tape, x: &Node, parts: &[NormedColumns], epsilon: f64) -> Result<Node> {
+    let _span = profile::forward("rms_norm_columns");
+    let mut y = x.value().clone();
+    for part in parts {
+        y = part.put(&y, &forward(&part.of(x.value())?, part.weight.value(), epsilon)?)?;
+    }
+    let mut inputs = vec![x];
+    inputs.extend(parts.iter().map(|part| &part.weight));
+    let (saved, parts, needs) = (x.value().clone(), parts.to_vec(), x.needs_gradient());
+    Ok(tape.record("rms_norm_columns", &inputs, y, move |dy| {
+        let (mut dx, mut of_weights) = (dy.clone(), Vec::with_capacity(parts.len()));
+        for part in &parts {
+            let (x, dy) = (part.of(&saved)?, part.of(dy)?);
+            if needs {
+                dx = part.put(&dx, &backward(&x, part.weight.value(), &dy, epsilon)?)?;
+            }
+            let is_trained = part.weight.needs_gradient();
+            of_weights.push(if is_trained { of_weight(&x, &dy, &part.weight, epsilon)? } else { None });
+        }
+        Ok(std::iter::once(needs.then_some(dx)).chain(of_weights).collect())
+    }))
+}

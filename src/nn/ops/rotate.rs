@@ -6,14 +6,14 @@ use crate::nn::kernels::{HeadLayout, portable};
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::{Device, Tensor};
 
-/// Cosines and sines of every position up to the context length: [context, e / 2] each.
+/// Cosines and sines of every position up to the context length: [context, r / 2] each.
 #[derive(Debug, Clone)]
 pub struct RopeTable {
     cos: Tensor,
     sin: Tensor,
 }
 
-/// The rows of a [`RopeTable`] at the positions of one batch: [n, e / 2] each.
+/// The rows of a [`RopeTable`] at the positions of one batch: [n, r / 2] each.
 #[derive(Debug, Clone)]
 pub struct RopeRows {
     cos: Tensor,
@@ -21,7 +21,7 @@ pub struct RopeRows {
 }
 
 impl RopeTable {
-    /// From the inverse frequencies, one for each pair of a head's numbers: [e / 2].
+    /// From the inverse frequencies, one for each pair of a head's numbers that are turned: [r / 2].
     pub fn new(inverse_frequencies: &[f64], context_tokens: usize, device: &Device) -> Result<Self> {
         let half = inverse_frequencies.len();
         let angles = (0..context_tokens)
@@ -31,7 +31,12 @@ impl RopeTable {
         Ok(Self { cos: Tensor::from_vec(cos, shape, device)?, sin: Tensor::from_vec(sin, shape, device)? })
     }
 
-    /// positions [n] u32 -> rows [n, e / 2].
+    /// The same, by which turned numbers are multiplied, too.
+    pub fn scaled(self, factor: f64) -> Result<Self> {
+        Ok(Self { cos: (self.cos * factor)?, sin: (self.sin * factor)? })
+    }
+
+    /// positions [n] u32 -> rows [n, r / 2].
     pub fn at(&self, positions: &Tensor) -> Result<RopeRows> {
         Ok(RopeRows { cos: self.cos.index_select(positions, 0)?, sin: self.sin.index_select(positions, 0)? })
     }
@@ -114,11 +119,13 @@ impl Turn<'_> {
             None => None,
         };
         let norms = norms.as_ref().map(|(query, key, epsilon)| (&**query, &**key, *epsilon));
-        Some(run(cpu::rotate::Turn { layout: self.layout, cos: &cos, sin: &sin, norms }, &x))
+        let num_pairs = self.rows.cos.dims().get(1).copied().unwrap_or(0);
+        Some(run(cpu::rotate::Turn { layout: self.layout, cos: &cos, sin: &sin, num_pairs, norms }, &x))
     }
 
     fn portable(&self, like: &Tensor) -> Result<portable::rotate::Turn> {
-        let to = |x: &Tensor| x.to_dtype(like.dtype());
+        let dtype = portable::wide_dtype(like.dtype());
+        let to = |x: &Tensor| x.to_dtype(dtype);
         let norms = match self.norms {
             Some(n) => Some((to(n.query.value())?, to(n.key.value())?, n.epsilon)),
             None => None,

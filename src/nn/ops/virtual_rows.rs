@@ -1,7 +1,7 @@
 //! Rows that stand before every packed segment and are the same in each: what a method adds to the tokens that it is given.
 
 use crate::nn::{Node, Result, Tape, profile};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// Which rows are virtual: `num` of them before each segment.
 #[derive(Debug, Clone)]
@@ -42,28 +42,29 @@ impl VirtualRows {
         Tensor::cat(&real.collect::<Result<Vec<_>>>()?, 0)
     }
 
-    /// The virtual rows of `x`, added up over the segments.
-    fn summed(&self, x: &Tensor) -> Result<Tensor> {
-        let mut sum = Tensor::zeros((self.num, x.dim(1)?), x.dtype(), x.device())?;
+    /// The virtual rows of `x`, added up over the segments in `dtype`.
+    fn summed(&self, x: &Tensor, dtype: DType) -> Result<Tensor> {
+        let mut sum = Tensor::zeros((self.num, x.dim(1)?), dtype, x.device())?;
         for (_, start, _) in self.each() {
-            sum = (sum + x.narrow(0, start, self.num)?)?;
+            sum = (sum + x.narrow(0, start, self.num)?.to_dtype(dtype)?)?;
         }
         Ok(sum)
     }
 }
 
 /// Puts `rows` before every segment: x [n, w], rows [p, r] -> [n + s p, w] for `s` segments. Rows that are narrower than `x` stand
-/// in its last columns, after zeros. Their gradient is the sum over the segments.
+/// in its last columns, after zeros; of another type, they are cast to its own. Their gradient is the sum over the segments.
 pub fn with_virtual_rows(tape: &Tape, x: &Node, rows: &Node, places: &VirtualRows) -> Result<Node> {
     let _span = profile::forward("virtual rows");
     let (width, own) = (x.value().dim(1)?, rows.value().dim(1)?);
-    let whole = rows.value().pad_with_zeros(1, width - own, 0)?; // [p, w]
+    let dtype = rows.value().dtype();
+    let whole = rows.value().to_dtype(x.value().dtype())?.pad_with_zeros(1, width - own, 0)?; // [p, w]
     let y = places.joined(x.value(), &whole)?;
     let needs = (x.needs_gradient(), rows.needs_gradient());
     let places = places.clone();
     Ok(tape.record("virtual rows", &[x, rows], y, move |dy| {
         let dx = needs.0.then(|| places.real(dy)).transpose()?;
-        let of_rows = || places.summed(&dy.narrow(1, width - own, own)?)?.contiguous();
+        let of_rows = || places.summed(&dy.narrow(1, width - own, own)?, dtype)?.contiguous();
         Ok(vec![dx, needs.1.then(of_rows).transpose()?])
     }))
 }

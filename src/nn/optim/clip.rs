@@ -3,13 +3,14 @@
 use crate::nn::Result;
 use crate::nn::kernels::cpu::Numbers;
 use crate::nn::kernels::cpu::elementwise::sum_of_squares;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// Euclidean norm of a flat gradient [P]; NaN or infinite when the gradient is.
 pub fn norm(gradient: &Tensor) -> Result<f64> {
     let squares = match Numbers::of(gradient) {
         Some(numbers) => sum_of_squares(&numbers),
-        None => gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?,
+        // Metal knows no f64.
+        None => gradient.sqr()?.sum_all()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_scalar()?,
     };
     Ok(squares.sqrt())
 }

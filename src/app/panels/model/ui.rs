@@ -7,6 +7,7 @@ use crate::app::widgets;
 use crate::base::human;
 use crate::engine::JobId;
 use crate::hub::catalogue::ModelEntry;
+use crate::model::config::Family;
 use crate::model::info::ModelInfo;
 use eframe::egui::{self, CentralPanel, Frame, Label, Margin, Panel, RichText, ScrollArea, TextEdit};
 use egui_material_icons::icons;
@@ -42,10 +43,10 @@ fn list(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiActio
     }
     widgets::section(ui, "A model of your own");
     ui.label(
-        RichText::new(
-            "A Hugging Face folder (config.json, safetensors, tokenizer.json) or one .gguf file. Llama, Mistral, \
-             Qwen2 and Qwen3 are understood.",
-        )
+        RichText::new(format!(
+            "A Hugging Face folder (config.json, safetensors, tokenizer.json) or one .gguf file. {} are understood.",
+            Family::listed()
+        ))
         .small()
         .color(t.weak),
     );

@@ -4,7 +4,12 @@ use super::form::Form;
 use super::method;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
+use crate::base::human;
+use crate::model::config::Family;
+use crate::model::families::ALL_LINEAR;
 use crate::model::hooks::Linear;
+use crate::model::info::ModelInfo;
+use crate::recipe::MemoryLimit;
 use crate::recipe::recipe::{
     Checkpointing, DeviceChoice, Lora, OptimizerKind, Precision, Recipe, ScheduleShape,
 };
@@ -14,11 +19,12 @@ use eframe::egui::{
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 16] = [
+pub const NAMES: [(&str, &str); 17] = [
     ("method.num_virtual_tokens", "Strength (virtual tokens)"),
     ("method.init", "Begins as (init)"),
     ("method.text", "Text to begin with"),
     ("method.rank", "Strength (rank)"),
+    ("method.width", "Strength (width)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
     ("batch.max_tokens", "Longest example (tokens)"),
@@ -58,7 +64,10 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
         });
         let help = "The parts of each layer that get an addition. All of them is the usual choice.";
-        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, modules);
+        let model = shared.model.as_deref();
+        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, |ui, lora| {
+            modules(ui, lora, model)
+        });
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -199,20 +208,11 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             ];
             choice(ui, "checkpointing", &mut r.run.checkpointing, &ways)
         });
-        let help = "How much of the memory that is free at the start the run may take. When it would take more, micro-batches are \
-                    dealt in halves; when that is not enough, it stops with what it has, before the system ends the program.";
-        form.row(ui, "run.memory_limit", "Memory limit (of what is free)", help, |ui, r| {
-            let percent = DragValue::new(&mut r.run.memory_limit).speed(0.005).range(0.05..=1.0);
-            let percent =
-                percent.custom_formatter(|n, _| format!("{:.0} %", n * 100.0)).custom_parser(|text| {
-                    text.trim()
-                        .trim_end_matches('%')
-                        .trim()
-                        .parse::<f64>()
-                        .ok()
-                        .map(|percent| percent / 100.0)
-                });
-            ui.add(percent)
+        let help = "How much memory the run may take: a share of what is free at the start, such as 80 %, or a size for the whole \
+                    program, such as 6 GB. When it would take more, micro-batches are dealt in halves; when that is not enough, it \
+                    stops with what it has, before the system ends the program.";
+        form.row(ui, "run.memory_limit", "Memory limit (80 % of what is free, or 6 GB)", help, |ui, r| {
+            memory_limit(ui, &mut r.run.memory_limit)
         });
         let help = "The same seed on the same machine gives the same run, bit for bit on the CPU.";
         form.row(ui, "run.seed", "Seed", help, |ui, r| ui.add(DragValue::new(&mut r.run.seed)));
@@ -221,6 +221,37 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             widgets::fact(ui, "Threads", &threads.to_string());
         }
     });
+}
+
+/// A share or a size. Dragging keeps the one that it is; typing can make it the other.
+fn memory_limit(ui: &mut egui::Ui, limit: &mut MemoryLimit) -> Response {
+    // Shares are up to 1 and sizes are bytes, so that one number says both.
+    let of_number = |n: f64| if n <= 1.0 { MemoryLimit::Share(n) } else { MemoryLimit::Size(n as u64) };
+    let (mut number, speed) = match *limit {
+        MemoryLimit::Share(share) => (share, 0.005),
+        MemoryLimit::Size(bytes) => (bytes as f64, 1e7),
+    };
+    let field = DragValue::new(&mut number)
+        .speed(speed)
+        .custom_formatter(move |n, _| match of_number(n) {
+            MemoryLimit::Share(share) => format!("{:.0} %", share * 100.0),
+            size => size.to_string(),
+        })
+        .custom_parser(|text| match text.parse().ok()? {
+            // A bare number is a percentage, as it is shown.
+            MemoryLimit::Share(n) => Some(if text.contains('%') || n <= 1.0 { n } else { n / 100.0 }),
+            MemoryLimit::Size(bytes) => Some(bytes.max(2) as f64),
+        });
+    let response = ui.add(field);
+    if response.changed() {
+        *limit = match (response.dragged(), *limit) {
+            (true, MemoryLimit::Share(_)) => MemoryLimit::Share(number.clamp(0.05, 1.0)),
+            (true, MemoryLimit::Size(_)) => MemoryLimit::Size(number.max(1e8) as u64),
+            (false, _) if number <= 1.0 => MemoryLimit::Share(number.clamp(0.05, 1.0)),
+            (false, _) => of_number(number),
+        };
+    }
+    response
 }
 
 fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
@@ -346,29 +377,44 @@ fn part(linear: Linear) -> &'static str {
         Linear::Q => "queries",
         Linear::K => "keys",
         Linear::V => "values",
+        Linear::Qkv => "queries, keys and values",
         Linear::O => "attention out",
         Linear::Gate => "gate",
         Linear::Up => "up",
+        Linear::GateUp => "gate and up",
         Linear::Down => "down",
     }
 }
 
-fn modules(ui: &mut egui::Ui, lora: &mut Lora) -> Response {
-    let words = format!("{} of {}", lora.target_modules.len(), Linear::ALL.len());
+/// What people call the linear layers of a name; more than one may have it.
+fn parts(name: &str) -> String {
+    let namesakes = |family: Family| {
+        let named = family.table().all_modules().filter(|module| module.name() == name);
+        named.map(|module| part(module.linear)).collect::<Vec<_>>()
+    };
+    let found = Family::ALL.into_iter().map(namesakes).find(|words| !words.is_empty());
+    human::listed(&found.unwrap_or_default())
+}
+
+fn modules(ui: &mut egui::Ui, lora: &mut Lora, model: Option<&ModelInfo>) -> Response {
+    let usual = Family::Llama.table().target_names();
+    let names = model.map_or(usual, |model| model.config.family.table().target_names());
+    let is_on =
+        |lora: &Lora, name: &str| lora.has_all_modules() || lora.target_modules.iter().any(|m| m == name);
+    let num_on = names.iter().filter(|name| is_on(lora, name)).count();
     let combo = ComboBox::from_id_salt("modules")
-        .selected_text(words)
+        .selected_text(format!("{num_on} of {}", names.len()))
         .width(100.0)
         .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
         .show_ui(ui, |ui| {
-            for linear in Linear::ALL {
-                let (name, what) = (linear.name(), part(linear));
-                let mut is_on = lora.target_modules.iter().any(|m| m == name);
-                if ui.checkbox(&mut is_on, format!("{what} ({name})")).changed() {
+            for name in &names {
+                let mut is_chosen = is_on(lora, name);
+                if ui.checkbox(&mut is_chosen, format!("{} ({name})", parts(name))).changed() {
                     // In the order of the list, so that the same choice is the same recipe.
-                    let on =
-                        |m: &str| if m == name { is_on } else { lora.target_modules.iter().any(|t| t == m) };
-                    lora.target_modules =
-                        Linear::NAMES.into_iter().filter(|m| on(m)).map(String::from).collect();
+                    let chosen = names.iter().filter(|m| if *m == name { is_chosen } else { is_on(lora, m) });
+                    let chosen: Vec<String> = chosen.map(|m| m.to_string()).collect();
+                    let is_all = chosen.len() == names.len();
+                    lora.target_modules = if is_all { vec![ALL_LINEAR.into()] } else { chosen };
                 }
             }
         });
@@ -428,23 +474,24 @@ pub(super) fn choice<T: Copy + PartialEq>(
 mod tests {
     use super::*;
     use crate::recipe::load;
-    use crate::recipe::recipe::MethodKind;
+    use crate::recipe::recipe::Method;
 
     /// Settings that are made in another place, or not by hand, and where.
-    const ELSEWHERE: [(&str, &str); 4] = [
+    const ELSEWHERE: [(&str, &str); 5] = [
         ("about", "a recipe file's words on itself"),
         ("model.source", "Model"),
         ("data.", "Data"),
         ("objective.", "there is one"),
+        ("method.feedforward_modules", "a recipe file, where IA3 is to have other layers than the paper's"),
     ];
 
     /// The list of fields was written by hand, so that two new settings could not be made in the window.
     #[test]
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
-        for kind in MethodKind::ALL {
+        for method in Method::all() {
             egui::__run_test_ui(|ui| {
-                let recipe = Recipe { method: kind.usual(), ..Recipe::default() };
+                let recipe = Recipe { method: method.clone(), ..Recipe::default() };
                 let mut form = Form::of(recipe, &[]);
                 advanced(ui, &mut form, &Shared::default());
                 shown.extend_from_slice(&form.shown);

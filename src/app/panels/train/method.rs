@@ -1,31 +1,35 @@
-//! Which method, and the settings of the methods with virtual tokens.
+//! Which method, and the settings of all but LoRA.
 
 use super::fields::{check, choice, number};
 use super::form::Form;
-use crate::recipe::recipe::{Method, MethodKind, PTuning, Prefix, Prompt, PromptInit};
+use crate::recipe::recipe::{Activation, Bottleneck, Method, PTuning, Placement, Prefix, Prompt, PromptInit};
 use eframe::egui::{self, Response, TextEdit};
 
-const KINDS: [(MethodKind, &str); 5] = [
-    (MethodKind::Lora, "Addition (LoRA)"),
-    (MethodKind::Full, "All weights (full)"),
-    (MethodKind::Prefix, "Memory (prefix)"),
-    (MethodKind::Prompt, "Soft prompt (prompt)"),
-    (MethodKind::PTuning, "Encoded prompt (P-tuning)"),
+/// What people call each kind of a recipe's method.
+const KINDS: [(&str, &str); 7] = [
+    ("lora", "Addition (LoRA)"),
+    ("full", "All weights (full)"),
+    ("ia3", "Factors (IA3)"),
+    ("bottleneck", "Small blocks (bottleneck)"),
+    ("prefix", "Memory (prefix)"),
+    ("prompt", "Soft prompt (prompt)"),
+    ("p_tuning", "Encoded prompt (P-tuning)"),
 ];
 
 pub fn kind(ui: &mut egui::Ui, form: &mut Form) {
     let help = "An addition trains a small part beside the model, which itself stays as it is (LoRA, Hu et al. 2021): quick, \
                 little memory, a small file. All weights changes the model itself: it can learn more and forget more, and needs \
-                about four times the model's size in memory. A memory puts trained keys and values before every text, in each \
+                about four times the model's size in memory. Factors make some numbers of each layer larger or smaller (Liu et al. 2022); \
+                small blocks stand behind its layers (Houlsby et al. 2019). A memory puts trained keys and values before every text, in each \
                 layer (Li & Liang 2021); a soft prompt puts trained numbers where words would stand (Lester et al. 2021), and an \
-                encoded one makes them by a small network while it is trained (Liu et al. 2021). These three are the smallest files \
+                encoded one makes them by a small network while it is trained (Liu et al. 2021). These three and factors are the smallest files \
                 and learn the least.";
     form.row(ui, "method.kind", "Method", help, |ui, r| {
         let before = r.method.kind();
         let mut now = before;
         let response = choice(ui, "method", &mut now, &KINDS);
         if now != before {
-            r.method = now.usual();
+            r.method = Method::all().into_iter().find(|method| method.kind() == now).unwrap_or_default();
             r.optimizer.learning_rate = r.usual_learning_rate();
         }
         response
@@ -42,6 +46,10 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
             None => ui.response(),
         });
     }
+    let help = "Numbers in the middle of each small block. More of them learn more, and take more memory.";
+    bottleneck_row(ui, form, "method.width", "Strength (width)", help, |ui, bottleneck| {
+        number(ui, &mut bottleneck.width, 0.2, 1..=65_536)
+    });
     let help = "What the soft prompt is before it is trained. Words on the task are the best start.";
     prompt_row(ui, form, "method.init", "Begins as (init)", help, |ui, prompt| {
         let ways = [
@@ -60,6 +68,7 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form) {
     simple(ui, form);
+    bottleneck(ui, form);
     let help = "Lets a small network make the keys and values while they are trained: steadier, slower. The file is the same.";
     prefix_row(ui, form, "method.projection", "By a network (projection)", help, |ui, prefix| {
         check(ui, &mut prefix.projection)
@@ -73,6 +82,23 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form) {
     let help = "Numbers in the two inner layers of the network that makes the virtual tokens.";
     p_tuning_row(ui, form, "method.encoder_width", "Width of the encoder", help, |ui, p_tuning| {
         number(ui, &mut p_tuning.encoder_width, 4.0, 1..=65_536)
+    });
+}
+
+fn bottleneck(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "After attention and feed-forward, or after the feed-forward alone: half the numbers.";
+    bottleneck_row(ui, form, "method.placement", "Where (placement)", help, |ui, bottleneck| {
+        let places = [(Placement::Houlsby, "both halves"), (Placement::Pfeiffer, "after the feed-forward")];
+        choice(ui, "placement", &mut bottleneck.placement, &places)
+    });
+    let help = "What bends the numbers in the middle of a block.";
+    bottleneck_row(ui, form, "method.activation", "Curve (activation)", help, |ui, bottleneck| {
+        let curves = [(Activation::Silu, "SiLU"), (Activation::Relu, "ReLU"), (Activation::Gelu, "GELU")];
+        choice(ui, "activation", &mut bottleneck.activation, &curves)
+    });
+    let help = "How loudly the blocks speak: what they add is multiplied by this.";
+    bottleneck_row(ui, form, "method.scale", "Loudness (scale)", help, |ui, bottleneck| {
+        number(ui, &mut bottleneck.scale, 0.05, 0.0..=1000.0)
     });
 }
 
@@ -97,6 +123,7 @@ macro_rules! rows_of {
     };
 }
 
+rows_of!(bottleneck_row, Bottleneck);
 rows_of!(prefix_row, Prefix);
 rows_of!(prompt_row, Prompt);
 rows_of!(p_tuning_row, PTuning);

@@ -16,6 +16,7 @@ trait Curve {
 struct Silu;
 struct Gelu;
 struct GeluTanh;
+struct Relu;
 
 impl Curve for Silu {
     #[inline(always)]
@@ -73,6 +74,18 @@ impl Curve for GeluTanh {
     }
 }
 
+impl Curve for Relu {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x.max(0.0)
+    }
+
+    #[inline(always)]
+    fn value_and_slope(x: f32) -> (f32, f32) {
+        (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 })
+    }
+}
+
 /// Calls a function for the curve of an activation.
 macro_rules! with_curve {
     ($activation:expr, $name:ident($($arg:expr),*)) => {
@@ -80,6 +93,7 @@ macro_rules! with_curve {
             Activation::Silu => $name::<Silu>($($arg),*),
             Activation::Gelu => $name::<Gelu>($($arg),*),
             Activation::GeluTanh => $name::<GeluTanh>($($arg),*),
+            Activation::Relu => $name::<Relu>($($arg),*),
         }
     };
 }

@@ -177,7 +177,7 @@ vectorised! {
 
 vectorised! {
     /// As [`bend`], with 1 - tanh² into `slopes`.
-    fn bend_with_slopes<'a>(scores: &'a mut [f32], slopes: &'a mut [f32], cap: f32) -> () {
+    pub(super) fn bend_with_slopes<'a>(scores: &'a mut [f32], slopes: &'a mut [f32], cap: f32) -> () {
         for (score, slope) in scores.iter_mut().zip(slopes) {
             let t = tanh(*score / cap);
             (*score, *slope) = (cap * t, 1.0 - t * t);
@@ -186,7 +186,7 @@ vectorised! {
 }
 
 vectorised! {
-    fn multiply<'a>(x: &'a mut [f32], factors: &'a [f32]) -> () {
+    pub(super) fn multiply<'a>(x: &'a mut [f32], factors: &'a [f32]) -> () {
         for (x, factor) in x.iter_mut().zip(factors) {
             *x *= factor;
         }

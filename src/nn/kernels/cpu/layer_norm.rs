@@ -1,5 +1,6 @@
 //! Layer normalisation, a row at a time.
 
+use super::elementwise::add_column_sums;
 use super::lanes::{sum, sum_of};
 use super::{by_rows, rows_of_task};
 use rayon::prelude::*;
@@ -53,6 +54,39 @@ vectorised! {
             let pull = rstd * rstd * sum_of(dx, x, |u, x| u * (x - mean)) / d as f32;
             for (u, x) in dx.iter_mut().zip(x) {
                 *u = rstd * (*u - shift - (x - mean) * pull);
+            }
+        }
+    }
+}
+
+/// Σ dy (x - mean) rstd and Σ dy over all rows: x, dy [n, d] -> [d] each. The same sums whatever the number of threads.
+pub fn of_weights(x: &[f32], dy: &[f32], d: usize, epsilon: f32) -> [Vec<f32>; 2] {
+    let task = d * rows_of_task(d);
+    let sums: Vec<Vec<f32>> = x
+        .par_chunks(task)
+        .zip(dy.par_chunks(task))
+        .map(|(x, dy)| {
+            let mut sums = vec![0.0; 2 * d];
+            add_gradients(&mut sums, x, dy, epsilon);
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0; 2 * d];
+    sums.iter().for_each(|sum| add_column_sums(&mut total, sum));
+    let bias = total.split_off(d);
+    [total, bias]
+}
+
+vectorised! {
+    /// Of the weight and of the bias, end to end: [2 d].
+    fn add_gradients<'a>(sums: &'a mut [f32], x: &'a [f32], dy: &'a [f32], epsilon: f32) -> () {
+        let (weight, bias) = sums.split_at_mut(sums.len() / 2);
+        let d = weight.len();
+        for (x, dy) in x.chunks_exact(d).zip(dy.chunks_exact(d)) {
+            let (mean, rstd) = moments(x, epsilon);
+            for (((weight, bias), x), dy) in weight.iter_mut().zip(bias.iter_mut()).zip(x).zip(dy) {
+                *weight += dy * (x - mean) * rstd;
+                *bias += dy;
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Matrix products on slices, in any layout, that may add to what is there.
 
+#[cfg(target_os = "macos")]
+mod accelerate;
+
 use gemm::Parallelism;
 
 /// A matrix to read: `rows` × `cols` numbers of a slice.
@@ -82,6 +85,8 @@ pub enum Workers {
 /// `out = scale · a b` or `out += scale · a b`: a [m, i], b [i, n], out [m, n].
 pub fn matmul(out: MatrixMut<'_>, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>, workers: Workers) {
     assert_eq!((out.rows, out.cols, a.cols), (a.rows, b.cols, b.rows), "shapes of a matrix product");
+    #[cfg(target_os = "macos")]
+    let Err(out) = accelerate::matmul(out, into, scale, a, b) else { return };
     let parallelism = match workers {
         Workers::All => Parallelism::Rayon(rayon::current_num_threads()),
         Workers::One => Parallelism::None,

@@ -38,6 +38,7 @@ pub mod adamw_8bit;
 pub mod attention;
 pub mod blocks;
 pub mod cached;
+pub mod column_scale;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod lanes;

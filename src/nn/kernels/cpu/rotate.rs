@@ -11,9 +11,11 @@ use rayon::prelude::*;
 #[derive(Clone, Copy)]
 pub struct Turn<'a> {
     pub layout: HeadLayout,
-    /// Cosines and sines of each row's position, [n, e / 2].
+    /// Cosines and sines of each row's position, [n, r / 2]: the first r numbers of a head are turned, the rest passes.
     pub cos: &'a [f32],
     pub sin: &'a [f32],
+    /// r / 2
+    pub num_pairs: usize,
     /// Weights [e] of the norms of query and key heads, and their ε.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
 }
@@ -88,7 +90,7 @@ impl<'a> Turn<'a> {
     /// Row `i` of everything; its values are copied to `out`.
     #[inline(always)]
     fn row(self, i: usize, x: &'a [f32], qkv: &'a [f32], out: &mut [f32]) -> Row<'a> {
-        let (width, half) = (self.layout.row_width(), self.layout.head_width / 2);
+        let (width, half) = (self.layout.row_width(), self.num_pairs);
         let x = &x[i * width..(i + 1) * width];
         let num_turned = self.layout.query_width() + self.layout.key_width();
         out[num_turned..].copy_from_slice(&x[num_turned..]);
@@ -156,7 +158,7 @@ vectorised! {
 vectorised! {
     /// Some rows from `first` on: sums of query and key heads [2 e].
     fn add_weight_gradients<'a>(turn: Turn<'a>, first: usize, sums: &'a mut [f32], qkv: &'a [f32], dy: &'a [f32]) -> () {
-        let (width, e, half) = (turn.layout.row_width(), turn.layout.head_width, turn.layout.head_width / 2);
+        let (width, e, half) = (turn.layout.row_width(), turn.layout.head_width, turn.num_pairs);
         let Some((.., epsilon)) = turn.norms else { return };
         let mut turned = vec![0.0; e];
         for (i, (qkv, dy)) in qkv.chunks_exact(width).zip(dy.chunks_exact(width)).enumerate() {
@@ -182,7 +184,8 @@ struct Row<'a> {
 /// Turns one head in place; `way` is -1 to turn it back.
 #[inline(always)]
 fn turn_head(head: &mut [f32], cos: &[f32], sin: &[f32], way: f32) {
-    let (first, second) = head.split_at_mut(cos.len());
+    let (first, rest) = head.split_at_mut(cos.len());
+    let second = &mut rest[..cos.len()];
     for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
         let sin = way * sin;
         (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);

@@ -1,33 +1,29 @@
 //! Causal attention over packed segments with grouped queries, a block of queries at a time.
 
+use super::wide;
 use crate::nn::Result;
-use crate::nn::kernels::heads::{HeadLayout, Seen, Span};
-use candle_core::{D, Device, Tensor};
+use crate::nn::kernels::heads::{HeadLayout, Seen, Sights, Span};
+use candle_core::{D, Tensor};
 
-/// Queries of one block.
+/// Most queries of one block.
 const BLOCK: usize = 256;
+/// About the most scores of one block, over all heads: some tensors of this size exist at a time.
+const BLOCK_SCORES: usize = 32 << 20;
+/// What is taken off the score of a key for each position that it lies out of a query's sight: its share is 0.
+const OUT_OF_SIGHT: f64 = 1e30;
 
-/// 0 where a query sees a key, -inf elsewhere: [s, t]. `None` when every query sees every key.
-fn mask(
-    first_query: usize,
-    num_queries: usize,
-    num_keys: usize,
-    window: Option<usize>,
-    device: &Device,
-) -> Result<Option<Tensor>> {
-    if num_queries == 1 && window.is_none_or(|w| num_keys <= w) {
-        return Ok(None);
-    }
-    let mut mask = vec![0f32; num_queries * num_keys];
-    for (i, row) in mask.chunks_exact_mut(num_keys).enumerate() {
-        let query = first_query + i;
-        for (key, cell) in row.iter_mut().enumerate() {
-            if key > query || window.is_some_and(|w| query - key >= w) {
-                *cell = f32::NEG_INFINITY;
-            }
-        }
-    }
-    Tensor::from_vec(mask, (num_queries, num_keys), device).map(Some)
+/// Queries of one block where so many heads look at so many keys.
+fn block_rows(num_heads: usize, num_keys: usize) -> usize {
+    (BLOCK_SCORES / (num_heads * num_keys).max(1)).clamp(16, BLOCK)
+}
+
+/// What is added to the scores of a span of queries, [s, t], made on the device out of what each query sees.
+fn mask(sights: &Sights, span: Span) -> Result<Tensor> {
+    let (s, t) = (span.num_queries(), span.num_keys());
+    let keys = sights.keys.narrow(1, span.first_key, t)?; // [1, t]
+    let before = sights.first.narrow(0, span.start, s)?.broadcast_sub(&keys)?.relu()?; // [s, t]
+    let after = keys.broadcast_sub(&sights.last.narrow(0, span.start, s)?)?.relu()?; // [s, t]
+    (before + after)? * -OUT_OF_SIGHT
 }
 
 /// [s, h, e] -> [k, g·s, e]: the queries that share a key-value head, one after the other.
@@ -49,9 +45,9 @@ fn heads_first(x: &Tensor) -> Result<Tensor> {
     x.transpose(0, 1)?.contiguous() // [k, t, e]
 }
 
-/// Scores of one block, bent under the cap: q [k, g·s, e] and k [k, t, e] -> [k, g·s, t].
+/// Scores of one block, bent under the cap: q [k, g·s, e] and k [k, t, e] -> [k, g·s, t], wide.
 fn scores(q: &Tensor, k: &Tensor, scale: f64, cap: Option<f64>) -> Result<Tensor> {
-    let scores = (q.matmul(&k.transpose(1, 2)?)? * scale)?;
+    let scores = (wide(&q.matmul(&k.transpose(1, 2)?)?)? * scale)?;
     match cap {
         Some(cap) => (scores / cap)?.tanh()? * cap,
         None => Ok(scores),
@@ -73,7 +69,7 @@ fn probabilities(scores: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     candle_nn::ops::softmax_last_dim(&scores)
 }
 
-/// q, k and v of all rows, [n, heads, e] each.
+/// q of some rows, k and v of all, [.., heads, e] each.
 struct Parts {
     q: Tensor,
     k: Tensor,
@@ -87,22 +83,21 @@ fn parts(qkv: &Tensor, layout: HeadLayout) -> Result<Parts> {
     Ok(Parts { q: heads(0, q)?, k: heads(q, k)?, v: heads(q + k, k)? })
 }
 
-/// One block's slices, heads first: q [k, g·s, e], k [k, t, e], v [k, t, e], mask [s, t].
+/// One block's slices, heads first: q [k, g·s, e], k [k, t, e], v [k, t, e].
 struct Block {
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    mask: Option<Tensor>,
 }
 
 impl Parts {
-    fn block(&self, span: Span, window: Option<usize>) -> Result<Block> {
+    /// Queries and keys of a span, the first query of all being that of row `first_query`.
+    fn block(&self, span: Span, first_query: usize) -> Result<Block> {
         let (s, t) = (span.num_queries(), span.num_keys());
         Ok(Block {
-            q: group_queries(&self.q.narrow(0, span.start, s)?, self.k.dim(1)?)?,
+            q: group_queries(&self.q.narrow(0, span.start - first_query, s)?, self.k.dim(1)?)?,
             k: heads_first(&self.k.narrow(0, span.first_key, t)?)?,
             v: heads_first(&self.v.narrow(0, span.first_key, t)?)?,
-            mask: mask(span.start - span.first_key, s, t, window, self.q.device())?,
         })
     }
 }
@@ -111,9 +106,11 @@ impl Parts {
 pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen) -> Result<Tensor> {
     let parts = parts(qkv, layout)?;
     let mut outputs = Vec::new();
-    for span in seen.spans(BLOCK) {
-        let block = parts.block(span, seen.window)?;
-        let p = probabilities(&scores(&block.q, &block.k, seen.scale, seen.cap)?, block.mask.as_ref())?;
+    let sights = seen.sights(qkv.device())?;
+    for span in seen.joined_spans(block_rows(layout.num_heads, qkv.dim(0)?)) {
+        let block = parts.block(span, 0)?;
+        let scores = scores(&block.q, &block.k, seen.scale, seen.cap)?;
+        let p = probabilities(&scores, Some(&mask(&sights, span)?))?.to_dtype(block.v.dtype())?;
         outputs.push(ungroup_queries(&p.matmul(&block.v)?, span.num_queries())?);
     }
     Tensor::cat(&outputs, 0)?.reshape((qkv.dim(0)?, layout.query_width())) // [n, h·e]
@@ -135,36 +132,39 @@ pub fn backward(
     let as_heads = |x: &Tensor| x.reshape((n, layout.num_heads, layout.head_width)); // [n, h, e]
     let (out, d_out) = (as_heads(out)?, as_heads(d_out)?);
     let mut dq = Vec::new();
-    let (dk, dv) = (parts.k.zeros_like()?, parts.v.zeros_like()?);
-    for span in seen.spans(BLOCK) {
+    // Several blocks add to the same rows: in f32.
+    let (dk, dv) = (wide(&parts.k)?.zeros_like()?, wide(&parts.v)?.zeros_like()?);
+    let sights = seen.sights(qkv.device())?;
+    for span in seen.joined_spans(block_rows(layout.num_heads, n)) {
         let s = span.num_queries();
-        let b = parts.block(span, seen.window)?;
+        let b = parts.block(span, 0)?;
         let num_kv = layout.num_kv_heads;
         let d_out = group_queries(&d_out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
         let out = group_queries(&out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
         let scores = scores(&b.q, &b.k, seen.scale, seen.cap)?; // [k, g·s, t]
-        let p = probabilities(&scores, b.mask.as_ref())?; // [k, g·s, t]
-        let dv_block = p.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
-        let dp = d_out.matmul(&b.v.transpose(1, 2)?)?; // [k, g·s, t]
-        let dot = (&d_out * &out)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
+        let p = probabilities(&scores, Some(&mask(&sights, span)?))?; // [k, g·s, t]
+        let dv_block = p.to_dtype(d_out.dtype())?.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
+        let dp = wide(&d_out.matmul(&b.v.transpose(1, 2)?)?)?; // [k, g·s, t]
+        let dot = (wide(&d_out)? * wide(&out)?)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
         let ds = (p * dp.broadcast_sub(&dot)?)?; // [k, g·s, t]
         let ds = match seen.cap {
             Some(cap) => (ds * (1.0 - (scores / cap)?.sqr()?)?)?,
             None => ds,
         };
-        dq.push(ungroup_queries(&(ds.matmul(&b.k)? * seen.scale)?, s)?);
-        let dk_block = (ds.transpose(1, 2)?.matmul(&b.q)? * seen.scale)?; // [k, t, e]
-        add_rows(&dk, &dk_block, span)?;
+        let ds = (ds * seen.scale)?.to_dtype(b.q.dtype())?;
+        dq.push(ungroup_queries(&ds.matmul(&b.k)?, s)?);
+        add_rows(&dk, &ds.transpose(1, 2)?.matmul(&b.q)?, span)?; // [k, t, e]
         add_rows(&dv, &dv_block, span)?;
     }
-    let flat = |x: &Tensor, width| x.reshape((n, width)); // [n, heads·e]
+    let flat = |x: &Tensor, width| x.to_dtype(qkv.dtype())?.reshape((n, width)); // [n, heads·e]
     let dq = flat(&Tensor::cat(&dq, 0)?, layout.query_width())?;
     Tensor::cat(&[dq, flat(&dk, layout.key_width())?, flat(&dv, layout.key_width())?], 1)
 }
 
-/// Adds a block [k, t, e] to the span's key rows of [n, k, e], which the caller made and nothing else holds.
+/// Adds a block [k, t, e] to the span's key rows of [n, k, e], wide, which the caller made and nothing else holds.
 fn add_rows(to: &Tensor, block: &Tensor, span: Span) -> Result<()> {
-    let rows = (to.narrow(0, span.first_key, span.num_keys())? + block.transpose(0, 1)?)?.contiguous()?; // [t, k, e]
+    let block = wide(&block.transpose(0, 1)?)?;
+    let rows = (to.narrow(0, span.first_key, span.num_keys())? + block)?.contiguous()?; // [t, k, e]
     to.slice_set(&rows, 0, span.first_key)
 }
 
@@ -178,9 +178,18 @@ pub fn attend_cached(
     window: Option<usize>,
     cap: Option<f64>,
 ) -> Result<Tensor> {
-    let (s, t) = (q.dim(0)?, k.dim(0)?);
-    let mask = mask(t - s, s, t, window, q.device())?;
-    let q = group_queries(q, k.dim(1)?)?; // [k, g·s, e]
-    let p = probabilities(&scores(&q, &heads_first(k)?, scale, cap)?, mask.as_ref())?; // [k, g·s, t]
-    ungroup_queries(&p.matmul(&heads_first(v)?)?, s) // [s, h, e]
+    let (s, t, h) = (q.dim(0)?, k.dim(0)?, q.dim(1)?);
+    let seen = Seen::new(vec![0, t], scale, window, cap);
+    let parts = Parts { q: q.clone(), k: k.clone(), v: v.clone() };
+    // One query sees all keys of its span: the loop that makes an answer needs no mask, and copies nothing from the host.
+    let sights = if s > 1 { Some(seen.sights(q.device())?) } else { None };
+    let mut outputs = Vec::new();
+    for span in seen.spans_of(t - s, t, block_rows(h, t)) {
+        let span = Span { first_key: seen.first_key_of(0, span.start), ..span };
+        let block = parts.block(span, t - s)?;
+        let mask = sights.as_ref().map(|sights| mask(sights, span)).transpose()?;
+        let p = probabilities(&scores(&block.q, &block.k, scale, cap)?, mask.as_ref())?; // [k, g·s, t]
+        outputs.push(ungroup_queries(&p.to_dtype(v.dtype())?.matmul(&block.v)?, span.num_queries())?);
+    }
+    Tensor::cat(&outputs, 0) // [s, h, e]
 }

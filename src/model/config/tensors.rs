@@ -1,0 +1,192 @@
+//! Every tensor of a model: its name and shape in files, and what the forward pass makes of it.
+
+use super::DecoderConfig;
+use crate::model::families::{Module, NormKind, QkNorm, Stored};
+use crate::model::hooks::{Linear, Part, Projection};
+use crate::nn::Result;
+use crate::nn::ops::HeadLayout;
+use candle_core::Tensor;
+
+/// A tensor that a model needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// In Hugging Face's files.
+    pub name: String,
+    /// As the forward pass reads it: matrices as [out, in].
+    pub shape: Vec<usize>,
+    pub form: Form,
+}
+
+impl Needed {
+    /// Its shape in a file.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        match self.form.is_transposed {
+            true => self.shape.iter().rev().copied().collect(),
+            false => self.shape.clone(),
+        }
+    }
+}
+
+/// How a file's tensor differs from what the forward pass reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Form {
+    pub is_transposed: bool,
+    /// The number of heads whose query, key and value rows lie together, one head after the other.
+    pub by_head: Option<usize>,
+}
+
+impl Form {
+    /// A file's values as the forward pass reads them.
+    pub fn from_file(self, stored: &Tensor) -> Result<Tensor> {
+        if self.is_transposed { stored.t()?.contiguous() } else { self.rows(stored, |heads| [heads, 3]) }
+    }
+
+    /// The values of the forward pass as a file has them.
+    pub fn to_file(self, values: &Tensor) -> Result<Tensor> {
+        if self.is_transposed { values.t()?.contiguous() } else { self.rows(values, |heads| [3, heads]) }
+    }
+
+    /// Changes the order of rows that are `of(heads)` blocks of blocks: the inner blocks come to stand outside.
+    fn rows(self, x: &Tensor, of: impl Fn(usize) -> [usize; 2]) -> Result<Tensor> {
+        let Some(heads) = self.by_head else { return Ok(x.clone()) };
+        let [outer, inner] = of(heads);
+        x.reshape((outer, inner, x.elem_count() / (3 * heads)))?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape(x.shape())
+    }
+
+    /// Of the B of a low-rank change, which is never transposed.
+    pub fn of_rows(self) -> Self {
+        Self { is_transposed: false, ..self }
+    }
+}
+
+/// What the forward pass reads as one, and the tensors of a checkpoint that it is made of, one above the other.
+#[derive(Debug)]
+pub struct Group {
+    pub part: Part,
+    pub tensors: Vec<Needed>,
+}
+
+impl Group {
+    fn one(part: Part, name: String, shape: Vec<usize>) -> Self {
+        Self { part, tensors: vec![Needed { name, shape, form: Form::default() }] }
+    }
+}
+
+impl DecoderConfig {
+    /// Every tensor of the model.
+    pub fn tensors(&self) -> Vec<Needed> {
+        self.groups().into_iter().flat_map(|group| group.tensors).collect()
+    }
+
+    /// The same, by what the forward pass reads as one.
+    pub fn groups(&self) -> Vec<Group> {
+        let (d, names) = (self.width, &self.family.table().names);
+        let table = |part, name: &str, rows| Group::one(part, format!("{name}.weight"), vec![rows, d]);
+        let mut all = vec![table(Part::Embedding, names.embedding, self.vocabulary)];
+        all.extend(names.positions.map(|name| table(Part::Positions, name, self.context_tokens)));
+        (0..self.num_layers).for_each(|layer| all.extend(self.layer_groups(layer)));
+        all.extend(self.norm_groups(Part::FinalNorm, Part::FinalNormBias, names.final_norm));
+        if !self.has_tied_embeddings {
+            all.push(table(Part::Head, names.head, self.vocabulary));
+        }
+        all
+    }
+
+    fn layer_groups(&self, layer: usize) -> Vec<Group> {
+        let table = self.family.table();
+        let mut all = Vec::new();
+        for (at, name) in table.norms {
+            let name = format!("{}{layer}.{name}", table.names.layers);
+            all.extend(self.norm_groups(Part::Norm(layer, *at), Part::NormBias(layer, *at), &name));
+        }
+        if let Some(kind) = table.qk_norm {
+            let layout = self.head_layout();
+            let [q, k] = match kind {
+                QkNorm::EachHead => [self.head_width; 2],
+                QkNorm::Whole => [layout.query_width(), layout.key_width()],
+            };
+            for (part, name, width) in
+                [(Part::QueryNorm(layer), "q_norm", q), (Part::KeyNorm(layer), "k_norm", k)]
+            {
+                let name = format!("{}{layer}.self_attn.{name}.weight", table.names.layers);
+                all.push(Group::one(part, name, vec![width]));
+            }
+        }
+        Projection::ALL.into_iter().for_each(|p| all.extend(self.projection_groups(layer, p)));
+        all
+    }
+
+    /// A weight, and a bias where norms have one.
+    fn norm_groups(&self, weight: Part, bias: Part, name: &str) -> impl Iterator<Item = Group> {
+        let vector = |part, kind| Group::one(part, format!("{name}.{kind}"), vec![self.width]);
+        let bias = (self.family.table().norm == NormKind::Layer).then(|| vector(bias, "bias"));
+        std::iter::once(vector(weight, "weight")).chain(bias)
+    }
+
+    /// The weights of a projection, and its biases if it has any.
+    fn projection_groups(&self, layer: usize, projection: Projection) -> impl Iterator<Item = Group> {
+        let modules = self.modules(projection);
+        let tensors = |kind: &str, of: &dyn Fn(&Module) -> (Vec<usize>, Form)| {
+            let needed = |module: &Module| {
+                let (shape, form) = of(module);
+                let name = format!("{}{layer}.{}.{kind}", self.family.table().names.layers, module.path);
+                Needed { name, shape, form }
+            };
+            modules.iter().map(needed).collect()
+        };
+        let weights = tensors("weight", &|module| {
+            let (outputs, inputs) = self.linear_shape(module.linear);
+            (vec![outputs, inputs], self.form(module))
+        });
+        let biases = self.has_bias(projection).then(|| {
+            tensors("bias", &|module| (vec![self.linear_shape(module.linear).0], self.form(module).of_rows()))
+        });
+        let biases = biases.map(|tensors| Group { part: Part::Bias(layer, projection), tensors });
+        std::iter::once(Group { part: Part::Weight(layer, projection), tensors: weights }).chain(biases)
+    }
+
+    /// How files hold the weights of a linear layer.
+    pub fn form(&self, module: &Module) -> Form {
+        match module.stored {
+            Stored::Plainly => Form::default(),
+            Stored::Transposed => Form { is_transposed: true, by_head: None },
+            Stored::HeadByHead => Form { is_transposed: false, by_head: Some(self.num_heads) },
+        }
+    }
+
+    /// The linear layers of a projection, in the order of their outputs.
+    pub fn modules(&self, projection: Projection) -> &'static [Module] {
+        self.family.table().modules(projection)
+    }
+
+    fn has_bias(&self, projection: Projection) -> bool {
+        match projection {
+            Projection::Qkv => self.has_qkv_bias,
+            Projection::O => self.has_o_bias,
+            Projection::GateUp | Projection::Down => self.has_mlp_bias,
+        }
+    }
+
+    /// How a row of q | k | v is divided.
+    pub fn head_layout(&self) -> HeadLayout {
+        HeadLayout { num_heads: self.num_heads, num_kv_heads: self.num_kv_heads, head_width: self.head_width }
+    }
+
+    /// (outputs, inputs) of a linear layer.
+    pub fn linear_shape(&self, linear: Linear) -> (usize, usize) {
+        let layout = self.head_layout();
+        let (q, kv) = (layout.query_width(), layout.key_width());
+        match linear {
+            Linear::Q => (q, self.width),
+            Linear::K | Linear::V => (kv, self.width),
+            Linear::Qkv => (q + 2 * kv, self.width),
+            Linear::O => (self.width, q),
+            Linear::Gate | Linear::Up => (self.ffn_width, self.width),
+            Linear::GateUp => (2 * self.ffn_width, self.width),
+            Linear::Down => (self.width, self.ffn_width),
+        }
+    }
+}

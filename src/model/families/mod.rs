@@ -1,0 +1,278 @@
+//! The families of decoders. A family is a table of names and numbers and, where it differs from the others in what its
+//! config.json says, how that is read and written. There is one block for all.
+
+mod gemma;
+mod gpt2;
+mod granite;
+mod llama;
+mod neox;
+mod olmo2;
+mod phi3;
+mod qwen;
+mod smollm3;
+
+use super::ModelError;
+use super::config::DecoderConfig;
+use super::config::gguf::Fields as GgufFields;
+use super::config::json::Fields;
+use super::hooks::{Linear, NormAt, Projection};
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Llama,
+    Mistral,
+    Qwen2,
+    Qwen3,
+    SmolLm3,
+    Granite,
+    Phi3,
+    Olmo2,
+    Gemma,
+    Gemma2,
+    Gemma3,
+    Gpt2,
+    GptNeoX,
+}
+
+impl Family {
+    pub const ALL: [Self; 13] = [
+        Self::Llama,
+        Self::Mistral,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::SmolLm3,
+        Self::Granite,
+        Self::Phi3,
+        Self::Olmo2,
+        Self::Gemma,
+        Self::Gemma2,
+        Self::Gemma3,
+        Self::Gpt2,
+        Self::GptNeoX,
+    ];
+
+    pub fn table(self) -> &'static Table {
+        match self {
+            Self::Llama => &llama::LLAMA,
+            Self::Mistral => &llama::MISTRAL,
+            Self::Qwen2 => &qwen::QWEN2,
+            Self::Qwen3 => &qwen::QWEN3,
+            Self::SmolLm3 => &smollm3::SMOLLM3,
+            Self::Granite => &granite::GRANITE,
+            Self::Phi3 => &phi3::PHI3,
+            Self::Olmo2 => &olmo2::OLMO2,
+            Self::Gemma => &gemma::GEMMA,
+            Self::Gemma2 => &gemma::GEMMA2,
+            Self::Gemma3 => &gemma::GEMMA3,
+            Self::Gpt2 => &gpt2::GPT2,
+            Self::GptNeoX => &neox::NEOX,
+        }
+    }
+
+    /// By llama.cpp's name, of those whose GGUF files can be read.
+    pub fn of_gguf(architecture: &str) -> Option<Self> {
+        let is_called =
+            |family: &Self| family.table().gguf.is_some_and(|gguf| gguf.architecture == architecture);
+        Self::ALL.into_iter().find(is_called)
+    }
+
+    /// As config.json calls it in `model_type`: `llama`, `qwen2`…
+    pub fn name(self) -> &'static str {
+        self.table().model_type
+    }
+
+    /// "Llama, Mistral, Qwen2 and Qwen3"
+    pub fn listed() -> String {
+        let titles = Self::ALL.map(|family| family.table().title);
+        crate::base::human::listed(&titles)
+    }
+}
+
+/// PEFT's word for every linear layer of a model.
+pub const ALL_LINEAR: &str = "all-linear";
+
+/// What the forward pass and the files need to know of a family.
+pub struct Table {
+    /// What people call it.
+    pub title: &'static str,
+    /// `architectures` and `model_type` of config.json.
+    pub architecture: &'static str,
+    pub model_type: &'static str,
+    /// Of GGUF files, where they can be read.
+    pub gguf: Option<GgufTable>,
+    pub keys: Keys,
+    pub names: Names,
+    /// In the order of [`Projection::ALL`].
+    pub modules: [&'static [Module]; 4],
+    pub norm: NormKind,
+    /// The norms of a block, with their names in it.
+    pub norms: &'static [(NormAt, &'static str)],
+    /// Of queries and keys, before they are turned.
+    pub qk_norm: Option<QkNorm>,
+    /// The embedding's scale multiplies soft prompts, too: the model applies it to whatever rows it is given.
+    pub scales_prompts: bool,
+    /// Layers with a sliding window have a rope of their own.
+    pub has_local_rope: bool,
+    /// Reads what of config.json the others don't have.
+    pub read: fn(&Fields, &mut DecoderConfig) -> Result<(), ModelError>,
+    /// Writes the same.
+    pub write: fn(&DecoderConfig, &mut Map<String, Value>),
+}
+
+impl Table {
+    /// The linear layers of a projection, in the order of their outputs.
+    pub fn modules(&self, projection: Projection) -> &'static [Module] {
+        self.modules[projection as usize]
+    }
+
+    pub fn all_modules(&self) -> impl Iterator<Item = Module> {
+        self.modules.into_iter().flatten().copied()
+    }
+
+    /// What PEFT's targets may be called, each once.
+    pub fn target_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.all_modules().map(|module| module.name()).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(*name));
+        names
+    }
+
+    /// Whether the feed-forward multiplies its activation with a second product.
+    pub fn is_gated(&self) -> bool {
+        !matches!(self.modules(Projection::GateUp), [Module { linear: Linear::Up, .. }])
+    }
+}
+
+/// What GGUF files of a family are like.
+#[derive(Clone, Copy)]
+pub struct GgufTable {
+    /// llama.cpp's name of the family.
+    pub architecture: &'static str,
+    /// Whether llama.cpp stores the rows of q and k in its own order.
+    pub is_permuted: bool,
+    /// Reads what of the metadata the others don't have.
+    pub read: fn(&GgufFields, &mut DecoderConfig) -> Result<(), ModelError>,
+}
+
+impl GgufTable {
+    /// Whose metadata says nothing that the others' doesn't.
+    const fn plain(architecture: &'static str) -> Self {
+        Self { architecture, is_permuted: false, read: |_, _| Ok(()) }
+    }
+}
+
+/// The names of config.json's keys, and what holds where they are missing.
+pub struct Keys {
+    pub width: &'static str,
+    /// With how many times the width it is where it is missing, if it may be.
+    pub ffn_width: (&'static str, Option<usize>),
+    pub num_layers: &'static str,
+    pub num_heads: &'static str,
+    /// Of `head_dim`; the width shared out among the heads where there is none.
+    pub head_width: Option<usize>,
+    pub context: (&'static str, usize),
+    pub epsilon: (&'static str, f64),
+    pub theta: (&'static str, f64),
+    pub activation: &'static str,
+    pub ties_embeddings: bool,
+}
+
+/// As most families have them.
+const USUAL_KEYS: Keys = Keys {
+    width: "hidden_size",
+    ffn_width: ("intermediate_size", None),
+    num_layers: "num_hidden_layers",
+    num_heads: "num_attention_heads",
+    head_width: None,
+    context: ("max_position_embeddings", 2_048),
+    epsilon: ("rms_norm_eps", 1e-6),
+    theta: ("rope_theta", 10_000.0),
+    activation: "hidden_act",
+    ties_embeddings: false,
+};
+
+/// Names of what is not in a projection.
+pub struct Names {
+    /// What stands before the number of a layer.
+    pub layers: &'static str,
+    pub embedding: &'static str,
+    /// Where positions are learned.
+    pub positions: Option<&'static str>,
+    pub final_norm: &'static str,
+    pub head: &'static str,
+}
+
+const USUAL_NAMES: Names = Names {
+    layers: "model.layers.",
+    embedding: "model.embed_tokens",
+    positions: None,
+    final_norm: "model.norm",
+    head: "lm_head",
+};
+
+/// A linear layer of every block, as the family's checkpoints have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Module {
+    pub linear: Linear,
+    /// `self_attn.q_proj`
+    pub path: &'static str,
+    pub stored: Stored,
+}
+
+impl Module {
+    const fn new(linear: Linear, path: &'static str) -> Self {
+        Self { linear, path, stored: Stored::Plainly }
+    }
+
+    /// `q_proj`, which PEFT's targets are called by.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// Whether PEFT means it by a target: its name or the end of its path.
+    pub fn is_meant_by(&self, target: &str) -> bool {
+        self.path == target || self.path.strip_suffix(target).is_some_and(|rest| rest.ends_with('.'))
+    }
+}
+
+/// How a file holds the matrix [out, in] of a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Plainly,
+    /// As [in, out].
+    Transposed,
+    /// Its rows are query, key and value of the first head, then of the second, and so on.
+    HeadByHead,
+}
+
+const USUAL_QKV: &[Module] = &[
+    Module::new(Linear::Q, "self_attn.q_proj"),
+    Module::new(Linear::K, "self_attn.k_proj"),
+    Module::new(Linear::V, "self_attn.v_proj"),
+];
+const USUAL_O: &[Module] = &[Module::new(Linear::O, "self_attn.o_proj")];
+const USUAL_GATE_UP: &[Module] =
+    &[Module::new(Linear::Gate, "mlp.gate_proj"), Module::new(Linear::Up, "mlp.up_proj")];
+const USUAL_DOWN: &[Module] = &[Module::new(Linear::Down, "mlp.down_proj")];
+const USUAL_MODULES: [&[Module]; 4] = [USUAL_QKV, USUAL_O, USUAL_GATE_UP, USUAL_DOWN];
+
+/// Before attention and before the feed-forward.
+const USUAL_NORMS: &[(NormAt, &str)] =
+    &[(NormAt::BeforeAttention, "input_layernorm"), (NormAt::BeforeFeedForward, "post_attention_layernorm")];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    Rms,
+    /// RMS, whose weight is what is added to one (Gemma).
+    RmsPlusOne,
+    /// With a mean and a bias.
+    Layer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    EachHead,
+    /// All queries of a token together, and all keys.
+    Whole,
+}

@@ -1,0 +1,216 @@
+//! IA3 (Liu et al. 2022, arXiv:2205.05638): a learned factor for each output of some linear layers, and for each input of
+//! those inside the feed-forward block. Files are PEFT's.
+
+use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors, targets};
+use crate::model::config::{DecoderConfig, Family, Form, Needed};
+use crate::model::families::Module;
+use crate::model::flops::Work;
+use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::model::load::LoadedModel;
+use crate::nn::ops::ColumnScale;
+use crate::nn::{FlatParams, Leaves, Result};
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+pub(super) const PEFT_TYPE: &str = "IA3";
+
+/// Which layers get factors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ia3 {
+    targets: Vec<Linear>,
+    /// Those of the targets whose inputs are scaled rather than their outputs.
+    by_input: Vec<Linear>,
+}
+
+impl Ia3 {
+    /// From names as PEFT writes them. No targets at all are the paper's: keys, values, and the feed-forward's last layer, by
+    /// its input.
+    ///
+    /// # Errors
+    /// For a name that no layer has, and for one by its input that is no target or shares its input with others.
+    pub fn new(
+        family: Family,
+        targets: &[String],
+        by_input: &[String],
+    ) -> std::result::Result<Self, PeftError> {
+        if targets.is_empty() {
+            let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
+            let usual = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
+            let targets = usual.into_iter().filter(|linear| own.contains(linear)).collect();
+            return Ok(Self { targets, by_input: vec![Linear::Down] });
+        }
+        let targets = targets::named(family, targets)?;
+        let mut found = Vec::new();
+        for name in by_input {
+            let meant = targets::named(family, std::slice::from_ref(name))?;
+            if !meant.iter().all(|l| targets.contains(l) && matches!(l, Linear::O | Linear::Down)) {
+                return Err(PeftError::NotByInput(name.clone()));
+            }
+            found.extend(meant);
+        }
+        found.sort();
+        found.dedup();
+        Ok(Self { targets, by_input: found })
+    }
+
+    /// The factors of each tuned layer, in order: the layer, its module and its projection, with the columns of the outputs or
+    /// inputs that they are for.
+    fn places(&self, config: &DecoderConfig) -> Vec<Place> {
+        let mut places = Vec::new();
+        for layer in 0..config.num_layers {
+            for projection in Projection::ALL {
+                let mut first = 0;
+                for module in config.modules(projection) {
+                    let (outputs, inputs) = config.linear_shape(module.linear);
+                    if self.targets.contains(&module.linear) {
+                        let by_input = self.by_input.contains(&module.linear);
+                        let columns = if by_input { 0..inputs } else { first..first + outputs };
+                        places.push(Place { layer, module: *module, projection, by_input, columns });
+                    }
+                    first += outputs;
+                }
+            }
+        }
+        places
+    }
+}
+
+/// Where some factors belong.
+struct Place {
+    layer: usize,
+    module: Module,
+    projection: Projection,
+    by_input: bool,
+    columns: Range<usize>,
+}
+
+impl Tuning for Ia3 {
+    /// `base_model.model.model.layers.0.self_attn.k_proj.ia3_l`, [o, 1] or, by its input, [1, i].
+    fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
+        let needed = |place: Place| {
+            let (len, site) = (place.columns.len(), Site { layer: place.layer, linear: place.module.linear });
+            Needed {
+                name: format!("base_model.model.{}.ia3_l", config.site_name(site)),
+                shape: if place.by_input { vec![1, len] } else { vec![len, 1] },
+                form: if place.by_input { Form::default() } else { config.form(&place.module).of_rows() },
+            }
+        };
+        self.places(config).into_iter().map(needed).collect()
+    }
+
+    fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        let ones = |n: Needed| Ok((n.name, Tensor::ones(n.shape, DType::F32, &Device::Cpu)?));
+        let named: Result<Vec<_>> = self.parameters(model.config()).into_iter().map(ones).collect();
+        named
+            .and_then(|named| FlatParams::new(named, model.decoder.device()))
+            .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
+    }
+
+    fn attach(
+        &self,
+        config: &DecoderConfig,
+        leaves: Leaves,
+        _step: Option<&MicroStep>,
+    ) -> Result<Box<dyn Hooks>> {
+        let mut hooks = Ia3Hooks::default();
+        for (index, place) in self.places(config).into_iter().enumerate() {
+            let Place { layer, projection, by_input, columns, .. } = place;
+            let scales = if by_input { &mut hooks.inputs } else { &mut hooks.outputs };
+            let scale =
+                scales.entry((layer, projection)).or_insert_with(|| ColumnScale { parts: Vec::new() });
+            scale.parts.push((leaves.joined(index..index + 1)?, columns));
+        }
+        Ok(Box::new(hooks))
+    }
+
+    fn save(
+        &self,
+        adapter: &Adapter,
+        _base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        let names = |linears: &[Linear]| {
+            targets::names(adapter.config.family, linears).into_iter().map(String::from).collect()
+        };
+        let config = Config {
+            peft_type: PEFT_TYPE.into(),
+            task_type: Some("CAUSAL_LM".into()),
+            base_model_name_or_path: Some(adapter.base_model.clone()),
+            target_modules: names(&self.targets),
+            feedforward_modules: names(&self.by_input),
+            modules_to_save: None,
+            fan_in_fan_out: false,
+            inference_mode: true,
+            init_ia3_weights: true,
+        };
+        format::write(folder, &config, adapter, format::WEIGHTS_FILE)
+    }
+
+    fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
+        config.lora_flops(work, 0, &[])
+    }
+}
+
+/// PEFT's IA3Config.
+#[derive(Debug, Serialize, Deserialize)]
+struct Config {
+    peft_type: String,
+    task_type: Option<String>,
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+    target_modules: Vec<String>,
+    #[serde(default)]
+    feedforward_modules: Vec<String>,
+    #[serde(default)]
+    modules_to_save: Option<Vec<String>>,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    #[serde(default)]
+    inference_mode: bool,
+    #[serde(default)]
+    init_ia3_weights: bool,
+}
+
+/// Loads what PEFT or [`Ia3::save`] wrote; `config_text` is its adapter_config.json.
+pub fn load(
+    folder: &Path,
+    config_text: &Value,
+    config: &DecoderConfig,
+    device: &Device,
+) -> std::result::Result<Adapter, PeftError> {
+    let path = folder.join(format::CONFIG_FILE);
+    let parsed: Config = serde_json::from_value(config_text.clone())
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not an IA3 config: {e}") })?;
+    if let Some(modules) = parsed.modules_to_save.filter(|modules| !modules.is_empty()) {
+        let value = format!("{modules:?}");
+        return Err(PeftError::Unsupported { path, key: "modules_to_save".into(), value });
+    }
+    let settings = Ia3::new(config.family, &parsed.target_modules, &parsed.feedforward_modules)?;
+    let weights = folder.join(format::WEIGHTS_FILE);
+    let named =
+        named_tensors::in_order(format::load_tensors(&weights)?, settings.parameters(config), &weights)?;
+    let params = FlatParams::new(named, device)
+        .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
+    let base_model = parsed.base_model_name_or_path.unwrap_or_default();
+    Ok(Adapter { settings: Settings::Ia3(settings), params, base_model, config: config.clone() })
+}
+
+#[derive(Default)]
+struct Ia3Hooks {
+    inputs: BTreeMap<(usize, Projection), ColumnScale>,
+    outputs: BTreeMap<(usize, Projection), ColumnScale>,
+}
+
+impl Hooks for Ia3Hooks {
+    fn input_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.inputs.get(&(layer, projection))
+    }
+
+    fn output_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.outputs.get(&(layer, projection))
+    }
+}
