@@ -10,7 +10,9 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::Duration;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen};
+use tunesmith::nn::ops::{
+    self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
+};
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
 const CPU: Device = Device::Cpu;
@@ -212,6 +214,22 @@ fn attention(c: &mut Criterion) {
     }
 }
 
+/// What a prefix adds to attention: its rows before q | k | v, and away again.
+fn virtual_rows(c: &mut Criterion) {
+    let inputs = [random((N, HEADS.row_width())), random((20, HEADS.row_width()))];
+    let places = VirtualRows::new(20, &[0, N / 2, N]);
+    both(
+        c,
+        "virtual_rows",
+        &inputs,
+        |tape, x| ops::with_virtual_rows(tape, &x[0], &x[1], &places),
+        |x| {
+            let half = |first| x[0].narrow(0, first, N / 2);
+            Tensor::cat(&[&x[1], &half(0)?, &x[1], &half(N / 2)?], 0)
+        },
+    );
+}
+
 fn loss(c: &mut Criterion) {
     let (hidden, head) = (random((N, WIDTH)), random((VOCABULARY, WIDTH)));
     let weight = Weight::from(head.clone());
@@ -248,6 +266,6 @@ fn embedding(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
-    targets = linear_layers, norms, activations, small_ones, attention, loss, embedding
+    targets = linear_layers, norms, activations, small_ones, attention, virtual_rows, loss, embedding
 }
 criterion_main!(benches);

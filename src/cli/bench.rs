@@ -71,7 +71,7 @@ pub struct Train {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: Device,
-    /// How the model is tuned: the kind of a recipe's method, such as lora, full, ia3 or bottleneck
+    /// How the model is tuned: the kind of a recipe's method, such as lora, full, ia3 or prompt
     #[arg(long, value_name = "KIND", default_value = "lora", value_parser = method)]
     method: Method,
     /// Rank of the adapter
@@ -80,6 +80,9 @@ pub struct Train {
     /// Topmost blocks that freezing trains
     #[arg(long, default_value_t = 2, value_parser = at_least_one)]
     blocks: usize,
+    /// Virtual tokens of a prefix or a prompt
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    virtual_tokens: usize,
     /// Examples in one update
     #[arg(long, default_value_t = 4, value_parser = at_least_one)]
     batch: usize,
@@ -155,6 +158,9 @@ fn recipe(a: &Train) -> Recipe {
         Method::Freeze(freeze) => Method::Freeze(Freeze { blocks: a.blocks, ..freeze }),
         other => other,
     };
+    if let Some(num) = recipe.method.num_virtual_tokens_mut() {
+        *num = a.virtual_tokens;
+    }
     recipe.batch.max_tokens = a.seq;
     recipe.batch.micro_batch_tokens = a.batch.saturating_mul(a.seq);
     recipe.length.updates = Some(a.updates + bench::WARM_UP);

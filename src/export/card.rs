@@ -4,10 +4,11 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::{Freeze, Objective};
+use crate::recipe::recipe::{Freeze, Method, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
+#[derive(Clone, Copy)]
 struct Kind {
     library: &'static str,
     tag: &'static str,
@@ -22,6 +23,27 @@ const ADAPTER: Kind = Kind {
     load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
 };
 
+const BOTTLENECK: Kind = Kind {
+    library: "adapter-transformers",
+    tag: "bottleneck",
+    what: "bottleneck adapter",
+    load: "Load it with the adapters library: `model.load_adapter(folder)`.",
+};
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match method {
+            Method::Lora(_) => ADAPTER,
+            Method::Full {} | Method::Freeze(_) => MODEL,
+            Method::Ia3(_) => Self { tag: "ia3", what: "set of IA3 factors", ..ADAPTER },
+            Method::Bottleneck(_) => BOTTLENECK,
+            Method::Prefix(_) => Self { tag: "prefix-tuning", what: "prefix", ..ADAPTER },
+            Method::Prompt(_) => Self { tag: "prompt-tuning", what: "soft prompt", ..ADAPTER },
+            Method::PTuning(_) => Self { tag: "p-tuning", what: "soft prompt", ..ADAPTER },
+        }
+    }
+}
+
 const MODEL: Kind = Kind {
     library: "transformers",
     tag: "full-tuning",
@@ -31,11 +53,16 @@ const MODEL: Kind = Kind {
 
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
-    let Kind { library, tag, what, load } = if is_model { MODEL } else { ADAPTER };
+    let run = runs::summary(folder).ok();
+    let Kind { library, tag, what, load } = match &run {
+        _ if is_model => MODEL,
+        Some(run) => Kind::of(&run.recipe.method),
+        None => ADAPTER,
+    };
     let head = format!(
         "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
     );
-    let Ok(run) = runs::summary(folder) else {
+    let Some(run) = run else {
         return format!("{head}# A {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
     let rows: String =

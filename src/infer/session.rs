@@ -40,12 +40,12 @@ impl NextLogits for Session<'_> {
     }
 
     fn context_tokens(&self) -> usize {
-        self.decoder.config().context_tokens
+        self.decoder.config().context_tokens.saturating_sub(self.hooks.num_virtual_tokens())
     }
 
     fn reset(&mut self) {
         self.fed.clear();
-        self.cache.truncate(0);
+        self.cache.clear();
     }
 
     /// Few-shot prompts often differ in their last line only: what they have in common is fed once.

@@ -6,14 +6,14 @@ use super::config::DecoderConfig;
 use super::families::{NormKind, QkNorm};
 use super::hooks::{Beside, Hooks, NormAt, Part, Projection, SubLayer};
 use super::params::DecoderParams;
-use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen};
+use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, VirtualRows};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
 /// What the tokens of a forward pass may see.
 pub enum Sight<'a> {
-    /// Packed segments, each seeing itself only.
-    Packed(&'a Rc<Seen>),
+    /// Packed segments, each seeing itself only, and where they stand behind a prefix.
+    Packed(&'a Rc<Seen>, Option<&'a VirtualRows>),
     /// All tokens in their conversation's cache, to which these are added. No gradient.
     Cached(CachedRows<'a>),
 }
@@ -90,7 +90,10 @@ impl Block<'_> {
         let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
         let qkv = self.turned(tape, qkv)?;
         let mixed = match sight {
-            Sight::Packed(seen) => ops::attention(tape, &qkv, layout, seen)?,
+            Sight::Packed(seen, behind) => match self.hooks.prefix(self.layer).zip(behind) {
+                Some((prefix, places)) => ops::prefix_attention(tape, &qkv, prefix, places, layout, seen)?,
+                None => ops::attention(tape, &qkv, layout, seen)?,
+            },
             Sight::Cached(cache) => {
                 let look = Look {
                     scale: self.config.attention_scale,

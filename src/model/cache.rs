@@ -49,6 +49,16 @@ impl LayerCache {
         Ok((keys.narrow(0, 0, needed)?, values.narrow(0, 0, needed)?))
     }
 
+    /// Begins with keys and values that belong to no token: k | v, [p, 2k·e].
+    pub(super) fn begin(&mut self, prefix: &Tensor, layout: HeadLayout) -> Result<()> {
+        let (p, k) = (prefix.dim(0)?, layout.key_width());
+        let heads = |first| {
+            prefix.narrow(1, first, k)?.contiguous()?.reshape((p, layout.num_kv_heads, layout.head_width)) // [p, k, e]
+        };
+        self.len = 0;
+        self.extend(&heads(0)?, &heads(k)?).map(|_| ())
+    }
+
     /// The same in buffers of its own.
     fn fork(&self) -> Result<Self> {
         let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
@@ -97,16 +107,18 @@ impl CachedRows<'_> {
 #[derive(Debug)]
 pub struct Cache {
     pub(super) layers: Vec<LayerCache>,
+    /// Rows before the first token's that belong to no token.
+    pub(super) num_virtual: usize,
 }
 
 impl Cache {
     pub fn new(num_layers: usize) -> Self {
-        Self { layers: (0..num_layers).map(|_| LayerCache::default()).collect() }
+        Self { layers: (0..num_layers).map(|_| LayerCache::default()).collect(), num_virtual: 0 }
     }
 
     /// Number of tokens so far.
     pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, |layer| layer.len)
+        self.layers.first().map_or(0, |layer| layer.len.saturating_sub(self.num_virtual))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -116,13 +128,19 @@ impl Cache {
     /// The same in buffers of its own: what is added to one is not in the other.
     pub fn fork(&self) -> Result<Self> {
         let layers = self.layers.iter().map(LayerCache::fork).collect::<Result<_>>()?;
-        Ok(Self { layers })
+        Ok(Self { layers, num_virtual: self.num_virtual })
     }
 
-    /// Forgets all but the first `num_kept` tokens; the buffers stay.
+    /// Forgets all but the first `num_kept` tokens; the buffers stay, and virtual rows, too.
     pub fn truncate(&mut self, num_kept: usize) {
         for layer in &mut self.layers {
-            layer.len = layer.len.min(num_kept);
+            layer.len = layer.len.min(self.num_virtual + num_kept);
         }
+    }
+
+    /// Forgets everything, virtual rows, too; the buffers stay.
+    pub fn clear(&mut self) {
+        self.num_virtual = 0;
+        self.truncate(0);
     }
 }

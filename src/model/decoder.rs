@@ -5,8 +5,9 @@ use super::block::{Block, Norms, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::{Hooks, Part, Projection};
+use super::hooks::{Hooks, NoHooks, Part, Projection};
 use super::params::{DecoderParams, index_tensor};
+use super::virtual_tokens::{Fed, Rows, begin, with_prompts};
 use crate::data::Batch;
 use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
 use crate::nn::{Node, Tape};
@@ -111,36 +112,55 @@ impl Decoder {
         merge().during("merge the adapter into a weight")
     }
 
-    fn embed(
-        &self,
-        tape: &Tape,
-        tokens: &[u32],
-        positions: &[u32],
-        hooks: &dyn Hooks,
-    ) -> Result<Node, ModelError> {
-        let rows = |part, rows: &[u32]| {
-            let table = hooks.matrix(part, self.params.matrix(part)?);
-            let embed = || {
-                let rows = ops::embedding(tape, &table, rows)?;
-                // Blocks are picked on the host.
-                let rows = match rows.needs_gradient() {
-                    true => rows,
-                    false => Node::frozen(rows.value().to_device(&self.device)?),
-                };
-                ops::cast(tape, &rows, self.params.compute)
+    /// Rows of one of the model's tables, [n, d], in the type that it computes in.
+    fn rows(&self, tape: &Tape, part: Part, rows: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let table = hooks.matrix(part, self.params.matrix(part)?);
+        let embed = || {
+            let rows = ops::embedding(tape, &table, rows)?;
+            // Blocks are picked on the host.
+            let rows = match rows.needs_gradient() {
+                true => rows,
+                false => Node::frozen(rows.value().to_device(&self.device)?),
             };
-            embed().during("embedding")
+            ops::cast(tape, &rows, self.params.compute)
         };
-        let x = rows(Part::Embedding, tokens)?;
-        let x = self.scaled(tape, x, self.config.embedding_scale)?;
-        match self.config.family.table().names.positions {
-            Some(_) => ops::add(tape, &x, &rows(Part::Positions, positions)?).during("embedding"),
+        embed().during("embedding")
+    }
+
+    /// The rows of tokens as a soft prompt's stand beside them, [n, d].
+    fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let x = self.rows(tape, Part::Embedding, tokens, hooks)?;
+        match self.config.family.table().scales_prompts {
+            true => Ok(x),
+            false => self.scaled(tape, x, self.config.embedding_scale),
+        }
+    }
+
+    /// What the blocks read of embedded tokens and virtual ones, [n, d].
+    fn placed(&self, tape: &Tape, x: Node, positions: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+        let table = self.config.family.table();
+        let x = match table.scales_prompts {
+            true => self.scaled(tape, x, self.config.embedding_scale)?,
+            false => x,
+        };
+        match table.names.positions {
+            Some(_) => {
+                let rows = self.rows(tape, Part::Positions, positions, hooks)?;
+                ops::add(tape, &x, &rows).during("embedding")
+            }
             None => Ok(x),
         }
     }
 
     fn scaled(&self, tape: &Tape, x: Node, factor: f64) -> Result<Node, ModelError> {
         if factor == 1.0 { Ok(x) } else { ops::affine(tape, &x, factor, 0.0).during("scale") }
+    }
+
+    /// The soft prompt that the model takes for these tokens, [n, d], f32.
+    pub fn embedded(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        self.check_tokens(tokens)?;
+        let rows = self.embed(&Tape::inference(), tokens, &NoHooks)?;
+        rows.value().to_dtype(DType::F32).during("embedding")
     }
 
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
@@ -171,8 +191,9 @@ impl Decoder {
         }
     }
 
-    fn check_lengths(&self, batch: &Batch) -> Result<(), ModelError> {
-        let context_tokens = self.config.context_tokens;
+    /// `num_virtual` tokens of each segment's context are taken.
+    fn check_lengths(&self, batch: &Batch, num_virtual: usize) -> Result<(), ModelError> {
+        let context_tokens = self.config.context_tokens.saturating_sub(num_virtual);
         let lengths = batch.segments.windows(2).map(|ends| ends[1] - ends[0]);
         match lengths.max().filter(|tokens| *tokens > context_tokens) {
             Some(tokens) => Err(ModelError::SampleTooLong { tokens, context_tokens }),
@@ -188,21 +209,33 @@ impl Decoder {
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
-        self.check_lengths(batch)?;
-        let turns = self.turns(&batch.positions)?;
+        self.check_lengths(batch, hooks.num_virtual_tokens())?;
+        let rows = Rows::of(batch, hooks);
+        let turns = self.turns(&rows.positions)?;
         let seen = |window| {
             let (scale, cap) = (self.config.attention_scale, self.config.attention_cap);
-            Rc::new(Seen::new(batch.segments.clone(), scale, window, cap))
+            Rc::new(Seen::new(rows.segments.clone(), scale, window, cap))
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
-        let mut x = self.embed(tape, &batch.tokens, &batch.positions, hooks)?;
+        let x = self.embed(tape, &batch.tokens, hooks)?;
+        let x = match (hooks.soft_prompt(), &rows.soft_prompt) {
+            (Some(prompt), Some(places)) => {
+                ops::with_virtual_rows(tape, &x, prompt, places).during("soft prompt")?
+            }
+            _ => x,
+        };
+        let mut x = self.placed(tape, x, &rows.positions, hooks)?;
         for layer in 0..self.config.num_layers {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
-            let (seen, turns) = (seen.clone(), turns.clone());
+            let (seen, turns, prefix) = (seen.clone(), turns.clone(), rows.prefix.clone());
             let block = move |tape: &Tape<'a>| {
-                self.block(layer, hooks, &turns).forward(tape, &x, Sight::Packed(&seen))
+                let sight = Sight::Packed(&seen, prefix.as_deref());
+                self.block(layer, hooks, &turns).forward(tape, &x, sight)
             };
             x = tape.checkpoint(block).during("decoder block")?;
+        }
+        if let Some(places) = &rows.soft_prompt {
+            x = ops::without_virtual_rows(tape, &x, places).during("soft prompt")?;
         }
         self.final_norm(tape, &x, hooks)
     }
@@ -224,25 +257,35 @@ impl Decoder {
         rows: &mut [(&[u32], &mut Cache)],
         hooks: &dyn Hooks,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let (mut tokens, mut positions, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-        for (new, cache) in rows.iter() {
-            let Some(last) = (tokens.len() + new.len()).checked_sub(1) else {
+        let (mut tokens, mut fed, mut num_rows) = (Vec::new(), Vec::new(), 0);
+        for (new, cache) in rows.iter_mut() {
+            if tokens.is_empty() && new.is_empty() {
                 return Err(ModelError::EmptyPrompt);
-            };
+            }
             tokens.extend_from_slice(new);
-            positions.extend((cache.len()..cache.len() + new.len()).map(|position| position as u32));
-            lasts.push(last as u32);
+            begin(cache, hooks, self.config.head_layout(), self.params.compute)?;
+            fed.push(Fed::new(num_rows, new.len(), cache, hooks));
+            num_rows = fed.last().map_or(0, |fed| fed.rows.end);
         }
         self.check_tokens(&tokens)?;
+        let positions: Vec<u32> =
+            fed.iter().flat_map(|fed| fed.positions.clone()).map(|position| position as u32).collect();
         let turns = self.turns(&positions)?;
         let tape = Tape::inference();
-        let mut x = self.embed(&tape, &tokens, &positions, hooks)?;
+        let embedded = self.embed(&tape, &tokens, hooks)?;
+        let x = Node::frozen(with_prompts(embedded.value().clone(), &fed, hooks)?);
+        let mut x = self.placed(&tape, x, &positions, hooks)?;
         for layer in 0..self.config.num_layers {
             let block = self.block(layer, hooks, &turns);
-            let caches = rows.iter_mut().map(|(new, cache)| (new.len(), &mut cache.layers[layer]));
+            let caches = rows.iter_mut().zip(&fed);
+            let caches = caches.map(|((_, cache), fed)| (fed.rows.len(), &mut cache.layers[layer]));
             let sight = Sight::Cached(CachedRows(caches.collect()));
             x = block.forward(&tape, &x, sight).during("decoder block")?;
         }
+        for (_, cache) in rows {
+            cache.num_virtual = hooks.num_virtual_tokens();
+        }
+        let lasts: Vec<u32> = fed.iter().map(|fed| (fed.rows.end - 1) as u32).collect();
         let lasts = index_tensor(&lasts, &self.device)?;
         let last = x.value().index_select(&lasts, 0).during("last positions")?; // [b, d]
         let last = self.final_norm(&tape, &Node::frozen(last), hooks)?;

@@ -91,6 +91,17 @@ pub trait Hooks {
         None
     }
 
+    /// Keys and values of a layer that stand before those of every conversation's first token, [p, 2k·e]: keys, then values. They take the
+    /// positions 0..p, but are not rotated. Every layer has them, or none.
+    fn prefix(&self, _layer: usize) -> Option<&Node> {
+        None
+    }
+
+    /// Rows that stand before the embedded tokens of every conversation, [p, d], at the positions 0..p.
+    fn soft_prompt(&self) -> Option<&Node> {
+        None
+    }
+
     /// Factors of the columns of a projection's input, where the method has any.
     fn input_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
         None
@@ -124,6 +135,11 @@ pub struct NoHooks;
 impl Hooks for NoHooks {}
 
 impl dyn Hooks + '_ {
+    /// Positions of the context that the method takes for itself: real tokens begin after them.
+    pub fn num_virtual_tokens(&self) -> usize {
+        self.soft_prompt().or_else(|| self.prefix(0)).map_or(0, |rows| rows.value().dims()[0])
+    }
+
     /// A matrix for the operations: the model's own, or what replaces it.
     pub(super) fn matrix(&self, part: Part, own: &Weight) -> WeightNode {
         self.replaced(part).map_or_else(|| own.clone().into(), WeightNode::trained)

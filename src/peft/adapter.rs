@@ -2,10 +2,10 @@
 
 use super::bottleneck::Bottlenecks;
 use super::ia3::Ia3;
-use super::{Freeze, Full, LoraSettings, PeftError, Tuning};
+use super::{Freeze, Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning};
 use crate::model::config::DecoderConfig;
-use crate::model::decoder::Decoder;
 use crate::model::hooks::Hooks;
+use crate::model::load::LoadedModel;
 use crate::nn::{FlatGradient, FlatParams, Leaves, Tape};
 use candle_core::Device;
 
@@ -29,6 +29,9 @@ pub enum Settings {
     Bottleneck(Bottlenecks),
     /// Some weights, in place of the model's own.
     Freeze(Freeze),
+    Prefix(PrefixSettings),
+    Prompt(PromptSettings),
+    PTuning(PTuningSettings),
 }
 
 impl Settings {
@@ -40,6 +43,9 @@ impl Settings {
             Self::Ia3(ia3) => ia3,
             Self::Bottleneck(bottlenecks) => bottlenecks,
             Self::Freeze(freeze) => freeze,
+            Self::Prefix(prefix) => prefix,
+            Self::Prompt(prompt) => prompt,
+            Self::PTuning(p_tuning) => p_tuning,
         }
     }
 }
@@ -54,16 +60,12 @@ pub struct MicroStep<'l, 'a> {
 }
 
 impl Adapter {
-    /// Untrained: the model with it answers as the model without.
-    pub fn new(
-        settings: Settings,
-        decoder: &Decoder,
-        base_model: &str,
-        seed: u64,
-    ) -> Result<Self, PeftError> {
-        settings.tuning().check(decoder.config())?;
-        let params = settings.tuning().init(decoder, seed)?;
-        Ok(Self { settings, params, base_model: base_model.into(), config: decoder.config().clone() })
+    /// Untrained: the model with it answers as the model without, where the method can begin there.
+    pub fn new(settings: Settings, model: &LoadedModel, seed: u64) -> Result<Self, PeftError> {
+        settings.tuning().check(model.config())?;
+        let params = settings.tuning().init(model, seed)?;
+        let base_model = model.info.source.clone();
+        Ok(Self { settings, params, base_model, config: model.config().clone() })
     }
 
     /// Hooks for answering with this adapter.

@@ -6,10 +6,10 @@ use super::bottleneck_files as files;
 use super::{Adapter, MicroStep, PeftError, Tuning};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Form, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::flops::{Learning, Work};
 use crate::model::folder::Description;
 use crate::model::hooks::{Beside, Hooks, Part, Projection, SubLayer};
+use crate::model::load::LoadedModel;
 use crate::nn::ops::{Activation, Bottleneck};
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{Device, Tensor};
@@ -76,7 +76,7 @@ impl Tuning for Bottlenecks {
     }
 
     /// The way down uniform in ±1/sqrt(d), biases and the way up zero: nothing is added at first.
-    fn init(&self, model: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
+    fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {
         let config = model.config();
         let bound = 1.0 / (config.width as f64).sqrt();
         let new = |(index, Needed { name, shape, .. }): (usize, Needed)| {
@@ -88,7 +88,7 @@ impl Tuning for Bottlenecks {
         };
         let named: Result<Vec<_>> = self.parameters(config).into_iter().enumerate().map(new).collect();
         named
-            .and_then(|named| FlatParams::new(named, model.device()))
+            .and_then(|named| FlatParams::new(named, model.decoder.device()))
             .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
     }
 

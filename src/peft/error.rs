@@ -15,6 +15,8 @@ pub enum PeftError {
     Tensor { path: PathBuf, tensor: String, why: String },
     #[error("no linear layer is called {name}")]
     NoTarget { name: String, family: Family },
+    #[error("the prompt's text cannot be used: {0}")]
+    Text(String),
     #[error(
         "the inputs of {0} cannot be scaled: it shares them with other layers, or is none of the targets"
     )]
@@ -59,6 +61,7 @@ impl Explain for PeftError {
             | Self::NoSuchBlock { .. }
             | Self::NothingToTrain
             | Self::Pattern(_)
+            | Self::Text(_)
             | Self::RankTooHigh { .. } => "Cannot make the adapter".into(),
             Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
@@ -72,7 +75,7 @@ impl Explain for PeftError {
                 "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
             }
             Self::Unsupported { .. } => {
-                "Only LoRA and DoRA adapters of linear layers can be loaded: no trained biases, embeddings or other whole modules.".into()
+                "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded: no trained biases, embeddings or other whole modules.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget { family, .. } => {
@@ -87,6 +90,7 @@ impl Explain for PeftError {
             Self::RankTooHigh { outputs, inputs, .. } => format!("Use a rank of at most {}.", outputs.min(inputs)),
             Self::Pattern(_) => "Use the end of a layer's name, such as q_proj or layers.0.mlp.up_proj.".into(),
             Self::CannotMerge(_) => "Use it as an adapter beside the model.".into(),
+            Self::Text(_) => "Type a few words on what the model is to do.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compose { hint, .. } => hint.clone(),
             Self::Compute { .. } => "Try another device.".into(),

@@ -1,6 +1,6 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, bottleneck_files, format, freeze, full, ia3};
+use super::{Adapter, PeftError, bottleneck_files, format, freeze, full, ia3, virtual_files};
 use crate::model::config::DecoderConfig;
 use crate::model::folder::{self, Description};
 use crate::model::load::LoadedModel;
@@ -28,6 +28,9 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let adapter_config = format::read_config(folder)?;
     match adapter_config["peft_type"].as_str() {
         Some(ia3::PEFT_TYPE) => ia3::load(folder, &adapter_config, config, device),
+        Some(name) if virtual_files::is_one(name) => {
+            virtual_files::load(folder, &adapter_config, config, device)
+        }
         None if adapter_config["config"].is_object() => {
             bottleneck_files::load(folder, &adapter_config, config, device)
         }

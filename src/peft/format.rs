@@ -18,7 +18,7 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// Largest adapter_config.json that is read.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
+pub(super) const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Largest adapter file that is read; a rank of 256 on a 70B model stays below.
 const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
 
@@ -117,13 +117,18 @@ pub fn write(
     adapter: &Adapter,
     weights_file: &str,
 ) -> Result<(), PeftError> {
-    let path = folder.join(CONFIG_FILE);
-    let text = serde_json::to_vec_pretty(config)
-        .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
-    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
+    write_config(folder, config)?;
     let named =
         stored(adapter).map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
     Ok(save_safetensors(&named, &folder.join(weights_file))?)
+}
+
+/// Writes the folder's adapter_config.json.
+pub fn write_config(folder: &Path, config: &impl Serialize) -> Result<(), PeftError> {
+    let path = folder.join(CONFIG_FILE);
+    let text = serde_json::to_vec_pretty(config)
+        .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
+    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })
 }
 
 /// The parameters as files have them.

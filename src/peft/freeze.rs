@@ -5,7 +5,6 @@ use super::full::{FullHooks, copied};
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Group, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::flops::{Learning, Work};
 use crate::model::folder::{self, Description};
@@ -123,8 +122,8 @@ impl Tuning for Freeze {
         self.groups(config).into_iter().flat_map(|group| group.tensors).collect()
     }
 
-    fn init(&self, decoder: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        copied(decoder, self.groups(decoder.config()))
+    fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        copied(&model.decoder, self.groups(model.config()))
     }
 
     fn attach(

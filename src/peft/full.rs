@@ -9,6 +9,7 @@ use crate::model::files::ModelFiles;
 use crate::model::flops::Work;
 use crate::model::folder::{self, Description};
 use crate::model::hooks::{Hooks, Part};
+use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::Device;
 use serde_json::Value;
@@ -27,8 +28,8 @@ impl Tuning for Full {
         config.tensors()
     }
 
-    fn init(&self, decoder: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        copied(decoder, decoder.config().groups())
+    fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        copied(&model.decoder, model.config().groups())
     }
 
     fn attach(

@@ -3,11 +3,11 @@
 
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors, targets};
 use crate::model::config::{DecoderConfig, Family, Form, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::folder::Description;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::model::load::LoadedModel;
 use crate::nn::ops::ColumnScale;
 use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{DType, Device, Tensor};
@@ -103,11 +103,11 @@ impl Tuning for Ia3 {
         self.places(config).into_iter().map(needed).collect()
     }
 
-    fn init(&self, model: &Decoder, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
+    fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
         let ones = |n: Needed| Ok((n.name, Tensor::ones(n.shape, DType::F32, &Device::Cpu)?));
         let named: Result<Vec<_>> = self.parameters(model.config()).into_iter().map(ones).collect();
         named
-            .and_then(|named| FlatParams::new(named, model.device()))
+            .and_then(|named| FlatParams::new(named, model.decoder.device()))
             .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
     }
 

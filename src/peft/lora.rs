@@ -10,6 +10,7 @@ use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::folder::Description;
 use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Leaves, Node, Result};
 use candle_core::{DType, Device, Tensor};
@@ -192,8 +193,8 @@ impl Tuning for LoraSettings {
         self.factors(config).into_iter().map(needed).collect()
     }
 
-    fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        self.new_parameters(decoder, seed)
+    fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {
+        self.new_parameters(&model.decoder, seed)
     }
 
     fn attach(

@@ -2,7 +2,6 @@
 
 use super::{Adapter, MicroStep, PeftError};
 use crate::model::config::{DecoderConfig, Needed};
-use crate::model::decoder::Decoder;
 use crate::model::flops::Work;
 use crate::model::folder::Description;
 use crate::model::hooks::Hooks;
@@ -24,7 +23,7 @@ pub trait Tuning {
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed>;
 
     /// New parameters. Where the method can begin there, the model with them answers as the model without.
-    fn init(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError>;
+    fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError>;
 
     /// The parameters in their places in the forward pass. `step` is there while training, with the tape that the leaves are on.
     fn attach(

@@ -29,7 +29,8 @@ impl Recipe {
                 check_ia3(ia3, model, found);
             }
             Method::Bottleneck(bottleneck) => check_bottleneck(bottleneck, model, found),
-            Method::Full {} => {}
+            // Virtual tokens are asked about with the context.
+            Method::Full {} | Method::Prefix(_) | Method::Prompt(_) | Method::PTuning(_) => {}
         }
     }
 }

@@ -90,6 +90,17 @@ pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u
     (budget as u64).min(data.map_or(u64::MAX, |data| data.train_tokens))
 }
 
+/// Rows that virtual tokens add to a micro-batch of `n` tokens: so many for each example in it.
+fn virtual_rows(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
+    let num = recipe.method.num_virtual_tokens() as u64;
+    let mean = data.map_or(0, |data| data.train_tokens / data.num_train.max(1) as u64).max(1);
+    match (num, recipe.batch.packing, data) {
+        (0, ..) => 0,
+        (num, true, Some(_)) => product(&[num, n.div_ceil(mean)]),
+        (num, ..) => num,
+    }
+}
+
 /// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic. `None`
 /// while no model is known.
 pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<Estimate> {
@@ -102,6 +113,7 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let reached = num_reached as f64 / num_blocks.max(1) as f64;
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
+        let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
         let activation_bytes = product(&[4, activations(&model.config, n, num_reached, has_checkpoints)]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
         let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };

@@ -1,6 +1,6 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
-use super::load::{complete, error, from_table, join, known, method_with, unknown};
+use super::load::{complete, error, from_table, join, known, unknown};
 use super::recipe::{Method, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
@@ -58,8 +58,15 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 
 /// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
-    let recipe = || Recipe { method: method_with(field), ..complete() };
-    let value_problem = || set_field(&mut recipe(), field, value).err()?.into_iter().next();
+    // As long as any method takes it.
+    let value_problem = || {
+        let mut problems = None;
+        for method in Method::all() {
+            let mut recipe = Recipe { method, ..complete() };
+            problems = Some(set_field(&mut recipe, field, value).err()?);
+        }
+        problems?.into_iter().next()
+    };
     misnamed(field).or_else(value_problem)
 }
 
@@ -94,27 +101,14 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
 /// The recipe with whole numbers that TOML cannot hold at their largest, so that a fix can mend just those.
 fn writable(recipe: &Recipe) -> Recipe {
     let mut recipe = recipe.clone();
-    let limit = |size: &mut usize| *size = (*size).min(isize::MAX as usize);
-    match &mut recipe.method {
-        Method::Lora(lora) => {
-            limit(&mut lora.rank);
-            lora.rank_pattern.values_mut().for_each(limit);
-        }
-        Method::Freeze(freeze) => {
-            limit(&mut freeze.blocks);
-            freeze.chosen.iter_mut().for_each(limit);
-        }
-        Method::Bottleneck(bottleneck) => limit(&mut bottleneck.width),
-        _ => {}
-    }
-    for size in [
+    for size in recipe.method.sizes_mut().into_iter().chain([
         &mut recipe.batch.max_tokens,
         &mut recipe.batch.micro_batch_tokens,
         &mut recipe.batch.accumulation,
         &mut recipe.validation.max_examples,
         &mut recipe.validation.num_answers,
         &mut recipe.checkpoint.keep_last,
-    ] {
+    ]) {
         *size = (*size).min(isize::MAX as usize);
     }
     for number in [

@@ -128,13 +128,6 @@ fn settings_of(method: &Method) -> Table {
     Table::try_from(method).unwrap_or_default()
 }
 
-/// The method that a setting `method.…` belongs to; the usual one for all others.
-pub(super) fn method_with(field: &str) -> Method {
-    let key = field.strip_prefix("method.").unwrap_or("kind");
-    let has_key = |method: &Method| settings_of(method).contains_key(key);
-    Method::all().into_iter().find(has_key).unwrap_or_default()
-}
-
 pub(super) fn join(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.into() } else { format!("{prefix}.{key}") }
 }

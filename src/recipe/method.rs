@@ -1,5 +1,6 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
+use super::virtual_tokens::{PTuning, Prefix, Prompt};
 use crate::base::human;
 use crate::model::config::Family;
 use crate::model::families::ALL_LINEAR;
@@ -21,6 +22,12 @@ pub enum Method {
     Bottleneck(Bottleneck),
     /// Some weights are trained, the rest stays as it is.
     Freeze(Freeze),
+    /// Trained keys and values before the first token, in every layer.
+    Prefix(Prefix),
+    /// Trained rows before the embedded tokens.
+    Prompt(Prompt),
+    /// The same, made by a small network.
+    PTuning(PTuning),
 }
 
 impl Default for Method {
@@ -31,13 +38,16 @@ impl Default for Method {
 
 impl Method {
     /// One of each kind, with its usual settings.
-    pub fn all() -> [Self; 5] {
+    pub fn all() -> [Self; 8] {
         [
             Self::Lora(Lora::default()),
             Self::Freeze(Freeze::default()),
             Self::Full {},
             Self::Ia3(Ia3::default()),
             Self::Bottleneck(Bottleneck::default()),
+            Self::Prefix(Prefix::default()),
+            Self::Prompt(Prompt::default()),
+            Self::PTuning(PTuning::default()),
         ]
     }
 
@@ -49,6 +59,9 @@ impl Method {
             Self::Full {} => "full",
             Self::Ia3(_) => "ia3",
             Self::Bottleneck(_) => "bottleneck",
+            Self::Prefix(_) => "prefix",
+            Self::Prompt(_) => "prompt",
+            Self::PTuning(_) => "p_tuning",
         }
     }
 
@@ -60,6 +73,9 @@ impl Method {
             Self::Full {} => "full tuning",
             Self::Ia3(_) => "IA3",
             Self::Bottleneck(_) => "bottleneck adapters",
+            Self::Prefix(_) => "prefix tuning",
+            Self::Prompt(_) => "prompt tuning",
+            Self::PTuning(_) => "P-tuning",
         }
     }
 
@@ -74,6 +90,9 @@ impl Method {
                 (0, blocks) => format!("Freezing, top {}", human::plural(blocks as u64, "block")),
                 (num, _) => format!("Freezing, {} chosen", human::plural(num as u64, "block")),
             },
+            Self::Prefix(prefix) => prefix.describe(),
+            Self::Prompt(prompt) => prompt.describe(),
+            Self::PTuning(p_tuning) => p_tuning.describe(),
         }
     }
 
@@ -93,7 +112,57 @@ impl Method {
                 scale: b.scale,
             }),
             Self::Freeze(freeze) => Settings::Freeze(freeze.clone()),
+            Self::Prefix(prefix) => Settings::Prefix(prefix.settings()),
+            Self::Prompt(prompt) => Settings::Prompt(prompt.settings()),
+            Self::PTuning(p_tuning) => Settings::PTuning(p_tuning.settings()),
         })
+    }
+
+    /// How many times as far an update usually moves its parameters as a LoRA's: all weights move at once, so each by less; factors
+    /// and virtual tokens are few, and each has to come far.
+    pub fn usual_rate_factor(&self) -> f64 {
+        match self {
+            Self::Lora(_) | Self::Bottleneck(_) => 1.0,
+            Self::Full {} | Self::Freeze(_) => 0.1,
+            Self::Ia3(_) => 10.0,
+            Self::Prefix(_) => 20.0,
+            Self::Prompt(_) => 60.0,
+            Self::PTuning(_) => 4.0,
+        }
+    }
+
+    /// Positions of the context that the method takes for itself.
+    pub fn num_virtual_tokens(&self) -> usize {
+        match self {
+            Self::Lora(_) | Self::Freeze(_) | Self::Full {} | Self::Ia3(_) | Self::Bottleneck(_) => 0,
+            Self::Prefix(prefix) => prefix.num_virtual_tokens,
+            Self::Prompt(prompt) => prompt.num_virtual_tokens,
+            Self::PTuning(p_tuning) => p_tuning.num_virtual_tokens,
+        }
+    }
+
+    /// Its whole numbers.
+    pub(super) fn sizes_mut(&mut self) -> Vec<&mut usize> {
+        match self {
+            Self::Lora(lora) => {
+                std::iter::once(&mut lora.rank).chain(lora.rank_pattern.values_mut()).collect()
+            }
+            Self::Full {} | Self::Ia3(_) => Vec::new(),
+            Self::Freeze(freeze) => std::iter::once(&mut freeze.blocks).chain(&mut freeze.chosen).collect(),
+            Self::Bottleneck(bottleneck) => vec![&mut bottleneck.width],
+            Self::Prefix(prefix) => vec![&mut prefix.num_virtual_tokens, &mut prefix.projection_width],
+            Self::Prompt(prompt) => vec![&mut prompt.num_virtual_tokens],
+            Self::PTuning(p_tuning) => vec![&mut p_tuning.num_virtual_tokens, &mut p_tuning.encoder_width],
+        }
+    }
+
+    pub fn num_virtual_tokens_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Lora(_) | Self::Freeze(_) | Self::Full {} | Self::Ia3(_) | Self::Bottleneck(_) => None,
+            Self::Prefix(prefix) => Some(&mut prefix.num_virtual_tokens),
+            Self::Prompt(prompt) => Some(&mut prompt.num_virtual_tokens),
+            Self::PTuning(p_tuning) => Some(&mut p_tuning.num_virtual_tokens),
+        }
     }
 
     pub fn lora(&self) -> Option<&Lora> {

@@ -10,6 +10,7 @@ mod fit;
 mod memory;
 pub mod memory_limit;
 mod number_or_none;
+mod virtual_tokens;
 pub mod plan;
 pub mod estimate;
 mod field;

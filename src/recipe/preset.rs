@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -23,6 +23,8 @@ const FILES: [(&str, &str, &str); 11] = [
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
     ("factors", "Factors", include_str!("../../presets/factors.toml")),
     ("small-layers", "Small layers", include_str!("../../presets/small-layers.toml")),
+    ("prefix", "Prefix", include_str!("../../presets/prefix.toml")),
+    ("soft-prompt", "Soft prompt", include_str!("../../presets/soft-prompt.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

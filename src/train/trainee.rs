@@ -8,5 +8,5 @@ use crate::recipe::recipe::Method;
 /// A new, untrained adapter for the recipe's method.
 pub fn new_adapter(method: &Method, model: &LoadedModel, seed: u64) -> Result<Adapter, TrainError> {
     let settings = method.settings(model.config().family)?;
-    Ok(Adapter::new(settings, &model.decoder, &model.info.source, seed)?)
+    Ok(Adapter::new(settings, model, seed)?)
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen,
+    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
 };
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
@@ -29,6 +29,8 @@ const D: usize = 320;
 const F: usize = 512;
 const HEADS: HeadLayout = HeadLayout { num_heads: 10, num_kv_heads: 5, head_width: 32 };
 const ROW: usize = 640;
+/// Virtual rows of two segments together.
+const V: usize = 16;
 const VOCABULARY: usize = 2048;
 
 type Operation<'a> = Box<dyn Fn(&Tape, &Node) -> Result<Node> + 'a>;
@@ -53,6 +55,10 @@ fn check() {
     let dropped = Dropout { share: 0.5, stream: Rng::new(1, &[]) };
     let targets = [7; N];
     let constant = frozen(&[N, D]);
+    let (virtual_rows, prefix) = (frozen(&[V / 2, D]), frozen(&[V / 2, D]));
+    let prefixed = crate::ops::behind(V / 2, &plain);
+    let places = VirtualRows::new(V / 2, &[0, 100, N]);
+    let wide_places = VirtualRows::new(V / 2, &[0, 100, N - V]);
     let gated = |activation| -> Operation { Box::new(move |t, x| ops::gated(t, x, activation)) };
     let cases: Vec<Case> = vec![
         // The sum; its gradient is shared by both.
@@ -87,6 +93,19 @@ fn check() {
         // Scores are of a block, and gradients of a head, which are small.
         ("attention", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &plain))),
         ("attention, capped", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        ("with_virtual_rows", D, [(N + V) * D, N * D], {
+            Box::new(|t, x| ops::with_virtual_rows(t, x, &virtual_rows, &places))
+        }),
+        ("without_virtual_rows", D, [(N - V) * D, N * D], {
+            Box::new(|t, x| ops::without_virtual_rows(t, x, &wide_places))
+        }),
+        // q | k | v with the prefix before each segment, and what attention makes of it, with and without.
+        (
+            "prefix_attention",
+            ROW,
+            [(N + V) * (ROW + D) + N * D, (N + V) * (ROW + D) + N * ROW],
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &prefixed.0, HEADS, &prefixed.1)),
+        ),
         // Logits of 256 rows, whatever the length, and the gradient, which the way back scales and puts in place.
         (
             "linear_cross_entropy",

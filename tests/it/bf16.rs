@@ -5,25 +5,25 @@
 //! its result: of products, of sums of two tensors, of the result.
 
 use crate::ops::{HEADS, Operation, random, relative_error, two_parts};
-use crate::parity::{FAMILIES, Reference, fixture, loss_and_gradient, loss_and_gradient_of, tensors};
-use crate::train::{bytes, dataset, losses, model, recipe, run};
+use crate::parity::{
+    FAMILIES, Reference, fixture, loss_and_gradient, loss_and_gradient_of, model_of, tensors,
+};
+use crate::train::{bytes, dataset, losses, recipe, run};
 use candle_core::{DType, Device, Tensor};
 use std::rc::Rc;
-use std::sync::Arc;
 use tunesmith::base::{Control, Precision, Silent};
-use tunesmith::data::Batch;
+use tunesmith::data::{Batch, Sample};
 use tunesmith::model::cache::Cache;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::device::compute_dtype;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::Hooks;
-use tunesmith::model::load::LoadedModel;
 use tunesmith::model::params::DecoderParams;
 use tunesmith::nn::kernels::Packed;
 use tunesmith::nn::ops::{self, Activation, Dropout, HeadNorms, RopeTable, Seen};
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape, Weight, WeightNode};
-use tunesmith::peft::{Adapter, Full, Settings};
+use tunesmith::peft::{Adapter, Full, Settings, files};
 use tunesmith::project::{Outcome, RunEvent};
 
 const CPU: Device = Device::Cpu;
@@ -277,26 +277,47 @@ fn dot(a: &Tensor, b: &Tensor) -> f64 {
     (a * b).unwrap().to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()
 }
 
+/// A prefix and a soft prompt that PEFT made for the tiny Llama.
+fn virtual_tokens(exact: &Decoder) -> Vec<Adapter> {
+    let load = |kind| {
+        let folder = fixture(&format!("parity/virtual/tiny-llama/{kind}"));
+        files::load(&folder, exact.config(), &CPU).unwrap()
+    };
+    ["prefix", "prompt"].map(load).into()
+}
+
+fn require_gradients_like_those_of_f32(name: &str, reference: &Reference, adapter: &Adapter) {
+    let exact = reference.decoder();
+    let (loss, gradient) = loss_and_gradient(reference, &exact, adapter);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let ours = decoder(name, precision);
+        let (narrow_loss, narrow) = loss_and_gradient(reference, &ours, adapter);
+        assert!((narrow_loss - loss).abs() < 1e-3 * loss, "{name}: {narrow_loss} {loss}");
+        assert_eq!(narrow.dtype(), DType::F32);
+        let (norm, narrow_norm) = (dot(&gradient, &gradient).sqrt(), dot(&narrow, &narrow).sqrt());
+        let cosine = dot(&gradient, &narrow) / (norm * narrow_norm);
+        assert!(cosine > 0.999, "{name}: {cosine}");
+        assert!((narrow_norm / norm - 1.0).abs() < 0.02, "{name}: {narrow_norm} {norm}");
+        // Blocks that are run again give the same bits.
+        let again = loss_and_gradient_of(&reference.batch(), &ours, adapter, true).1;
+        assert_eq!(again.to_vec1::<f32>().unwrap(), narrow.to_vec1::<f32>().unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn lora_gradients_lie_by_those_of_f32() {
     for name in FAMILIES {
         let reference = Reference::open(name);
-        let exact = reference.decoder();
-        let adapter = reference.adapter(&exact, "adapter_init");
-        let (loss, gradient) = loss_and_gradient(&reference, &exact, &adapter);
-        for precision in [Precision::F32, Precision::Bf16] {
-            let ours = decoder(name, precision);
-            let (narrow_loss, narrow) = loss_and_gradient(&reference, &ours, &adapter);
-            assert!((narrow_loss - loss).abs() < 1e-3 * loss, "{name}: {narrow_loss} {loss}");
-            assert_eq!(narrow.dtype(), DType::F32);
-            let (norm, narrow_norm) = (dot(&gradient, &gradient).sqrt(), dot(&narrow, &narrow).sqrt());
-            let cosine = dot(&gradient, &narrow) / (norm * narrow_norm);
-            assert!(cosine > 0.999, "{name}: {cosine}");
-            assert!((narrow_norm / norm - 1.0).abs() < 0.02, "{name}: {narrow_norm} {norm}");
-            // Blocks that are run again give the same bits.
-            let again = loss_and_gradient_of(&reference.batch(), &ours, &adapter, true).1;
-            assert_eq!(again.to_vec1::<f32>().unwrap(), narrow.to_vec1::<f32>().unwrap(), "{name}");
-        }
+        let adapter = reference.adapter(&reference.decoder(), "adapter_init");
+        require_gradients_like_those_of_f32(name, &reference, &adapter);
+    }
+}
+
+#[test]
+fn gradients_of_virtual_tokens_lie_by_those_of_f32() {
+    let reference = Reference::open("tiny-llama");
+    for adapter in virtual_tokens(&reference.decoder()) {
+        require_gradients_like_those_of_f32("tiny-llama", &reference, &adapter);
     }
 }
 
@@ -352,16 +373,17 @@ fn adam(adapter: &Adapter) -> Optimizer {
 #[test]
 fn a_tiny_model_learns_a_batch_by_heart_in_bf16() {
     let reference = Reference::open("tiny-llama");
-    let ours = decoder("tiny-llama", Precision::F32);
-    let mut adapter = Adapter::new(Settings::Full(Full {}), &ours, "tiny-llama", 0).unwrap();
+    let model = model_of(decoder("tiny-llama", Precision::F32));
+    let ours = model.decoder.as_ref();
+    let mut adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
     let mut adam = adam(&adapter);
     let batch = Batch::pack([&reference.samples[0]]);
-    let (first, _) = loss_and_gradient_of(&batch, &ours, &adapter, false);
+    let (first, _) = loss_and_gradient_of(&batch, ours, &adapter, false);
     for _ in 0..30 {
-        let (_, gradient) = loss_and_gradient_of(&batch, &ours, &adapter, false);
+        let (_, gradient) = loss_and_gradient_of(&batch, ours, &adapter, false);
         adam.step(&mut adapter.params, &gradient, 1.0, 0.01).unwrap();
     }
-    let (last, _) = loss_and_gradient_of(&batch, &ours, &adapter, false);
+    let (last, _) = loss_and_gradient_of(&batch, ours, &adapter, false);
     assert!(last < 0.05 * first, "{first} -> {last}");
 }
 
@@ -370,46 +392,54 @@ fn a_tiny_model_learns_a_batch_by_heart_in_bf16() {
 #[test]
 fn full_tuning_in_bf16_follows_f32() {
     let reference = Reference::open("tiny-llama");
-    let ours = decoder("tiny-llama", Precision::F32);
-    let mut adapter = Adapter::new(Settings::Full(Full {}), &ours, "tiny-llama", 0).unwrap();
+    let model = model_of(decoder("tiny-llama", Precision::F32));
+    let ours = model.decoder.as_ref();
+    let mut adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
     assert_eq!(adapter.params.values().dtype(), DType::F32);
     let text = std::fs::read_to_string(fixture("parity/tiny-llama/full.json")).unwrap();
     let full: serde_json::Value = serde_json::from_str(&text).unwrap();
     let mut adam = adam(&adapter);
     for (update, expected) in full["losses"].as_array().unwrap().iter().enumerate() {
-        let (loss, gradient) = loss_and_gradient(&reference, &ours, &adapter);
+        let (loss, gradient) = loss_and_gradient(&reference, ours, &adapter);
         let expected = expected.as_f64().unwrap();
         assert!((loss - expected).abs() < 5e-3 * expected, "update {update}: {loss} {expected}");
         adam.step(&mut adapter.params, &gradient, 1.0, full["learning_rate"].as_f64().unwrap()).unwrap();
     }
     // Steps far below the spacing of bf16 add up.
     let before = adapter.params.values().copy().unwrap();
-    let (_, gradient) = loss_and_gradient(&reference, &ours, &adapter);
+    let (_, gradient) = loss_and_gradient(&reference, ours, &adapter);
     (0..4).for_each(|_| adam.step(&mut adapter.params, &gradient, 1.0, 1e-7).unwrap());
     let moved = (adapter.params.values() - before).unwrap().abs().unwrap();
     assert!(moved.mean_all().unwrap().to_scalar::<f32>().unwrap() > 1e-7);
+}
+
+fn require_cached_like_uncached(name: &str, sample: &Sample, adapter: &Adapter) {
+    let ours = decoder(name, Precision::F32);
+    let hooks = adapter.hooks().unwrap();
+    let hooks: &dyn Hooks = hooks.as_ref();
+    let hidden = ours.forward(&Tape::inference(), &Batch::pack([sample]), hooks).unwrap();
+    let all = ours.logits(hidden.value(), hooks).unwrap();
+    let mut cache = Cache::new(ours.config().num_layers);
+    let mut fed = 0;
+    for piece in [20, 1, 1, 5, 1] {
+        let logits = ours.extend(&sample.ids[fed..fed + piece], &mut cache, hooks).unwrap();
+        fed += piece;
+        let got = Tensor::new(logits, &CPU).unwrap().unsqueeze(0).unwrap();
+        let error = relative_error(&got, &all.narrow(0, fed - 1, 1).unwrap());
+        assert!(error < 2.0 * ROUNDING, "{name} after {fed}: {error}");
+    }
 }
 
 #[test]
 fn cached_logits_equal_uncached_ones_in_bf16() {
     for name in FAMILIES {
         let reference = Reference::open(name);
-        let ours = decoder(name, Precision::F32);
-        let adapter = reference.adapter(&ours, "adapter_init");
-        let hooks = adapter.hooks().unwrap();
-        let hooks: &dyn Hooks = hooks.as_ref();
-        let sample = &reference.samples[0];
-        let hidden = ours.forward(&Tape::inference(), &Batch::pack([sample]), hooks).unwrap();
-        let all = ours.logits(hidden.value(), hooks).unwrap();
-        let mut cache = Cache::new(ours.config().num_layers);
-        let mut fed = 0;
-        for piece in [20, 1, 1, 5, 1] {
-            let logits = ours.extend(&sample.ids[fed..fed + piece], &mut cache, hooks).unwrap();
-            fed += piece;
-            let got = Tensor::new(logits, &CPU).unwrap().unsqueeze(0).unwrap();
-            let error = relative_error(&got, &all.narrow(0, fed - 1, 1).unwrap());
-            assert!(error < 2.0 * ROUNDING, "{name} after {fed}: {error}");
-        }
+        let adapter = reference.adapter(&reference.decoder(), "adapter_init");
+        require_cached_like_uncached(name, &reference.samples[0], &adapter);
+    }
+    let reference = Reference::open("tiny-llama");
+    for adapter in virtual_tokens(&reference.decoder()) {
+        require_cached_like_uncached("tiny-llama", &reference.samples[0], &adapter);
     }
 }
 
@@ -417,9 +447,14 @@ fn cached_logits_equal_uncached_ones_in_bf16() {
 #[test]
 fn a_run_in_bf16_resumes_bit_for_bit() {
     let temp = tempfile::tempdir().unwrap();
-    let model = LoadedModel { decoder: Arc::new(decoder("tiny-llama", Precision::F32)), ..model() };
+    let model = model_of(decoder("tiny-llama", Precision::F32));
     let data = dataset(&model, 20);
-    for (name, settings) in [("lora", &[][..]), ("full", &["method.kind=full"][..])] {
+    for (name, settings) in [
+        ("lora", &[][..]),
+        ("full", &["method.kind=full"][..]),
+        ("prefix", &["method.kind=prefix"][..]),
+        ("p_tuning", &["method.kind=p_tuning"][..]),
+    ] {
         let recipe = recipe(settings);
         let at = temp.path().join(name);
         let whole = run(&model, &data, &recipe, &temp.path().join(format!("{name}-whole")), false, |_, _| {});

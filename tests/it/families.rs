@@ -2,7 +2,7 @@
 //! `tests/fixtures/parity/make_families.py` made the numbers.
 
 use crate::ops::relative_error;
-use crate::parity::{decoder, fixture, loss_and_gradient_of};
+use crate::parity::{decoder, fixture, loss_and_gradient_of, model_of};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
@@ -122,9 +122,10 @@ fn lora_gradients_of_every_family_match_peft() {
 fn gradients_of_all_weights_of_every_family_match_pytorch() {
     for name in NAMES {
         let reference = Reference::open(name);
-        let decoder = reference.decoder();
-        let adapter = Adapter::new(Settings::Full(Full {}), &decoder, name, 0).unwrap();
-        let (loss, gradient) = loss_and_gradient_of(&reference.batch(), &decoder, &adapter, false);
+        let model = model_of(reference.decoder());
+        let decoder = model.decoder.as_ref();
+        let adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
+        let (loss, gradient) = loss_and_gradient_of(&reference.batch(), decoder, &adapter, false);
         let expected = reference.number("loss");
         assert!((loss - expected).abs() / expected < 1e-5, "{name}: {loss} {expected}");
         let mut found = adapter.params.clone();
@@ -244,7 +245,7 @@ fn a_tuned_model_of_every_family_is_written_as_its_files_are() {
             template: Arc::new(Template::plain("", "")),
             text: Arc::default(),
         };
-        let adapter = Adapter::new(Settings::Full(Full {}), &base.decoder, name, 0).unwrap();
+        let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
         let folder = tempfile::tempdir().unwrap();
         files::save(&adapter, &base.description(), folder.path()).unwrap();
         let load =

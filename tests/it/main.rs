@@ -39,4 +39,5 @@ mod tokenise;
 mod train;
 mod train_memory;
 mod variants;
+mod virtual_tokens;
 mod weights;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
     self, Activation, Bottleneck, ColumnScale, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart,
-    NormedColumns, RopeTable, Seen,
+    NormedColumns, RopeTable, Seen, VirtualRows,
 };
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
@@ -472,20 +472,35 @@ fn rotate_by(frequencies: &[f64]) {
 
 /// Attention by the book: repeated key-value heads, a full [n, n] mask.
 fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
+    plain_prefix_attention(qkv, &Tensor::zeros((0, 24), qkv.dtype(), &CPU)?, seen)
+}
+
+/// Every query sees the prefix [p, 2k·e], as far as the window reaches, and its own segment.
+fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Result<Tensor> {
     let [q, k, v] = heads(qkv)?;
     let (n, h, e) = q.dims3()?;
-    let repeat = |t: &Tensor| t.unsqueeze(2)?.expand((n, 2, h / 2, e))?.reshape((n, h, e))?.transpose(0, 1);
+    let p = prefix.dim(0)?;
+    let before =
+        |t: &Tensor, first| Tensor::cat(&[prefix.narrow(1, first, 12)?.reshape((p, 2, e))?, t.clone()], 0);
+    let (k, v) = if p > 0 { (before(&k, 0)?, before(&v, 12)?) } else { (k, v) };
+    let repeat =
+        |t: &Tensor| t.unsqueeze(2)?.expand((p + n, 2, h / 2, e))?.reshape((p + n, h, e))?.transpose(0, 1);
     let q = q.transpose(0, 1)?.contiguous()?;
     let (keys, values) = (repeat(&k)?.contiguous()?, repeat(&v)?.contiguous()?);
     let segment = |i: usize| seen.segments.iter().filter(|s| **s <= i).count();
-    let mask: Vec<f32> = (0..n * n)
-        .map(|c| (c / n, c % n))
+    let begin = |i: usize| seen.segments.iter().filter(|s| **s <= i).max().copied().unwrap();
+    let mask: Vec<f32> = (0..n * (p + n))
+        .map(|c| (c / (p + n), c % (p + n)))
         .map(|(i, j)| {
-            let sees = j <= i && segment(i) == segment(j) && seen.window.is_none_or(|w| i - j < w);
+            let within = |distance: usize| seen.window.is_none_or(|w| distance < w);
+            let sees = match j.checked_sub(p) {
+                None => within(i - begin(i) + p - j),
+                Some(j) => j <= i && segment(i) == segment(j) && within(i - j),
+            };
             if sees { 0.0 } else { f32::NEG_INFINITY }
         })
         .collect();
-    let mask = like(&Tensor::from_vec(mask, (n, n), &CPU)?, qkv);
+    let mask = like(&Tensor::from_vec(mask, (n, p + n), &CPU)?, qkv);
     let scores = (q.matmul(&keys.transpose(1, 2)?)? * seen.scale)?;
     let scores = match seen.cap {
         Some(cap) => ((scores / cap)?.tanh()? * cap)?,
@@ -523,6 +538,46 @@ fn attention_matches_autograd() {
             |x| plain_attention(&x[0], &seen),
         );
     }
+}
+
+/// Where segments stand behind a prefix of `num` rows, and what they see then.
+pub fn behind(num: usize, seen: &Seen) -> (VirtualRows, Rc<Seen>) {
+    let places = VirtualRows::new(num, &seen.segments);
+    let wide = Seen::new(places.segments(), seen.scale, seen.window, seen.cap);
+    (places, Rc::new(wide))
+}
+
+#[test]
+fn prefix_attention_matches_autograd() {
+    for seen in sights() {
+        let (places, wide) = behind(4, &seen);
+        check(
+            &[&[*seen.segments.last().unwrap(), 48], &[4, 24]],
+            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], &places, HEADS, &wide),
+            |x| plain_prefix_attention(&x[0], &x[1], &seen),
+        );
+    }
+}
+
+#[test]
+fn virtual_rows_stand_before_every_segment() {
+    let places = VirtualRows::new(2, &[0, 3, 4]);
+    assert_eq!(places.segments(), [0, 5, 8]);
+    check(
+        &[&[4, 6], &[2, 6]],
+        |tape, x| ops::with_virtual_rows(tape, &x[0], &x[1], &places),
+        |x| Tensor::cat(&[&x[1], &x[0].narrow(0, 0, 3)?, &x[1], &x[0].narrow(0, 3, 1)?], 0),
+    );
+    check(
+        &[&[8, 6]],
+        |tape, x| ops::without_virtual_rows(tape, &x[0], &places),
+        |x| Tensor::cat(&[x[0].narrow(0, 2, 3)?, x[0].narrow(0, 7, 1)?], 0),
+    );
+}
+
+#[test]
+fn tanh_matches_autograd() {
+    check(&[&[5, 7]], |tape, x| ops::tanh(tape, &x[0]), |x| x[0].tanh());
 }
 
 #[test]
@@ -642,6 +697,8 @@ fn gradients_match_finite_differences() {
     let table = RopeTable::new(&[1.0, 0.3, 0.01], 16, &CPU).unwrap();
     let rows = table.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let frozen = |shape: &[usize]| Node::frozen(random(shape, 5));
+    let (prefix, rows_of_five) = (frozen(&[2, 24]), frozen(&[5, 48]));
+    let (places, wide) = behind(2, &Seen::new(vec![0, 3, 5], 0.5, None, None));
     let part = RopeTable::new(&[1.0, 0.3], 16, &CPU).unwrap();
     let part = part.at(&Tensor::new(&[0u32, 1, 2, 0, 1], &CPU).unwrap()).unwrap();
     let columns = [(0, 24), (24, 12)].map(|(first, width)| NormedColumns { first, weight: frozen(&[width]) });
@@ -654,6 +711,17 @@ fn gradients_match_finite_differences() {
     let operations: Vec<Operation> = vec![
         ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
         ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        (
+            "prefix_attention",
+            vec![5, 48],
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &places, HEADS, &wide)),
+        ),
+        (
+            "prefix_attention of the prefix",
+            vec![2, 24],
+            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, &places, HEADS, &wide)),
+        ),
+        ("tanh", vec![3, 8], Box::new(ops::tanh)),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ("linear", vec![3, 8], Box::new(|t, x| ops::linear(t, x, &square, None))),
         (

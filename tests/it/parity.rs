@@ -5,12 +5,13 @@ use crate::ops::relative_error;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Silent};
 use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
-use tunesmith::model::load::load_decoder;
+use tunesmith::model::load::{LoadedModel, load_decoder};
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, Tape};
 use tunesmith::objective::supervised;
@@ -72,6 +73,11 @@ impl Reference {
     pub fn batch(&self) -> Batch {
         Batch::pack(&self.samples)
     }
+}
+
+/// A decoder as what a method begins beside; its tokens are those of the tiny Llama.
+pub fn model_of(decoder: Decoder) -> LoadedModel {
+    LoadedModel { decoder: Arc::new(decoder), ..crate::train::model() }
 }
 
 pub fn lora(adapter: &Adapter) -> &LoraSettings {
@@ -201,7 +207,7 @@ fn gradients_and_updates_of_all_weights_match_pytorch() {
     for name in ["tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"] {
         let reference = Reference::open(name);
         let decoder = reference.decoder();
-        let mut adapter = Adapter::new(Settings::Full(Full {}), &decoder, name, 0).unwrap();
+        let mut adapter = Adapter::new(Settings::Full(Full {}), &model_of(reference.decoder()), 0).unwrap();
         let text = std::fs::read_to_string(fixture(&format!("parity/{name}/full.json"))).unwrap();
         let full: serde_json::Value = serde_json::from_str(&text).unwrap();
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };

@@ -1,10 +1,11 @@
 //! Recipes: reading, setting, checking, planning, presets. Every problem names its field, and every fix helps.
 
 use std::path::Path;
-use tunesmith::model::config::DecoderConfig;
+use tunesmith::model::config::{DecoderConfig, Family};
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{
-    Checkpointing, DeviceChoice, Freeze, Lora, Method, Objective, OptimizerKind, ScheduleShape,
+    Checkpointing, DeviceChoice, Freeze, Lora, Method, Objective, OptimizerKind, PTuning, Prefix, Prompt,
+    PromptInit, ScheduleShape,
 };
 use tunesmith::recipe::{MemoryLimit, Plan, Problem, Recipe, Severity, load, preset};
 
@@ -103,6 +104,8 @@ fn misspelt_keys_name_the_key_and_the_nearest_right_one() {
         ("[method]\nkind = \"full\"\nrank = 4", "method.rank", "a setting of LoRA"),
         ("[method]\nblocks = 4", "method.blocks", "a setting of freezing"),
         ("[method]\nkind = \"freeze\"\nblokcs = 4", "method.blokcs", "method.blocks"),
+        ("[method]\nkind = \"prompt\"\nprojection = true", "method.projection", "a setting of prefix tuning"),
+        ("[method]\ninit = \"text\"", "method.init", "a setting of prompt tuning"),
         ("optimizer = 5", "optimizer", "section"),
     ];
     for (text, field, says) in cases {
@@ -126,6 +129,8 @@ fn values_that_do_not_fit_say_what_would() {
         ("[optimizer]\nlearning_rate = \"fast\"", "optimizer.learning_rate", "a number"),
         ("[method]\nrank = 4.5", "method.rank", "a whole number"),
         ("[method]\nrank = -1", "method.rank", "a whole number"),
+        ("[method]\nkind = \"prefix\"\nprojection = 1", "method.projection", "true or false"),
+        ("[method]\nkind = \"prompt\"\ninit = \"noise\"", "method.init", "random, vocabulary, text"),
         ("[early_stop]\nenabled = \"yes\"", "early_stop.enabled", "true or false"),
         ("[optimizer]\nclip_norm = \"never\"", "optimizer.clip_norm", "a number, or \"none\""),
         ("about = 5", "about", "text in quotes"),
@@ -289,7 +294,12 @@ pub fn data(facts: &mut Facts) -> &mut DataFacts {
     facts.data.as_mut().unwrap()
 }
 
-const ERRORS: [(&str, Change); 50] = [
+fn virtual_tokens(recipe: &mut Recipe, method: Method, num: usize) {
+    recipe.method = method;
+    *recipe.method.num_virtual_tokens_mut().unwrap() = num;
+}
+
+const ERRORS: [(&str, Change); 57] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -347,9 +357,25 @@ const ERRORS: [(&str, Change); 50] = [
     ("method.blocks", |r, _| {
         r.method = Method::Freeze(Freeze { blocks: 0, final_norm: false, ..Freeze::default() });
     }),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::Prefix(Prefix::default()), 0)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::Prompt(Prompt::default()), 8192)),
+    ("method.num_virtual_tokens", |r, _| virtual_tokens(r, Method::PTuning(PTuning::default()), usize::MAX)),
+    ("batch.max_tokens", |r, _| {
+        virtual_tokens(r, Method::Prefix(Prefix::default()), 20);
+        r.batch.max_tokens = 8180;
+    }),
+    ("method.init", |r, _| {
+        r.method = Method::Prompt(Prompt { init: PromptInit::Text, text: " ".into(), ..Prompt::default() });
+    }),
+    ("method.projection_width", |r, _| {
+        r.method = Method::Prefix(Prefix { projection: true, projection_width: 0, ..Prefix::default() });
+    }),
+    ("method.encoder_width", |r, _| {
+        r.method = Method::PTuning(PTuning { encoder_width: usize::MAX, ..PTuning::default() });
+    }),
 ];
 
-const WARNINGS: [(&str, Change); 21] = [
+const WARNINGS: [(&str, Change); 22] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -377,6 +403,7 @@ const WARNINGS: [(&str, Change); 21] = [
     ("method.rank_pattern", |r, _| _ = method(r).rank_pattern.insert("layers.77.*".into(), 4)),
     ("method.train", |r, _| r.method = Method::Freeze(Freeze { train: Vec::new(), ..Freeze::default() })),
     ("method.head", |r, _| r.method = Method::Freeze(Freeze { head: true, ..Freeze::default() })),
+    ("optimizer.learning_rate", |r, _| virtual_tokens(r, Method::Prompt(Prompt::default()), 20)),
 ];
 
 #[test]
@@ -452,6 +479,25 @@ fn words_say_what_to_do() {
     assert!(at(&recipe.check(&facts), "data.path").text.contains("all 1 are kept for validation and test"));
     facts.free_disk_bytes = Some(1000);
     assert_eq!(at(&recipe.check(&facts), "checkpoint.keep_last").severity, Severity::Error);
+}
+
+/// Every method can be chosen with one setting, has its own usual rate, and is sound as it comes.
+#[test]
+fn every_method_is_sound_as_it_comes() {
+    for method in Method::all() {
+        let mut recipe = Recipe::default();
+        load::set(&mut recipe, &format!("method.kind={}", method.kind())).unwrap();
+        assert_eq!(recipe.method, method);
+        recipe.optimizer.learning_rate = recipe.usual_learning_rate();
+        assert_eq!(recipe.check(&facts()), [], "{method:?}");
+        assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
+        assert!(recipe.method.settings(Family::Llama).is_ok());
+    }
+    for setting in ["method.num_virtual_tokens=8", "method.text=Label it.", "method.encoder_width=3"] {
+        let (field, value) = setting.split_once('=').unwrap();
+        assert_eq!(load::misfit(field, value), None, "some method takes {setting}");
+    }
+    assert!(load::misfit("method.num_virtual_tokens", "many").is_some());
 }
 
 #[test]

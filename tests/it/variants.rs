@@ -1,7 +1,7 @@
 //! Variants of LoRA against PEFT, merging, and freezing: `tests/fixtures/parity/make_variants.py`.
 
 use crate::ops::relative_error;
-use crate::parity::{decoder, fixture, loss_and_gradient_of};
+use crate::parity::{decoder, fixture, loss_and_gradient_of, model_of};
 use crate::train::{bytes, dataset, losses, model, recipe, run};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
@@ -184,7 +184,7 @@ fn a_new_adapter_with_magnitudes_changes_nothing_and_its_cache_is_exact() {
     let settings = LoraSettings { has_magnitudes: true, ..plain };
     for precision in [Precision::F32, Precision::Q4_0] {
         let base = loaded(Placement { precision, ..DeviceChoice::Cpu.into() }, "tiny-llama");
-        let adapter = Adapter::new(Settings::Lora(settings.clone()), &base.decoder, "tiny", 1).unwrap();
+        let adapter = Adapter::new(Settings::Lora(settings.clone()), &base, 1).unwrap();
         let hooks = adapter.hooks().unwrap();
         let (tuned, untuned) =
             (logits(&base.decoder, hooks.as_ref(), &sample), logits(&base.decoder, &NoHooks, &sample));
@@ -260,11 +260,12 @@ fn freeze(blocks: usize) -> Freeze {
 #[test]
 fn freezing_trains_what_is_chosen_with_the_gradients_of_full_tuning() {
     for name in ["tiny-llama", "tiny-qwen2", "tiny-qwen3"] {
-        let decoder = decoder(&format!("parity/{name}/model"));
+        let base = model_of(decoder(&format!("parity/{name}/model")));
+        let decoder = base.decoder.as_ref();
         let sample = dataset(&model(), 1).samples.remove(0);
         let batch = Batch::pack([&sample]);
-        let full = Adapter::new(Settings::Full(Full {}), &decoder, name, 0).unwrap();
-        let (_, gradient) = loss_and_gradient_of(&batch, &decoder, &full, false);
+        let full = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
+        let (_, gradient) = loss_and_gradient_of(&batch, decoder, &full, false);
         let mut found = full.params.clone();
         found.set_values(gradient).unwrap();
         let expected: HashMap<String, Tensor> = found.named().unwrap().into_iter().collect();
@@ -276,8 +277,8 @@ fn freezing_trains_what_is_chosen_with_the_gradients_of_full_tuning() {
             [(freeze(1), "layers.1"), (lowest, "layers.0"), (norms_alone, "norm"), (head, "")]
         {
             for has_checkpoints in [false, true] {
-                let adapter = Adapter::new(Settings::Freeze(settings.clone()), &decoder, name, 0).unwrap();
-                let (_, gradient) = loss_and_gradient_of(&batch, &decoder, &adapter, has_checkpoints);
+                let adapter = Adapter::new(Settings::Freeze(settings.clone()), &base, 0).unwrap();
+                let (_, gradient) = loss_and_gradient_of(&batch, decoder, &adapter, has_checkpoints);
                 let mut found = adapter.params.clone();
                 found.set_values(gradient).unwrap();
                 for (param, gradient) in found.named().unwrap() {
@@ -328,8 +329,8 @@ fn a_frozen_run_ends_in_a_model_folder_with_the_rest_as_it_was() {
 
 #[test]
 fn what_a_model_does_not_have_cannot_be_tuned() {
-    let decoder = decoder("parity/tiny-llama/model");
-    let refusal = |settings| Adapter::new(settings, &decoder, "tiny", 0).unwrap_err().to_string();
+    let base = model_of(decoder("parity/tiny-llama/model"));
+    let refusal = |settings| Adapter::new(settings, &base, 0).unwrap_err().to_string();
     let beyond = refusal(Settings::Freeze(Freeze { chosen: vec![0, 9], ..Freeze::default() }));
     assert!(beyond.contains("block 9") && beyond.contains('2'), "{beyond}");
     let nothing = refusal(Settings::Freeze(Freeze { final_norm: false, ..freeze(0) }));

@@ -20,6 +20,7 @@ pub const GRANITE: Table = Table {
             Ok(())
         },
     }),
+    scales_prompts: true,
     read: |fields, config| {
         read_biases(fields, config)?;
         let multiplier = |key| Ok(fields.number(key)?.unwrap_or(1.0));

@@ -15,6 +15,7 @@ pub const LLAMA: Table = Table {
     norm: NormKind::Rms,
     norms: USUAL_NORMS,
     qk_norm: None,
+    scales_prompts: false,
     has_local_rope: false,
     read: read_biases,
     write: write_biases,

@@ -110,6 +110,8 @@ pub struct Table {
     pub norms: &'static [(NormAt, &'static str)],
     /// Of queries and keys, before they are turned.
     pub qk_norm: Option<QkNorm>,
+    /// The embedding's scale multiplies soft prompts, too: the model applies it to whatever rows it is given.
+    pub scales_prompts: bool,
     /// Layers with a sliding window have a rope of their own.
     pub has_local_rope: bool,
     /// Reads what of config.json the others don't have.

@@ -1,4 +1,4 @@
-//! Sums, differences, multiples, and numbers in another type.
+//! Sums, differences, multiples, a curve for small networks, and numbers in another type.
 
 use crate::nn::tape::sum;
 use crate::nn::{Node, Result, Tape, profile};
@@ -9,6 +9,14 @@ pub fn add(tape: &Tape, a: &Node, b: &Node) -> Result<Node> {
     let _span = profile::forward("add");
     let total = sum(a.value(), b.value())?;
     Ok(tape.record("add", &[a, b], total, |dy| Ok(vec![Some(dy.clone()), Some(dy.clone())])))
+}
+
+/// `tanh x`, any shape.
+pub fn tanh(tape: &Tape, x: &Node) -> Result<Node> {
+    let _span = profile::forward("tanh");
+    let y = x.value().tanh()?;
+    let kept = y.clone();
+    Ok(tape.record("tanh", &[x], y, move |dy| Ok(vec![Some((dy * (1.0 - kept.sqr()?)?)?)])))
 }
 
 /// `factor · x + shift`, of any shape.

@@ -2,20 +2,23 @@
 
 use super::form::Form;
 use super::method_fields::{method, method_settings, rank};
+use super::virtual_fields;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
-use crate::recipe::MemoryLimit;
-use crate::recipe::recipe::{
-    Checkpointing, DeviceChoice, Optimizer, OptimizerKind, Precision, ScheduleShape,
-};
+use crate::recipe::recipe::{Checkpointing, DeviceChoice, OptimizerKind, Precision, ScheduleShape};
+use crate::recipe::{MemoryLimit, Recipe};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 13] = [
+pub const NAMES: [(&str, &str); 17] = [
+    ("method.num_virtual_tokens", "Strength (virtual tokens)"),
+    ("method.init", "Begins as (init)"),
+    ("method.text", "Text to begin with"),
     ("method.rank", "Strength (rank)"),
+    ("method.width", "Strength (width)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
     ("batch.max_tokens", "Longest example (tokens)"),
@@ -33,6 +36,7 @@ pub const NAMES: [(&str, &str); 13] = [
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
     method(ui, form);
     rank(ui, form);
+    virtual_fields::simple(ui, form);
     epochs(ui, form);
     learning_rate(ui, form);
     max_tokens(ui, form);
@@ -43,6 +47,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
     group(ui, "How it is tuned", |ui| {
         method(ui, form);
         method_settings(ui, form, shared.model.as_deref());
+        virtual_fields::advanced(ui, form);
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -257,21 +262,21 @@ fn optimizer(ui: &mut egui::Ui, form: &mut Form) {
             (OptimizerKind::Lion, "Lion"),
             (OptimizerKind::Sgd, "SGD with momentum"),
         ];
-        let before = r.optimizer.kind;
+        let before = (r.optimizer.kind, r.usual_learning_rate());
         let response = choice(ui, "optimizer", &mut r.optimizer.kind, &kinds);
-        follow_kind(&mut r.optimizer, before);
+        follow_kind(r, before);
         response
     });
 }
 
 /// Numbers that were the usual ones of the kind before become those of the kind now; chosen ones stay.
-fn follow_kind(optimizer: &mut Optimizer, before: OptimizerKind) {
-    let now = optimizer.kind;
-    if optimizer.learning_rate == before.usual_learning_rate() {
-        optimizer.learning_rate = now.usual_learning_rate();
+fn follow_kind(recipe: &mut Recipe, before: (OptimizerKind, f64)) {
+    let (kind, usual_rate) = before;
+    if recipe.optimizer.learning_rate == usual_rate {
+        recipe.optimizer.learning_rate = recipe.usual_learning_rate();
     }
-    if optimizer.beta2 == before.usual_beta2() {
-        optimizer.beta2 = now.usual_beta2();
+    if recipe.optimizer.beta2 == kind.usual_beta2() {
+        recipe.optimizer.beta2 = recipe.optimizer.kind.usual_beta2();
     }
 }
 
@@ -287,8 +292,8 @@ fn if_read(
 }
 
 fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. 0.0002 to 0.001 is \
-                usual for LoRA with AdamW.";
+    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. With AdamW 0.0002 to 0.001 is \
+                usual for LoRA, 0.01 for a prefix and 0.03 for a soft prompt.";
     form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
         let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
             .logarithmic(true)
@@ -364,15 +369,16 @@ pub(super) fn choice<T: Copy + PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::load;
     use crate::recipe::recipe::Method;
-    use crate::recipe::{Recipe, load};
 
     /// Settings that are made in another place, or not by hand, and where.
-    const ELSEWHERE: [(&str, &str); 4] = [
+    const ELSEWHERE: [(&str, &str); 5] = [
         ("about", "a recipe file's words on itself"),
         ("model.source", "Model"),
         ("data.", "Data"),
         ("objective.", "there is one"),
+        ("method.feedforward_modules", "a recipe file, where IA3 is to have other layers than the paper's"),
     ];
 
     /// The list of fields was written by hand, so that two new settings could not be made in the window.

@@ -8,11 +8,8 @@ use crate::model::families::ALL_LINEAR;
 use crate::model::hooks::Linear;
 use crate::model::info::ModelInfo;
 use crate::peft::freeze::Kind;
-use crate::recipe::recipe::{Activation, Bottleneck, Freeze, Lora, Method, Optimizer, Placement};
+use crate::recipe::recipe::{Activation, Bottleneck, Freeze, Lora, Method, Placement};
 use eframe::egui::{self, ComboBox, Response, Slider, SliderClamping, TextEdit};
-
-/// All weights move at once, so each by less than LoRA's.
-const FULL_LEARNING_RATE: f64 = 5e-5;
 
 /// Everything that the chosen method has.
 pub(super) fn method_settings(ui: &mut egui::Ui, form: &mut Form, model: Option<&ModelInfo>) {
@@ -148,6 +145,9 @@ fn name(method: &Method) -> &'static str {
         Method::Full {} => "All weights (full)",
         Method::Ia3(_) => "Factors (IA3)",
         Method::Bottleneck(_) => "Small layers (bottleneck)",
+        Method::Prefix(_) => "Memory (prefix)",
+        Method::Prompt(_) => "Soft prompt (prompt)",
+        Method::PTuning(_) => "Encoded prompt (P-tuning)",
     }
 }
 
@@ -163,11 +163,8 @@ pub(super) fn method(ui: &mut egui::Ui, form: &mut Form) {
             for method in Method::all() {
                 let is_chosen = name(&method) == now;
                 if ui.selectable_label(is_chosen, name(&method)).clicked() && !is_chosen {
-                    r.optimizer.learning_rate = match method {
-                        Method::Freeze(_) | Method::Full {} => FULL_LEARNING_RATE,
-                        _ => Optimizer::default().learning_rate,
-                    };
                     r.method = method;
+                    r.optimizer.learning_rate = r.usual_learning_rate();
                 }
             }
         });

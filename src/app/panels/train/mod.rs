@@ -3,6 +3,7 @@
 mod form;
 mod fields;
 mod method_fields;
+mod virtual_fields;
 mod live;
 mod live_ui;
 mod look;
