@@ -4,7 +4,8 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::Objective;
+use crate::recipe::load;
+use crate::recipe::recipe::{Method, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -15,13 +16,6 @@ struct Kind {
     load: &'static str,
 }
 
-const ADAPTER: Kind = Kind {
-    library: "peft",
-    tag: "lora",
-    what: "LoRA adapter",
-    load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
-};
-
 const MODEL: Kind = Kind {
     library: "transformers",
     tag: "full-tuning",
@@ -29,19 +23,47 @@ const MODEL: Kind = Kind {
     load: "Load it with transformers: `AutoModelForCausalLM.from_pretrained(folder)`.",
 };
 
+const WITH_PEFT: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.";
+
+/// Where the run's own files do not say what made it.
+const UNKNOWN: Kind = Kind { library: "peft", tag: "adapter", what: "adapter", load: WITH_PEFT };
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match method {
+            Method::Lora(_) => Self { library: "peft", tag: "lora", what: "LoRA adapter", load: WITH_PEFT },
+            Method::Full {} => MODEL,
+            Method::Ia3(_) => Self { library: "peft", tag: "ia3", what: "IA3 adapter", load: WITH_PEFT },
+            Method::Bottleneck(_) => Self {
+                library: "adapter-transformers",
+                tag: "adapter",
+                what: "bottleneck adapter",
+                load: "Load it with the adapters library: `adapters.init(model)`, then `model.load_adapter(folder)`.",
+            },
+        }
+    }
+}
+
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
-    let Kind { library, tag, what, load } = if is_model { MODEL } else { ADAPTER };
+    let run = runs::summary(folder);
+    let kind = match &run {
+        _ if is_model => MODEL,
+        Ok(run) => Kind::of(&run.recipe.method),
+        Err(_) => UNKNOWN,
+    };
+    let Kind { library, tag, what, load } = kind;
+    let article = if what.starts_with(['a', 'e', 'i', 'I', 'o']) { "An" } else { "A" };
     let head = format!(
         "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
     );
-    let Ok(run) = runs::summary(folder) else {
-        return format!("{head}# A {what}\n\nMade with Tunesmith.\n\n{load}\n");
+    let Ok(run) = run else {
+        return format!("{head}# {article} {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
     let rows: String =
         facts(&run, folder).iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
     format!(
-        "{head}# {}\n\nA {what} made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{load}\n",
+        "{head}# {}\n\n{article} {what} made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{load}\n",
         plain(&run.name)
     )
 }
@@ -62,9 +84,10 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),
     ];
-    if let Some(lora) = recipe.method.lora() {
-        facts.push(("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)));
-        facts.push(("Layers", plain(&lora.target_modules.join(", "))));
+    let settings: Vec<String> =
+        load::method_settings(recipe).into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    if !settings.is_empty() {
+        facts.push(("Settings of the method", plain(&settings.join(", "))));
     }
     if let Some(num) = num_rows(folder) {
         facts.push(("Training and validation examples", num));

@@ -7,6 +7,7 @@ pub mod files;
 pub mod folder;
 pub mod flops;
 pub mod info;
+mod licence;
 pub mod weights;
 pub mod params;
 pub mod text;

@@ -179,10 +179,10 @@ impl Recipe {
 
     fn check_learning_rate(&self, found: &mut Findings) {
         let field = "optimizer.learning_rate";
-        let Optimizer { learning_rate: rate, kind, .. } = self.optimizer;
-        let usual = kind.usual_learning_rate().to_string();
-        // Twenty times the usual: 0.01 for AdamW.
-        let high = kind.usual_learning_rate() * 20.0;
+        let (rate, usual_rate) = (self.optimizer.learning_rate, self.usual_learning_rate());
+        let usual = usual_rate.to_string();
+        // Twenty times the usual: 0.01 for LoRA with AdamW.
+        let high = usual_rate * 20.0;
         if !(rate.is_finite() && rate > 0.0) {
             let text = format!("A learning rate of {rate} cannot train. Use {usual}.");
             found.error(field, text, Some(&usual));
@@ -193,7 +193,7 @@ impl Recipe {
             found.error(field, text, Some(&usual));
         } else if rate > high {
             let text = format!("A learning rate of {rate} is high: the loss may jump or become infinite.");
-            found.warn(field, text, Some(&(kind.usual_learning_rate() * 2.0).to_string()));
+            found.warn(field, text, Some(&(usual_rate * 2.0).to_string()));
         } else if rate < 1e-7 {
             let text = format!("A learning rate of {rate:e} is so low that nothing will be learnt.");
             found.warn(field, text, Some(&usual));

@@ -1,7 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 use super::MemoryLimit;
-pub use super::method::{Lora, Method};
+pub use super::method::{Activation, Bottleneck, Ia3, Lora, Method, Placement};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
 use crate::data::mask::TrainOn;

@@ -29,6 +29,7 @@ mod packed;
 mod parity;
 mod project;
 mod recipe;
+mod recommend;
 mod samples;
 mod schema;
 mod shots;

@@ -1,24 +1,21 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
+use super::method;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
-use crate::base::human;
-use crate::model::config::Family;
-use crate::model::families::ALL_LINEAR;
-use crate::model::hooks::Linear;
-use crate::model::info::ModelInfo;
-use crate::recipe::MemoryLimit;
-use crate::recipe::recipe::{
-    Checkpointing, DeviceChoice, Lora, Method, Optimizer, OptimizerKind, Precision, ScheduleShape,
-};
+use crate::recipe::recipe::{Checkpointing, DeviceChoice, OptimizerKind, Precision, ScheduleShape};
+use crate::recipe::{MemoryLimit, Recipe};
 use eframe::egui::{
     self, Checkbox, CollapsingHeader, ComboBox, DragValue, Response, Slider, SliderClamping, emath::Numeric,
 };
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 13] = [
+pub const NAMES: [(&str, &str); 16] = [
+    ("method.kind", "Method"),
+    ("method.target_modules", "Tuned parts (modules)"),
+    ("method.width", "Strength (width)"),
     ("method.rank", "Strength (rank)"),
     ("length.epochs", "Passes (epochs)"),
     ("optimizer.learning_rate", "Learning rate"),
@@ -34,12 +31,9 @@ pub const NAMES: [(&str, &str); 13] = [
     ("model.precision", "Model kept in"),
 ];
 
-/// All weights move at once, so each by less than LoRA's.
-const FULL_LEARNING_RATE: f64 = 5e-5;
-
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
-    method(ui, form);
-    rank(ui, form);
+    method::chosen(ui, form);
+    method::simple(ui, form);
     epochs(ui, form);
     learning_rate(ui, form);
     max_tokens(ui, form);
@@ -48,22 +42,8 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
     group(ui, "How it is tuned", |ui| {
-        method(ui, form);
-        rank(ui, form);
-        let help =
-            "How loudly the small addition speaks: it is scaled by alpha / rank. Twice the rank is usual.";
-        lora_row(ui, form, "method.alpha", "Loudness (alpha)", help, |ui, lora| {
-            number(ui, &mut lora.alpha, 0.5, 0.0..=1024.0)
-        });
-        let help = "Leaves out this share of the inputs at random while training, so that rows are not learnt by heart.";
-        lora_row(ui, form, "method.dropout", "Leave out (dropout)", help, |ui, lora| {
-            number(ui, &mut lora.dropout, 0.005, 0.0..=0.9)
-        });
-        let help = "The parts of each layer that get an addition. All of them is the usual choice.";
-        let model = shared.model.as_deref();
-        lora_row(ui, form, "method.target_modules", "Tuned parts (modules)", help, |ui, lora| {
-            modules(ui, lora, model)
-        });
+        method::chosen(ui, form);
+        method::advanced(ui, form, shared.model.as_deref());
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -181,8 +161,8 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             ];
             choice(ui, "device", &mut r.run.device, &devices)
         });
-        let help = "How the model's own weights are kept while the addition is trained. Fewer bits need less memory and \
-                    a little more time; the addition can then be used on the full model, too (QLoRA, Dettmers et al. 2023).";
+        let help = "How the model's own weights are kept while it is tuned. Fewer bits need less memory and a little more \
+                    time; what is trained beside them can then be used on the full model, too (QLoRA, Dettmers et al. 2023).";
         form.row(ui, "model.precision", "Model kept in", help, |ui, r| {
             let ways = [
                 (Precision::F32, "full precision (f32)"),
@@ -257,62 +237,6 @@ fn group(ui: &mut egui::Ui, title: &str, rows: impl FnOnce(&mut egui::Ui)) {
         .show_unindented(ui, rows);
 }
 
-fn method(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "An addition trains a small part beside the model, which itself stays as it is (LoRA, Hu et al. 2021): quick, \
-                little memory, a small file. All weights changes the model itself: it can learn more and forget more, and needs \
-                about four times the model's size in memory.";
-    form.row(ui, "method.kind", "Method", help, |ui, r| {
-        let is_lora = r.method.lora().is_some();
-        let name = |is_lora| if is_lora { "Addition (LoRA)" } else { "All weights (full)" };
-        let combo = ComboBox::from_id_salt("method").selected_text(name(is_lora)).width(140.0);
-        let combo = combo.show_ui(ui, |ui| {
-            if ui.selectable_label(is_lora, name(true)).clicked() && !is_lora {
-                r.method = Method::Lora(Lora::default());
-                r.optimizer.learning_rate = Optimizer::default().learning_rate;
-            }
-            if ui.selectable_label(!is_lora, name(false)).clicked() && is_lora {
-                r.method = Method::Full {};
-                r.optimizer.learning_rate = FULL_LEARNING_RATE;
-            }
-        });
-        combo.response
-    });
-}
-
-/// A row that only LoRA has.
-fn lora_row(
-    ui: &mut egui::Ui,
-    form: &mut Form,
-    path: &'static str,
-    label: &str,
-    help: &str,
-    control: impl FnOnce(&mut egui::Ui, &mut Lora) -> Response,
-) {
-    if form.recipe.method.lora().is_none() {
-        return;
-    }
-    form.row(ui, path, label, help, |ui, r| match r.method.lora_mut() {
-        Some(lora) => control(ui, lora),
-        None => ui.response(),
-    });
-}
-
-fn rank(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How much the addition can learn. 8 to 32 is plenty for most data; more takes memory and may learn rows \
-                by heart.";
-    lora_row(ui, form, "method.rank", "Strength (rank)", help, |ui, lora| {
-        let before = lora.rank;
-        let loudness = if before > 0 { lora.alpha / before as f64 } else { 2.0 };
-        let slider = Slider::new(&mut lora.rank, 1..=256).logarithmic(true).clamping(SliderClamping::Never);
-        let response = ui.add(slider);
-        if lora.rank != before && lora.rank > 0 {
-            // The same loudness at another rank.
-            lora.alpha = loudness * lora.rank as f64;
-        }
-        response
-    });
-}
-
 fn epochs(ui: &mut egui::Ui, form: &mut Form) {
     let help = "How often every training row is seen. Few rows need more passes; stopping early guards against too many.";
     let is_by_updates = form.recipe.length.updates.is_some();
@@ -334,21 +258,20 @@ fn optimizer(ui: &mut egui::Ui, form: &mut Form) {
             (OptimizerKind::Lion, "Lion"),
             (OptimizerKind::Sgd, "SGD with momentum"),
         ];
-        let before = r.optimizer.kind;
+        let before = r.clone();
         let response = choice(ui, "optimizer", &mut r.optimizer.kind, &kinds);
-        follow_kind(&mut r.optimizer, before);
+        follow_kind(r, &before);
         response
     });
 }
 
 /// Numbers that were the usual ones of the kind before become those of the kind now; chosen ones stay.
-fn follow_kind(optimizer: &mut Optimizer, before: OptimizerKind) {
-    let now = optimizer.kind;
-    if optimizer.learning_rate == before.usual_learning_rate() {
-        optimizer.learning_rate = now.usual_learning_rate();
+fn follow_kind(recipe: &mut Recipe, before: &Recipe) {
+    if recipe.optimizer.learning_rate == before.usual_learning_rate() {
+        recipe.optimizer.learning_rate = recipe.usual_learning_rate();
     }
-    if optimizer.beta2 == before.usual_beta2() {
-        optimizer.beta2 = now.usual_beta2();
+    if recipe.optimizer.beta2 == before.optimizer.kind.usual_beta2() {
+        recipe.optimizer.beta2 = recipe.optimizer.kind.usual_beta2();
     }
 }
 
@@ -364,10 +287,13 @@ fn if_read(
 }
 
 fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. 0.0002 to 0.001 is \
-                usual for LoRA with AdamW.";
-    form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
-        let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
+    let help = format!(
+        "How far each update moves. Too low learns nothing, too high makes the loss jump. {} is usual for this method and \
+         optimizer; twice or half of it is worth a try.",
+        chart::rate(form.recipe.usual_learning_rate())
+    );
+    form.row(ui, "optimizer.learning_rate", "Learning rate", &help, |ui, r| {
+        let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-1)
             .logarithmic(true)
             .clamping(SliderClamping::Never)
             .custom_formatter(|n, _| chart::rate(n))
@@ -389,57 +315,12 @@ fn stop_early(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "early_stop.enabled", "Stop early", help, |ui, r| check(ui, &mut r.early_stop.enabled));
 }
 
-/// What people call a linear layer.
-fn part(linear: Linear) -> &'static str {
-    match linear {
-        Linear::Q => "queries",
-        Linear::K => "keys",
-        Linear::V => "values",
-        Linear::Qkv => "queries, keys and values",
-        Linear::O => "attention out",
-        Linear::Gate => "gate",
-        Linear::Up => "up",
-        Linear::GateUp => "gate and up",
-        Linear::Down => "down",
-    }
-}
-
-/// What people call the linear layers of a name; more than one may have it.
-fn parts(name: &str) -> String {
-    let namesakes = |family: Family| {
-        let named = family.table().all_modules().filter(|module| module.name() == name);
-        named.map(|module| part(module.linear)).collect::<Vec<_>>()
-    };
-    let found = Family::ALL.into_iter().map(namesakes).find(|words| !words.is_empty());
-    human::listed(&found.unwrap_or_default())
-}
-
-fn modules(ui: &mut egui::Ui, lora: &mut Lora, model: Option<&ModelInfo>) -> Response {
-    let usual = Family::Llama.table().target_names();
-    let names = model.map_or(usual, |model| model.config.family.table().target_names());
-    let is_on =
-        |lora: &Lora, name: &str| lora.has_all_modules() || lora.target_modules.iter().any(|m| m == name);
-    let num_on = names.iter().filter(|name| is_on(lora, name)).count();
-    let combo = ComboBox::from_id_salt("modules")
-        .selected_text(format!("{num_on} of {}", names.len()))
-        .width(100.0)
-        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
-        .show_ui(ui, |ui| {
-            for name in &names {
-                let mut is_chosen = is_on(lora, name);
-                if ui.checkbox(&mut is_chosen, format!("{} ({name})", parts(name))).changed() {
-                    // In the order of the list, so that the same choice is the same recipe.
-                    let chosen = names.iter().filter(|m| if *m == name { is_chosen } else { is_on(lora, m) });
-                    let chosen: Vec<String> = chosen.map(|m| m.to_string()).collect();
-                    let is_all = chosen.len() == names.len();
-                    lora.target_modules = if is_all { vec![ALL_LINEAR.into()] } else { chosen };
-                }
-            }
-        });
-    combo.response
-}
-
-fn number<T: Numeric>(ui: &mut egui::Ui, value: &mut T, speed: f64, range: RangeInclusive<T>) -> Response {
+pub(super) fn number<T: Numeric>(
+    ui: &mut egui::Ui,
+    value: &mut T,
+    speed: f64,
+    range: RangeInclusive<T>,
+) -> Response {
     ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
 }
 
@@ -468,7 +349,12 @@ fn optional<T: Numeric>(
     }
 }
 
-fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: &[(T, &str)]) -> Response {
+pub(super) fn choice<T: Copy + PartialEq>(
+    ui: &mut egui::Ui,
+    id: &str,
+    value: &mut T,
+    all: &[(T, &str)],
+) -> Response {
     let now = all.iter().find(|c| c.0 == *value).map_or("", |c| c.1);
     let combo = ComboBox::from_id_salt(id).selected_text(now).width(110.0).truncate().show_ui(ui, |ui| {
         for (one, name) in all {
@@ -480,8 +366,10 @@ fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, id: &str, value: &mut T, all: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::review::Review;
     use super::*;
-    use crate::recipe::{Recipe, load};
+    use crate::recipe::load;
+    use crate::recipe::recipe::Method;
 
     /// Settings that are made in another place, or not by hand, and where.
     const ELSEWHERE: [(&str, &str); 4] = [
@@ -495,11 +383,14 @@ mod tests {
     #[test]
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
-        egui::__run_test_ui(|ui| {
-            let mut form = Form::of(Recipe::default(), &[]);
-            advanced(ui, &mut form, &Shared::default());
-            shown.clone_from(&form.shown);
-        });
+        for method in Method::all() {
+            let review = Review { recipe: Recipe { method, ..Recipe::default() }, ..Review::default() };
+            egui::__run_test_ui(|ui| {
+                let mut form = Form::of(&review);
+                advanced(ui, &mut form, &Shared::default());
+                shown.extend_from_slice(&form.shown);
+            });
+        }
         let is_elsewhere = |field: &str| {
             ELSEWHERE.iter().any(|(e, _)| field == *e || (e.ends_with('.') && field.starts_with(e)))
         };

@@ -5,6 +5,7 @@ mod fields;
 mod live;
 mod live_ui;
 mod look;
+mod method;
 mod run_ui;
 mod preview_ui;
 mod profile_ui;

@@ -1,0 +1,76 @@
+//! What people who have never tuned a model read of each method, and the learning rate that it usually wants.
+
+use super::Recipe;
+use super::method::Method;
+use super::recipe::OptimizerKind;
+
+impl Method {
+    /// Its name in plain words; the term of the field in brackets.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => "Small addition (LoRA)",
+            Self::Full {} => "All weights (full tuning)",
+            Self::Ia3(_) => "Learnt factors (IA3)",
+            Self::Bottleneck(_) => "Small blocks (bottleneck adapters)",
+        }
+    }
+
+    /// What it does and what it is good for, in two sentences.
+    pub fn explain(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => {
+                "Trains a small addition beside the model's layers, which themselves stay as they are. Suits most \
+                 tasks: quick, little memory, a small file."
+            }
+            Self::Full {} => {
+                "Changes every number of the model itself. It can learn the most and forget the most, and needs \
+                 about four times the model's size in memory."
+            }
+            Self::Ia3(_) => {
+                "Learns one factor for each of some inner signals of the model: how loudly it speaks. A tiny file, \
+                 enough for a tone or a format, too little for much new knowledge."
+            }
+            Self::Bottleneck(_) => {
+                "Puts a small block of its own after the parts of each layer. It learns about as much as LoRA, and \
+                 answers take a little longer, as the blocks stay apart from the model."
+            }
+        }
+    }
+
+    /// The learning rate to begin with, as its papers and users have it for this optimizer. Where all weights move at once each
+    /// moves by less; a few factors have to come far.
+    pub fn usual_learning_rate(&self, optimizer: OptimizerKind) -> f64 {
+        let of_additions = optimizer.usual_learning_rate();
+        match self {
+            Self::Lora(_) | Self::Bottleneck(_) => of_additions,
+            Self::Full {} => of_additions / 10.0,
+            Self::Ia3(_) => of_additions * 10.0,
+        }
+    }
+}
+
+impl Recipe {
+    /// The learning rate to begin with for its method and optimizer.
+    pub fn usual_learning_rate(&self) -> f64 {
+        self.method.usual_learning_rate(self.optimizer.kind)
+    }
+
+    /// Takes another method up. The learning rate follows it unless somebody chose one: it is the method's usual one, or that of
+    /// `origin`, the recipe that this one was made from.
+    pub fn take_method(&mut self, method: Method, origin: &Recipe) {
+        let is_of_origin = |recipe: &Recipe| {
+            recipe.method.kind() == origin.method.kind() && recipe.optimizer.kind == origin.optimizer.kind
+        };
+        let rate = self.optimizer.learning_rate;
+        let is_chosen = rate != self.usual_learning_rate()
+            && !(is_of_origin(self) && rate == origin.optimizer.learning_rate);
+        let is_other = self.method.kind() != method.kind();
+        self.method = method;
+        if is_other && !is_chosen {
+            self.optimizer.learning_rate = match is_of_origin(self) {
+                true => origin.optimizer.learning_rate,
+                false => self.usual_learning_rate(),
+            };
+        }
+    }
+}
