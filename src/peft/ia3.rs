@@ -50,7 +50,9 @@ pub struct Ia3 {
 impl Ia3 {
     fn usual(family: Family) -> Self {
         let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
-        let targets = USUAL.into_iter().filter(|linear| own.contains(linear)).collect();
+        let mut targets: Vec<Linear> = USUAL.into_iter().filter(|linear| own.contains(linear)).collect();
+        // As names give them, so that the same choice is the same value.
+        targets.sort();
         Self { targets, by_input: vec![Linear::Down] }
     }
 

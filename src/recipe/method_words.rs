@@ -9,9 +9,9 @@ impl Method {
     pub fn title(&self) -> &'static str {
         match self {
             Self::Lora(_) => "Small addition (LoRA)",
-            Self::Full {} => "All weights (full tuning)",
+            Self::Full {} => "All weights (full)",
             Self::Ia3(_) => "Learnt factors (IA3)",
-            Self::Bottleneck(_) => "Small blocks (bottleneck adapters)",
+            Self::Bottleneck(_) => "Blocks (bottlenecks)",
         }
     }
 
@@ -27,7 +27,7 @@ impl Method {
                  about four times the model's size in memory."
             }
             Self::Ia3(_) => {
-                "Learns one factor for each of some inner signals of the model: how loudly it speaks. A tiny file, \
+                "Learns how loudly some of the model's inner signals speak, one factor for each. A tiny file, \
                  enough for a tone or a format, too little for much new knowledge."
             }
             Self::Bottleneck(_) => {

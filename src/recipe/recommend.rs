@@ -37,9 +37,13 @@ impl Recommendation {
         format!("{}{kept}", self.method.describe())
     }
 
-    /// Whether the recipe has it already.
+    /// Whether the recipe has it already. Half or twice the rank is not worth a word, nor is what else may be set of a method.
     pub fn is_followed_by(&self, recipe: &Recipe) -> bool {
-        recipe.method == self.method && self.precision.is_none_or(|p| p == recipe.model.precision)
+        let is_near = match (self.method.lora(), recipe.method.lora()) {
+            (Some(own), Some(other)) => own.rank <= 2 * other.rank && other.rank <= 2 * own.rank,
+            _ => self.method.kind() == recipe.method.kind(),
+        };
+        is_near && self.precision.is_none_or(|precision| precision == recipe.model.precision)
     }
 
     /// Puts it into a recipe that was made from `origin`.

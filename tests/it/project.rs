@@ -508,7 +508,7 @@ fn what_a_run_trained_is_exported_whole_with_its_card() {
         "0.2500",
         "80 and 10",
         "A LoRA adapter made with",
-        "alpha = 16.0, dropout = 0.0, rank = 8",
+        "rank = 8, alpha = 16.0, dropout = 0.0",
     ] {
         assert!(card.contains(part), "{part} in {card}");
     }

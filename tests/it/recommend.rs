@@ -1,6 +1,6 @@
 //! The methods side by side: what each costs, which suits the data, and what choosing one does to the learning rate.
 
-use crate::recipe::{data, facts};
+use crate::recipe::{data, facts, method};
 use tunesmith::model::config::Family;
 use tunesmith::peft::ia3;
 use tunesmith::recipe::options::{options, with_method};
@@ -78,6 +78,10 @@ fn the_recommendation_follows_the_memory() {
     let mut followed = recipe.clone();
     in_eight.apply(&mut followed, &recipe);
     assert!(in_eight.is_followed_by(&followed) && !in_eight.is_followed_by(&recipe));
+    method(&mut followed).rank = 16;
+    assert!(in_eight.is_followed_by(&followed), "twice the rank is near enough");
+    method(&mut followed).rank = 17;
+    assert!(!in_eight.is_followed_by(&followed));
     let plan = Plan::new(followed, &facts, 100).expect("nothing forbids it");
     assert!(plan.estimate().memory_bytes <= 600 << 20);
     facts.free_memory_bytes = 100 << 20;

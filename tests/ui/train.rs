@@ -288,16 +288,18 @@ fn a_method_is_chosen_from_the_list() {
         assert!(h.query_all_by_label(method.title()).next().is_some(), "{}", method.title());
         assert!(h.query_all_by_label(method.explain()).next().is_some(), "{}", method.title());
     }
-    h.get_by_label_contains("trains all 135 million numbers · file 538.");
-    h.get_by_label_contains("trains 57,600 of 135 million numbers (0.04 %) · file 230 kB · memory about");
-    h.get_by_label("Choose All weights (full tuning)").click();
+    h.get_by_label_contains("trains all 135 million numbers · file\u{a0}538.");
+    h.get_by_label_contains(
+        "trains 57,600 of 135 million numbers (0.04 %) · file\u{a0}230\u{a0}kB · memory\u{a0}about",
+    );
+    h.get_by_label("Choose All weights (full)").click();
     h.run_steps(stage::SETTLE);
     let recipe = h.state().state.train.recipe().clone();
     assert_eq!(recipe.method, Method::Full {});
     assert!(recipe.optimizer.learning_rate < 1e-4);
     assert!(h.query_all_by_label("Strength (rank)").next().is_none());
     h.get_by_label_contains("trained parameters");
-    h.get_by_label("Choose Small blocks (bottleneck adapters)").click();
+    h.get_by_label("Choose Blocks (bottlenecks)").click();
     h.run_steps(stage::SETTLE);
     assert!(h.query_all_by_label("Strength (width)").next().is_some());
     // Each choice is a step of its own.
@@ -329,7 +331,7 @@ fn the_recommendation_is_taken_and_overruled() {
     h.run_steps(stage::SETTLE);
     let recipe = h.state().state.train.recipe().clone();
     assert_eq!((rank(&recipe), recipe.optimizer.learning_rate), (8, 5e-4));
-    h.get_by_label("Recommended");
+    h.get_by_label("Recommended for this data");
     stage::act(&mut h, UiAction::Train(train::Action::ShowMethods(true)));
     h.get_by_label_contains("training rows suit a small addition of a low rank");
     let used = h.get_by_label("Use the recommendation");

@@ -137,7 +137,10 @@ impl State {
                 (self.problem, self.missing) = (None, None);
                 let facts = ModelFacts::from(info);
                 let num = |method: Method| {
-                    let name = method.describe();
+                    let mut name = method.name().to_string();
+                    if let Some(first) = name.get_mut(..1) {
+                        first.make_ascii_uppercase();
+                    }
                     (name, num_trainable(&Recipe { method, ..Recipe::default() }, &facts))
                 };
                 self.trained = Method::all().into_iter().map(num).collect();

@@ -9,9 +9,7 @@ use crate::engine::JobId;
 use crate::hub::catalogue::ModelEntry;
 use crate::model::config::Family;
 use crate::model::info::ModelInfo;
-use eframe::egui::{
-    self, CentralPanel, Frame, Grid, Label, Margin, Panel, RichText, ScrollArea, TextEdit, vec2,
-};
+use eframe::egui::{self, CentralPanel, Frame, Label, Margin, Panel, RichText, ScrollArea, TextEdit};
 use egui_material_icons::icons;
 
 pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
@@ -261,19 +259,13 @@ fn facts(ui: &mut egui::Ui, info: &ModelInfo, shared: &Shared) {
 
 /// How many numbers each method would train.
 fn trained(ui: &mut egui::Ui, state: &State, info: &ModelInfo) {
-    let t = theme::of(ui);
     widgets::section(ui, "What each method would train");
-    Grid::new("trained").num_columns(3).spacing(vec2(space::M, 4.0)).show(ui, |ui| {
-        for (name, num) in &state.trained {
-            ui.label(RichText::new(name).color(t.weak));
-            ui.label(human::count(*num));
-            ui.label(human::percent(*num as f64 / info.num_params.max(1) as f64));
-            ui.end_row();
-        }
-    });
-    ui.label(
-        RichText::new("Numbers, and their share of the model's, with usual settings.").small().color(t.weak),
-    );
+    for (name, num) in &state.trained {
+        let share = human::percent(*num as f64 / info.num_params.max(1) as f64);
+        widgets::fact(ui, name, &format!("{} ({share})", human::count(*num)));
+    }
+    let words = "Numbers, and their share of the model's, with usual settings.";
+    ui.label(RichText::new(words).small().color(theme::of(ui).weak));
 }
 
 fn files(ui: &mut egui::Ui, info: &ModelInfo) {

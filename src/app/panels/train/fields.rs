@@ -321,7 +321,8 @@ pub(super) fn number<T: Numeric>(
     speed: f64,
     range: RangeInclusive<T>,
 ) -> Response {
-    ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
+    let max_decimals = if T::INTEGRAL { 0 } else { 6 };
+    ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(max_decimals))
 }
 
 fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {

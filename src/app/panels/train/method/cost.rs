@@ -28,6 +28,10 @@ fn parts(option: &MethodOption, num_params: u64) -> Vec<String> {
     if estimate.secs > 0.0 {
         parts.push(format!("time about {}", human::secs(estimate.secs)));
     }
+    // A line breaks between two parts rather than between a number and its unit.
+    for part in parts.iter_mut().skip(1) {
+        *part = part.replace(' ', "\u{a0}");
+    }
     parts
 }
 

@@ -12,7 +12,6 @@ pub use picker::picker;
 use super::Action;
 use super::form::Form;
 use crate::app::theme;
-use crate::app::widgets;
 use crate::model::info::ModelInfo;
 use crate::recipe::recipe::Method;
 use eframe::egui::{self, Button, Response, RichText};
@@ -77,7 +76,8 @@ pub fn chosen(ui: &mut egui::Ui, form: &mut Form) {
     }
     let Some(recommended) = &review.recommendation else { return };
     if review.is_recommended(&form.recipe) {
-        widgets::chip(ui, "Recommended", t.green, t.surface).on_hover_text(&recommended.reason);
+        let words = RichText::new("Recommended for this data").small().color(t.green);
+        ui.label(words).on_hover_text(&recommended.reason);
         return;
     }
     ui.horizontal_wrapped(|ui| {

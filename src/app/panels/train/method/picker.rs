@@ -12,7 +12,7 @@ use eframe::egui::{self, Align, Frame, Layout, Margin, RichText, ScrollArea};
 
 pub fn picker(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     ui.horizontal(|ui| {
-        widgets::section(ui, "How is the model to be changed?");
+        ui.label(RichText::new("How is the model to be changed?").size(16.0).strong());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if widgets::close_button(ui, "Close the list of methods").clicked() {
                 out.push(UiAction::Train(Action::ShowMethods(false)));
@@ -44,7 +44,7 @@ fn recommendation(ui: &mut egui::Ui, review: &Review, shared: &Shared, out: &mut
     ui.label(RichText::new(format!("Recommended for this data: {}", recommended.describe())).strong());
     ui.label(&recommended.reason);
     ui.add_space(space::XS);
-    let why = review.is_recommended(&review.recipe).then_some("It is what the recipe has.");
+    let why = review.is_recommended(&review.recipe).then_some("It is what the recipe has, or near enough.");
     if widgets::button_or_why(ui, "Use the recommendation", why).clicked() {
         out.push(UiAction::Train(Action::TakeRecommendation));
     }
