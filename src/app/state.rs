@@ -385,6 +385,9 @@ impl AppState {
             return vec![Effect::Job(job.id, JobSwitch::Stop)];
         }
         match jobs.training() {
+            _ if self.place == Place::Train && self.train.is_choosing_method => {
+                vec![Effect::Act(UiAction::Train(train::Action::ShowMethods(false)))]
+            }
             Some(_) if self.place == Place::Train => {
                 vec![Effect::Act(UiAction::Frame(FrameAction::AskStop))]
             }

@@ -13,6 +13,26 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A count of which only the size matters: `57,600`, `2.4 million`, `135 million`, `7.62 billion`.
+pub fn rough(n: u64) -> String {
+    match n {
+        0..1_000_000 => count(n),
+        1_000_000..99_950_000 => format!("{:.1} million", n as f64 / 1e6),
+        99_950_000..999_500_000 => format!("{:.0} million", n as f64 / 1e6),
+        _ => format!("{:.2} billion", n as f64 / 1e9),
+    }
+}
+
+/// A share of 1: `1.8 %`, `0.04 %`, `35 %`.
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if p <= 0.0 || p >= 9.95 => format!("{p:.0} %"),
+        p if p >= 0.095 => format!("{p:.1} %"),
+        p if p >= 0.01 => format!("{p:.2} %"),
+        _ => "less than 0.01 %".into(),
+    }
+}
+
 /// Bytes in units of 10^3, 10^6 and 10^9: `93.2 MB`.
 pub fn bytes(n: u64) -> String {
     match n {
@@ -80,6 +100,10 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(1_204_000), "1,204,000");
         assert_eq!(bytes(93_200_000), "93.2 MB");
+        let sizes = [57_600, 2_442_240, 134_515_008, 999_900_000, 7_615_616_512].map(rough);
+        assert_eq!(sizes, ["57,600", "2.4 million", "135 million", "1.00 billion", "7.62 billion"]);
+        let shares = [0.0, 0.00001, 0.0004, 0.018, 0.0996, 1.0].map(percent);
+        assert_eq!(shares, ["0 %", "less than 0.01 %", "0.04 %", "1.8 %", "10 %", "100 %"]);
         assert_eq!(secs(100.0), "1 m 40 s");
         assert_eq!(plural(1, "row"), "1 row");
         assert_eq!(some_of(["a", "b"], 2), "a, b");

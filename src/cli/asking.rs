@@ -16,7 +16,7 @@ pub struct Model {
     /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     pub model: String,
-    /// Folder of an adapter: the folder "adapter" of a run, or one made by PEFT
+    /// Folder of an adapter or a tuned model: the folder "adapter" of a run, or one made by PEFT
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Where to compute

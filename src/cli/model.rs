@@ -119,6 +119,7 @@ fn describe(info: &ModelInfo) -> String {
         ("stored as", info.dtype.clone()),
         ("tied embeddings", yes_no(info.tied_embeddings)),
         ("chat template", yes_no(info.has_chat_template)),
+        ("licence", info.licence.clone().unwrap_or_else(|| "not said".into())),
         ("where", info.path.display().to_string()),
     ];
     let mut lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<20}{value}")).collect();

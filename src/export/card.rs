@@ -4,7 +4,8 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::{Freeze, Method, Objective};
+use crate::recipe::load;
+use crate::recipe::recipe::{Method, Objective};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -16,34 +17,6 @@ struct Kind {
     load: &'static str,
 }
 
-const ADAPTER: Kind = Kind {
-    library: "peft",
-    tag: "lora",
-    what: "LoRA adapter",
-    load: "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.",
-};
-
-const BOTTLENECK: Kind = Kind {
-    library: "adapter-transformers",
-    tag: "bottleneck",
-    what: "bottleneck adapter",
-    load: "Load it with the adapters library: `model.load_adapter(folder)`.",
-};
-
-impl Kind {
-    fn of(method: &Method) -> Self {
-        match method {
-            Method::Lora(_) => ADAPTER,
-            Method::Full {} | Method::Freeze(_) => MODEL,
-            Method::Ia3(_) => Self { tag: "ia3", what: "set of IA3 factors", ..ADAPTER },
-            Method::Bottleneck(_) => BOTTLENECK,
-            Method::Prefix(_) => Self { tag: "prefix-tuning", what: "prefix", ..ADAPTER },
-            Method::Prompt(_) => Self { tag: "prompt-tuning", what: "soft prompt", ..ADAPTER },
-            Method::PTuning(_) => Self { tag: "p-tuning", what: "soft prompt", ..ADAPTER },
-        }
-    }
-}
-
 const MODEL: Kind = Kind {
     library: "transformers",
     tag: "full-tuning",
@@ -51,24 +24,56 @@ const MODEL: Kind = Kind {
     load: "Load it with transformers: `AutoModelForCausalLM.from_pretrained(folder)`.",
 };
 
+const WITH_PEFT: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.";
+
+/// Where the run's own files do not say what made it.
+const UNKNOWN: Kind = Kind { library: "peft", tag: "adapter", what: "adapter", load: WITH_PEFT };
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match method {
+            Method::Lora(_) => Self { library: "peft", tag: "lora", what: "LoRA adapter", load: WITH_PEFT },
+            Method::Full {} | Method::Freeze(_) => MODEL,
+            Method::Prefix(_) => {
+                Self { library: "peft", tag: "prefix-tuning", what: "prefix", load: WITH_PEFT }
+            }
+            Method::Prompt(_) => {
+                Self { library: "peft", tag: "prompt-tuning", what: "soft prompt", load: WITH_PEFT }
+            }
+            Method::PTuning(_) => {
+                Self { library: "peft", tag: "p-tuning", what: "soft prompt", load: WITH_PEFT }
+            }
+            Method::Ia3(_) => Self { library: "peft", tag: "ia3", what: "IA3 adapter", load: WITH_PEFT },
+            Method::Bottleneck(_) => Self {
+                library: "adapter-transformers",
+                tag: "adapter",
+                what: "bottleneck adapter",
+                load: "Load it with the adapters library: `adapters.init(model)`, then `model.load_adapter(folder)`.",
+            },
+        }
+    }
+}
+
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
-    let run = runs::summary(folder).ok();
-    let Kind { library, tag, what, load } = match &run {
+    let run = runs::summary(folder);
+    let kind = match &run {
         _ if is_model => MODEL,
-        Some(run) => Kind::of(&run.recipe.method),
-        None => ADAPTER,
+        Ok(run) => Kind::of(&run.recipe.method),
+        Err(_) => UNKNOWN,
     };
+    let Kind { library, tag, what, load } = kind;
+    let article = if what.starts_with(['a', 'e', 'i', 'I', 'o']) { "An" } else { "A" };
     let head = format!(
         "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
     );
-    let Some(run) = run else {
-        return format!("{head}# A {what}\n\nMade with Tunesmith.\n\n{load}\n");
+    let Ok(run) = run else {
+        return format!("{head}# {article} {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
     let rows: String =
         facts(&run, folder).iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
     format!(
-        "{head}# {}\n\nA {what} made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{load}\n",
+        "{head}# {}\n\n{article} {what} made with Tunesmith.\n\n| | |\n|---|---|\n{rows}\n{load}\n",
         plain(&run.name)
     )
 }
@@ -89,12 +94,10 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),
     ];
-    if let Some(lora) = recipe.method.lora() {
-        facts.push(("Alpha and dropout", format!("{} and {}", lora.alpha, lora.dropout)));
-        facts.push(("Layers", plain(&lora.target_modules.join(", "))));
-    }
-    if let Some(freeze) = recipe.method.freeze() {
-        facts.push(("Trained besides blocks", beside_blocks(freeze)));
+    let settings: Vec<String> =
+        load::method_settings(recipe).into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    if !settings.is_empty() {
+        facts.push(("Settings of the method", plain(&settings.join(", "))));
     }
     if let Some(num) = num_rows(folder) {
         facts.push(("Training and validation examples", num));
@@ -103,14 +106,6 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         facts.push(("Best validation loss", format!("{loss:.4}")));
     }
     facts
-}
-
-/// "head, final norm"
-fn beside_blocks(freeze: &Freeze) -> String {
-    let all = [(freeze.embeddings, "embeddings"), (freeze.head, "head"), (freeze.final_norm, "final norm")];
-    let names: Vec<&str> =
-        all.into_iter().filter(|(is_trained, _)| *is_trained).map(|(_, name)| name).collect();
-    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 fn num_rows(folder: &Path) -> Option<String> {

@@ -17,7 +17,7 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Downloaded where they exist.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     CONFIG,
     "generation_config.json",
     "tokenizer.json",
@@ -26,6 +26,8 @@ const SETTINGS: [&str; 8] = [
     "chat_template.jinja",
     "chat_template.json",
     "LICENSE",
+    // The model card, which says the licence.
+    "README.md",
 ];
 
 /// What the hub says about a model.

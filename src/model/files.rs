@@ -3,6 +3,7 @@
 use super::ModelError;
 use super::config::DecoderConfig;
 use super::info::ModelInfo;
+use super::licence;
 use super::text::TextSettings;
 use super::weights::{Gguf, GgufHeader, GgufValue, Weights};
 use crate::base::storage::read_text_bounded;
@@ -155,7 +156,10 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
         }
     }
     Ok(ModelFiles {
-        info: info(source, folder, &config, &weights, chat_template.is_some(), files),
+        info: ModelInfo {
+            licence: licence::of_folder(folder),
+            ..info(source, folder, &config, &weights, chat_template.is_some(), files)
+        },
         config,
         weights,
         text: TextSettings {
@@ -174,6 +178,7 @@ fn open_gguf(source: &str, path: &Path) -> Result<ModelFiles, ModelError> {
     let config = gguf.config()?;
     let header = gguf.header();
     let chat_template = header.text("tokenizer.chat_template").map(String::from);
+    let licence = licence::of_gguf(header);
     let bos = token_text(header, token_id(header, "bos"));
     let eos = token_text(header, token_id(header, "eos"));
     let mut eos_ids: Vec<u32> =
@@ -183,7 +188,7 @@ fn open_gguf(source: &str, path: &Path) -> Result<ModelFiles, ModelError> {
     weights.check(&config)?;
     let files = sizes(weights.files());
     Ok(ModelFiles {
-        info: info(source, path, &config, &weights, chat_template.is_some(), files),
+        info: ModelInfo { licence, ..info(source, path, &config, &weights, chat_template.is_some(), files) },
         config,
         weights,
         text: TextSettings { chat_template, bos, eos, eos_ids, add_bos: None },

@@ -26,6 +26,9 @@ pub struct ModelInfo {
     /// `BF16`, `F32`, `Q4_1`…: how most of the weights are stored.
     pub dtype: String,
     pub has_chat_template: bool,
+    /// As its own files say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// Name and size in bytes.
     pub files: Vec<(String, u64)>,
     /// All of its numbers.

@@ -8,6 +8,7 @@ pub mod folder;
 pub mod flops;
 pub mod info;
 mod virtual_tokens;
+mod licence;
 pub mod weights;
 pub mod params;
 pub mod text;

@@ -19,6 +19,26 @@ use std::path::Path;
 
 pub(super) const PEFT_TYPE: &str = "IA3";
 
+/// The layers of the paper, where a model has them.
+const USUAL: [Linear; 4] = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
+
+/// Whether a layer shares its input with no other.
+fn has_own_input(linear: Linear) -> bool {
+    matches!(linear, Linear::O | Linear::Down)
+}
+
+/// What no targets at all mean, as PEFT calls it: the targets, and those of them that are scaled by their inputs.
+pub fn usual_names(family: Family) -> (Vec<&'static str>, Vec<&'static str>) {
+    let usual = Ia3::usual(family);
+    (targets::names(family, &usual.targets), targets::names(family, &usual.by_input))
+}
+
+/// Whether the layers of that name may be scaled by their inputs.
+pub fn can_be_by_input(family: Family, name: &str) -> bool {
+    let mut meant = family.table().all_modules().filter(|module| module.name() == name);
+    meant.all(|module| has_own_input(module.linear))
+}
+
 /// Which layers get factors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ia3 {
@@ -28,6 +48,14 @@ pub struct Ia3 {
 }
 
 impl Ia3 {
+    fn usual(family: Family) -> Self {
+        let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
+        let mut targets: Vec<Linear> = USUAL.into_iter().filter(|linear| own.contains(linear)).collect();
+        // As names give them, so that the same choice is the same value.
+        targets.sort();
+        Self { targets, by_input: vec![Linear::Down] }
+    }
+
     /// From names as PEFT writes them. No targets at all are the paper's: keys, values, and the feed-forward's last layer, by
     /// its input.
     ///
@@ -39,16 +67,13 @@ impl Ia3 {
         by_input: &[String],
     ) -> std::result::Result<Self, PeftError> {
         if targets.is_empty() {
-            let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
-            let usual = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
-            let targets = usual.into_iter().filter(|linear| own.contains(linear)).collect();
-            return Ok(Self { targets, by_input: vec![Linear::Down] });
+            return Ok(Self::usual(family));
         }
         let targets = targets::named(family, targets)?;
         let mut found = Vec::new();
         for name in by_input {
             let meant = targets::named(family, std::slice::from_ref(name))?;
-            if !meant.iter().all(|l| targets.contains(l) && matches!(l, Linear::O | Linear::Down)) {
+            if !meant.iter().all(|l| targets.contains(l) && has_own_input(*l)) {
                 return Err(PeftError::NotByInput(name.clone()));
             }
             found.extend(meant);

@@ -108,11 +108,10 @@ impl Recipe {
 
     fn check_learning_rate(&self, found: &mut Findings) {
         let field = "optimizer.learning_rate";
-        let Optimizer { learning_rate: rate, kind, .. } = self.optimizer;
-        let usual_rate = self.usual_learning_rate();
+        let (rate, usual_rate) = (self.optimizer.learning_rate, self.usual_learning_rate());
         let usual = usual_rate.to_string();
-        // Twenty times the usual: 0.01 for LoRA with AdamW. All weights keep LoRA's bound.
-        let high = 20.0 * usual_rate.max(kind.usual_learning_rate());
+        // Twenty times the usual: 0.01 for LoRA with AdamW.
+        let high = usual_rate * 20.0;
         if !(rate.is_finite() && rate > 0.0) {
             let text = format!("A learning rate of {rate} cannot train. Use {usual}.");
             found.error(field, text, Some(&usual));

@@ -123,6 +123,12 @@ fn known_for(table: &Table) -> Table {
     Table::try_from(recipe).unwrap_or_default()
 }
 
+/// What a person may choose of the recipe's method: (key, TOML text).
+pub fn method_settings(recipe: &Recipe) -> Vec<(String, String)> {
+    let settings = settings_of(&recipe.method).into_iter().filter(|(key, _)| key != "kind");
+    settings.map(|(key, value)| (key, value.to_string())).collect()
+}
+
 /// The keys of a method's section.
 fn settings_of(method: &Method) -> Table {
     Table::try_from(method).unwrap_or_default()

@@ -118,19 +118,6 @@ impl Method {
         })
     }
 
-    /// How many times as far an update usually moves its parameters as a LoRA's: all weights move at once, so each by less; factors
-    /// and virtual tokens are few, and each has to come far.
-    pub fn usual_rate_factor(&self) -> f64 {
-        match self {
-            Self::Lora(_) | Self::Bottleneck(_) => 1.0,
-            Self::Full {} | Self::Freeze(_) => 0.1,
-            Self::Ia3(_) => 10.0,
-            Self::Prefix(_) => 20.0,
-            Self::Prompt(_) => 60.0,
-            Self::PTuning(_) => 4.0,
-        }
-    }
-
     /// Positions of the context that the method takes for itself.
     pub fn num_virtual_tokens(&self) -> usize {
         match self {

@@ -3,6 +3,9 @@
 #[expect(clippy::module_inception, reason = "the recipe is what this module is about")]
 pub mod recipe;
 mod method;
+mod method_words;
+pub mod options;
+pub mod recommend;
 pub mod problem;
 mod check;
 mod check_method;
@@ -18,6 +21,8 @@ pub mod load;
 pub mod preset;
 
 pub use memory_limit::MemoryLimit;
+pub use options::MethodOption;
 pub use plan::Plan;
 pub use problem::{Fix, Problem, Severity};
 pub use recipe::Recipe;
+pub use recommend::Recommendation;

@@ -136,6 +136,22 @@ pub struct Plan {
     pub(super) memory_limit_bytes: Option<u64>,
 }
 
+fn updates_per_epoch(recipe: &Recipe, micro_batches: u64) -> f64 {
+    micro_batches.max(1) as f64 / recipe.batch.accumulation.max(1) as f64
+}
+
+fn num_updates(recipe: &Recipe, updates_per_epoch: f64) -> u64 {
+    let from_epochs = (recipe.length.epochs * updates_per_epoch).ceil().max(1.0) as u64;
+    recipe.length.updates.unwrap_or(from_epochs)
+}
+
+/// Tokens of all updates of a run together; `micro_batches` are those of one epoch.
+pub(super) fn all_tokens(recipe: &Recipe, facts: &Facts, micro_batches: u64) -> u64 {
+    let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
+    let updates_per_epoch = updates_per_epoch(recipe, micro_batches);
+    (tokens as f64 * num_updates(recipe, updates_per_epoch) as f64 / updates_per_epoch) as u64
+}
+
 impl Plan {
     /// Checks the recipe and derives its numbers. `micro_batches` are those of one epoch, as the loader deals
     /// them.
@@ -147,9 +163,8 @@ impl Plan {
         if problems.iter().any(|p| p.severity == Severity::Error) {
             return Err(problems);
         }
-        let updates_per_epoch = micro_batches.max(1) as f64 / recipe.batch.accumulation as f64;
-        let from_epochs = (recipe.length.epochs * updates_per_epoch).ceil().max(1.0) as u64;
-        let num_updates = recipe.length.updates.unwrap_or(from_epochs);
+        let updates_per_epoch = updates_per_epoch(&recipe, micro_batches);
+        let num_updates = num_updates(&recipe, updates_per_epoch);
         let an_epoch = (updates_per_epoch.round() as u64).clamp(1, num_updates);
         let or_an_epoch = |every: u64| if every == 0 { an_epoch } else { every };
         let has_valid = facts.data.as_ref().is_some_and(|data| data.num_valid > 0);
@@ -159,8 +174,7 @@ impl Plan {
             0 if has_valid => validation_every,
             every => or_an_epoch(every),
         };
-        let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
-        let all_tokens = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
+        let all_tokens = all_tokens(&recipe, facts, micro_batches);
         let estimate = estimate(&recipe, facts, all_tokens).unwrap_or_default();
         let warmup_updates = (recipe.schedule.warmup * num_updates as f64).round() as u64;
         Ok(Self {

@@ -97,13 +97,6 @@ pub enum Overlong {
 }
 
 impl Recipe {
-    /// The learning rate to begin with for this method and optimizer.
-    pub fn usual_learning_rate(&self) -> f64 {
-        let rate = self.optimizer.kind.usual_learning_rate() * self.method.usual_rate_factor();
-        // Without the digits that the product makes up.
-        (rate * 1e9).round() / 1e9
-    }
-
     /// How the frozen model is kept. When all weights are trained it serves comparison only, and lies as in its file: the same
     /// numbers in less memory.
     pub fn base_precision(&self) -> Precision {

@@ -30,6 +30,7 @@ mod packed;
 mod parity;
 mod project;
 mod recipe;
+mod recommend;
 mod samples;
 mod schema;
 mod shots;

@@ -443,6 +443,42 @@ fn prompt_sets_never_replace_one_another() {
     assert_eq!(prompt_set::list(&folder).unwrap().len(), names.len() + 1);
 }
 
+/// The card said "LoRA adapter" of whatever was trained.
+#[test]
+fn the_card_names_the_method_and_the_library_that_opens_it() {
+    let home = tempfile::tempdir().unwrap();
+    let exported = |kind: &str| {
+        let mut recipe = Recipe::default();
+        load::set(&mut recipe, &format!("method.kind={kind}")).unwrap();
+        let run = RunFolder::create(&home.path().join(kind), &recipe).unwrap();
+        fs::create_dir(run.adapter_dir()).unwrap();
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            fs::write(run.adapter_dir().join(name), "{}").unwrap();
+        }
+        let to = home.path().join(format!("{kind} out"));
+        export::adapter(run.path(), &to).unwrap();
+        fs::read_to_string(to.join("README.md")).unwrap()
+    };
+    for (kind, parts) in [
+        ("ia3", ["- ia3\n", "An IA3 adapter made with", "| Method | IA3, 3 passes", "PeftModel"]),
+        (
+            "bottleneck",
+            [
+                "library_name: adapter-transformers",
+                "A bottleneck adapter made with",
+                "| Method | Bottleneck adapters, width 32, 3 passes",
+                "placement = ",
+            ],
+        ),
+    ] {
+        let card = exported(kind);
+        for part in parts {
+            assert!(card.contains(part), "{part} in {card}");
+        }
+        assert!(!card.to_lowercase().contains("lora"), "{card}");
+    }
+}
+
 #[test]
 fn what_a_run_trained_is_exported_whole_with_its_card() {
     let home = tempfile::tempdir().unwrap();
@@ -464,8 +500,16 @@ fn what_a_run_trained_is_exported_whole_with_its_card() {
     assert_eq!(fs::read_to_string(to.join("adapter_model.safetensors")).unwrap(), "weights");
     assert_eq!(fs::read_dir(&to).unwrap().count(), 3);
     let card = fs::read_to_string(to.join("README.md")).unwrap();
-    for part in ["smollm2-135m-instruct", "fruit\\|'x'.csv", "LoRA rank 8", "7 of 100", "0.2500", "80 and 10"]
-    {
+    for part in [
+        "smollm2-135m-instruct",
+        "fruit\\|'x'.csv",
+        "LoRA rank 8",
+        "7 of 100",
+        "0.2500",
+        "80 and 10",
+        "A LoRA adapter made with",
+        "rank = 8, alpha = 16.0, dropout = 0.0",
+    ] {
         assert!(card.contains(part), "{part} in {card}");
     }
     assert!(!card.contains("secret folder"));

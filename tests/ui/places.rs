@@ -427,3 +427,22 @@ fn the_lengths_have_numbers_below_them() {
     let right = (plot.center().x as u32..plot.right() as u32).filter(|x| has_ink(*x)).count();
     assert!(right > 6, "{right} columns of ink");
 }
+
+#[test]
+fn model_says_what_each_method_would_train_and_under_which_licence() {
+    let mut h = stage::window(actors::furnished(60));
+    stage::act(&mut h, UiAction::Go(Place::Model));
+    for (name, numbers) in [
+        ("LoRA", "2,442,240 (1.8 %)"),
+        ("Full tuning", "134,515,008 (100 %)"),
+        ("IA3", "57,600 (0.04 %)"),
+        ("Bottleneck adapters", "2,248,320 (1.7 %)"),
+    ] {
+        h.get_by_label(name);
+        h.get_by_label(numbers);
+    }
+    assert!(h.query_by_label("not said").is_none());
+    // Not of the list, and silent about itself.
+    stage::say(&mut h, 3, EventKind::Models(Vec::new()));
+    h.get_by_label("not said");
+}

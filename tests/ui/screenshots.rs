@@ -69,6 +69,10 @@ fn scenes() -> Vec<Scene> {
         scene("train-running", train::running, go(Place::Train)),
         scene("train-problems", train::with_problems, go(Place::Train)),
         scene("train-advanced", full, train_with(Action::SetAdvanced(true))),
+        scene("train-ia3", || train::with_method("ia3"), train_with(Action::SetAdvanced(true))),
+        scene("train-bottleneck", || train::with_method("bottleneck"), train_with(Action::SetAdvanced(true))),
+        Scene { size: stage::LARGE, ..scene("train-methods", full, train_with(Action::ShowMethods(true))) },
+        Scene { size: stage::LARGE, ..scene("large-train", full, go(Place::Train)) },
         scene("train-answers", train::running, look(Tab::Answers)),
         scene("train-profile", train::running, look(Tab::Profile)),
         scene("train-stop", train::running, vec![UiAction::Go(Place::Train), ask_stop()]),
@@ -101,6 +105,10 @@ fn scenes() -> Vec<Scene> {
     scenes.push(Scene {
         size: stage::SMALLEST,
         ..scene("small-train-running", train::running, go(Place::Train))
+    });
+    scenes.push(Scene {
+        size: stage::SMALLEST,
+        ..scene("small-train-methods", full, train_with(Action::ShowMethods(true)))
     });
     scenes.push(Scene {
         size: stage::SMALLEST,

@@ -12,6 +12,7 @@ use tunesmith::engine::{Command, JobId};
 pub const SETTLE: usize = 5;
 
 pub const WINDOW: Vec2 = vec2(1280.0, 800.0);
+pub const LARGE: Vec2 = vec2(1440.0, 900.0);
 pub const SMALLEST: Vec2 = vec2(1024.0, 640.0);
 /// The smallest window at 120 %: a place is 640 points wide.
 pub const NARROW: Vec2 = vec2(864.0, 540.0);

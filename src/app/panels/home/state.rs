@@ -164,7 +164,10 @@ impl State {
     fn export_card(&self) -> Card {
         let (state, text) = match &self.exported {
             Some(to) => (CardState::Done, format!("Saved in {}", to.display())),
-            None => (CardState::Waiting, "Take your adapter with you, in PEFT's file format".to_string()),
+            None => (
+                CardState::Waiting,
+                "Take what you trained with you, as files that other programs open".to_string(),
+            ),
         };
         Card { name: "Export", state, text, button: ("Export", UiAction::Go(Place::Runs)) }
     }

@@ -8,6 +8,10 @@ use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
 use crate::hub::HubError;
 use crate::hub::catalogue::ModelEntry;
+use crate::recipe::Recipe;
+use crate::recipe::estimate::num_trainable;
+use crate::recipe::plan::ModelFacts;
+use crate::recipe::recipe::Method;
 
 #[derive(Debug, Default)]
 pub struct State {
@@ -23,6 +27,8 @@ pub struct State {
     pub problem: Option<String>,
     /// The chosen model, when it is a hub id that is not on this machine yet.
     pub missing: Option<String>,
+    /// What each method would train of the model that was read last, with its usual settings: its name and how many numbers.
+    pub trained: Vec<(String, u64)>,
     pub trial: Trial,
 }
 
@@ -127,7 +133,18 @@ impl State {
                     return vec![Effect::submit(Command::InspectModel { source: source.clone() })];
                 }
             }
-            EventKind::Model(_) => (self.problem, self.missing) = (None, None),
+            EventKind::Model(info) => {
+                (self.problem, self.missing) = (None, None);
+                let facts = ModelFacts::from(info);
+                let num = |method: Method| {
+                    let mut name = method.name().to_string();
+                    if let Some(first) = name.get_mut(..1) {
+                        first.make_ascii_uppercase();
+                    }
+                    (name, num_trainable(&Recipe { method, ..Recipe::default() }, &facts))
+                };
+                self.trained = Method::all().into_iter().map(num).collect();
+            }
             EventKind::Failed(failure) if is_inspection => {
                 let source = &shared.model_source;
                 let absent = HubError::NotDownloaded { name: source.clone() };

@@ -213,7 +213,7 @@ fn details(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAc
         } else if shared.model_entry().is_some_and(|m| m.path.is_none()) {
             "Not on this machine yet. Download it once; after that no network is needed."
         } else {
-            "Choose a model on the left. It stays as it is: what you train is a small addition to it (an adapter)."
+            "Choose a model on the left. Its own files stay as they are: what you train is kept apart from it, in a run's folder."
         };
         ui.label(RichText::new(words).color(t.weak));
         if let Some(entry) = shared.model_entry().filter(|m| m.path.is_none())
@@ -230,14 +230,16 @@ fn details(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAc
     trial::ui(ui, &state.trial, info, shared, out);
     ui.add_space(space::S);
     widgets::section(ui, "What it is");
-    facts(ui, info);
+    facts(ui, info, shared);
+    trained(ui, state, info);
+    files(ui, info);
     ui.add_space(space::S);
     if widgets::tool_button(ui, icons::ICON_CONTENT_COPY, "Copy the path").clicked() {
         out.push(UiAction::Frame(FrameAction::Copy(info.path.display().to_string())));
     }
 }
 
-fn facts(ui: &mut egui::Ui, info: &ModelInfo) {
+fn facts(ui: &mut egui::Ui, info: &ModelInfo, shared: &Shared) {
     let count = |n: usize| human::count(n as u64);
     widgets::fact(ui, "Family", &info.family);
     widgets::fact(ui, "Parameters", &human::count(info.num_params));
@@ -250,7 +252,23 @@ fn facts(ui: &mut egui::Ui, info: &ModelInfo) {
     widgets::fact(ui, "Stored as", &info.dtype);
     let template = if info.has_chat_template { "found: it can chat" } else { "none: it completes text" };
     widgets::fact(ui, "Chat template", template);
+    let of_list = shared.model_entry().map(|entry| &entry.licence).filter(|licence| !licence.is_empty());
+    widgets::fact(ui, "Licence", of_list.or(info.licence.as_ref()).map_or("not said", String::as_str));
     widgets::fact(ui, "Lies in", &info.path.display().to_string());
+}
+
+/// How many numbers each method would train.
+fn trained(ui: &mut egui::Ui, state: &State, info: &ModelInfo) {
+    widgets::section(ui, "What each method would train");
+    for (name, num) in &state.trained {
+        let share = human::percent(*num as f64 / info.num_params.max(1) as f64);
+        widgets::fact(ui, name, &format!("{} ({share})", human::count(*num)));
+    }
+    let words = "Numbers, and their share of the model's, with usual settings.";
+    ui.label(RichText::new(words).small().color(theme::of(ui).weak));
+}
+
+fn files(ui: &mut egui::Ui, info: &ModelInfo) {
     widgets::section(ui, "Files");
     for (name, size) in &info.files {
         widgets::fact(ui, &human::elide(name, 24), &human::bytes(*size));

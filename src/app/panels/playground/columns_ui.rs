@@ -69,7 +69,7 @@ fn head(
                 out.extend(mix_ui::new(ui, index, shared));
             });
         widgets::named(combo.response, &format!("Column {}: {}", index + 1, column.name))
-            .on_hover_text("Who answers here: the base model, or the base with a trained adapter");
+            .on_hover_text("Who answers here: the base model, or what was trained from it");
         if state.columns.len() > 1
             && widgets::close_button(ui, &format!("Remove column {}", index + 1)).clicked()
         {
@@ -82,7 +82,7 @@ fn head(
     if let Some(other) = state.made_for.other(column, shared) {
         let words = format!("Made for another model: {}", human::elide(&other, 40));
         ui.label(RichText::new(words).small().color(t.amber)).on_hover_text(format!(
-            "The adapter was trained on {other}. On {} its answers may be nonsense, unless both names mean one model.",
+            "It was trained on {other}. On {} its answers may be nonsense, unless both names mean one model.",
             shared.model_title()
         ));
     }

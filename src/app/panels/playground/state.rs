@@ -178,7 +178,7 @@ impl State {
             Action::PickAdapter(column) => {
                 self.picking_for = column;
                 return vec![Effect::Pick(Pick {
-                    title: "Folder of an adapter (adapter_config.json)".into(),
+                    title: "Folder of an adapter or a tuned model".into(),
                     what: PickWhat::Folder,
                     filters: Vec::new(),
                     then: |path| UiAction::Playground(Action::AdapterPicked(path)),

@@ -98,7 +98,7 @@ impl State {
             Action::Export(folder) => {
                 self.exporting = Some(folder);
                 return vec![Effect::Pick(Pick {
-                    title: "Where the adapter goes".into(),
+                    title: "Where what was trained goes".into(),
                     what: PickWhat::Folder,
                     filters: Vec::new(),
                     then: |path| UiAction::Runs(Action::ExportTo(path)),
@@ -158,7 +158,7 @@ impl State {
                 }
             }
             EventKind::Exported { to } => {
-                let mut notice = Notice::done("The adapter was exported");
+                let mut notice = Notice::done("What the run trained was exported");
                 notice.detail = to.display().to_string();
                 return vec![Effect::Say(notice)];
             }
@@ -264,12 +264,12 @@ fn delete_question(folder: &Path, shared: &Shared) -> Question {
     let run = shared.runs.iter().find(|run| run.folder == folder);
     let name = crate::app::shared::last_part(&folder.to_string_lossy());
     let lost = run.map_or(String::new(), |run| {
-        let adapter = if run.adapter.is_some() { ", the trained adapter" } else { "" };
+        let adapter = if run.adapter.is_some() { ", what it trained" } else { "" };
         format!("Its {}, checkpoints{adapter} and log", human::plural(run.last_update, "update"))
     });
     Question {
         title: format!("Delete {name}?"),
-        text: format!("{lost} will be gone for good. Adapters that you exported stay."),
+        text: format!("{lost} will be gone for good. What you exported stays."),
         yes: "Delete the run".into(),
         then: Box::new(UiAction::Runs(Action::Delete(folder.to_path_buf()))),
     }
@@ -297,5 +297,5 @@ fn in_words(run: &RunSummary) -> String {
 
 /// Why a run has no adapter to compare or export.
 pub(super) fn no_adapter(run: &RunSummary) -> Option<&'static str> {
-    run.adapter.is_none().then_some("This run has saved no adapter.")
+    run.adapter.is_none().then_some("This run has saved nothing to export yet.")
 }

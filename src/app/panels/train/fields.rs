@@ -1,8 +1,7 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
-use super::method_fields::{method, method_settings, rank};
-use super::virtual_fields;
+use super::method;
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::recipe::recipe::{Checkpointing, DeviceChoice, OptimizerKind, Precision, ScheduleShape};
@@ -13,7 +12,9 @@ use eframe::egui::{
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 17] = [
+pub const NAMES: [(&str, &str); 19] = [
+    ("method.kind", "Method"),
+    ("method.target_modules", "Tuned parts (modules)"),
     ("method.num_virtual_tokens", "Strength (virtual tokens)"),
     ("method.init", "Begins as (init)"),
     ("method.text", "Text to begin with"),
@@ -34,9 +35,8 @@ pub const NAMES: [(&str, &str); 17] = [
 ];
 
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
-    method(ui, form);
-    rank(ui, form);
-    virtual_fields::simple(ui, form);
+    method::chosen(ui, form);
+    method::simple(ui, form);
     epochs(ui, form);
     learning_rate(ui, form);
     max_tokens(ui, form);
@@ -45,9 +45,8 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
     group(ui, "How it is tuned", |ui| {
-        method(ui, form);
-        method_settings(ui, form, shared.model.as_deref());
-        virtual_fields::advanced(ui, form);
+        method::chosen(ui, form);
+        method::advanced(ui, form, shared.model.as_deref());
     });
     group(ui, "How it learns (optimizer)", |ui| {
         optimizer(ui, form);
@@ -165,8 +164,8 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             ];
             choice(ui, "device", &mut r.run.device, &devices)
         });
-        let help = "How the model's own weights are kept while the addition is trained. Fewer bits need less memory and \
-                    a little more time; the addition can then be used on the full model, too (QLoRA, Dettmers et al. 2023).";
+        let help = "How the model's own weights are kept while it is tuned. Fewer bits need less memory and a little more \
+                    time; what is trained beside them can then be used on the full model, too (QLoRA, Dettmers et al. 2023).";
         form.row(ui, "model.precision", "Model kept in", help, |ui, r| {
             let ways = [
                 (Precision::F32, "full precision (f32)"),
@@ -262,20 +261,19 @@ fn optimizer(ui: &mut egui::Ui, form: &mut Form) {
             (OptimizerKind::Lion, "Lion"),
             (OptimizerKind::Sgd, "SGD with momentum"),
         ];
-        let before = (r.optimizer.kind, r.usual_learning_rate());
+        let before = r.clone();
         let response = choice(ui, "optimizer", &mut r.optimizer.kind, &kinds);
-        follow_kind(r, before);
+        follow_kind(r, &before);
         response
     });
 }
 
 /// Numbers that were the usual ones of the kind before become those of the kind now; chosen ones stay.
-fn follow_kind(recipe: &mut Recipe, before: (OptimizerKind, f64)) {
-    let (kind, usual_rate) = before;
-    if recipe.optimizer.learning_rate == usual_rate {
+fn follow_kind(recipe: &mut Recipe, before: &Recipe) {
+    if recipe.optimizer.learning_rate == before.usual_learning_rate() {
         recipe.optimizer.learning_rate = recipe.usual_learning_rate();
     }
-    if recipe.optimizer.beta2 == kind.usual_beta2() {
+    if recipe.optimizer.beta2 == before.optimizer.kind.usual_beta2() {
         recipe.optimizer.beta2 = recipe.optimizer.kind.usual_beta2();
     }
 }
@@ -292,10 +290,13 @@ fn if_read(
 }
 
 fn learning_rate(ui: &mut egui::Ui, form: &mut Form) {
-    let help = "How far each update moves. Too low learns nothing, too high makes the loss jump. With AdamW 0.0002 to 0.001 is \
-                usual for LoRA, 0.01 for a prefix and 0.03 for a soft prompt.";
-    form.row(ui, "optimizer.learning_rate", "Learning rate", help, |ui, r| {
-        let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-2)
+    let help = format!(
+        "How far each update moves. Too low learns nothing, too high makes the loss jump. {} is usual for this method and \
+         optimizer; twice or half of it is worth a try.",
+        chart::rate(form.recipe.usual_learning_rate())
+    );
+    form.row(ui, "optimizer.learning_rate", "Learning rate", &help, |ui, r| {
+        let slider = Slider::new(&mut r.optimizer.learning_rate, 1e-6..=1e-1)
             .logarithmic(true)
             .clamping(SliderClamping::Never)
             .custom_formatter(|n, _| chart::rate(n))
@@ -323,7 +324,8 @@ pub(super) fn number<T: Numeric>(
     speed: f64,
     range: RangeInclusive<T>,
 ) -> Response {
-    ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(6))
+    let max_decimals = if T::INTEGRAL { 0 } else { 6 };
+    ui.add(DragValue::new(value).speed(speed).range(range).max_decimals(max_decimals))
 }
 
 pub(super) fn check(ui: &mut egui::Ui, value: &mut bool) -> Response {
@@ -368,6 +370,7 @@ pub(super) fn choice<T: Copy + PartialEq>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::review::Review;
     use super::*;
     use crate::recipe::load;
     use crate::recipe::recipe::Method;
@@ -386,10 +389,11 @@ mod tests {
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
         for method in Method::all() {
+            let review = Review { recipe: Recipe { method, ..Recipe::default() }, ..Review::default() };
             egui::__run_test_ui(|ui| {
-                let mut form = Form::of(Recipe { method: method.clone(), ..Recipe::default() }, &[]);
+                let mut form = Form::of(&review);
                 advanced(ui, &mut form, &Shared::default());
-                shown.extend(form.shown.iter().copied());
+                shown.extend_from_slice(&form.shown);
             });
         }
         let is_elsewhere = |field: &str| {

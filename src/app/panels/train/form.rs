@@ -1,6 +1,7 @@
 //! The recipe form: preset, the six controls of Simple, problems, and the estimate at the foot.
 
 use super::fields;
+use super::review::Review;
 use super::{Action, State};
 use crate::app::action::{Place, UiAction};
 use crate::app::shared::Shared;
@@ -18,14 +19,17 @@ pub(super) struct Form<'a> {
     pub recipe: Recipe,
     edited: Option<&'static str>,
     fix: Option<Fix>,
-    problems: &'a [Problem],
+    /// What rows asked for besides.
+    pub asked: Vec<Action>,
+    pub review: &'a Review,
     /// Fields that have a row, so that the others' problems are not lost.
     pub(super) shown: Vec<&'static str>,
 }
 
 impl<'a> Form<'a> {
-    pub fn of(recipe: Recipe, problems: &'a [Problem]) -> Self {
-        Self { recipe, edited: None, fix: None, problems, shown: Vec::new() }
+    pub fn of(review: &'a Review) -> Self {
+        let recipe = review.recipe.clone();
+        Self { recipe, edited: None, fix: None, asked: Vec::new(), review, shown: Vec::new() }
     }
 
     /// One row; `control` changes the recipe.
@@ -38,7 +42,7 @@ impl<'a> Form<'a> {
         control: impl FnOnce(&mut egui::Ui, &mut Recipe) -> Response,
     ) {
         self.shown.push(path);
-        let problems: Vec<&Problem> = self.problems.iter().filter(|p| p.field == path).collect();
+        let problems: Vec<&Problem> = self.review.problems.iter().filter(|p| p.field == path).collect();
         let before = self.recipe.clone();
         let row = Field { label, help, problems: &problems };
         let fix = widgets::field(ui, row, |ui| control(ui, &mut self.recipe));
@@ -85,7 +89,7 @@ pub fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
         let words = "For the next run: the one in progress keeps its own settings.";
         ui.label(RichText::new(words).small().color(t.weak));
     }
-    let mut form = Form::of(state.recipe().clone(), &state.review.problems);
+    let mut form = Form::of(&state.review);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().slider_width = 80.0;
         if state.is_advanced {
@@ -101,6 +105,7 @@ pub fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
             }
         }
     });
+    out.extend(form.asked.drain(..).map(UiAction::Train));
     if let Some(fix) = form.fix {
         out.push(UiAction::Train(Action::Fix(fix)));
     } else if let Some(field) = form.edited {
@@ -146,7 +151,7 @@ fn presets(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
 fn others(ui: &mut egui::Ui, form: &mut Form) {
     let t = theme::of(ui);
     let left: Vec<Problem> =
-        form.problems.iter().filter(|p| !form.shown.contains(&p.field.as_str())).cloned().collect();
+        form.review.problems.iter().filter(|p| !form.shown.contains(&p.field.as_str())).cloned().collect();
     if left.is_empty() {
         return;
     }
@@ -243,7 +248,8 @@ fn disk(ui: &mut egui::Ui, needed: u64, free: Option<u64>) {
         widgets::icon(ui, icons::ICON_SAVE, t.weak);
         let of_free = free.map_or(String::new(), |free| format!(" of {} free", human::bytes(free)));
         let words = format!("Disk about {}{of_free}", human::bytes(needed));
-        ui.label(RichText::new(words).small())
-            .on_hover_text("The checkpoints that are kept, and the adapter, in the project's folder");
+        ui.label(RichText::new(words).small()).on_hover_text(
+            "The checkpoints that are kept, and what the run makes in the end, in the project's folder",
+        );
     });
 }

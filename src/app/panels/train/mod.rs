@@ -2,11 +2,10 @@
 
 mod form;
 mod fields;
-mod method_fields;
-mod virtual_fields;
 mod live;
 mod live_ui;
 mod look;
+mod method;
 mod run_ui;
 mod preview_ui;
 mod profile_ui;

@@ -3,9 +3,11 @@
 use crate::app::shared::Shared;
 use crate::data::loader::Loader;
 use crate::data::prepare::Dataset;
+use crate::recipe::options::options;
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::recipe::{Objective, Overlong};
-use crate::recipe::{Plan, Problem, Recipe, Severity};
+use crate::recipe::recommend::recommend;
+use crate::recipe::{MethodOption, Plan, Problem, Recipe, Recommendation, Severity};
 use std::sync::{Arc, Weak};
 
 /// What is known of the recipe before the run.
@@ -18,12 +20,19 @@ pub struct Review {
     pub plan: Option<Plan>,
     /// Of the recipe's device, if it was measured.
     pub flops_per_second: Option<f64>,
+    /// What every method would cost.
+    pub options: Vec<MethodOption>,
+    /// When model and data are known.
+    pub recommendation: Option<Recommendation>,
+    /// Of the model.
+    pub num_params: u64,
     /// Samples of the first micro-batch: (tokens, trained tokens) each.
     pub first_batch: Vec<(usize, usize)>,
 }
 
 impl Review {
-    pub fn new(draft: &Recipe, shared: &Shared, data: &mut DataSight) -> Self {
+    /// `origin` is what the draft was made from.
+    pub fn new(draft: &Recipe, origin: &Recipe, shared: &Shared, data: &mut DataSight) -> Self {
         let recipe = compose(draft, shared);
         let dataset = shared.dataset.as_ref();
         data.look(dataset, &recipe);
@@ -39,7 +48,21 @@ impl Review {
         let plan =
             if is_known { Plan::new(recipe.clone(), &facts, data.num_micro_batches).ok() } else { None };
         let flops_per_second = facts.flops_per_second(&recipe);
-        Self { recipe, problems, plan, flops_per_second, first_batch: data.first_batch.clone() }
+        Self {
+            options: options(&recipe, origin, &facts, data.num_micro_batches),
+            recommendation: recommend(&recipe, &facts, data.num_micro_batches),
+            num_params: facts.model.as_ref().map_or(0, |model| model.num_params),
+            first_batch: data.first_batch.clone(),
+            recipe,
+            problems,
+            plan,
+            flops_per_second,
+        }
+    }
+
+    /// Whether the recipe has what is recommended.
+    pub fn is_recommended(&self, recipe: &Recipe) -> bool {
+        self.recommendation.as_ref().is_some_and(|recommended| recommended.is_followed_by(recipe))
     }
 
     /// What stands in the way of a run.

@@ -9,7 +9,8 @@ use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared, last_part};
 use crate::base::human;
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
-use crate::recipe::recipe::Objective;
+use crate::recipe::options::with_method;
+use crate::recipe::recipe::{Method, Objective};
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub struct State {
     /// The field that changed and the draft before it.
     undo: Vec<(&'static str, Recipe)>,
     pub is_advanced: bool,
+    /// The list of methods stands where the run is drawn otherwise.
+    pub is_choosing_method: bool,
     pub look: Look,
     pub review: Review,
     /// The run in progress, or the last one.
@@ -50,6 +53,7 @@ impl Default for State {
             origin: recipe,
             undo: Vec::new(),
             is_advanced: false,
+            is_choosing_method: false,
             look: Look::default(),
             review: Review::default(),
             live: None,
@@ -78,6 +82,11 @@ pub enum Action {
     /// One field was changed; the recipe is the whole form afterwards.
     Edit(&'static str, Box<Recipe>),
     Fix(Fix),
+    /// Show the list of methods, or put it away.
+    ShowMethods(bool),
+    /// Take up the method that recipes call so, with its settings.
+    ChooseMethod(&'static str),
+    TakeRecommendation,
     Undo,
     Reset,
     /// The pointer rests: prepare the data with the new limit.
@@ -99,7 +108,7 @@ impl State {
 
     /// Something changed that the recipe is checked against.
     pub fn look_again(&mut self, shared: &Shared) {
-        self.review = Review::new(&self.draft, shared, &mut self.sight);
+        self.review = Review::new(&self.draft, &self.origin, shared, &mut self.sight);
     }
 
     fn carry_out(&mut self, action: Action, shared: &Shared) -> Vec<Effect> {
@@ -129,6 +138,20 @@ impl State {
                 let mut effects = self.say_limit(shared, true);
                 effects.extend(say_data(&self.draft, shared, &compose(&self.draft, shared)));
                 return effects;
+            }
+            Action::ShowMethods(is_shown) => self.is_choosing_method = is_shown,
+            Action::ChooseMethod(kind) => {
+                let method = Method::all().into_iter().find(|method| method.kind() == kind);
+                if let Some(method) = method {
+                    self.remember("");
+                    self.draft = with_method(&self.draft, method, &self.origin);
+                }
+            }
+            Action::TakeRecommendation => {
+                if let Some(recommended) = self.review.recommendation.clone() {
+                    self.remember("");
+                    recommended.apply(&mut self.draft, &self.origin);
+                }
             }
             Action::Undo => {
                 if let Some((_, before)) = self.undo.pop() {
@@ -331,6 +354,7 @@ impl State {
             self.live = Some(live);
             self.job = Some(job);
             self.look = self.look.afresh();
+            self.is_choosing_method = false;
         };
         match command {
             Command::Train { recipe, .. } => begin(None, Some((**recipe).clone())),
@@ -410,6 +434,14 @@ impl State {
         }
         let (label, other) = if self.is_advanced { ("simple", false) } else { ("advanced", true) };
         items.push(item(format!("Train: {label} form"), "", Action::SetAdvanced(other)));
+        items.push(item("Train: compare the methods".into(), "", Action::ShowMethods(true)));
+        for method in Method::all() {
+            let label = format!("Train: method {}", method.title());
+            items.push(item(label, "", Action::ChooseMethod(method.kind())));
+        }
+        if self.review.recommendation.is_some() {
+            items.push(item("Train: use the recommended method".into(), "", Action::TakeRecommendation));
+        }
         items.push(item("Train: open a recipe file".into(), "", Action::PickRecipe));
         if self.can_undo() {
             items.push(item("Train: undo the last change".into(), "", Action::Undo));

@@ -1,4 +1,4 @@
-use super::{Action, State, form, live_ui, preview_ui};
+use super::{Action, State, form, live_ui, method, preview_ui};
 use crate::app::action::{Place, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
@@ -29,6 +29,7 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
     CentralPanel::default()
         .frame(Frame::new().inner_margin(Margin { left: space::M as i8, ..Margin::ZERO }))
         .show(ui, |ui| match &state.live {
+            _ if state.is_choosing_method => method::picker(ui, state, shared, out),
             Some(run) => live_ui::live(ui, state, run, shared, out),
             None => preview_ui::preview(ui, &state.review, shared),
         });
