@@ -12,6 +12,7 @@ mod generate;
 mod interrupt;
 mod ledger;
 mod lengths;
+mod methods;
 mod model;
 mod number;
 mod out;
@@ -68,6 +69,8 @@ pub enum Command {
     Eval(eval::Arguments),
     /// Answer prompts with the base model and with an adapter, side by side
     Compare(compare::Arguments),
+    /// Train with several methods on the same data and compare what they need and reach
+    Methods(methods::Arguments),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(bench::Action),
@@ -194,6 +197,7 @@ impl Command {
             Self::Generate(a) => generate::run(&a, control),
             Self::Eval(a) => eval::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
+            Self::Methods(a) => methods::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
         }
     }
@@ -216,6 +220,7 @@ impl Command {
             Self::Generate(a) => a.json,
             Self::Eval(a) => a.json,
             Self::Compare(a) => a.json,
+            Self::Methods(a) => a.json,
             Self::Bench(a) => a.is_json(),
         }
     }

@@ -67,6 +67,11 @@ impl Tuning for Full {
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.full_flops(work)
     }
+
+    /// What a weight's gradient needs is kept or made again without it.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        0
+    }
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.

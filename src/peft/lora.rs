@@ -151,6 +151,11 @@ impl Tuning for LoraSettings {
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.lora_flops(work, self.rank, &self.targets)
     }
+
+    /// x Aᵀ of each layer.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        (self.rank as u64).saturating_mul(self.targets.len() as u64)
+    }
 }
 
 /// The tuned layers of one projection of one block.

@@ -1,5 +1,6 @@
 //! How the model is tuned: one variant a method, with what a person may choose of it.
 
+use super::recipe::OptimizerKind;
 use crate::model::config::Family;
 use crate::model::families::ALL_LINEAR;
 use crate::nn::ops;
@@ -89,6 +90,18 @@ impl Method {
         })
     }
 
+    /// The learning rate to begin with. All weights move by less than a few; factors that begin at one have far to go,
+    /// and each moves much.
+    pub fn usual_learning_rate(&self, optimizer: OptimizerKind) -> f64 {
+        let with_adamw = match self {
+            Self::Lora(_) => 5e-4,
+            Self::Full {} => 5e-5,
+            Self::Ia3(_) => 5e-3,
+            Self::Bottleneck(_) => 1e-3,
+        };
+        with_adamw * optimizer.usual_learning_rate() / OptimizerKind::AdamW.usual_learning_rate()
+    }
+
     pub fn lora(&self) -> Option<&Lora> {
         match self {
             Self::Lora(lora) => Some(lora),
@@ -134,7 +147,8 @@ impl Default for Lora {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ia3 {
-    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's last.
+    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's
+    /// last.
     pub target_modules: Vec<String>,
     /// Those of them whose inputs are scaled instead of their outputs.
     pub feedforward_modules: Vec<String>,

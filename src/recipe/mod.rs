@@ -11,6 +11,7 @@ mod memory;
 pub mod memory_limit;
 mod number_or_none;
 pub mod plan;
+mod activations;
 pub mod estimate;
 mod field;
 pub mod load;

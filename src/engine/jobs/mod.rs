@@ -4,6 +4,7 @@ pub mod answer;
 pub mod data;
 pub mod last_read;
 pub mod measure;
+pub mod methods;
 pub mod model;
 pub mod speed;
 pub mod train;

@@ -34,9 +34,6 @@ pub const NAMES: [(&str, &str); 13] = [
     ("model.precision", "Model kept in"),
 ];
 
-/// All weights move at once, so each by less than LoRA's.
-const FULL_LEARNING_RATE: f64 = 5e-5;
-
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
     method(ui, form);
     rank(ui, form);
@@ -268,11 +265,11 @@ fn method(ui: &mut egui::Ui, form: &mut Form) {
         let combo = combo.show_ui(ui, |ui| {
             if ui.selectable_label(is_lora, name(true)).clicked() && !is_lora {
                 r.method = Method::Lora(Lora::default());
-                r.optimizer.learning_rate = Optimizer::default().learning_rate;
+                r.optimizer.learning_rate = r.method.usual_learning_rate(r.optimizer.kind);
             }
             if ui.selectable_label(!is_lora, name(false)).clicked() && is_lora {
                 r.method = Method::Full {};
-                r.optimizer.learning_rate = FULL_LEARNING_RATE;
+                r.optimizer.learning_rate = r.method.usual_learning_rate(r.optimizer.kind);
             }
         });
         combo.response
