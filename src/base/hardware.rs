@@ -80,6 +80,31 @@ pub fn peak_resident_bytes() -> u64 {
     resident_bytes()
 }
 
+/// Lets [`peak_since_forgotten`] begin anew, where the system can.
+pub fn forget_peak() {
+    #[cfg(target_os = "linux")]
+    let _not_allowed = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most resident memory of this process since [`forget_peak`], in bytes; `None` where the system does not tell.
+pub fn peak_since_forgotten() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Gives memory that was freed back to the system at once instead of after a while, where the program's allocator keeps it.
+pub fn give_back_freed() {
+    // SAFETY: it may be called at any time, also when it is not the allocator in use.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 /// Free space on the disk that holds `path` (or its nearest existing parent), in bytes; `None` if unknown.
 pub fn free_disk_bytes(path: &Path) -> Option<u64> {
     #[cfg(unix)]

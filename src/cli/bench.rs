@@ -141,7 +141,7 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
 }
 
 /// The usual settings of a kind of method.
-fn method(kind: &str) -> Result<Method, String> {
+pub(super) fn method(kind: &str) -> Result<Method, String> {
     let all = Method::all();
     let kinds: Vec<&str> = all.iter().map(Method::kind).collect();
     let why = format!("there are {}", kinds.join(", "));

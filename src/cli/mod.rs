@@ -14,6 +14,7 @@ mod interrupt;
 mod ledger;
 mod lengths;
 mod merge;
+mod methods;
 mod model;
 mod number;
 mod out;
@@ -74,6 +75,8 @@ pub enum Command {
     Merge(merge::Arguments),
     /// Make one adapter out of several of one base model, or one model out of several tuned ones
     Compose(compose::Arguments),
+    /// Train with several methods on the same data and compare what they need and reach
+    Methods(methods::Arguments),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(bench::Action),
@@ -202,6 +205,7 @@ impl Command {
             Self::Compare(a) => compare::run(&a, control),
             Self::Merge(a) => merge::run(&a, control),
             Self::Compose(a) => compose::run(&a, control),
+            Self::Methods(a) => methods::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
         }
     }
@@ -227,6 +231,7 @@ impl Command {
             Self::Compare(a) => a.json,
             Self::Merge(a) => a.json,
             Self::Compose(a) => a.json,
+            Self::Methods(a) => a.json,
             Self::Bench(a) => a.is_json(),
         }
     }

@@ -8,7 +8,7 @@ use crate::engine::event::EventKind;
 use crate::engine::jobs::{BaseModel, LastRead, train};
 use crate::hub;
 use crate::project::{Outcome, RunEvent, RunFolder};
-use crate::recipe::{Recipe, load};
+use crate::recipe::{Problem, Recipe, load};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-fn assignment(text: &str) -> Result<String, String> {
+pub(super) fn assignment(text: &str) -> Result<String, String> {
     let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         return Err("it must have the form key=value".into());
     };
@@ -105,13 +105,19 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
 }
 
 fn read(path: &std::path::Path, set: &[String]) -> Result<Recipe, Halt> {
-    let unusable =
-        |problems: Vec<crate::recipe::Problem>| train::refusal("The recipe cannot be used", &problems);
     let mut recipe = load::from_file(path).map_err(unusable)?;
     for assignment in set {
         load::set(&mut recipe, assignment).map_err(unusable)?;
     }
-    // The frozen recipe is read again from another folder.
+    settled(recipe)
+}
+
+pub(super) fn unusable(problems: Vec<Problem>) -> Failure {
+    train::refusal("The recipe cannot be used", &problems)
+}
+
+/// With names that mean the same in another folder, where the frozen recipe is read again.
+pub(super) fn settled(mut recipe: Recipe) -> Result<Recipe, Halt> {
     if let Some(data) = &recipe.data.path {
         let absolute = std::path::absolute(data).map_err(|e| {
             Failure::new("Cannot find the data file", e.to_string(), "Give its whole path in data.path.")

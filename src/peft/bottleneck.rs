@@ -138,6 +138,13 @@ impl Tuning for Bottlenecks {
         });
         around + 6.0 * n * weights as f64
     }
+
+    /// What each one reads, and its narrow side; that once more where it is scaled.
+    fn kept(&self, config: &DecoderConfig) -> u64 {
+        let narrow = (self.width as u64).saturating_mul(if self.scale == 1.0 { 1 } else { 2 });
+        let num = self.places.sub_layers().len() as u64;
+        narrow.saturating_add(config.width as u64).saturating_mul(num)
+    }
 }
 
 struct BottleneckHooks(BTreeMap<(usize, SubLayer), Beside>);

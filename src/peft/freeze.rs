@@ -161,6 +161,11 @@ impl Tuning for Freeze {
         Ok(folder::save_changed(base, adapter.hooks()?.as_ref(), folder)?)
     }
 
+    /// As full tuning.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        0
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.training_flops(work, &|part| match self.trains(part, config) {
             true => Learning::Itself,

@@ -54,6 +54,11 @@ impl Tuning for Full {
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.full_flops(work)
     }
+
+    /// What a weight's gradient needs is kept or made again without it.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        0
+    }
 }
 
 /// The model's own tensors of these groups as parameters.

@@ -179,6 +179,17 @@ impl Tuning for Ia3 {
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.lora_flops(work, 0.0, &self.targets)
     }
+
+    /// The outputs of a projection as they were before they were scaled.
+    fn kept(&self, config: &DecoderConfig) -> u64 {
+        let scaled = |linear: &Linear| self.targets.contains(linear) && !self.by_input.contains(linear);
+        let kept = |projection: Projection| {
+            let linears = || config.modules(projection).iter().map(|module| module.linear);
+            let outputs: usize = linears().map(|linear| config.linear_shape(linear).0).sum();
+            if linears().any(|linear| scaled(&linear)) { outputs as u64 } else { 0 }
+        };
+        Projection::ALL.into_iter().map(kept).sum()
+    }
 }
 
 /// PEFT's IA3Config.

@@ -221,6 +221,13 @@ impl Tuning for LoraSettings {
             matrices.map(|parameter| parameter.shape.iter().map(|n| *n as f64).product::<f64>()).sum();
         config.lora_flops(work, num_values, &self.targets)
     }
+
+    /// x Aᵀ of each layer, and with DoRA its outputs before they are brought to length.
+    fn kept(&self, config: &DecoderConfig) -> u64 {
+        let outputs = |linear: &Linear| config.linear_shape(*linear).0 as u64;
+        let lengths = if self.has_magnitudes { self.targets.iter().map(outputs).sum() } else { 0 };
+        (self.rank as u64).saturating_mul(self.targets.len() as u64).saturating_add(lengths)
+    }
 }
 
 /// The tuned layers of one projection of one block.

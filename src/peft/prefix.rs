@@ -111,6 +111,11 @@ impl Tuning for PrefixSettings {
         Some("a prefix is seen beside the text: the model's weights have no place for it")
     }
 
+    /// q | k | v with the prefix before each segment.
+    fn kept(&self, config: &DecoderConfig) -> u64 {
+        config.head_layout().row_width() as u64
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.training_flops(work, &|part| match part {
             Part::Weight(_, Projection::Qkv) => Learning::Beside,

@@ -115,6 +115,11 @@ impl Tuning for PromptSettings {
         Some("a soft prompt stands before the text: the model's weights have no place for it")
     }
 
+    /// The virtual tokens are rows like others, and counted as such.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        0
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         soft_prompt_flops(config, work, self.num_tokens)
     }

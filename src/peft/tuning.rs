@@ -25,7 +25,8 @@ pub trait Tuning {
     /// New parameters. Where the method can begin there, the model with them answers as the model without.
     fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError>;
 
-    /// The parameters in their places in the forward pass. `step` is there while training, with the tape that the leaves are on.
+    /// The parameters in their places in the forward pass. `step` is there while training, with the tape that the
+    /// leaves are on.
     fn attach(
         &self,
         config: &DecoderConfig,
@@ -63,6 +64,9 @@ pub trait Tuning {
 
     /// The floating-point operations of matrix products that one micro-step needs, nothing computed twice.
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64;
+
+    /// Numbers that one token leaves in each block for the way back, besides what the block itself leaves there.
+    fn kept(&self, config: &DecoderConfig) -> u64;
 
     /// Number of trained values.
     fn num_values(&self, config: &DecoderConfig) -> u64 {

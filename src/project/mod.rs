@@ -4,6 +4,7 @@ pub mod data_ledger;
 pub mod error;
 pub mod event;
 pub mod folder;
+pub mod method_comparison;
 pub mod prompt_set;
 pub mod samples;
 pub mod run_folder;

@@ -1,24 +1,26 @@
 //! Memory, time and disk of a run before it starts, from shapes alone.
 //!
-//! A micro-step of `n` tokens keeps, per layer and token, in f32: both inputs of the norms (2 d), q | k | v rotated and the
-//! mixed values (2 h e + 2 k e), and gate | up (2 f); with checkpointing only the block's input (d), and one block's values while it is run again. Besides, the gradients of one feed-forward layer
-//! and its input (6 f + 4 d) live for a moment, and 256 rows of logits.
+//! What the way back needs of a micro-step is in `activations`. The rest is there all the time: the frozen model, what
+//! is trained, its gradient, and what the optimizer remembers.
 
+use super::activations::activations;
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
 use crate::model::config::DecoderConfig;
 use crate::model::flops::Work;
+use crate::peft::Tuning;
 
-/// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that was not measured.
+/// What two CPU cores of 2023 make of the operations that are needed, by `tunesmith bench train`. For a machine that
+/// was not measured.
 const DEFAULT_FLOPS_PER_SECOND: f64 = 2.2e11;
-/// About the share of what matrix products reach alone that the operations needed by an update do: 0.45 on a busy machine by the same
-/// command, which prints both.
+/// About the share of what matrix products reach alone that the operations needed by an update do: 0.45 on a busy
+/// machine by the same command, which prints both.
 const REACHED: f64 = 0.5;
 
-/// Rows of logits that exist at a time.
-const LOGIT_ROWS: u64 = 256;
-/// The program itself, its tokenizer and its threads.
-const PROCESS_BYTES: u64 = 64 << 20;
+/// The program itself, its tokenizer and its threads, as measured of one that answers with the starter model.
+pub const PROCESS_BYTES: u64 = 96 << 20;
+/// Of what comes and goes, the part that lies freed between what is in use: the allocator keeps it for the next update.
+const FREED_BETWEEN: u64 = 16;
 
 /// Bytes and seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Estimate {
     pub trainable_bytes: u64,
     pub optimizer_bytes: u64,
     pub activation_bytes: u64,
+    /// A copy of what the optimizer remembers, while a checkpoint is written and there are no activations.
+    pub saving_bytes: u64,
     pub memory_bytes: u64,
     pub disk_bytes: u64,
     pub num_trainable_params: u64,
@@ -73,10 +77,15 @@ impl BackwardStop {
     }
 }
 
-/// Parameters that the recipe's method trains; none while it has settings that no model could be tuned with.
+/// Parameters that the recipe's method trains.
 pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
+    of_method(recipe, model, |tuning| tuning.num_values(&model.config))
+}
+
+/// A number of the recipe's method; 0 while it has settings that no model could be tuned with.
+fn of_method(recipe: &Recipe, model: &ModelFacts, number: impl Fn(&dyn Tuning) -> u64) -> u64 {
     let settings = recipe.method.settings(model.config.family);
-    settings.map_or(0, |settings| settings.tuning().num_values(&model.config))
+    settings.map_or(0, |settings| number(settings.tuning()))
 }
 
 /// Tokens of the largest micro-batch: the budget or the longest example, but never more than there are to train on.
@@ -101,8 +110,8 @@ fn virtual_rows(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
     }
 }
 
-/// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic. `None`
-/// while no model is known.
+/// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic.
+/// `None` while no model is known.
 pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<Estimate> {
     let model = facts.model.as_ref()?;
     let measured = facts.flops_per_second(recipe).map(|peak| REACHED * peak);
@@ -114,7 +123,10 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref());
         let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
-        let activation_bytes = product(&[4, activations(&model.config, n, num_reached, has_checkpoints)]);
+        let of_method = of_method(recipe, model, |tuning| tuning.kept(&model.config));
+        let in_use =
+            product(&[4, activations(&model.config, of_method, n, num_reached as u64, has_checkpoints)]);
+        let activation_bytes = sum(&[in_use, in_use / FREED_BETWEEN]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
         let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };
         let once = backward_stop.map_or(4.0 + own_gradient, |stop| 6.0 * (1.0 - stop.saved));
@@ -138,22 +150,6 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     })
 }
 
-/// Numbers that live at the height of a micro-step of `n` tokens of which the way back reaches so many blocks.
-fn activations(model: &DecoderConfig, n: u64, num_reached: usize, has_checkpoints: bool) -> u64 {
-    let (width, ffn) = (model.width as u64, model.ffn_width as u64);
-    let q = product(&[model.num_heads as u64, model.head_width as u64]);
-    let kv = product(&[model.num_kv_heads as u64, model.head_width as u64]);
-    let block = sum(&[product(&[2, width]), product(&[2, q]), product(&[2, kv]), product(&[2, ffn])]);
-    let num_layers = num_reached as u64;
-    let kept = match has_checkpoints {
-        true => sum(&[product(&[num_layers, width]), block]),
-        false => product(&[num_layers, block]),
-    };
-    let passing = sum(&[product(&[6, ffn]), product(&[4, width])]);
-    let logits = product(&[LOGIT_ROWS, model.vocabulary as u64]);
-    sum(&[product(&[n, sum(&[kept, passing])]), logits])
-}
-
 fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let num_trainable_params = num_trainable(recipe, model);
     let trainable_bytes = product(&[4, num_trainable_params]);
@@ -167,8 +163,9 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     Estimate {
         weights_bytes: recipe.base_precision().num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
-        // moments, the flat gradient, and its parts
-        optimizer_bytes: sum(&[moments_bytes, product(&[8, num_trainable_params])]),
+        // moments, and the flat gradient
+        optimizer_bytes: sum(&[moments_bytes, product(&[4, num_trainable_params])]),
+        saving_bytes: moments_bytes,
         // a checkpoint holds the adapter and the moments; the finished adapter, or the whole model, lies beside them
         disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), result_bytes]),
         num_trainable_params,
@@ -189,9 +186,14 @@ fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
 }
 
 impl Estimate {
-    /// What no smaller micro-batch saves: the model, what is trained, and the optimizer.
+    /// What no smaller micro-batch saves: the model, what is trained, the optimizer, and its copy.
     pub fn fixed_bytes(&self) -> u64 {
-        self.memory_bytes.saturating_sub(self.activation_bytes)
+        self.memory_bytes.saturating_sub(self.activation_bytes.saturating_sub(self.saving_bytes))
+    }
+
+    /// Without checkpoints: what loading and updates take.
+    pub fn update_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_sub(self.saving_bytes.saturating_sub(self.activation_bytes))
     }
 
     fn summed(self) -> Self {
@@ -199,17 +201,17 @@ impl Estimate {
             self.weights_bytes,
             self.trainable_bytes,
             self.optimizer_bytes,
-            self.activation_bytes,
+            self.activation_bytes.max(self.saving_bytes),
             PROCESS_BYTES,
         ];
         Self { memory_bytes: sum(&parts), ..self }
     }
 }
 
-fn product(factors: &[u64]) -> u64 {
+pub(super) fn product(factors: &[u64]) -> u64 {
     factors.iter().copied().fold(1, u64::saturating_mul)
 }
 
-fn sum(terms: &[u64]) -> u64 {
+pub(super) fn sum(terms: &[u64]) -> u64 {
     terms.iter().copied().fold(0, u64::saturating_add)
 }

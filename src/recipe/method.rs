@@ -251,7 +251,8 @@ impl Default for Lora {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ia3 {
-    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's last.
+    /// Names of linear layers, as PEFT names them. None at all means the paper's: keys, values, and the feed-forward's
+    /// last.
     pub target_modules: Vec<String>,
     /// Those of them whose inputs are scaled instead of their outputs.
     pub feedforward_modules: Vec<String>,

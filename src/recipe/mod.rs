@@ -15,6 +15,7 @@ pub mod memory_limit;
 mod number_or_none;
 mod virtual_tokens;
 pub mod plan;
+mod activations;
 pub mod estimate;
 mod field;
 pub mod load;

@@ -442,3 +442,53 @@ fn a_run_is_merged_into_a_model_folder() {
     assert_eq!(code(&nothing), 1);
     assert!(stderr(&nothing).contains("--model") && !stage.path("other").exists(), "{}", stderr(&nothing));
 }
+
+/// A second call finds the runs as they are; another recipe in the same folder is refused.
+#[test]
+fn methods_are_compared_on_the_same_data() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    // Bottlenecks of no width are no method; the others go on.
+    let recipe = stage.file(
+        "r.toml",
+        "[method]\nkind = \"bottleneck\"\nwidth = 0\n[data.split]\ntest = 0.3\n[batch]\nmax_tokens = 64\n[run]\ndevice = \"cpu\"\n",
+    );
+    let args = ["methods", &rows, "--model", &model, "--updates", "3", "--recipe", &recipe, "--out", "all"];
+    let chosen = [&args[..], &["--methods", "ia3,lora,bottleneck"]].concat();
+    let (code, value) = stage.json(&chosen);
+    assert_eq!(code, 0, "{value}");
+    let told = value["rows"].as_array().unwrap();
+    let kinds: Vec<_> = told.iter().map(|row| row["method"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["ia3", "lora", "bottleneck"]);
+    for row in &told[..2] {
+        assert_eq!((&row["num_updates"], &row["problem"]), (&3.into(), &Value::Null), "{row}");
+        for key in [
+            "num_trainable_params",
+            "adapter_bytes",
+            "peak_bytes",
+            "estimated_bytes",
+            "update_secs",
+            "best_validation_loss",
+            "test_loss",
+        ] {
+            assert!(row[key].as_f64().unwrap() > 0.0, "{key}: {row}");
+        }
+        assert!(row["exact_match"].is_number(), "{row}");
+    }
+    assert!(told[0]["adapter_bytes"].as_u64() < told[1]["adapter_bytes"].as_u64());
+    assert!(told[0]["learning_rate"].as_f64() > told[1]["learning_rate"].as_f64());
+    assert!(told[2]["problem"].as_str().unwrap().contains("width"), "{}", told[2]);
+    let best = value["best"].as_array().unwrap();
+    assert!(best.iter().any(|best| best["by"] == "size of the adapter file" && best["method"] == "ia3"));
+    let table = std::fs::read_to_string(stage.path("all/comparison.md")).unwrap();
+    assert!(table.contains("| LoRA, rank 8 |") && table.contains("Best by size of the adapter file: ia3"));
+
+    let metrics = stage.path("all/runs/lora/metrics.jsonl");
+    let before = std::fs::read(&metrics).unwrap();
+    let (_, again) = stage.json(&chosen);
+    assert_eq!(again["rows"][1]["best_validation_loss"], told[1]["best_validation_loss"]);
+    assert_eq!(std::fs::read(&metrics).unwrap(), before, "it was not trained again");
+    let other = stage.run(&[&chosen[..], &["--set", "run.seed=9"]].concat());
+    assert_eq!(crate::cli::code(&other), 1);
+    assert!(stderr(&other).contains("another recipe"), "{}", stderr(&other));
+}

@@ -1,10 +1,17 @@
 //! What follows from a recipe: the plan, and the estimate of memory and time.
 
 use crate::recipe::{data, facts, model};
-use tunesmith::recipe::estimate::estimate;
-use tunesmith::recipe::plan::{Facts, Speed};
+use tunesmith::base::Control;
+use tunesmith::base::allocations::height_of;
+use tunesmith::model::config::DecoderConfig;
+use tunesmith::model::load::{LoadedModel, Placement};
+use tunesmith::recipe::estimate::{PROCESS_BYTES, estimate};
+use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use tunesmith::recipe::recipe::{DeviceChoice, Freeze, Method};
 use tunesmith::recipe::{Plan, Recipe, load};
+use tunesmith::train::bench::random_samples;
+use tunesmith::train::memory::Meter;
+use tunesmith::train::trainer::Trainer;
 
 #[test]
 fn a_plan_follows_from_recipe_and_data() {
@@ -69,11 +76,11 @@ fn the_estimate_counts_what_each_optimizer_remembers() {
     };
     let [adamw, coded, lion, sgd] = ["adamw", "adamw_8bit", "lion", "sgd"].map(&mut of);
     let params = adamw.num_trainable_params;
-    // The moments, the gradient, and its parts.
-    assert_eq!(adamw.optimizer_bytes, (8 + 8) * params);
-    assert_eq!(lion.optimizer_bytes, (4 + 8) * params);
+    // The moments, and the gradient.
+    assert_eq!(adamw.optimizer_bytes, (8 + 4) * params);
+    assert_eq!(lion.optimizer_bytes, (4 + 4) * params);
     assert_eq!(sgd.optimizer_bytes, lion.optimizer_bytes);
-    assert_eq!(coded.optimizer_bytes, (2 + 8) * params + 8 * params.div_ceil(256));
+    assert_eq!(coded.optimizer_bytes, (2 + 4) * params + 8 * params.div_ceil(256));
     assert!(coded.disk_bytes < lion.disk_bytes && lion.disk_bytes < adamw.disk_bytes);
 }
 
@@ -162,4 +169,86 @@ fn freezing_says_where_the_way_back_ends() {
     assert!(top.disk_bytes >= 4 * 134_515_008, "the result is a whole model");
     let tied = of(Freeze { head: true, ..Freeze::default() });
     assert_eq!(tied.backward_stop, None);
+}
+
+/// A model whose activations weigh as much as its weights, and the facts of training it on `n` tokens at once.
+fn mid_sized(n: usize) -> (DecoderConfig, Facts) {
+    let config = DecoderConfig {
+        num_layers: 6,
+        width: 256,
+        num_heads: 8,
+        num_kv_heads: 4,
+        head_width: 32,
+        ffn_width: 704,
+        vocabulary: 6000,
+        context_tokens: 512,
+        has_tied_embeddings: true,
+        ..DecoderConfig::default()
+    };
+    let num_params = config.num_params();
+    let model = ModelFacts {
+        config: config.clone(),
+        num_params,
+        // What is made up comes in f32.
+        stored_bytes: 4 * num_params,
+        ..ModelFacts::default()
+    };
+    let data = DataFacts {
+        num_train: 2,
+        train_tokens: n as u64,
+        trained_tokens: n as u64,
+        longest_tokens: n / 2,
+        ..DataFacts::default()
+    };
+    (config, Facts { model: Some(model), data: Some(data), ..Facts::default() })
+}
+
+/// The estimate without the program itself, against the most memory that loading, an update and a checkpoint ask for at once.
+fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
+    const N: usize = 640;
+    let mut recipe = Recipe::default();
+    let usual = ["batch.max_tokens=320", "batch.micro_batch_tokens=640", "run.device=cpu"];
+    for setting in usual.iter().chain(settings) {
+        load::set(&mut recipe, setting).unwrap();
+    }
+    let (config, facts) = mid_sized(N);
+    let placement = Placement { device: DeviceChoice::Cpu, precision: recipe.base_precision() };
+    let plan = Plan::new(recipe, &facts, 1).unwrap();
+    let samples = random_samples(config.vocabulary, 2, N / 2, 1);
+    let (measured, ()) = height_of(|| {
+        let model = LoadedModel::random("made up", config, placement).unwrap();
+        let meter = Meter::new(&|| 0, None);
+        let mut trainer = Trainer::new(&plan, &model, samples.iter().collect(), meter).unwrap();
+        assert!(trainer.update(&Control::new()).unwrap().is_some());
+        // As a checkpoint does.
+        assert!(!trainer.optimizer.state().unwrap().is_empty());
+    });
+    (plan.estimate().memory_bytes - PROCESS_BYTES, measured)
+}
+
+/// Each kind of method, what blocks keep, what the optimizer remembers, and how weights are kept; no machine has a say
+/// in it.
+fn check_against_the_measured() {
+    let variants: [&[&str]; 4] =
+        [&[], &["run.checkpointing=all"], &["model.precision=q8_0"], &["optimizer.kind=adamw_8bit"]];
+    let mut wrong = Vec::new();
+    for method in Method::all() {
+        let kind = format!("method.kind={}", method.kind());
+        for variant in variants {
+            let settings = [&[kind.as_str(), "run.checkpointing=none"], variant].concat();
+            let (expected, measured) = expected_and_measured(&settings);
+            let ratio = expected as f64 / measured as f64;
+            println!("{settings:?}: {expected} expected, {measured} measured, {ratio:.3}");
+            if !(0.85..=1.15).contains(&ratio) {
+                wrong.push((settings.join(" "), expected, measured, ratio));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "settings, expected, measured, their ratio: {wrong:#?}");
+}
+
+#[test]
+fn the_estimate_is_what_every_method_takes() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(check_against_the_measured);
 }

@@ -7,6 +7,7 @@ use tunesmith::data::shots::{Question, Shot};
 use tunesmith::data::{Fate, Ledger};
 use tunesmith::export;
 use tunesmith::project::folder::Remembered;
+use tunesmith::project::method_comparison::{MARKDOWN_FILE, MethodComparison, MethodRow};
 use tunesmith::project::prompt_set::{self, PromptSet};
 use tunesmith::project::{Outcome, Project, ProjectError, RunEvent, RunFolder, runs};
 use tunesmith::recipe::{Recipe, load};
@@ -538,4 +539,30 @@ fn what_a_run_trained_is_exported_whole_with_its_card() {
         assert!(export::adapter(run.path(), &to).is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), "x");
     }
+}
+
+fn method_row(method: &str, loss: f64, bytes: u64) -> MethodRow {
+    MethodRow {
+        method: method.into(),
+        name: method.to_uppercase(),
+        best_validation_loss: Some(loss),
+        peak_bytes: Some(bytes),
+        ..MethodRow::default()
+    }
+}
+
+#[test]
+fn the_best_method_is_found_by_each_measure_that_tells_two_apart() {
+    let mut all = MethodComparison::default();
+    all.push(method_row("a", 2.0, 10));
+    assert!(all.best.is_empty(), "one alone is not the best");
+    all.push(method_row("b", 1.0, 10));
+    all.push(MethodRow { problem: Some("broke | off\nhere".into()), ..method_row("c", 0.5, 1) });
+    all.push(method_row("d", f64::NAN, 10));
+    assert_eq!(all.best_in_words(), ["Best by validation loss: b (1.0000)"]);
+    let temp = tempfile::tempdir().unwrap();
+    all.save(temp.path()).unwrap();
+    let text = std::fs::read_to_string(temp.path().join(MARKDOWN_FILE)).unwrap();
+    assert!(text.contains("| C (no result: broke \\| off here) |"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 2 + 4);
 }

@@ -6,6 +6,7 @@ use tunesmith::base::Failure;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent};
+use tunesmith::recipe::estimate::PROCESS_BYTES;
 use tunesmith::recipe::plan::{Facts, ModelFacts};
 use tunesmith::train::TrainError;
 
@@ -132,14 +133,14 @@ fn the_largest_micro_batch_is_tried_where_memory_may_be_short() {
     };
     let plenty = go("plenty", 1 << 40, &reading(|_| false));
     assert_eq!(notices(&plenty.events), [""; 0]);
-    let tried = go("tried", 100 << 20, &reading(|_| false));
+    let room = 2 * PROCESS_BYTES;
+    let tried = go("tried", room, &reading(|_| false));
     let told = notices(&tried.events);
     assert!(told.len() == 1 && told[0].contains("tried: it takes 100 B of memory"), "{told:?}");
     assert_eq!(losses(&tried.events), losses(&plenty.events));
     // The first reading is that of the trial.
-    let limit = 100 << 20;
     let num = Cell::new(0);
-    let halved = go("halved", 100 << 20, &|| if num.replace(num.get() + 1) == 0 { limit } else { 100 });
+    let halved = go("halved", room, &|| if num.replace(num.get() + 1) == 0 { room } else { 100 });
     let told = notices(&halved.events);
     assert!(told.len() == 2 && told[0].contains("From update 1 on") && told[1].contains("tried"), "{told:?}");
     assert_eq!(halved.outcome.unwrap(), Outcome::Done);

@@ -40,8 +40,7 @@ pub(super) struct AdamW {
 
 impl AdamW {
     pub(super) fn new(settings: AdamWSettings, origin: &mut Origin) -> Result<Self> {
-        let [first, second] = NAMES.map(|name| origin.moment(name));
-        Ok(Self { settings, moments: Moments::of([first?, second?]) })
+        Ok(Self { settings, moments: Moments::new(NAMES, origin)? })
     }
 }
 

@@ -26,8 +26,7 @@ pub(super) struct Lion {
 
 impl Lion {
     pub(super) fn new(settings: LionSettings, origin: &mut Origin) -> Result<Self> {
-        let [mean] = NAMES.map(|name| origin.moment(name));
-        Ok(Self { settings, mean: Moments::of([mean?]) })
+        Ok(Self { settings, mean: Moments::new(NAMES, origin)? })
     }
 }
 

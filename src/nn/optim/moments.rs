@@ -1,5 +1,6 @@
 //! Numbers beside the parameters, one or two for each, and the parameters as a slice that changes in place.
 
+use super::optimizer::Origin;
 use crate::nn::kernels::cpu::{Numbers, tensor};
 use crate::nn::{FlatParams, Result};
 use candle_core::backend::BackendStorage;
@@ -15,13 +16,21 @@ pub(super) enum Moments<const N: usize> {
 }
 
 impl<const N: usize> Moments<N> {
-    pub(super) fn of(tensors: [Tensor; N]) -> Self {
-        let numbers = tensors.each_ref().map(Numbers::of);
-        if numbers.iter().any(Option::is_none) {
-            drop(numbers);
-            return Self::Tensors(tensors);
+    /// One after the other: of full tuning, each is as large as the model.
+    pub(super) fn new(names: [&str; N], origin: &mut Origin) -> Result<Self> {
+        let (mut numbers, mut tensors) = (Vec::with_capacity(N), Vec::with_capacity(N));
+        for name in names {
+            let moment = origin.moment(name)?;
+            match Numbers::of(&moment) {
+                Some(of) => numbers.push(of.to_vec()),
+                None => tensors.push(moment.clone()),
+            }
         }
-        Self::Numbers(numbers.map(|of| of.map(|of| of.to_vec()).unwrap_or_default()))
+        match (numbers.try_into(), tensors.try_into()) {
+            (Ok(numbers), _) => Ok(Self::Numbers(numbers)),
+            (_, Ok(tensors)) => Ok(Self::Tensors(tensors)),
+            _ => candle_core::bail!("moments in different places"),
+        }
     }
 
     /// Copies of them under their names.

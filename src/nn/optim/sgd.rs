@@ -24,8 +24,7 @@ pub(super) struct Sgd {
 
 impl Sgd {
     pub(super) fn new(settings: SgdSettings, origin: &mut Origin) -> Result<Self> {
-        let [velocity] = NAMES.map(|name| origin.moment(name));
-        Ok(Self { settings, velocity: Moments::of([velocity?]) })
+        Ok(Self { settings, velocity: Moments::new(NAMES, origin)? })
     }
 }
 

@@ -1,0 +1,112 @@
+//! `tunesmith methods`
+
+use super::show::Show;
+use super::table::table;
+use super::train::{assignment, settled, unusable};
+use super::{number, out};
+use crate::base::Control;
+use crate::engine::Halt;
+use crate::engine::event::EventKind;
+use crate::engine::jobs::methods::compare;
+use crate::project::method_comparison::{HEADING, MethodRow};
+use crate::recipe::recipe::Method;
+use crate::recipe::{Recipe, load};
+use clap::Args;
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Data file; a part of its rows is kept apart to test on
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// Another model than the recipe's: name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
+    #[arg(long)]
+    model: Option<String>,
+    /// Number of updates of each method; as many as the recipe says when not given
+    #[arg(long, value_name = "COUNT", value_parser = number::times)]
+    updates: Option<u64>,
+    /// Kinds of methods, as a recipe calls them, with commas between; all of them when not given
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = super::bench::method)]
+    methods: Vec<Method>,
+    /// A recipe, for all that is the same. Its own method keeps its settings and its learning rate; the others have
+    /// their usual ones
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Changes one setting of the recipe, for example run.device=cpu; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<String>,
+    /// Folder for the runs (DIR/runs/KIND), comparison.json and comparison.md. Given again, it goes on where it was
+    /// stopped
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    let recipe = recipe(a)?;
+    let methods = chosen(a);
+    // Both the progress and the rows draw.
+    let show = RefCell::new(Show::new());
+    let mut num = 0;
+    let mut told = |row: &MethodRow| {
+        num += 1;
+        let what = row.problem.as_deref().map_or("done".to_string(), |why| format!("no result. {why}"));
+        show.borrow_mut().say(&format!("{num} of {}: {}: {what}", methods.len(), row.name));
+    };
+    // The rows are the same each time.
+    let mut has_told_rows = false;
+    let mut sink = |kind: EventKind| {
+        let is_known = matches!(kind, EventKind::Rows { .. }) && std::mem::replace(&mut has_told_rows, true);
+        if !is_known {
+            show.borrow_mut().take(&kind);
+        }
+    };
+    let comparison = compare(&recipe, &methods, &a.out, control, &mut sink, &mut told);
+    show.borrow_mut().clear();
+    if matches!(comparison, Err(Halt::Stopped)) {
+        out::note("What was done is kept. Give the same command again to go on.");
+    }
+    let comparison = comparison?;
+    if a.json {
+        out::json(&comparison);
+    } else {
+        let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
+        out::line(table(&HEADING, &rows));
+        comparison.best_in_words().iter().for_each(out::line);
+    }
+    match comparison.rows.iter().all(|row| row.problem.is_some()) {
+        true => Err(Halt::Reported),
+        false => Ok(()),
+    }
+}
+
+fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
+    let mut recipe = match &a.recipe {
+        Some(path) => load::from_file(path).map_err(unusable)?,
+        None => Recipe::default(),
+    };
+    for assignment in &a.set {
+        load::set(&mut recipe, assignment).map_err(unusable)?;
+    }
+    recipe.data.path = Some(a.data.clone());
+    if let Some(model) = &a.model {
+        recipe.model.source.clone_from(model);
+    }
+    recipe.length.updates = a.updates.or(recipe.length.updates);
+    settled(recipe)
+}
+
+/// Each once, in the order given; the recipe's own settings of its own method are put in later.
+fn chosen(a: &Arguments) -> Vec<Method> {
+    let all = if a.methods.is_empty() { Method::all().to_vec() } else { a.methods.clone() };
+    let mut chosen: Vec<Method> = Vec::new();
+    for method in all {
+        if !chosen.iter().any(|other| other.kind() == method.kind()) {
+            chosen.push(method);
+        }
+    }
+    chosen
+}

@@ -1,0 +1,223 @@
+//! The same data, split, seed and number of updates with several methods, one after the other: ordinary runs, and a
+//! table.
+
+use super::data::import_options;
+use super::measure::{Style, answer_all, ask_rows, greedy, loss};
+use super::train::{self, Ready};
+use super::{BaseModel, LastRead, model};
+use crate::base::{Control, Failure, hardware};
+use crate::engine::event::EventKind;
+use crate::engine::halt::Halt;
+use crate::engine::lane::Sink;
+use crate::eval::report::Report as Figures;
+use crate::project::event::Phase;
+use crate::project::method_comparison::{MethodComparison, MethodRow};
+use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::recipe::Recipe;
+use crate::recipe::recipe::Method;
+use crate::train::validate::spread;
+use std::path::{Path, PathBuf};
+
+/// Longest answer to a test row.
+const MAX_ANSWER_TOKENS: usize = 48;
+
+/// The run of one method in the folder of a comparison.
+pub fn run_folder(out: &Path, method: &Method) -> PathBuf {
+    out.join("runs").join(method.kind())
+}
+
+/// `recipe` for a method. Its own keeps its settings and its learning rate; another has its usual ones. Nothing ends a
+/// run early, so that all have as many updates.
+pub fn recipe_for(recipe: &Recipe, method: &Method) -> Recipe {
+    let mut of_method = recipe.clone();
+    if recipe.method.kind() != method.kind() {
+        of_method.method = method.clone();
+        of_method.optimizer.learning_rate = method.usual_learning_rate(recipe.optimizer.kind);
+    }
+    of_method.early_stop.enabled = false;
+    of_method
+}
+
+/// Runs `recipe` with each of `methods` in a folder of its own below `out`; what is there already goes on or is taken
+/// as it is. After each, the comparison so far is saved and given to `told`. A method that fails is a row with its
+/// reason.
+///
+/// # Errors
+/// When it was stopped, when nothing can be run with any method, or when `out` holds other runs.
+pub fn compare(
+    recipe: &Recipe,
+    methods: &[Method],
+    out: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+    told: &mut dyn FnMut(&MethodRow),
+) -> Result<MethodComparison, Halt> {
+    model::open(&recipe.model.source)?;
+    // Read once and held, it serves all runs.
+    let data = LastRead::default();
+    let path = recipe.data.path.as_deref();
+    let _table = path.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
+    for method in methods {
+        refuse_another(&recipe_for(recipe, method), &run_folder(out, method))?;
+    }
+    let mut base = BaseModel::default();
+    let mut all = MethodComparison {
+        model: recipe.model.source.clone(),
+        data: path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
+        ..MethodComparison::default()
+    };
+    for method in methods {
+        let recipe = recipe_for(recipe, method);
+        let row = match run(&mut base, &recipe, &data, &run_folder(out, method), control, sink) {
+            Ok(row) => row,
+            Err(Halt::Failed(failure)) if !control.is_stopped() => failed(&recipe, &failure),
+            Err(halt) => return Err(halt),
+        };
+        all.updates = all.updates.max(row.num_updates);
+        told(&row);
+        all.push(row);
+        all.save(out)?;
+        // What one method needed shall not count as the next one's.
+        hardware::give_back_freed();
+    }
+    Ok(all)
+}
+
+/// A run goes on by the recipe it was begun with; with another one, two methods would not be compared on the same.
+fn refuse_another(recipe: &Recipe, path: &Path) -> Result<(), Halt> {
+    if !RunFolder::is_one(path) || RunFolder::open(path)?.recipe()? == *recipe {
+        return Ok(());
+    }
+    let detail = format!("{} holds a run with another recipe or other data", path.display());
+    let hint = "Name another folder with --out, or give the same recipe again to go on.";
+    Err(Failure::new("Cannot go on with the comparison", detail, hint).into())
+}
+
+fn failed(recipe: &Recipe, failure: &Failure) -> MethodRow {
+    MethodRow { problem: Some(format!("{}: {}", failure.title, failure.detail)), ..new_row(recipe) }
+}
+
+fn new_row(recipe: &Recipe) -> MethodRow {
+    MethodRow {
+        method: recipe.method.kind().into(),
+        name: recipe.method.describe(),
+        learning_rate: recipe.optimizer.learning_rate,
+        ..MethodRow::default()
+    }
+}
+
+/// One method: its run, from where it is, and its row.
+fn run(
+    base: &mut BaseModel,
+    recipe: &Recipe,
+    data: &LastRead,
+    path: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<MethodRow, Halt> {
+    let ready = train::ready(recipe, data, path, control, sink)?;
+    let mut peak = Peak::default();
+    let mut watched = |kind: EventKind| {
+        if let EventKind::Run { event, .. } = &kind {
+            peak.take(event);
+        }
+        sink(kind);
+    };
+    let outcome = match RunFolder::is_one(path) {
+        true => train::resume(base, data, path, control, &mut watched)?,
+        false => train::start(base, &ready, &RunFolder::create(path, recipe)?, control, &mut watched)?,
+    };
+    if outcome == Outcome::Stopped {
+        return Err(Halt::Stopped);
+    }
+    let folder = RunFolder::open(path)?;
+    let mut row = new_row(recipe);
+    take_in(&mut row, &folder.events()?);
+    row.adapter_bytes = num_bytes(&folder.adapter_dir());
+    row.peak_bytes = row.peak_bytes.max(peak.highest_bytes);
+    test(&mut row, base, &ready, &folder, control, sink)?;
+    Ok(row)
+}
+
+/// What the run has told of itself. Memory is as it was after each update, for updates that nobody watches any more.
+fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
+    let mut secs = Vec::new();
+    for event in events {
+        match event {
+            RunEvent::Started { num_trainable_params, estimated_memory_bytes, .. } => {
+                row.num_trainable_params = Some(*num_trainable_params);
+                row.estimated_bytes = Some(*estimated_memory_bytes);
+            }
+            RunEvent::Update { update, update_secs, memory_bytes, .. } => {
+                row.num_updates = *update;
+                row.peak_bytes = row.peak_bytes.max(Some(*memory_bytes));
+                secs.push(*update_secs);
+            }
+            RunEvent::Validation { loss, .. } if loss.is_finite() => {
+                row.best_validation_loss =
+                    Some(row.best_validation_loss.map_or(*loss, |best| best.min(*loss)));
+            }
+            _ => {}
+        }
+    }
+    secs.sort_by(f64::total_cmp);
+    row.update_secs = secs.get(secs.len() / 2).copied();
+}
+
+/// The most resident memory of the process while a run makes updates. Validation and checkpoints are left out: each
+/// method has the same of the former.
+#[derive(Default)]
+struct Peak {
+    highest_bytes: Option<u64>,
+}
+
+impl Peak {
+    fn take(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Phase { phase: Phase::Training } => hardware::forget_peak(),
+            RunEvent::Update { memory_bytes, .. } => {
+                let reached = hardware::peak_since_forgotten().unwrap_or(*memory_bytes);
+                self.highest_bytes = self.highest_bytes.max(Some(reached));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The test rows, at most as many as are validated on: their loss, and how many are answered exactly where the right
+/// answer is known.
+fn test(
+    row: &mut MethodRow,
+    base: &mut BaseModel,
+    ready: &Ready,
+    folder: &RunFolder,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<(), Halt> {
+    let recipe = ready.plan.recipe();
+    let dataset = &ready.dataset;
+    let rows = spread(&dataset.split.test, recipe.validation.max_examples);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let model = base.load(&ready.files, train::placement(recipe), control, sink)?;
+    let adapter = model::adapter(&folder.adapter_dir(), &model)?;
+    let style = Style::zero_shot(recipe.data.chat);
+    let asked = ask_rows(&model, dataset, &rows, &style)?;
+    let options = greedy(&model, MAX_ANSWER_TOKENS, style.stop(&model));
+    let phase = format!("Testing {}", row.name);
+    let scored = answer_all(&model, Some(&adapter), &asked, &options, &phase, control, sink)?;
+    let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
+    let total = loss(&model, Some(&adapter), &samples, control)?;
+    let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
+    row.exact_match = figures.exact_match;
+    row.test_loss = figures.loss;
+    row.num_tested = figures.num_examples;
+    Ok(())
+}
+
+/// Of the files of a folder; `None` when there is none.
+fn num_bytes(folder: &Path) -> Option<u64> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    Some(entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum())
+}
