@@ -111,9 +111,9 @@ impl Tuning for PrefixSettings {
         Some("a prefix is seen beside the text: the model's weights have no place for it")
     }
 
-    /// q | k | v with the prefix before each segment.
-    fn kept(&self, config: &DecoderConfig) -> u64 {
-        config.head_layout().row_width() as u64
+    /// q | k | v with the prefix take the place of those without; the rows of the prefix are counted as such.
+    fn kept(&self, _config: &DecoderConfig) -> u64 {
+        0
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {

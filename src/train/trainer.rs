@@ -6,7 +6,7 @@ use super::error::During;
 use super::memory::{self, Meter};
 use super::optimizer;
 use super::trainee;
-use crate::base::{Control, Update};
+use crate::base::{Control, Update, hardware};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
@@ -92,6 +92,8 @@ impl<'a> Trainer<'a> {
         }
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
         let rates = optimizer::rates(&recipe.method, &adapter.params);
+        // What it was made of lies freed in pieces that are too small for the moments.
+        hardware::give_back_freed();
         let optimizer = Optimizer::new(optimizer::settings(&recipe.optimizer), &adapter.params)
             .and_then(|optimizer| optimizer.with_rates(&adapter.params, &rates))
             .during("make the optimizer")?;
