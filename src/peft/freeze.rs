@@ -166,6 +166,11 @@ impl Tuning for Freeze {
         0
     }
 
+    /// A whole model.
+    fn num_saved(&self, config: &DecoderConfig) -> u64 {
+        config.num_params()
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.training_flops(work, &|part| match self.trains(part, config) {
             true => Learning::Itself,

@@ -88,6 +88,11 @@ impl Tuning for PTuningSettings {
         0
     }
 
+    /// The virtual tokens; what made them stays behind.
+    fn num_saved(&self, config: &DecoderConfig) -> u64 {
+        (self.num_tokens as u64).saturating_mul(config.width as u64)
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         prompt::soft_prompt_flops(config, work, self.num_tokens)
     }

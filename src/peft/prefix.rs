@@ -116,6 +116,12 @@ impl Tuning for PrefixSettings {
         0
     }
 
+    /// The keys and values, whatever made them.
+    fn num_saved(&self, config: &DecoderConfig) -> u64 {
+        let of_token = 2 * config.num_layers as u64 * config.head_layout().key_width() as u64;
+        (self.num_tokens as u64).saturating_mul(of_token)
+    }
+
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
         config.training_flops(work, &|part| match part {
             Part::Weight(_, Projection::Qkv) => Learning::Beside,

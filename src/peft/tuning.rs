@@ -68,6 +68,11 @@ pub trait Tuning {
     /// Numbers that one token leaves in each block for the way back, besides what the block itself leaves there.
     fn kept(&self, config: &DecoderConfig) -> u64;
 
+    /// Number of values that a finished run leaves in its file.
+    fn num_saved(&self, config: &DecoderConfig) -> u64 {
+        self.num_values(config)
+    }
+
     /// Number of trained values.
     fn num_values(&self, config: &DecoderConfig) -> u64 {
         let size = |shape: &[usize]| shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));

@@ -34,6 +34,8 @@ pub struct Estimate {
     pub memory_bytes: u64,
     pub disk_bytes: u64,
     pub num_trainable_params: u64,
+    /// Of what the finished run leaves.
+    pub file_bytes: u64,
     pub secs: f64,
     /// Whether blocks are run again on the way back.
     pub has_checkpoints: bool,
@@ -154,10 +156,7 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let num_trainable_params = num_trainable(recipe, model);
     let trainable_bytes = product(&[4, num_trainable_params]);
     let moments_bytes = moments_bytes(recipe.optimizer.kind, num_trainable_params);
-    let result_bytes = match recipe.method.freeze() {
-        Some(_) => product(&[4, model.num_params]),
-        None => trainable_bytes,
-    };
+    let file_bytes = product(&[4, of_method(recipe, model, |tuning| tuning.num_saved(&model.config))]);
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
     Estimate {
@@ -167,8 +166,9 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
         optimizer_bytes: sum(&[moments_bytes, product(&[4, num_trainable_params])]),
         saving_bytes: moments_bytes,
         // a checkpoint holds the adapter and the moments; the finished adapter, or the whole model, lies beside them
-        disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), result_bytes]),
+        disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), file_bytes]),
         num_trainable_params,
+        file_bytes,
         ..Estimate::default()
     }
 }

@@ -311,9 +311,9 @@ fn a_method_is_chosen_from_the_list() {
     assert!(recipe.optimizer.learning_rate < 1e-4);
     assert!(h.query_all_by_label("Strength (rank)").next().is_none());
     h.get_by_label_contains("trained parameters");
-    h.get_by_label("Choose Blocks (bottlenecks)").click();
+    h.get_by_label("Choose Some weights (freezing)").click();
     h.run_steps(stage::SETTLE);
-    assert!(h.query_all_by_label("Strength (width)").next().is_some());
+    assert!(h.query_all_by_label("Top blocks").next().is_some());
     // Each choice is a step of its own.
     h.get_by_label("Undo").click();
     h.run_steps(stage::SETTLE);

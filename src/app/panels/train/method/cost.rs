@@ -22,7 +22,7 @@ fn parts(option: &MethodOption, num_params: u64) -> Vec<String> {
     let Some(estimate) = &option.estimate else { return Vec::new() };
     let mut parts = vec![
         trained(estimate.num_trainable_params, num_params),
-        format!("file {}", human::bytes(estimate.trainable_bytes)),
+        format!("file {}", human::bytes(estimate.file_bytes)),
         format!("memory about {}", human::bytes(estimate.memory_bytes)),
     ];
     if estimate.secs > 0.0 {
