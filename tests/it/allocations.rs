@@ -56,7 +56,7 @@ fn check() {
     let targets = [7; N];
     let constant = frozen(&[N, D]);
     let (virtual_rows, prefix) = (frozen(&[V / 2, D]), frozen(&[V / 2, D]));
-    let prefixed = crate::ops::behind(V / 2, &plain);
+    let prefixed = crate::ops_of_methods::behind(V / 2, &plain);
     let places = VirtualRows::new(V / 2, &[0, 100, N]);
     let wide_places = VirtualRows::new(V / 2, &[0, 100, N - V]);
     let gated = |activation| -> Operation { Box::new(move |t, x| ops::gated(t, x, activation)) };

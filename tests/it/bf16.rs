@@ -4,7 +4,8 @@
 //! in norm. An operation is held to that times the number of roundings on the way from its inputs (which bf16 holds exactly) to
 //! its result: of products, of sums of two tensors, of the result.
 
-use crate::ops::{HEADS, Operation, random, relative_error, two_parts};
+use crate::ops::{HEADS, Operation, random, relative_error};
+use crate::ops_of_methods::two_parts;
 use crate::parity::{
     FAMILIES, Reference, fixture, loss_and_gradient, loss_and_gradient_of, model_of, tensors,
 };

@@ -1,13 +1,12 @@
 //! Every operation of the tape against candle's own autograd on plain tensor operations, and against finite
 //! differences.
 
+use crate::ops_loss::plain_cross_entropy;
+use crate::ops_of_methods::{behind, two_parts};
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops::{
-    self, Activation, Bottleneck, ColumnScale, Dropout, HeadLayout, HeadNorms, LowRank, LowRankPart,
-    NormedColumns, RopeTable, Seen, VirtualRows,
-};
+use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, HeadNorms, NormedColumns, RopeTable, Seen};
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
 const CPU: Device = Device::Cpu;
@@ -27,7 +26,7 @@ pub fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
 
 /// Runs `ours` on the tape and `plain` on candle's graph with the same inputs and the same output gradient, and
 /// compares outputs and all input gradients: in f32, which are the CPU's kernels, and in f64, which is the portable form.
-fn check(
+pub fn check(
     shapes: &[&[usize]],
     ours: impl Fn(&Tape, &[Node]) -> Result<Node>,
     plain: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -55,7 +54,7 @@ fn check(
 }
 
 /// `t` in the type of the input.
-fn like(t: &Tensor, input: &Tensor) -> Tensor {
+pub fn like(t: &Tensor, input: &Tensor) -> Tensor {
     t.to_dtype(input.dtype()).unwrap()
 }
 
@@ -148,89 +147,11 @@ fn a_flat_gradient_is_the_gradients_of_the_leaves() {
     assert!(refusal.contains("norm got no gradient"), "{refusal}");
 }
 
-/// A low-rank change of columns 0..2 and 3..5 of five, as where q and v are tuned and k is not, each with a rank and a scale of its own.
-pub fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>) -> LowRank {
-    let part = |b: &Node, columns, rows, scale| LowRankPart { b: b.clone(), columns, rows, scale };
-    let parts = vec![part(first, 0..2, 0..2, 1.7), part(second, 3..5, 2..6, 0.9)];
-    LowRank { a: a.clone(), parts, dropout }
-}
-
-#[test]
-fn low_rank_linear_matches_autograd() {
-    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
-    let dropouts = [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })];
-    for dropout in dropouts {
-        // What dropout leaves of ones is its mask.
-        let ones = Node::frozen(Tensor::ones((4, 7), DType::F32, &CPU).unwrap());
-        let mask = match dropout {
-            Some(of) => ops::dropout(&Tape::inference(), &ones, of).unwrap(),
-            None => ones,
-        };
-        check(
-            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4]],
-            |tape, x| {
-                let low = two_parts(&x[1], &x[2], &x[3], dropout);
-                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
-                ops::low_rank_linear(tape, &x[0], &weight.clone().into(), Some(&bias), &low)
-            },
-            |x| {
-                let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0]))?;
-                let h = (&x[0] * like(mask.value(), &x[0]))?.matmul(&x[1].t()?)?;
-                let first = (h.narrow(1, 0, 2)?.matmul(&x[2].t()?)? * 1.7)?;
-                let second = (h.narrow(1, 2, 4)?.matmul(&x[3].t()?)? * 0.9)?;
-                let middle = y.narrow(1, 2, 1)?;
-                Tensor::cat(&[(y.narrow(1, 0, 2)? + first)?, middle, (y.narrow(1, 3, 2)? + second)?], 1)
-            },
-        );
-    }
-}
-
-/// DoRA: the lengths are those of the whole changed matrix, and constants on the way back.
-#[test]
-fn decomposed_linear_matches_autograd() {
-    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
-    for dropout in [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })] {
-        let ones = Node::frozen(Tensor::ones((4, 7), DType::F32, &CPU).unwrap());
-        let mask = dropout.map_or(ones.clone(), |of| ops::dropout(&Tape::inference(), &ones, of).unwrap());
-        check(
-            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4], &[2], &[2]],
-            |tape, x| {
-                let low = two_parts(&x[1], &x[2], &x[3], dropout);
-                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
-                let squares = weight.sqr()?.sum(1)?;
-                let rows = ops::Magnitudes { nodes: &x[4..6], squares: &squares };
-                ops::decomposed_linear(tape, &x[0], &weight.into(), Some(&bias), &low, rows)
-            },
-            |x| {
-                let weight = like(&weight, &x[0]);
-                let whole = x[0].matmul(&weight.t()?)?;
-                let left = (&x[0] * like(mask.value(), &x[0]))?;
-                let part = |b: &Tensor,
-                            m: &Tensor,
-                            first: usize,
-                            rows: std::ops::Range<usize>,
-                            scale: f64|
-                 -> Result<Tensor> {
-                    let change = (b.matmul(&x[1].narrow(0, rows.start, rows.len())?)? * scale)?;
-                    let changed = (weight.narrow(0, first, 2)? + &change)?;
-                    let length = changed.sqr()?.sum(1)?.sqrt()?.detach();
-                    let (changed, own) =
-                        (left.matmul(&changed.t()?)?, left.matmul(&weight.narrow(0, first, 2)?.t()?)?);
-                    let changed = changed.broadcast_mul(&(m / length)?)?;
-                    (whole.narrow(1, first, 2)? + changed)? - own
-                };
-                let (first, second) = (part(&x[2], &x[4], 0, 0..2, 1.7)?, part(&x[3], &x[5], 3, 2..6, 0.9)?);
-                Tensor::cat(&[first, whole.narrow(1, 2, 1)?, second], 1)?.broadcast_add(&like(&bias, &x[0]))
-            },
-        );
-    }
-}
-
 const ACTIVATIONS: [Activation; 4] =
     [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu];
 
 /// From plain operations, because the gradients of candle's `gelu` have constants of six digits.
-fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
+pub fn plain_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let share = match activation {
         Activation::Silu => return x.silu(),
         Activation::Relu => return x.relu(),
@@ -270,40 +191,6 @@ fn activations_of_large_numbers_are_themselves_or_nothing() {
         assert_eq!((y[3], y[5], y[6]), (0.0, 300.0, 1e30), "{activation:?}");
         assert!((y[4] - 15.0).abs() < 1e-4, "{activation:?}: {y:?}");
     }
-}
-
-#[test]
-fn column_scales_and_bottlenecks_match_autograd() {
-    check(
-        &[&[4, 9], &[3], &[2]],
-        |tape, x| {
-            let parts = vec![(x[1].clone(), 1..4), (x[2].clone(), 7..9)];
-            ops::scale_columns(tape, &x[0], &ColumnScale { parts })
-        },
-        |x| {
-            let one = |n: usize| Tensor::ones(n, x[0].dtype(), &CPU);
-            x[0].broadcast_mul(&Tensor::cat(&[&one(1)?, &x[1], &one(3)?, &x[2]], 0)?)
-        },
-    );
-    check(
-        &[&[4, 7], &[3, 7], &[3], &[7, 3], &[7]],
-        |tape, x| {
-            let [_, down, down_bias, up, up_bias] = x else { candle_core::bail!("five inputs") };
-            let small = Bottleneck {
-                down: down.clone(),
-                down_bias: down_bias.clone(),
-                up: up.clone(),
-                up_bias: up_bias.clone(),
-                activation: Activation::Silu,
-                scale: 0.5,
-            };
-            ops::bottleneck(tape, &x[0], &small)
-        },
-        |x| {
-            let h = plain_activation(&x[0].matmul(&x[1].t()?)?.broadcast_add(&x[2])?, Activation::Silu)?;
-            h.matmul(&x[3].t()?)?.broadcast_add(&x[4])? * 0.5
-        },
-    );
 }
 
 fn plain_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -470,13 +357,8 @@ fn rotate_by(frequencies: &[f64]) {
     );
 }
 
-/// Attention by the book: repeated key-value heads, a full [n, n] mask.
-fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
-    plain_prefix_attention(qkv, &Tensor::zeros((0, 24), qkv.dtype(), &CPU)?, seen)
-}
-
 /// Every query sees the prefix [p, 2k·e], as far as the window reaches, and its own segment.
-fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Result<Tensor> {
+pub fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Result<Tensor> {
     let [q, k, v] = heads(qkv)?;
     let (n, h, e) = q.dims3()?;
     let p = prefix.dim(0)?;
@@ -512,8 +394,13 @@ fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Result<
     p.matmul(&values)?.transpose(0, 1)?.contiguous()?.reshape((n, h * e))
 }
 
+/// Attention by the book: repeated key-value heads, a full [n, n] mask.
+pub fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
+    plain_prefix_attention(qkv, &Tensor::zeros((0, 24), qkv.dtype(), &CPU)?, seen)
+}
+
 /// (segments, window, cap): one segment, several with one of a single token, windowed, longer than a block, capped.
-fn sights() -> Vec<Rc<Seen>> {
+pub fn sights() -> Vec<Rc<Seen>> {
     let cases = [
         (vec![0, 1], None, None),
         (vec![0, 6], None, None),
@@ -540,46 +427,6 @@ fn attention_matches_autograd() {
     }
 }
 
-/// Where segments stand behind a prefix of `num` rows, and what they see then.
-pub fn behind(num: usize, seen: &Seen) -> (VirtualRows, Rc<Seen>) {
-    let places = VirtualRows::new(num, &seen.segments);
-    let wide = Seen::new(places.segments(), seen.scale, seen.window, seen.cap);
-    (places, Rc::new(wide))
-}
-
-#[test]
-fn prefix_attention_matches_autograd() {
-    for seen in sights() {
-        let (places, wide) = behind(4, &seen);
-        check(
-            &[&[*seen.segments.last().unwrap(), 48], &[4, 24]],
-            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], &places, HEADS, &wide),
-            |x| plain_prefix_attention(&x[0], &x[1], &seen),
-        );
-    }
-}
-
-#[test]
-fn virtual_rows_stand_before_every_segment() {
-    let places = VirtualRows::new(2, &[0, 3, 4]);
-    assert_eq!(places.segments(), [0, 5, 8]);
-    check(
-        &[&[4, 6], &[2, 6]],
-        |tape, x| ops::with_virtual_rows(tape, &x[0], &x[1], &places),
-        |x| Tensor::cat(&[&x[1], &x[0].narrow(0, 0, 3)?, &x[1], &x[0].narrow(0, 3, 1)?], 0),
-    );
-    check(
-        &[&[8, 6]],
-        |tape, x| ops::without_virtual_rows(tape, &x[0], &places),
-        |x| Tensor::cat(&[x[0].narrow(0, 2, 3)?, x[0].narrow(0, 7, 1)?], 0),
-    );
-}
-
-#[test]
-fn tanh_matches_autograd() {
-    check(&[&[5, 7]], |tape, x| ops::tanh(tape, &x[0]), |x| x[0].tanh());
-}
-
 #[test]
 fn cached_attention_equals_packed_attention() {
     for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
@@ -599,60 +446,6 @@ fn cached_attention_equals_packed_attention() {
             }
         }
     }
-}
-
-fn plain_cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], weights: &[f32]) -> Result<Tensor> {
-    let logits = hidden.matmul(&head.t()?)?;
-    let log_sum = logits.exp()?.sum_keepdim(1)?.log()?;
-    let index = Tensor::from_slice(targets, (targets.len(), 1), &CPU)?;
-    let weight = like(&Tensor::from_slice(weights, (weights.len(), 1), &CPU)?, hidden);
-    ((log_sum - logits.gather(&index, 1)?)? * weight)?.sum_all()
-}
-
-#[test]
-fn cross_entropy_matches_autograd_over_several_chunks() {
-    let (n, d, v) = (300, 6, 11);
-    let head = random(&[v, d], 4);
-    let mut rng = Rng::new(5, &[]);
-    let targets: Vec<u32> = (0..n).map(|_| rng.below(v) as u32).collect();
-    let weights: Vec<f32> = (0..n).map(|i| if i % 4 == 1 { 0.0 } else { 0.5 + (i % 3) as f32 }).collect();
-    check(
-        &[&[n, d]],
-        |tape, x| {
-            let head = like(&head, x[0].value());
-            Ok(ops::linear_cross_entropy(tape, &x[0], &head.clone().into(), &targets, &weights)?.sum)
-        },
-        |x| plain_cross_entropy(&x[0], &like(&head, &x[0]), &targets, &weights),
-    );
-    check(
-        &[&[n, d], &[v, d]],
-        |tape, x| {
-            let head = WeightNode::trained(&x[1]).into();
-            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
-        },
-        |x| plain_cross_entropy(&x[0], &x[1], &targets, &weights),
-    );
-    check(
-        &[&[n, d], &[v, d]],
-        |tape, x| {
-            let head = ops::Head { weight: WeightNode::trained(&x[1]), cap: Some(0.7) };
-            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
-        },
-        |x| {
-            let bent = ((x[0].matmul(&x[1].t()?)? / 0.7)?.tanh()? * 0.7)?;
-            let unit = like(&Tensor::eye(v, candle_core::DType::F32, &CPU)?, &x[0]);
-            plain_cross_entropy(&bent, &unit, &targets, &weights)
-        },
-    );
-}
-
-#[test]
-fn cross_entropy_of_a_fully_masked_batch_is_zero() {
-    let tape = Tape::recording();
-    let hidden = tape.leaf(random(&[3, 4], 1));
-    let loss =
-        ops::linear_cross_entropy(&tape, &hidden, &random(&[5, 4], 2).into(), &[0; 3], &[0.0; 3]).unwrap();
-    assert_eq!(loss.value, 0.0);
 }
 
 #[test]

@@ -11,4 +11,5 @@ mod places;
 mod playground;
 mod runs;
 mod screenshots;
+mod methods;
 mod train;

@@ -1,6 +1,6 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, places, playground, runs, stage, train};
+use crate::{actors, methods, places, playground, runs, stage, train};
 use eframe::egui::{Theme, Vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
@@ -69,8 +69,12 @@ fn scenes() -> Vec<Scene> {
         scene("train-running", train::running, go(Place::Train)),
         scene("train-problems", train::with_problems, go(Place::Train)),
         scene("train-advanced", full, train_with(Action::SetAdvanced(true))),
-        scene("train-ia3", || train::with_method("ia3"), train_with(Action::SetAdvanced(true))),
-        scene("train-bottleneck", || train::with_method("bottleneck"), train_with(Action::SetAdvanced(true))),
+        scene("train-ia3", || methods::with_method("ia3"), train_with(Action::SetAdvanced(true))),
+        scene(
+            "train-bottleneck",
+            || methods::with_method("bottleneck"),
+            train_with(Action::SetAdvanced(true)),
+        ),
         Scene { size: stage::LARGE, ..scene("train-methods", full, train_with(Action::ShowMethods(true))) },
         Scene { size: stage::LARGE, ..scene("large-train", full, go(Place::Train)) },
         scene("train-answers", train::running, look(Tab::Answers)),
