@@ -28,6 +28,17 @@ fn half(bytes: &[u8]) -> f32 {
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
+/// An array of `number(0)`, `number(1)`… `std::array::from_fn` is not always inlined, and what is not inlined into a vectorised
+/// loop is compiled without its instructions.
+#[inline(always)]
+fn numbers<T: Default + Copy, const N: usize>(number: impl Fn(usize) -> T) -> [T; N] {
+    let mut all = [T::default(); N];
+    for (i, place) in all.iter_mut().enumerate() {
+        *place = number(i);
+    }
+    all
+}
+
 /// Codes of four bits: the low halves of 16 bytes, then the high ones; less `bias`.
 #[inline(always)]
 fn nibbles(bytes: &[u8], bias: i32) -> [f32; SIZE] {
@@ -56,7 +67,7 @@ fn fives(high: &[u8], bytes: &[u8], bias: i32) -> [f32; SIZE] {
 #[inline(always)]
 fn halves(bytes: &[u8], piece: usize) -> [u32; SIZE] {
     let bytes = &bytes[piece / 2 * SIZE..][..SIZE];
-    std::array::from_fn(|i| u32::from(bytes[i] >> (piece % 2 * 4) & 15))
+    numbers(|i| u32::from(bytes[i] >> (piece % 2 * 4) & 15))
 }
 
 /// Scale and minimum of a piece, six bits each, out of twelve bytes.
@@ -92,33 +103,34 @@ block!(Q4_0, 18, 1, |b, _| (nibbles(&b[2..18], 8), half(b), 0.0));
 block!(Q4_1, 20, 1, |b, _| (nibbles(&b[4..20], 0), half(b), half(&b[2..])));
 block!(Q5_0, 22, 1, |b, _| (fives(&b[2..6], &b[6..22], 16), half(b), 0.0));
 block!(Q5_1, 24, 1, |b, _| (fives(&b[4..8], &b[8..24], 0), half(b), half(&b[2..])));
-block!(Q8_0, 34, 1, |b, _| (std::array::from_fn(|i| f32::from(b[2 + i].cast_signed())), half(b), 0.0));
-block!(F16, 64, 1, |b, _| (std::array::from_fn(|i| half(&b[2 * i..])), 1.0, 0.0));
+block!(Q8_0, 34, 1, |b, _| (numbers(|i| f32::from(b[2 + i].cast_signed())), half(b), 0.0));
+block!(F16, 64, 1, |b, _| (numbers(|i| half(&b[2 * i..])), 1.0, 0.0));
 block!(Bf16, 64, 1, |b, _| {
     let wide = |i: usize| f32::from_bits(u32::from(u16::from_le_bytes([b[2 * i], b[2 * i + 1]])) << 16);
-    (std::array::from_fn(wide), 1.0, 0.0)
+    (numbers(wide), 1.0, 0.0)
 });
 block!(Q4K, 144, 8, |b, piece| {
     let (scale, min) = sixes(&b[4..16], piece);
     let codes = halves(&b[16..], piece);
-    (codes.map(|code| code as f32), half(b) * scale, -(half(&b[2..]) * min))
+    (numbers(|i| codes[i] as f32), half(b) * scale, -(half(&b[2..]) * min))
 });
 block!(Q5K, 176, 8, |b, piece| {
     let (scale, min) = sixes(&b[4..16], piece);
     let (high, codes) = (&b[16..48], halves(&b[48..], piece));
-    let codes = std::array::from_fn(|i| (codes[i] | u32::from(high[i] >> piece & 1) << 4) as f32);
+    let codes = numbers(|i| (codes[i] | u32::from(high[i] >> piece & 1) << 4) as f32);
     (codes, half(b) * scale, -(half(&b[2..]) * min))
 });
 block!(Q6K, 210, 8, |b, piece| {
     // In each half of the block, four pieces share their bytes; each 16 numbers have a scale of their own.
     let (side, place) = (piece / 4, piece % 4);
     let (low, high) = (&b[side * 64 + place % 2 * 32..][..SIZE], &b[128 + side * 32..][..SIZE]);
-    let scales = [0, 1].map(|i| half(&b[208..]) * f32::from(b[192 + side * 8 + place * 2 + i].cast_signed()));
+    let scales: [f32; 2] =
+        numbers(|i| half(&b[208..]) * f32::from(b[192 + side * 8 + place * 2 + i].cast_signed()));
     let number = |i: usize| {
         let code = u32::from(low[i] >> (place / 2 * 4) & 15) | u32::from(high[i] >> (place * 2) & 3) << 4;
         scales[i / 16] * (code as i32 - 32) as f32
     };
-    (std::array::from_fn(number), 1.0, 0.0)
+    (numbers(number), 1.0, 0.0)
 });
 
 /// Chooses the layout for a generic function; `None` for those without a loop here.
