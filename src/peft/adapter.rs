@@ -4,6 +4,7 @@ use super::bottleneck::Bottlenecks;
 use super::ia3::Ia3;
 use super::{Freeze, Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning};
 use crate::model::config::DecoderConfig;
+use crate::model::error::During;
 use crate::model::hooks::Hooks;
 use crate::model::load::LoadedModel;
 use crate::nn::{FlatGradient, FlatParams, Leaves, Tape};
@@ -80,7 +81,7 @@ impl Adapter {
 
     fn attached(&self, leaves: Leaves, step: Option<&MicroStep>) -> Result<Box<dyn Hooks>, PeftError> {
         let hooks = self.settings.tuning().attach(&self.config, leaves, step);
-        hooks.map_err(|source| PeftError::Compute { operation: "attach the adapter", source })
+        Ok(hooks.during("attach the adapter")?)
     }
 
     /// The device its parameters live on.

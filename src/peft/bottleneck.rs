@@ -6,6 +6,7 @@ use super::bottleneck_files as files;
 use super::{Adapter, MicroStep, PeftError, Tuning};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Form, Needed};
+use crate::model::error::During;
 use crate::model::flops::{Learning, Work};
 use crate::model::folder::Description;
 use crate::model::hooks::{Beside, Hooks, Part, Projection, SubLayer};
@@ -87,9 +88,8 @@ impl Tuning for Bottlenecks {
             Ok((name, Tensor::from_vec(values, shape, &Device::Cpu)?))
         };
         let named: Result<Vec<_>> = self.parameters(config).into_iter().enumerate().map(new).collect();
-        named
-            .and_then(|named| FlatParams::new(named, model.decoder.device()))
-            .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
+        let params = named.and_then(|named| FlatParams::new(named, model.decoder.device()));
+        Ok(params.during("make the new parameters")?)
     }
 
     fn attach(

@@ -3,6 +3,7 @@
 use super::bottleneck::{Bottlenecks, Places};
 use super::{Adapter, PeftError, Settings, Tuning, format, named_tensors};
 use crate::model::config::DecoderConfig;
+use crate::model::error::During;
 use crate::model::folder::Description;
 use crate::model::hooks::SubLayer;
 use crate::nn::FlatParams;
@@ -95,8 +96,7 @@ pub(super) fn load(
     };
     let tensors: HashMap<_, _> = format::load_tensors(&weights)?.into_iter().map(own).collect();
     let named = named_tensors::in_order(tensors, settings.parameters(config), &weights)?;
-    let params = FlatParams::new(named, device)
-        .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
+    let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = whole["model_name"].as_str().unwrap_or_default().to_string();
     Ok(Adapter { settings: Settings::Bottleneck(settings), params, base_model, config: config.clone() })
 }

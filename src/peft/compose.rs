@@ -4,6 +4,7 @@ use super::blend::{Keep, Merge, Sign, Weighted, merged};
 use super::lora::Factor;
 use super::{Adapter, LoraSettings, PeftError, Settings, files};
 use crate::model::config::DecoderConfig;
+use crate::model::error::During;
 use crate::nn::{FlatParams, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -133,7 +134,6 @@ pub fn compose(
     how: How,
     device: &Device,
 ) -> std::result::Result<Adapter, PeftError> {
-    let failed = |source| PeftError::Compute { operation: "compose the adapters", source };
     let Some((first, _)) = parts.first() else { return Err(refused("there are none".into(), "Name two.")) };
     let mut loras = Vec::new();
     for (adapter, weight) in parts {
@@ -149,7 +149,7 @@ pub fn compose(
         }
         _ => return Err(unlike()),
     };
-    let params = FlatParams::new(named, device).map_err(failed)?;
+    let params = FlatParams::new(named, device).during("compose the adapters")?;
     Ok(Adapter { settings, params, base_model: first.base_model.clone(), config: first.config.clone() })
 }
 
@@ -177,7 +177,7 @@ fn sum_of_like(parts: &[(Adapter, f64)], how: How) -> std::result::Result<Named,
         params.set_values(sum)?;
         params.named()
     };
-    sum().map_err(|source| PeftError::Compute { operation: "compose the adapters", source })
+    Ok(sum().during("compose the adapters")?)
 }
 
 /// What B A is multiplied by; all layers have the same, see [`of_loras`].
@@ -237,8 +237,7 @@ fn of_loras(
     let alpha = own.alpha * if own.has_rank_stabilised_scale { growth.sqrt() } else { growth };
     let settings = LoraSettings { rank, alpha, targets, ..own.clone() };
     let strengths: Vec<f64> = parts.iter().map(|part| part.strength() / usual_scale(&own)).collect();
-    let named = factors(&parts, &strengths, &settings, how, config)
-        .map_err(|source| PeftError::Compute { operation: "compose the adapters", source })?;
+    let named = factors(&parts, &strengths, &settings, how, config).during("compose the adapters")?;
     Ok((settings, named))
 }
 

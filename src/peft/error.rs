@@ -39,8 +39,6 @@ pub enum PeftError {
     Compose { why: String, hint: String },
     #[error("{0}")]
     Model(Box<ModelError>),
-    #[error("{operation}: {source}")]
-    Compute { operation: &'static str, source: candle_core::Error },
 }
 
 impl From<ModelError> for PeftError {
@@ -63,7 +61,6 @@ impl Explain for PeftError {
             | Self::Pattern(_)
             | Self::Text(_)
             | Self::RankTooHigh { .. } => "Cannot make the adapter".into(),
-            Self::Compute { .. } => "The computation failed".into(),
             Self::Model(e) => e.title(),
             _ => "Cannot load the adapter".into(),
         }
@@ -93,7 +90,6 @@ impl Explain for PeftError {
             Self::Text(_) => "Type a few words on what the model is to do.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
             Self::Compose { hint, .. } => hint.clone(),
-            Self::Compute { .. } => "Try another device.".into(),
             Self::Model(e) => e.hint(),
         }
     }

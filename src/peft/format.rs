@@ -4,6 +4,7 @@ use super::layers::Layers;
 use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, targets};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Family};
+use crate::model::error::During;
 use crate::model::families::Stored;
 use crate::model::hooks::Linear;
 use crate::model::weights::save_safetensors;
@@ -118,8 +119,7 @@ pub fn write(
     weights_file: &str,
 ) -> Result<(), PeftError> {
     write_config(folder, config)?;
-    let named =
-        stored(adapter).map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+    let named = stored(adapter).during("read the adapter")?;
     Ok(save_safetensors(&named, &folder.join(weights_file))?)
 }
 
@@ -237,7 +237,7 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let params = layers
         .fitted(&settings, &alpha, config)
         .and_then(|named| FlatParams::new(named, device))
-        .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
+        .during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Lora(settings), params, base_model, config: config.clone() })
 }

@@ -3,6 +3,7 @@
 
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors, targets};
 use crate::model::config::{DecoderConfig, Family, Form, Needed};
+use crate::model::error::During;
 use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::folder::Description;
@@ -131,9 +132,8 @@ impl Tuning for Ia3 {
     fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
         let ones = |n: Needed| Ok((n.name, Tensor::ones(n.shape, DType::F32, &Device::Cpu)?));
         let named: Result<Vec<_>> = self.parameters(model.config()).into_iter().map(ones).collect();
-        named
-            .and_then(|named| FlatParams::new(named, model.decoder.device()))
-            .map_err(|source| PeftError::Compute { operation: "make the new parameters", source })
+        let params = named.and_then(|named| FlatParams::new(named, model.decoder.device()));
+        Ok(params.during("make the new parameters")?)
     }
 
     fn attach(
@@ -230,8 +230,7 @@ pub fn load(
     let weights = folder.join(format::WEIGHTS_FILE);
     let named =
         named_tensors::in_order(format::load_tensors(&weights)?, settings.parameters(config), &weights)?;
-    let params = FlatParams::new(named, device)
-        .map_err(|source| PeftError::Compute { operation: "copy the adapter", source })?;
+    let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Ia3(settings), params, base_model, config: config.clone() })
 }

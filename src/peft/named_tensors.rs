@@ -2,6 +2,7 @@
 
 use super::PeftError;
 use crate::model::config::Needed;
+use crate::model::error::During;
 use candle_core::Tensor;
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,8 +25,7 @@ pub fn in_order(
             let why = format!("its shape is {:?} where {shape:?} is needed", tensor.dims());
             return Err(wrong(name, why));
         }
-        let values = needed.form.from_file(&tensor);
-        let values = values.map_err(|source| PeftError::Compute { operation: "read the adapter", source })?;
+        let values = needed.form.from_file(&tensor).during("read the adapter")?;
         named.push((name, values));
     }
     match tensors.into_keys().min() {

@@ -51,10 +51,8 @@ impl Tuning for PTuningSettings {
         leaves: Leaves,
         step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        let prompt = match step {
-            Some(step) => encoded(leaves, step.tape)?,
-            None => encoded(leaves, &Tape::inference())?,
-        };
+        let inference = Tape::inference();
+        let prompt = encoded(leaves, step.map_or(&inference, |step| step.tape))?;
         Ok(Box::new(encoder::SoftPrompt(prompt)))
     }
 

@@ -76,10 +76,8 @@ impl Tuning for PrefixSettings {
         leaves: Leaves,
         step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        let prefixes = match step {
-            Some(step) => self.prefixes(config, leaves, step.tape)?,
-            None => self.prefixes(config, leaves, &Tape::inference())?,
-        };
+        let inference = Tape::inference();
+        let prefixes = self.prefixes(config, leaves, step.map_or(&inference, |step| step.tape))?;
         Ok(Box::new(PrefixHooks(prefixes)))
     }
 

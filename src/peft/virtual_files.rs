@@ -7,6 +7,7 @@ use super::prefix::PrefixSettings;
 use super::prompt::{PromptInit, PromptSettings};
 use super::{Adapter, PeftError, Settings, encoder, named_tensors};
 use crate::model::config::DecoderConfig;
+use crate::model::error::During;
 use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use candle_core::{Device, Tensor};
@@ -84,8 +85,7 @@ pub(super) fn save(
     format::write_config(folder, &config)?;
     save_safetensors(&[(EMBEDDINGS.to_string(), embeddings)], &folder.join(WEIGHTS_FILE))?;
     if described.has_encoder {
-        let named = adapter.params.named();
-        let named = named.map_err(|source| PeftError::Compute { operation: "read the encoder", source })?;
+        let named = adapter.params.named().during("read the encoder")?;
         save_safetensors(&named, &folder.join(ENCODER_FILE))?;
     }
     Ok(())
@@ -126,13 +126,9 @@ pub fn load(
         split_layers(&mut tensors, prefix.num_tokens, config, &weights)?;
     }
     let named = named_tensors::in_order(tensors, settings.tuning().parameters(config), &weights)?;
-    let params = FlatParams::new(named, device).map_err(copying)?;
+    let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings, params, base_model, config: config.clone() })
-}
-
-fn copying(source: candle_core::Error) -> PeftError {
-    PeftError::Compute { operation: "copy the adapter", source }
 }
 
 fn settings(config: &Config, has_encoder: bool) -> Settings {
@@ -164,7 +160,10 @@ fn split_layers(
     let whole = named_tensors::in_order(std::mem::take(tensors), vec![whole], path)?;
     let Some((_, whole)) = whole.first() else { return Ok(()) };
     for layer in 0..config.num_layers {
-        let own = whole.narrow(1, layer * width, width).and_then(|own| own.contiguous()).map_err(copying)?;
+        let own = whole
+            .narrow(1, layer * width, width)
+            .and_then(|own| own.contiguous())
+            .during("copy the adapter")?;
         tensors.insert(format!("prefix.{layer}"), own);
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::ops_of_methods::two_parts;
 use crate::parity::{
     FAMILIES, Reference, fixture, loss_and_gradient, loss_and_gradient_of, model_of, tensors,
 };
-use crate::train::{bytes, dataset, losses, recipe, run};
+use crate::train::{bytes, dataset, recipe, whole_and_resumed};
 use candle_core::{DType, Device, Tensor};
 use std::rc::Rc;
 use tunesmith::base::{Control, Precision, Silent};
@@ -25,7 +25,6 @@ use tunesmith::nn::ops::{self, Activation, Dropout, HeadNorms, RopeTable, Seen};
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape, Weight, WeightNode};
 use tunesmith::peft::{Adapter, Full, Settings, files};
-use tunesmith::project::{Outcome, RunEvent};
 
 const CPU: Device = Device::Cpu;
 const ROUNDING: f64 = 1.0 / 256.0;
@@ -457,20 +456,8 @@ fn a_run_in_bf16_resumes_bit_for_bit() {
         ("p_tuning", &["method.kind=p_tuning"][..]),
     ] {
         let recipe = recipe(settings);
-        let at = temp.path().join(name);
-        let whole = run(&model, &data, &recipe, &temp.path().join(format!("{name}-whole")), false, |_, _| {});
-        assert_eq!(whole.outcome.unwrap(), Outcome::Done);
-        let cut = run(&model, &data, &recipe, &at, false, |event, control| {
-            if matches!(event, RunEvent::Update { update: 3, .. }) {
-                control.stop();
-            }
-        });
-        assert_eq!(cut.outcome.unwrap(), Outcome::Stopped);
-        drop(cut.folder);
-        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
-        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
-        assert_eq!(losses(&rest.folder.events().unwrap()), losses(&whole.events), "{name}");
+        let (whole, resumed) = whole_and_resumed(&model, &data, &recipe, 3, &temp.path().join(name));
         let file = "checkpoints/update-000006/optimizer.safetensors";
-        assert_eq!(bytes(whole.folder.path(), file), bytes(&at, file), "{name}");
+        assert_eq!(bytes(whole.folder.path(), file), bytes(resumed.folder.path(), file), "{name}");
     }
 }

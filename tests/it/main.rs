@@ -6,6 +6,7 @@ mod bf16;
 mod checkpoints;
 mod cli;
 mod cli_runs;
+mod commands;
 mod compose;
 mod engine;
 mod estimate;

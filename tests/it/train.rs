@@ -137,6 +137,32 @@ pub fn run_in(
     Finished { outcome, events, folder }
 }
 
+/// A run in one piece, and one that was stopped after `update` and went on, in two folders under `at`.
+pub fn whole_and_resumed(
+    model: &LoadedModel,
+    data: &Dataset,
+    recipe: &Recipe,
+    update: u64,
+    at: &Path,
+) -> (Finished, Finished) {
+    std::fs::create_dir_all(at).unwrap();
+    let whole = run(model, data, recipe, &at.join("whole"), false, |_, _| {});
+    assert_eq!(*whole.outcome.as_ref().unwrap(), Outcome::Done);
+    let at = at.join("resumed");
+    let cut = run(model, data, recipe, &at, false, |event, control| {
+        if matches!(event, RunEvent::Update { update: now, .. } if *now == update) {
+            control.stop();
+        }
+    });
+    assert_eq!(cut.outcome.unwrap(), Outcome::Stopped);
+    drop(cut.folder);
+    let resumed = run(model, data, recipe, &at, true, |_, _| {});
+    assert_eq!(*resumed.outcome.as_ref().unwrap(), Outcome::Done);
+    assert_eq!(losses(&resumed.events), losses(&whole.events)[update as usize..]);
+    assert_eq!(losses(&resumed.folder.events().unwrap()), losses(&whole.events));
+    (whole, resumed)
+}
+
 pub fn losses(events: &[RunEvent]) -> Vec<(u64, f64)> {
     let update = |event: &RunEvent| match event {
         RunEvent::Update { update, loss, .. } => Some((*update, *loss)),
@@ -301,19 +327,13 @@ fn every_optimizer_resumes_bit_for_bit() {
     for (kind, rate) in [("adamw", 0.005), ("adamw_8bit", 0.005), ("lion", 0.001), ("sgd", 0.5)] {
         let rate = format!("optimizer.learning_rate={rate}");
         let recipe = recipe(&[&format!("optimizer.kind={kind}"), &rate, "length.updates=4"]);
-        let whole = run(&model, &data, &recipe, &temp.path().join(format!("{kind}-whole")), false, |_, _| {});
-        assert_eq!(whole.outcome.unwrap(), Outcome::Done);
-        let at = temp.path().join(kind);
-        run(&model, &data, &recipe, &at, false, |event, control| {
-            if matches!(event, RunEvent::Checkpoint { update: 2, .. }) {
-                control.stop();
-            }
-        });
-        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
-        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
-        assert_eq!(losses(&rest.events), losses(&whole.events)[2..], "{kind}");
+        let (whole, resumed) = whole_and_resumed(&model, &data, &recipe, 2, &temp.path().join(kind));
         for name in ["adapter/adapter_model.safetensors", "checkpoints/update-000004/optimizer.safetensors"] {
-            assert_eq!(bytes(whole.folder.path(), name), bytes(&at, name), "{kind}: {name}");
+            assert_eq!(
+                bytes(whole.folder.path(), name),
+                bytes(resumed.folder.path(), name),
+                "{kind}: {name}"
+            );
         }
     }
 }

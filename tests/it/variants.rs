@@ -2,7 +2,7 @@
 
 use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, loss_and_gradient_of, model_of};
-use crate::train::{bytes, dataset, losses, model, recipe, run};
+use crate::train::{bytes, dataset, losses, model, recipe, run, whole_and_resumed};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use tunesmith::nn::optim::{AdamWSettings, LionSettings, Optimizer, OptimizerSett
 use tunesmith::peft::freeze::{Freeze, Kind};
 use tunesmith::peft::merge::merge;
 use tunesmith::peft::{Adapter, Full, LoraSettings, Settings, Tuning, files, format};
-use tunesmith::project::{Outcome, RunEvent};
+use tunesmith::project::Outcome;
 
 const BOUND: f64 = 1e-4;
 const KINDS: [&str; 4] = ["dora", "dora_rank_stabilised", "ranks", "lora_plus"];
@@ -215,22 +215,13 @@ fn variants_train_and_resume_bit_for_bit() {
     ];
     for (i, settings) in variants.into_iter().enumerate() {
         let recipe = recipe(settings);
-        let whole = run(&model, &data, &recipe, &temp.path().join(format!("{i}-whole")), false, |_, _| {});
-        assert_eq!(whole.outcome.unwrap(), Outcome::Done);
-        let at = temp.path().join(format!("{i}-cut"));
-        let cut = run(&model, &data, &recipe, &at, false, |event, control| {
-            if matches!(event, RunEvent::Update { update: 3, .. }) {
-                control.stop();
-            }
-        });
-        assert_eq!(cut.outcome.unwrap(), Outcome::Stopped);
-        drop(cut.folder);
-        let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
-        assert_eq!(rest.outcome.unwrap(), Outcome::Done);
-        assert_eq!(losses(&rest.folder.events().unwrap()), losses(&whole.events), "{settings:?}");
+        let (whole, resumed) = whole_and_resumed(&model, &data, &recipe, 3, &temp.path().join(i.to_string()));
         let names = files::names(&whole.folder.adapter_dir()).unwrap();
         let weights = names.iter().find(|name| name.ends_with(".safetensors")).unwrap();
-        assert_eq!(bytes(&whole.folder.adapter_dir(), weights), bytes(&rest.folder.adapter_dir(), weights));
+        assert_eq!(
+            bytes(&whole.folder.adapter_dir(), weights),
+            bytes(&resumed.folder.adapter_dir(), weights)
+        );
     }
 }
 

@@ -137,9 +137,28 @@ pub fn filter_chip(ui: &mut egui::Ui, words: &str, is_on: bool, ink: Color32) ->
 /// A card on the ground.
 pub fn card<R>(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui) -> R) -> R {
     let t = theme::of(ui);
+    framed(ui, t.surface, t.border, contents)
+}
+
+/// A card as wide as there is room, for one of several things of which one is chosen.
+pub fn choice_card<R>(ui: &mut egui::Ui, is_chosen: bool, contents: impl FnOnce(&mut egui::Ui) -> R) -> R {
+    let t = theme::of(ui);
+    let (fill, edge) = if is_chosen { (t.accent_soft, t.accent) } else { (t.surface, t.border) };
+    framed(ui, fill, edge, |ui| {
+        ui.set_min_width(ui.available_width());
+        contents(ui)
+    })
+}
+
+fn framed<R>(
+    ui: &mut egui::Ui,
+    fill: Color32,
+    edge: Color32,
+    contents: impl FnOnce(&mut egui::Ui) -> R,
+) -> R {
     Frame::new()
-        .fill(t.surface)
-        .stroke(Stroke::new(1.0, t.border))
+        .fill(fill)
+        .stroke(Stroke::new(1.0, edge))
         .corner_radius(theme::RADIUS)
         .inner_margin(Margin::same(space::M as i8))
         .show(ui, contents)

@@ -1,6 +1,7 @@
 //! Bytes of a file -> f32 values.
 
 use crate::model::ModelError;
+use crate::model::error::During;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
@@ -106,5 +107,5 @@ pub(super) fn read_quantised(
         let tensor: Tensor = QTensor::new(storage, count)?.dequantize(&Device::Cpu)?;
         tensor.to_vec1::<f32>()
     };
-    dequantise().map_err(|source| ModelError::Compute { operation: "dequantising a weight", source })
+    dequantise().during("dequantising a weight")
 }

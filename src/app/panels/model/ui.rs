@@ -84,41 +84,34 @@ fn list(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiActio
 fn one(ui: &mut egui::Ui, entry: &ModelEntry, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     let is_chosen = entry.name == shared.model_source;
-    let (fill, edge) = if is_chosen { (t.accent_soft, t.accent) } else { (t.surface, t.border) };
-    Frame::new()
-        .fill(fill)
-        .stroke(egui::Stroke::new(1.0, edge))
-        .corner_radius(theme::RADIUS)
-        .inner_margin(Margin::same(space::M as i8))
-        .show(ui, |ui| {
-            ui.set_min_width(ui.available_width());
-            ui.horizontal(|ui| {
-                ui.label(RichText::new(&entry.title).strong());
-                fit_badge(ui, entry, shared);
-            });
-            if !entry.about.is_empty() {
-                ui.label(RichText::new(&entry.about).color(if is_chosen { t.text } else { t.weak }));
-            }
-            ui.horizontal_wrapped(|ui| {
-                let weak =
-                    |text: String| RichText::new(text).small().color(if is_chosen { t.text } else { t.weak });
-                let mut parts = Vec::new();
-                if entry.num_params > 0 {
-                    parts.push(format!("{} parameters", state::params(entry.num_params)));
-                }
-                if entry.download_bytes > 0 {
-                    parts.push(human::bytes(entry.download_bytes));
-                }
-                if !entry.licence.is_empty() {
-                    parts.push(entry.licence.clone());
-                }
-                ui.label(weak(parts.join(" · ")));
-                if let Some(path) = &entry.path {
-                    ui.label(weak("· on this machine".into())).on_hover_text(path.display().to_string());
-                }
-            });
-            one_buttons(ui, entry, state, shared, out);
+    widgets::choice_card(ui, is_chosen, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(&entry.title).strong());
+            fit_badge(ui, entry, shared);
         });
+        if !entry.about.is_empty() {
+            ui.label(RichText::new(&entry.about).color(if is_chosen { t.text } else { t.weak }));
+        }
+        ui.horizontal_wrapped(|ui| {
+            let weak =
+                |text: String| RichText::new(text).small().color(if is_chosen { t.text } else { t.weak });
+            let mut parts = Vec::new();
+            if entry.num_params > 0 {
+                parts.push(format!("{} parameters", state::params(entry.num_params)));
+            }
+            if entry.download_bytes > 0 {
+                parts.push(human::bytes(entry.download_bytes));
+            }
+            if !entry.licence.is_empty() {
+                parts.push(entry.licence.clone());
+            }
+            ui.label(weak(parts.join(" · ")));
+            if let Some(path) = &entry.path {
+                ui.label(weak("· on this machine".into())).on_hover_text(path.display().to_string());
+            }
+        });
+        one_buttons(ui, entry, state, shared, out);
+    });
 }
 
 fn one_buttons(

@@ -8,7 +8,7 @@ use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::recipe::MethodOption;
-use eframe::egui::{self, Align, Frame, Layout, Margin, RichText, ScrollArea};
+use eframe::egui::{self, Align, Layout, RichText, ScrollArea};
 
 pub fn picker(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     ui.horizontal(|ui| {
@@ -54,36 +54,29 @@ fn one(ui: &mut egui::Ui, option: &MethodOption, review: &Review, out: &mut Vec<
     let t = theme::of(ui);
     let method = &option.method;
     let is_chosen = method.kind() == review.recipe.method.kind();
-    let (fill, edge) = if is_chosen { (t.accent_soft, t.accent) } else { (t.surface, t.border) };
-    Frame::new()
-        .fill(fill)
-        .stroke(egui::Stroke::new(1.0, edge))
-        .corner_radius(theme::RADIUS)
-        .inner_margin(Margin::same(space::M as i8))
-        .show(ui, |ui| {
-            ui.set_min_width(ui.available_width());
-            ui.horizontal(|ui| {
-                ui.label(RichText::new(method.title()).strong());
-                let recommended = review.recommendation.as_ref();
-                if let Some(recommended) = recommended.filter(|r| r.method.kind() == method.kind()) {
-                    widgets::chip(ui, "Recommended", t.green, t.surface).on_hover_text(&recommended.reason);
-                }
-                if option.is_too_large {
-                    let why = "It needs more memory than the run may take. What to change is said beside the \
-                               settings once it is chosen.";
-                    widgets::chip(ui, "too large", t.red, t.red_soft).on_hover_text(why);
-                }
-            });
-            ui.label(RichText::new(method.explain()).color(if is_chosen { t.text } else { t.weak }));
-            cost::whole(ui, option, review.num_params);
-            ui.add_space(space::XS);
-            if is_chosen {
-                ui.label(RichText::new("Chosen").color(t.accent).strong());
-                return;
+    widgets::choice_card(ui, is_chosen, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(method.title()).strong());
+            let recommended = review.recommendation.as_ref();
+            if let Some(recommended) = recommended.filter(|r| r.method.kind() == method.kind()) {
+                widgets::chip(ui, "Recommended", t.green, t.surface).on_hover_text(&recommended.reason);
             }
-            let choose = widgets::named(ui.button("Choose"), &format!("Choose {}", method.title()));
-            if choose.clicked() {
-                out.push(UiAction::Train(Action::ChooseMethod(method.kind())));
+            if option.is_too_large {
+                let why = "It needs more memory than the run may take. What to change is said beside the \
+                               settings once it is chosen.";
+                widgets::chip(ui, "too large", t.red, t.red_soft).on_hover_text(why);
             }
         });
+        ui.label(RichText::new(method.explain()).color(if is_chosen { t.text } else { t.weak }));
+        cost::whole(ui, option, review.num_params);
+        ui.add_space(space::XS);
+        if is_chosen {
+            ui.label(RichText::new("Chosen").color(t.accent).strong());
+            return;
+        }
+        let choose = widgets::named(ui.button("Choose"), &format!("Choose {}", method.title()));
+        if choose.clicked() {
+            out.push(UiAction::Train(Action::ChooseMethod(method.kind())));
+        }
+    });
 }
