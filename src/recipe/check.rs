@@ -69,6 +69,7 @@ impl Recipe {
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
         self.check_numbers(&mut found);
+        self.check_forgetting(&mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
         self.check_data(facts.data.as_ref(), &mut found);

@@ -10,6 +10,7 @@ pub mod problem;
 mod check;
 mod check_method;
 mod fit;
+mod forgetting;
 mod memory;
 pub mod memory_limit;
 mod number_or_none;
