@@ -31,7 +31,7 @@ pub struct Forgetting {
 }
 
 impl Method {
-    /// Whether it trains weights that the model had before.
+    /// Whether it trains weights that the model had before, and nothing else.
     pub fn trains_own_weights(&self) -> bool {
         matches!(self, Self::Full {} | Self::Freeze(_))
     }
@@ -72,7 +72,7 @@ impl Recipe {
         }
         if of.l2_weight > 0.0 && !self.method.trains_own_weights() {
             let text = format!(
-                "{} counts for nothing: {} leaves the model's own weights as they are, so none of them can be pulled back.",
+                "{} counts for nothing with {}: it is for full tuning and freezing, which train the model's own weights and nothing else.",
                 of.l2_weight,
                 self.method.name()
             );

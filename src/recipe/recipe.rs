@@ -2,7 +2,7 @@
 
 use super::MemoryLimit;
 pub use super::forgetting::Forgetting;
-pub use super::method::{Activation, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
+pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;

@@ -76,7 +76,7 @@ fn the_form_offers_what_counts() {
     assert!(!is_off(&h, "Pull to the start (L2)"));
     train::edit(&mut h, |recipe| recipe.forgetting.l2_weight = 0.5);
     stage::act(&mut h, UiAction::Train(Action::ChooseMethod("lora")));
-    h.get_by_label_contains("0.5 counts for nothing: LoRA leaves the model's own weights as they are");
+    h.get_by_label_contains("0.5 counts for nothing with LoRA");
     assert!(!is_off(&h, "Pull to the start (L2)"), "so that it can be taken back");
 }
 

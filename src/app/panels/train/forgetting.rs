@@ -27,7 +27,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "forgetting.l2_weight", "Pull to the start (L2)", help, |ui, r| {
         let is_on = r.method.trains_own_weights() || r.forgetting.l2_weight > 0.0;
         let response = weight(ui, is_on, &mut r.forgetting.l2_weight);
-        response.on_disabled_hover_text("The chosen method leaves the model's own weights as they are.")
+        response.on_disabled_hover_text("It is for full tuning and freezing.")
     });
 }
 
