@@ -107,6 +107,22 @@ impl Slot {
         values.slice_set(&sum.contiguous()?, 0, self.start)
     }
 
+    /// Adds weight · (values - anchor), the gradient of weight/2 · ‖values - anchor‖²: both of any shape with as many numbers, f32.
+    pub fn add_pull(&self, values: &Tensor, anchor: &Tensor, weight: f64) -> Result<()> {
+        if let (Some(values), Some(anchor)) = (Numbers::of(values), Numbers::of(anchor))
+            && self.is_on_cpu()
+            && [values.len(), anchor.len()] == [self.len; 2]
+        {
+            return self.fill(|slot, is_first| {
+                if is_first {
+                    slot.fill(0.0);
+                }
+                elementwise::add_difference(slot, &values, &anchor, weight as f32);
+            });
+        }
+        self.add(&((values.flatten_all()? - anchor.flatten_all()?)? * weight)?)
+    }
+
     /// Whether [`Self::fill`] can be asked.
     pub fn is_on_cpu(&self) -> bool {
         match &self.place {

@@ -11,6 +11,7 @@ mod check;
 mod check_in_backward;
 mod check_method;
 mod fit;
+mod forgetting;
 mod memory;
 pub mod memory_limit;
 mod number_or_none;

@@ -1,6 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 use super::MemoryLimit;
+pub use super::forgetting::Forgetting;
 pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
@@ -22,6 +23,7 @@ pub struct Recipe {
     pub data: DataSection,
     pub method: Method,
     pub objective: Objective,
+    pub forgetting: Forgetting,
     pub optimizer: Optimizer,
     pub schedule: Schedule,
     pub batch: BatchSection,

@@ -176,7 +176,7 @@ pub fn loss_and_gradient_of(
     let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
     hooks = adapter.training_hooks(&step).unwrap();
     let hidden = decoder.forward(&tape, batch, hooks.as_ref()).unwrap();
-    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch).unwrap();
+    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch, None).unwrap();
     tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
     (loss.sum / loss.weight, gradient)

@@ -55,6 +55,7 @@ pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
         stats: TokenStats::default(),
         template: model.template.clone(),
         tokeniser: model.tokeniser.clone(),
+        general_text: None,
     }
 }
 
@@ -77,7 +78,7 @@ pub fn recipe(settings: &[&str]) -> Recipe {
     recipe
 }
 
-fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
+pub fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
     plan_on(Facts::default(), recipe, data)
 }
 
