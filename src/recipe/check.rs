@@ -68,6 +68,7 @@ impl Recipe {
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
+        self.check_in_backward(facts, &mut found);
         self.check_numbers(&mut found);
         self.check_forgetting(&mut found);
         self.check_length(&mut found);

@@ -6,7 +6,7 @@
 use super::activations::{Kept, activations};
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Needed};
 use crate::model::flops::Work;
 use crate::peft::Tuning;
 
@@ -29,8 +29,6 @@ pub struct Estimate {
     pub trainable_bytes: u64,
     pub optimizer_bytes: u64,
     pub activation_bytes: u64,
-    /// A copy of what the optimizer remembers, while a checkpoint is written and there are no activations.
-    pub saving_bytes: u64,
     pub memory_bytes: u64,
     pub disk_bytes: u64,
     pub num_trainable_params: u64,
@@ -196,18 +194,29 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let file_bytes = product(&[4, of_method(recipe, model, |tuning| tuning.num_saved(&model.config))]);
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
+    let gradient_bytes = match recipe.optimizer.in_backward {
+        true => product(&[4, of_method(recipe, model, |tuning| passing(tuning, &model.config))]),
+        false => trainable_bytes,
+    };
     Estimate {
         weights_bytes: recipe.base_precision().num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
-        // moments, and the flat gradient
-        optimizer_bytes: sum(&[moments_bytes, product(&[4, num_trainable_params])]),
-        saving_bytes: moments_bytes,
+        optimizer_bytes: sum(&[moments_bytes, gradient_bytes]),
         // a checkpoint holds the adapter and the moments; the finished adapter, or the whole model, lies beside them
         disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), file_bytes]),
         num_trainable_params,
         file_bytes,
         ..Estimate::default()
     }
+}
+
+/// Numbers of a gradient that is never there as a whole, at the most: the largest tensor's, which waits for the last use where embeddings
+/// and head are one, and those of two that are computed as one.
+fn passing(tuning: &dyn Tuning, config: &DecoderConfig) -> u64 {
+    let size = |needed: Needed| needed.shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));
+    let mut sizes: Vec<u64> = tuning.parameters(config).into_iter().map(size).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.iter().take(3).fold(0, |sum: u64, size| sum.saturating_add(*size))
 }
 
 /// What an optimizer remembers of so many parameters.
@@ -223,14 +232,9 @@ fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
 }
 
 impl Estimate {
-    /// What no smaller micro-batch saves: the model, what is trained, the optimizer, and its copy.
+    /// What no smaller micro-batch saves: the model, what is trained, and the optimizer.
     pub fn fixed_bytes(&self) -> u64 {
-        self.memory_bytes.saturating_sub(self.activation_bytes.saturating_sub(self.saving_bytes))
-    }
-
-    /// Without checkpoints: what loading and updates take.
-    pub fn update_bytes(&self) -> u64 {
-        self.memory_bytes.saturating_sub(self.saving_bytes.saturating_sub(self.activation_bytes))
+        self.memory_bytes.saturating_sub(self.activation_bytes)
     }
 
     fn summed(self) -> Self {
@@ -238,7 +242,7 @@ impl Estimate {
             self.weights_bytes,
             self.trainable_bytes,
             self.optimizer_bytes,
-            self.activation_bytes.max(self.saving_bytes),
+            self.activation_bytes,
             PROCESS_BYTES,
         ];
         Self { memory_bytes: sum(&parts), ..self }

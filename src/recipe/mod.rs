@@ -8,6 +8,7 @@ pub mod options;
 pub mod recommend;
 pub mod problem;
 mod check;
+mod check_in_backward;
 mod check_method;
 mod fit;
 mod forgetting;

@@ -127,7 +127,7 @@ pub fn train(
         batch,
         seq,
         last_loss,
-        estimated_memory_bytes: plan.estimate().update_bytes(),
+        estimated_memory_bytes: plan.estimate().memory_bytes,
         has_checkpoints: plan.estimate().has_checkpoints,
         peak_flops_per_second: peak,
         share_of_peak: flops / median / peak,
