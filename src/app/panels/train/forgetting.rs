@@ -43,7 +43,9 @@ fn text(ui: &mut egui::Ui, form: &mut Form) {
         if response.changed() {
             *text = Some(PathBuf::from(typed)).filter(|path| !path.as_os_str().is_empty());
         }
-        is_asked = widgets::named(ui.small_button("…"), "Choose a general text").on_hover_text("Choose the text file").clicked();
+        is_asked = widgets::named(ui.small_button("…"), "Choose a general text")
+            .on_hover_text("Choose the text file")
+            .clicked();
         response
     });
     if is_asked {
