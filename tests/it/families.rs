@@ -240,12 +240,16 @@ fn gguf_files_of_the_families_match_transformers() {
     for name in GGUF_NAMES {
         let (batch, expected) = logits_of(&format!("parity/families/gguf/{name}.safetensors"));
         let path = format!("parity/families/gguf/{name}.gguf");
-        let decoder = decoder(&path);
-        let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
-        assert!(error < BOUND, "{name}: {error}");
+        let files = ModelFiles::open(name, &fixture(&path)).unwrap();
+        for precision in [Precision::Stored, Precision::F32] {
+            let placement = Placement { device: DeviceChoice::Cpu, precision };
+            let decoder = load_decoder(&files, placement, &Control::new(), &mut Silent).unwrap();
+            let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
+            assert!(error < BOUND, "{name} {precision:?}: {error}");
+        }
 
         // Tuned, it becomes a folder in which the family's own order is back.
-        let base = wordless(name, &fixture(&path), decoder);
+        let base = wordless(name, &fixture(&path), decoder(&path));
         let folder = tempfile::tempdir().unwrap();
         let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
         files::save(&adapter, &base.description(), folder.path()).unwrap();

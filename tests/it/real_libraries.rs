@@ -72,13 +72,14 @@ const WRITTEN_BY_ADAPTERS: [&str; 2] = ["houlsby", "pfeiffer"];
 
 impl Library {
     /// Has the script open or write adapters below `folder`.
-    fn run(&self, what: &str, folder: &Path) {
+    fn run(&self, what: &str, folder: &Path, bases: &[&str]) {
         let python = std::env::var(self.python).unwrap_or_else(|_| {
             panic!("{} must name a Python with {}: see .ci/peft", self.python, self.name)
         });
         let script = fixture("../peft/real_libraries.py");
         let output = Command::new(python)
             .args([script.as_os_str(), what.as_ref(), self.name.as_ref(), folder.as_os_str()])
+            .args(bases)
             .envs([("HF_HUB_OFFLINE", "1"), ("OMP_NUM_THREADS", "1")])
             .output()
             .unwrap();
@@ -115,7 +116,7 @@ impl Library {
                 trained.insert(name);
             }
         }
-        self.run("open", temp.path());
+        self.run("open", temp.path(), &[]);
         let text = std::fs::read(temp.path().join("errors.json")).unwrap();
         let errors: BTreeMap<String, f64> = serde_json::from_slice(&text).unwrap();
         assert_eq!(errors.keys().cloned().collect::<BTreeSet<_>>(), trained);
@@ -127,7 +128,7 @@ impl Library {
     /// Has the library write an adapter of each kind on each model: the same logits here.
     fn writes_what_is_opened(&self, kinds: &[&str]) {
         let temp = tempfile::tempdir().unwrap();
-        self.run("write", temp.path());
+        self.run("write", temp.path(), self.bases);
         for base in self.bases {
             let decoder = decoder(&format!("parity/{base}/model"));
             for kind in kinds {

@@ -2,11 +2,11 @@
 """The libraries' side of `tests/it/real_libraries.rs`, which calls it.
 
     real_libraries.py open peft|adapters|transformers FOLDER
-    real_libraries.py write peft|adapters FOLDER
+    real_libraries.py write peft|adapters FOLDER BASE...
 
-FOLDER/BASE/NAME is an adapter of the model parity/BASE of the fixtures (or a whole model): the library's own files, and case.safetensors
-with a row of tokens ("ids") and the logits for them. `open` says in FOLDER/errors.json how far from those the library's logits are, as
-a share of the largest. A tensor that the library does not take as it is ends either with an error.
+FOLDER/BASE/NAME is an adapter of the model parity/BASE of the fixtures (or a whole model): the library's own files, and
+case.safetensors with a row of tokens ("ids") and the logits for them. `open` says in FOLDER/errors.json how far from those
+the library's logits are, as a share of the largest. A tensor that the library does not take as it is ends it with an error.
 """
 import json
 import os
@@ -20,10 +20,6 @@ from transformers.utils import logging
 logging.disable_progress_bar()
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "parity")
 CASE = "case.safetensors"
-BASES = {
-    "peft": ["tiny-llama", "tiny-mistral", "tiny-qwen2", "families/phi3", "families/gemma2", "families/gpt2", "families/gpt_neox"],
-    "adapters": ["tiny-llama", "tiny-mistral", "families/gpt2"],
-}
 
 
 def load_model(folder):
@@ -110,7 +106,8 @@ def peft_configs(model):
     return {
         "lora": peft.LoraConfig(**lora),
         "lora_rank_stabilised": peft.LoraConfig(**lora, use_rslora=True),
-        "lora_ranks": peft.LoraConfig(**lora, rank_pattern={attention: 1, last: 3}, alpha_pattern={rf".*\.1\..*{last}": 5}),
+        "lora_ranks": peft.LoraConfig(**lora, rank_pattern={attention: 1, last: 3},
+                                      alpha_pattern={rf".*\.1\..*{last}": 5}),
         "dora": peft.LoraConfig(**lora, use_dora=True),
         "ia3": peft.IA3Config(**task, target_modules=[attention, last], feedforward_modules=[last]),
         "prefix": peft.PrefixTuningConfig(**prefix),
@@ -142,9 +139,9 @@ def made_by_adapters(base):
         yield kind, model, lambda folder: model.save_adapter(folder, "tuned", with_head=False, use_safetensors=True)
 
 
-def write_all(library, root):
+def write_all(library, root, *bases):
     torch.manual_seed(5)
-    for base in BASES[library]:
+    for base in bases:
         for kind, model, save in {"peft": made_by_peft, "adapters": made_by_adapters}[library](base):
             folder = os.path.join(root, base, kind)
             os.makedirs(folder)
@@ -159,5 +156,5 @@ def write_all(library, root):
             save_file({"ids": ids, "logits": logits}, os.path.join(folder, CASE))
 
 
-what, library, root = sys.argv[1:]
-{"open": open_all, "write": write_all}[what](library, root)
+what, *rest = sys.argv[1:]
+{"open": open_all, "write": write_all}[what](*rest)

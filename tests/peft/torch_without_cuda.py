@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes torch's wheel for Linux importable without the CUDA libraries that it is linked to: 5 GB, of which work on a CPU calls nothing.
+"""Makes torch's wheel for Linux importable without the CUDA libraries that it is linked to: 5 GB that work on a CPU never calls.
 
     python torch_without_cuda.py      (by the Python whose torch it is; needs gcc and readelf)
 
@@ -16,7 +16,8 @@ SITE = sysconfig.get_paths()["purelib"]
 TORCH = os.path.join(SITE, "torch", "lib")
 # Loaded only when CUDA is used.
 LATE = {"libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"}
-SYSTEM = re.compile(r"(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|ld-linux.*|libgomp|libgfortran|libquadmath|libz)\.so")
+SYSTEM = re.compile(r"(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|ld-linux.*|libgomp|libgfortran|libquadmath"
+                    r"|libz)\.so")
 CUDA = re.compile(r"cu|nccl|nv")
 
 
@@ -73,7 +74,8 @@ def make(library, versions):
         with open(script, "w") as out:
             for version in filter(None, versions):
                 out.write(f"{version} {{ global: {' '.join(n + ';' for n in sorted(versions[version]))} }};\n")
-        command = ["gcc", "-w", "-fno-builtin", "-shared", "-fPIC", f"-Wl,-soname,{library}", source, "-o", os.path.join(TORCH, library)]
+        command = ["gcc", "-w", "-fno-builtin", "-shared", "-fPIC", f"-Wl,-soname,{library}", source,
+                   "-o", os.path.join(TORCH, library)]
         if any(versions):
             command.append(f"-Wl,--version-script,{script}")
         subprocess.run(command, check=True)
