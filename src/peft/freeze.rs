@@ -132,7 +132,7 @@ impl Tuning for Freeze {
         leaves: Leaves,
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        Ok(Box::new(FullHooks::new(config, self.groups(config), leaves)?))
+        Ok(Box::new(FullHooks::new(config, self.groups(config), leaves, 0)?))
     }
 
     /// The trained tensors alone, with a note of what they are.

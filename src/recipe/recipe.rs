@@ -1,7 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 use super::MemoryLimit;
-pub use super::method::{Activation, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
+pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;
 use tunesmith::data::{Batch, LossWeights, Sample};
+use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::hooks::Hooks;
 use tunesmith::model::load::LoadedModel;
@@ -57,8 +58,9 @@ const ADAPTERS: Library = Library {
 };
 
 /// As `tests/peft/real_libraries.py` has them.
-const WRITTEN_BY_PEFT: [&str; 9] = [
+const WRITTEN_BY_PEFT: [&str; 10] = [
     "lora",
+    "lora_own_weights",
     "lora_rank_stabilised",
     "lora_ranks",
     "dora",
@@ -87,7 +89,10 @@ impl Library {
         assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     }
 
-    fn recipes(&self) -> Vec<(String, Recipe)> {
+    fn recipes(&self, config: &DecoderConfig) -> Vec<(String, Recipe)> {
+        let norm = config.family.table().names.final_norm.rsplit('.').next();
+        let head = (!config.has_tied_embeddings).then_some("lm_head");
+        let whole: Vec<_> = norm.into_iter().chain(head).collect();
         let more = [
             recipe(&["method.rank=3", "method.rank_stabilised=true", "optimizer.learning_rate=0.01"]),
             // Layers that most families have under some name.
@@ -95,6 +100,12 @@ impl Library {
                 "method.rank=2",
                 r#"method.rank_pattern={"(c_attn|query_key_value|qkv_proj|v_proj)" = 3}"#,
                 r#"method.alpha_pattern={".*\\.1\\..*(c_proj|dense|o_proj)" = 5.0}"#,
+                "optimizer.learning_rate=0.01",
+            ]),
+            recipe(&[
+                "method.rank=2",
+                "method.bias=all",
+                &format!("method.modules_to_save={whole:?}"),
                 "optimizer.learning_rate=0.01",
             ]),
         ];
@@ -110,7 +121,7 @@ impl Library {
         let mut trained = BTreeSet::new();
         for base in self.bases {
             let model = model_of(decoder(&format!("parity/{base}/model")));
-            for (name, recipe) in self.recipes() {
+            for (name, recipe) in self.recipes(model.config()) {
                 let name = format!("{base}/{name}");
                 train(&model, recipe, &temp.path().join(&name));
                 trained.insert(name);
