@@ -28,8 +28,12 @@ impl Tuning for Full {
         config.tensors()
     }
 
+    fn own(&self, config: &DecoderConfig) -> Vec<Group> {
+        config.groups()
+    }
+
     fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        copied(&model.decoder, model.config().groups())
+        copied(&model.decoder, self.own(model.config()))
     }
 
     fn attach(
@@ -38,7 +42,7 @@ impl Tuning for Full {
         leaves: Leaves,
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        Ok(Box::new(FullHooks::new(config, config.groups(), leaves, 0)?))
+        Ok(Box::new(FullHooks::new(config, self.own(config), leaves, 0)?))
     }
 
     fn save(

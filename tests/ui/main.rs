@@ -4,6 +4,7 @@ mod cpu_renderer;
 mod stage;
 mod actors;
 mod frame;
+mod forgetting;
 mod frames;
 mod keep;
 mod pace;

@@ -2,6 +2,7 @@
 
 mod form;
 mod fields;
+mod forgetting;
 mod live;
 mod live_ui;
 mod look;
