@@ -33,6 +33,7 @@ mod optim;
 mod packed;
 mod parity;
 mod project;
+mod real_libraries;
 mod recipe;
 mod recipe_files;
 mod recommend;

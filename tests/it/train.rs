@@ -37,8 +37,9 @@ pub fn model() -> LoadedModel {
 
 /// `num` samples of different lengths; the last four are for validation.
 pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
-    let samples: Vec<_> =
-        (0..num).map(|i| bench::random_samples(512, 1, 8 + i % 7, i as u64).remove(0)).collect();
+    let samples: Vec<_> = (0..num)
+        .map(|i| bench::random_samples(model.config().vocabulary, 1, 8 + i % 7, i as u64).remove(0))
+        .collect();
     let mut table = Table::with_columns(["prompt", "completion"]);
     (0..num).for_each(|i| table.push_row(i as u64 + 1, ["a", "b"]));
     let schema = Schema::guess(&table);
