@@ -68,7 +68,7 @@ impl JobView {
             return "waiting for its turn".into();
         }
         match &self.turn {
-            Some(turn) => format!("{turn}, {}", self.step()),
+            Some(turn) => format!("{turn} · {}", self.step()),
             None => self.step(),
         }
     }
@@ -83,7 +83,11 @@ impl JobView {
             let left = total.saturating_sub(self.done) as f64 * self.update_secs;
             let left =
                 if self.update_secs > 0.0 { format!(", {} left", human::secs(left)) } else { String::new() };
-            return format!("update {}/{}{left}", human::count(self.done), human::count(total));
+            let meanwhile = match self.phase.as_str() {
+                phase @ ("validating" | "saving") => format!(", {phase}"),
+                _ => left,
+            };
+            return format!("update {}/{}{meanwhile}", human::count(self.done), human::count(total));
         }
         let show = |n: u64| match self.unit {
             Some(Unit::Bytes) => human::bytes(n),
@@ -101,7 +105,7 @@ impl JobView {
             (_, Some(total)) => format!("{} of {}{unit}", show(self.done), show(total)),
             (_, None) => format!("{}{unit}", show(self.done)),
         };
-        if self.is_training { format!("{}: {counted}", self.phase) } else { counted }
+        if self.is_training { format!("{}: {counted}", self.phase.to_lowercase()) } else { counted }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::ProjectError;
 use crate::base::{human, storage};
+use crate::recipe::recipe::Method;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -70,8 +71,8 @@ pub struct MethodComparison {
     pub model: String,
     pub data: String,
     pub updates: u64,
-    /// Kinds of all methods that it is of, in order; those without a row were not run yet.
-    pub planned: Vec<String>,
+    /// All methods that it is of, in order and with their settings; those without a row were not run yet.
+    pub planned: Vec<Method>,
     pub rows: Vec<MethodRow>,
     /// Found anew from the rows when it is read.
     #[serde(skip_deserializing)]
@@ -138,7 +139,7 @@ impl MethodComparison {
         self.updates = self.updates.max(row.num_updates);
         self.rows.push(row);
         let planned = &self.planned;
-        self.rows.sort_by_key(|row| planned.iter().position(|kind| *kind == row.method));
+        self.rows.sort_by_key(|row| planned.iter().position(|method| method.kind() == row.method));
         self.find_best();
     }
 
@@ -167,9 +168,9 @@ impl MethodComparison {
         self.rows.iter().find(|row| row.method == kind)
     }
 
-    /// Kinds of methods that were not run yet, in the order in which they will be.
-    pub fn missing(&self) -> impl Iterator<Item = &str> {
-        self.planned.iter().map(String::as_str).filter(|kind| self.row(kind).is_none())
+    /// Methods that were not run yet, in the order in which they will be.
+    pub fn missing(&self) -> impl Iterator<Item = &Method> {
+        self.planned.iter().filter(|method| self.row(method.kind()).is_none())
     }
 
     /// "Best by validation loss: lora (1.2345)", a line each.

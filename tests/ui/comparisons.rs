@@ -47,7 +47,7 @@ fn row(method: &Method, loss: f64, share: f64, memory: u64) -> MethodRow {
 /// Four methods, one of them without a result; the last of five was not run.
 fn half_done() -> MethodComparison {
     let [lora, freeze, full, ia3, bottleneck, ..] = Method::all();
-    let planned = [&lora, &freeze, &full, &ia3, &bottleneck].map(|m| m.kind().to_string()).to_vec();
+    let planned = [&lora, &freeze, &full, &ia3, &bottleneck].map(Method::clone).to_vec();
     let mut found = MethodComparison {
         model: actors::STARTER.into(),
         data: "fruit-families.csv".into(),
@@ -146,6 +146,7 @@ fn methods_that_fit_are_ticked_and_started_with_as_many_updates() {
     h.get_by_label("Compare methods…").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("for the updates of 8 methods");
+    h.get_by_label_contains("of 120.00 GB free for what they train");
     h.get_by_label("Tested on 16 rows, which no method learns from.");
     for kept in ["All weights (full)", "Memory (prefix)", "Encoded prompt (P-tuning)"] {
         h.get_by_label(&format!("Compare {kept}")).click();
@@ -169,7 +170,7 @@ fn methods_that_fit_are_ticked_and_started_with_as_many_updates() {
     let other = folder().with_file_name("2026-11-22-090000-fruit-families");
     let empty = MethodComparison { rows: Vec::new(), ..half_done() };
     stage::say(&mut h, JOB, EventKind::Compared { folder: other, comparison: empty });
-    h.get_by_label("Small addition (LoRA)");
+    h.get_by_label("LoRA, rank 8");
     assert_eq!(h.query_all_by_label("waits for its turn").count(), 5);
     stage::act(&mut h, compare(Action::Close));
     assert!(h.query_by_label("Start").is_some_and(|start| start.accesskit_node().is_disabled()));
@@ -197,8 +198,8 @@ fn too_few_methods_and_what_forbids_any_run_are_told() {
 #[test]
 fn progress_says_which_method_and_which_update_and_stopping_keeps_all() {
     let mut h = window(running());
-    h.get_all_by_label("5 of 5: Bottleneck adapters, width 32, update 31/60").next().unwrap();
-    h.get_by_label("it is trained now");
+    h.get_all_by_label("5 of 5: Bottleneck adapters, width 32 · update 31/60").next().unwrap();
+    h.get_by_label("in progress");
     h.get_all_by_label("Stop").next().unwrap().click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("Stop comparing the methods?");
@@ -208,7 +209,7 @@ fn progress_says_which_method_and_which_update_and_stopping_keeps_all() {
     let effects = stage::effects(&mut h);
     assert!(matches!(&effects[..], [Effect::Job(JobId(JOB), _)]), "{effects:?}");
     stage::say(&mut h, JOB, EventKind::Stopped);
-    h.get_by_label("not run yet: Go on does it");
+    h.get_by_label("not done yet: Go on does it");
     stage::effects(&mut h);
     h.get_by_label("Go on").click();
     h.run_steps(stage::SETTLE);
@@ -221,12 +222,11 @@ fn progress_says_which_method_and_which_update_and_stopping_keeps_all() {
 fn the_test_of_a_method_is_told_as_such() {
     let mut state = running();
     let unit = tunesmith::base::Unit::Examples;
-    let phase = "Testing Bottleneck adapters, width 32".to_string();
+    let phase = "Testing".to_string();
     let kind = EventKind::Progress { phase, done: 3, total: Some(16), unit };
     state.apply(Event { job: JobId(JOB), kind });
     let h = window(state);
-    let words =
-        "5 of 5: Bottleneck adapters, width 32, Testing Bottleneck adapters, width 32: 3 of 16 examples";
+    let words = "5 of 5: Bottleneck adapters, width 32 · testing: 3 of 16 examples";
     assert!(h.query_all_by_label(words).next().is_some());
 }
 
@@ -247,10 +247,10 @@ fn the_table_is_sorted_marks_the_best_and_says_why_there_is_no_result() {
         names.into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
     };
     assert_eq!(order(&h), ["lora", "freeze", "full", "ia3", "bottleneck"]);
-    h.get_by_label("Sort by Valid. loss").click();
+    h.get_by_label("Sort by Validation loss").click();
     h.run_steps(stage::SETTLE);
     assert_eq!(order(&h), ["lora", "bottleneck", "freeze", "ia3", "full"]);
-    h.get_by_label("Sort by Valid. loss").click();
+    h.get_by_label("Sort by Validation loss").click();
     h.run_steps(stage::SETTLE);
     assert_eq!(order(&h), ["ia3", "freeze", "bottleneck", "lora", "full"], "no number stays below");
 
@@ -268,7 +268,8 @@ fn a_method_is_taken_from_the_table_into_the_form() {
     h.get_by_label("Use Learnt factors (IA3)").click();
     h.run_steps(stage::SETTLE);
     let recipe = h.state().state.train.recipe().clone();
-    assert_eq!((recipe.method.kind(), recipe.optimizer.learning_rate), ("ia3", 5e-3));
+    // As it was in the comparison, whatever its usual learning rate.
+    assert_eq!((recipe.method.kind(), recipe.optimizer.learning_rate), ("ia3", 5e-4));
     h.get_by_value("Learnt factors (IA3)");
     stage::act(&mut h, compare(Action::Open));
     h.key_press(egui::Key::Escape);

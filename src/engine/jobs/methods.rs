@@ -67,7 +67,7 @@ pub fn compare(
     let mut all = MethodComparison {
         model: recipe.model.source.clone(),
         data: path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
-        planned: methods.iter().map(|method| method.kind().to_string()).collect(),
+        planned: methods.iter().map(|method| recipe_for(recipe, method).method).collect(),
         updates: recipe.length.updates.unwrap_or_default(),
         ..MethodComparison::default()
     };
@@ -76,9 +76,10 @@ pub fn compare(
     };
     // What is done already is neither measured nor tested again, and stays when it is stopped before its turn.
     before.rows.retain(|row| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method)));
-    before.rows.retain(|row| all.planned.contains(&row.method));
     for row in before.rows {
-        all.push(row);
+        if all.planned.iter().any(|method| method.kind() == row.method) {
+            all.push(row);
+        }
     }
     all.save(out)?;
     write_recipe(out, recipe)?;
@@ -115,9 +116,7 @@ pub fn resume(
     sink: &mut Sink<'_>,
 ) -> Result<MethodComparison, Halt> {
     let planned = MethodComparison::read(folder)?.planned;
-    let known = |kind: &String| Method::all().into_iter().find(|method| method.kind() == kind);
-    let methods: Vec<Method> = planned.iter().filter_map(known).collect();
-    compare(held, &read_recipe(folder)?, &methods, folder, control, sink)
+    compare(held, &read_recipe(folder)?, &planned, folder, control, sink)
 }
 
 /// A run goes on by the recipe it was begun with; with another one, two methods would not be compared on the same.
@@ -242,8 +241,7 @@ fn test(
     let style = Style::zero_shot(recipe.data.chat);
     let asked = ask_rows(&model, dataset, &rows, &style)?;
     let options = greedy(&model, MAX_ANSWER_TOKENS, style.stop(&model));
-    let phase = format!("Testing {}", row.name);
-    let scored = answer_all(&model, Some(&adapter), &asked, &options, &phase, control, sink)?;
+    let scored = answer_all(&model, Some(&adapter), &asked, &options, "Testing", control, sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
     let total = loss(&model, Some(&adapter), &samples, control)?;
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);

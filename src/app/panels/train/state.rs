@@ -89,6 +89,8 @@ pub enum Action {
     ShowMethods(bool),
     /// Take up the method that recipes call so, with its settings.
     ChooseMethod(&'static str),
+    /// Take up a method with these settings and this learning rate.
+    TakeMethod(Box<Method>, f64),
     TakeRecommendation,
     /// Several methods on the same data.
     Compare(compare::Action),
@@ -151,6 +153,11 @@ impl State {
                     self.remember("");
                     self.draft = with_method(&self.draft, method, &self.origin);
                 }
+            }
+            Action::TakeMethod(method, learning_rate) => {
+                self.remember("");
+                self.draft.method = *method;
+                self.draft.optimizer.learning_rate = learning_rate;
             }
             Action::TakeRecommendation => {
                 if let Some(recommended) = self.review.recommendation.clone() {

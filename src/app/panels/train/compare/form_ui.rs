@@ -94,6 +94,15 @@ fn cost(ui: &mut egui::Ui, state: &State, shared: &Shared) {
         ),
     };
     ui.label(words);
+    let disk = state.compare.disk_bytes(&state.review).filter(|_| num > 0);
+    if let Some(bytes) = disk {
+        let free = shared.facts.free_disk_bytes;
+        let of_free = free.map_or(String::new(), |free| format!(" of {} free", human::bytes(free)));
+        let ink = if free.is_some_and(|free| bytes > free) { t.red } else { t.weak };
+        let words =
+            format!("Disk about {}{of_free} for what they train and their checkpoints.", human::bytes(bytes));
+        ui.label(RichText::new(words).small().color(ink));
+    }
     let Some(data) = &shared.dataset else { return };
     let (words, ink) = match data.split.test.len() as u64 {
         0 => (

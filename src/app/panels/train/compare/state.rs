@@ -78,8 +78,8 @@ pub enum Action {
     Resume(PathBuf),
     SortBy(usize),
     ChartOf(usize),
-    /// Put a method into the form of Train.
-    Use(&'static str),
+    /// Put a method into the form of Train, with the settings and the learning rate that it had.
+    Use(Box<Method>, f64),
     OpenFolder(PathBuf),
     AskDelete(PathBuf),
     Delete(PathBuf),
@@ -129,10 +129,10 @@ impl State {
                 };
             }
             Action::ChartOf(column) => self.charted = Some(column),
-            Action::Use(kind) => {
+            Action::Use(method, learning_rate) => {
                 self.view = View::Closed;
                 let close = train::Action::ShowMethods(false);
-                let choose = train::Action::ChooseMethod(kind);
+                let choose = train::Action::TakeMethod(method, learning_rate);
                 return [close, choose].map(|action| Effect::Act(UiAction::Train(action))).into();
             }
             Action::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
@@ -153,7 +153,8 @@ impl State {
             return Vec::new();
         }
         let kinds = self.ticked(review);
-        let methods = Method::all().into_iter().filter(|method| kinds.contains(&method.kind())).collect();
+        let methods = review.options.iter().map(|option| option.method.clone());
+        let methods = methods.filter(|method| kinds.contains(&method.kind())).collect();
         let mut recipe: Recipe = review.recipe.clone();
         recipe.length.updates = Some(self.updates);
         self.view = View::Starting;
@@ -252,6 +253,13 @@ impl State {
         let ticked = self.ticked(review);
         let options = review.options.iter().filter(|option| ticked.contains(&option.method.kind()));
         options.map(|option| self.secs_of(option, review)).sum()
+    }
+
+    /// What the runs of all methods that are ticked keep on the disk; `None` while no model is known.
+    pub fn disk_bytes(&self, review: &Review) -> Option<u64> {
+        let ticked = self.ticked(review);
+        let options = review.options.iter().filter(|option| ticked.contains(&option.method.kind()));
+        options.map(|option| option.estimate.as_ref().map(|estimate| estimate.disk_bytes)).sum()
     }
 
     /// Time of the updates of one method.

@@ -8,7 +8,6 @@ use crate::app::theme::{self, space};
 use crate::app::widgets::{self, chart};
 use crate::base::human;
 use crate::project::method_comparison::{MethodComparison, MethodRow};
-use crate::recipe::recipe::Method;
 use eframe::egui::{self, Align, Button, Label, Layout, RichText, vec2};
 use egui_material_icons::icons;
 
@@ -19,14 +18,14 @@ const HEADS: [(&str, &str); 7] = [
     ("Memory", "The most memory the program had while it made updates, this window included"),
     ("Update", "Seconds that an update takes (median)"),
     (
-        "Valid. loss",
+        "Validation loss",
         "Best loss on the validation rows: how surprised the model is by right answers; lower is better",
     ),
     ("Exact match", "Share of the test rows that are answered word for word; higher is better"),
     ("Test loss", "Loss on the test rows, which were kept apart from all training; lower is better"),
 ];
 /// Width of a column of numbers in a window with room for a row in one line.
-const COLUMN: f32 = 88.0;
+const COLUMN: f32 = 94.0;
 const BUTTON: f32 = 128.0;
 const NAME: f32 = 210.0;
 const LINE: f32 = 26.0;
@@ -66,16 +65,15 @@ pub(super) fn table(
         ui.separator();
         one(ui, row, found, widths, out);
     }
-    for kind in found.missing() {
+    for method in found.missing() {
         ui.separator();
-        let name = Method::all().iter().find(|m| m.kind() == kind).map_or(kind, |m| m.title()).to_string();
-        let words = match (is_running, state.turn == Some(kind)) {
-            (true, true) => "it is trained now",
+        let words = match (is_running, state.turn == Some(method.kind())) {
+            (true, true) => "in progress",
             (true, false) => "waits for its turn",
-            (false, _) => "not run yet: Go on does it",
+            (false, _) => "not done yet: Go on does it",
         };
         ui.horizontal(|ui| {
-            cell(ui, widths.name, |ui| ui.add(Label::new(name).truncate()));
+            cell(ui, widths.name, |ui| ui.add(Label::new(method.describe()).truncate()));
             ui.label(RichText::new(words).small().color(t.weak));
         });
     }
@@ -155,12 +153,11 @@ fn one(
         if widths.is_one_line {
             numbers(ui, row, found, widths.column);
         }
-        let known = Method::all().into_iter().find(|method| method.kind() == row.method);
-        if let Some(method) = known {
-            let hint = "Put it into the recipe, with its usual learning rate";
+        if let Some(method) = found.planned.iter().find(|method| method.kind() == row.method) {
+            let hint = "Put it into the recipe, with the settings and the learning rate that it had here";
             let use_it = widgets::named(ui.button("Use this method"), &format!("Use {}", method.title()));
             if use_it.on_hover_text(hint).clicked() {
-                push(out, Action::Use(method.kind()));
+                push(out, Action::Use(Box::new(method.clone()), row.learning_rate));
             }
         }
     });
