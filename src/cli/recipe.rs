@@ -199,7 +199,9 @@ fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt>
     let mut report = Report::to(&mut sink);
     let prepared = import(path, &data::import_options(recipe), control, &mut report).and_then(|imported| {
         let options = data::prepare_options(recipe, &imported);
-        prepare(&imported, tokeniser, template, &options, control, &mut report)
+        let dataset = prepare(&imported, tokeniser, template, &options, control, &mut report)?;
+        train::general_text(recipe, &dataset, control, &mut report)?;
+        Ok(dataset)
     });
     match prepared {
         Ok(dataset) => {
@@ -228,6 +230,7 @@ fn field(error: &DataError) -> &'static str {
         DataError::Schema { .. } => "data.schema",
         DataError::NoTraining { .. } => "data.split",
         DataError::AllMasked { .. } => "objective.train_on",
+        DataError::GeneralText(_) | DataError::TextTooShort { .. } => "forgetting.text",
         _ => "data.path",
     }
 }

@@ -128,6 +128,12 @@ impl Show {
                     if *best { ", the best so far" } else { "" }
                 ));
             }
+            RunEvent::GeneralText { update: 0, perplexity, .. } => {
+                self.say(&format!("General text: perplexity {perplexity:.2} before the run"));
+            }
+            RunEvent::GeneralText { update, perplexity, .. } => {
+                self.say(&format!("update {update}: general text, perplexity {perplexity:.2}"));
+            }
             RunEvent::Notice { text } => self.say(text),
             RunEvent::Phase { phase: Phase::Ended } => self.clear(),
             RunEvent::Phase { .. }

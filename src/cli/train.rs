@@ -7,7 +7,7 @@ use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::{BaseModel, LastRead, train};
 use crate::hub;
-use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::project::{Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::{Problem, Recipe, load};
 use clap::Args;
 use serde_json::json;
@@ -96,6 +96,9 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         other => other?,
     };
     if !a.json {
+        if let Some(course) = runs::summary(&a.out).ok().and_then(|run| run.general_text.describe()) {
+            out::line(format!("Perplexity of the general text: {course}."));
+        }
         out::line(ending(outcome, a));
     }
     match outcome {
@@ -118,11 +121,16 @@ pub(super) fn unusable(problems: Vec<Problem>) -> Failure {
 
 /// With names that mean the same in another folder, where the frozen recipe is read again.
 pub(super) fn settled(mut recipe: Recipe) -> Result<Recipe, Halt> {
-    if let Some(data) = &recipe.data.path {
-        let absolute = std::path::absolute(data).map_err(|e| {
-            Failure::new("Cannot find the data file", e.to_string(), "Give its whole path in data.path.")
+    let files = [
+        (&mut recipe.data.path, "data file", "data.path"),
+        (&mut recipe.forgetting.text, "general text", "forgetting.text"),
+    ];
+    for (file, what, field) in files {
+        let Some(path) = file else { continue };
+        *path = std::path::absolute(&path).map_err(|e| {
+            let hint = format!("Give its whole path in {field}.");
+            Failure::new(format!("Cannot find the {what}"), e.to_string(), hint)
         })?;
-        recipe.data.path = Some(absolute);
     }
     recipe.model.source = hub::lasting(&recipe.model.source);
     Ok(recipe)

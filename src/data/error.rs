@@ -41,6 +41,12 @@ pub enum DataError {
     Tokeniser { why: String },
     #[error("every label is masked: {why}")]
     AllMasked { why: String },
+    #[error("{0}")]
+    GeneralText(Box<DataError>),
+    #[error(
+        "the text has {num_tokens} tokens: too few to hold some out and learn the rest again ({})", path.display()
+    )]
+    TextTooShort { path: PathBuf, num_tokens: usize, least: usize },
     #[error("stopped")]
     Stopped,
 }
@@ -62,6 +68,7 @@ impl Explain for DataError {
             Self::Template { .. } => "The template failed".into(),
             Self::Tokeniser { .. } => "The tokenizer cannot be used".into(),
             Self::AllMasked { .. } => "There is nothing to learn from".into(),
+            Self::GeneralText(_) | Self::TextTooShort { .. } => "The general text cannot be used".into(),
             Self::Stopped => "Stopped".into(),
         }
     }
@@ -101,6 +108,13 @@ impl Explain for DataError {
             Self::AllMasked { .. } => {
                 "Train on everything (objective.train_on = \"everything\"), or see in the preview what the template makes of the answers.".into()
             }
+            Self::GeneralText(error) => match &**error {
+                Self::Malformed { .. } => "Choose a plain text file (.txt) under forgetting.text.".into(),
+                other => other.hint(),
+            },
+            Self::TextTooShort { least, .. } => format!(
+                "Choose a text of at least {least} tokens (forgetting.text), or shorten the longest example (batch.max_tokens)."
+            ),
             Self::Stopped => String::new(),
         }
     }

@@ -7,7 +7,7 @@ use super::split::{SplitOptions, split_and_count};
 use super::stats::TokenStats;
 use super::template::{Rendered, Template};
 use super::tokenise::Tokeniser;
-use super::{DataError, Example, Fate, Layout, Ledger, Row, Sample, Schema, Split, Table};
+use super::{DataError, Example, Fate, GeneralText, Layout, Ledger, Row, Sample, Schema, Split, Table};
 use crate::base::human::plural;
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
@@ -66,6 +66,8 @@ pub struct Dataset {
     pub stats: TokenStats,
     pub template: Arc<Template>,
     pub tokeniser: Arc<Tokeniser>,
+    /// Beside the rows, where the run has any.
+    pub general_text: Option<GeneralText>,
 }
 
 /// A token as it is shown in the mask preview.
@@ -170,7 +172,19 @@ pub fn prepare_rows(
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
     let stats = TokenStats::new(lengths, num_trained);
     let (source, options) = (imported.path.clone(), options.clone());
-    Ok(Dataset { source, options, table, rows, samples, split, ledger, stats, template, tokeniser })
+    Ok(Dataset {
+        source,
+        options,
+        table,
+        rows,
+        samples,
+        split,
+        ledger,
+        stats,
+        template,
+        tokeniser,
+        general_text: None,
+    })
 }
 
 /// What is known of the rows without a model: unreadable, empty, unanswered and duplicate ones.

@@ -171,6 +171,14 @@ fn fill(units: &mut [Unit], members: &[usize], options: &SplitOptions, least: f6
     num_moved
 }
 
+/// At most `max` of some rows, spread evenly, in order.
+pub fn spread<T: Copy>(rows: &[T], max: usize) -> Vec<T> {
+    if rows.len() <= max {
+        return rows.to_vec();
+    }
+    (0..max).map(|i| rows[i * rows.len() / max]).collect()
+}
+
 /// The label of each row, when the answers are few, short and shared.
 fn labels(rows: &[Row]) -> Option<Vec<u64>> {
     let labels: Vec<u64> = rows.iter().map(|row| row.label).collect::<Option<_>>()?;

@@ -87,6 +87,11 @@ impl Template {
         Self { chat, ..self.clone() }
     }
 
+    /// What text without the chat template begins with.
+    pub fn beginning(&self) -> &str {
+        &self.bos
+    }
+
     pub fn has_chat(&self) -> bool {
         self.chat.is_some()
     }

@@ -105,6 +105,9 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     if let Some(loss) = run.best_loss {
         facts.push(("Best validation loss", format!("{loss:.4}")));
     }
+    if let Some(course) = run.general_text.describe() {
+        facts.push(("Perplexity of a general text", course));
+    }
     facts
 }
 

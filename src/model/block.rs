@@ -46,14 +46,13 @@ impl Block<'_> {
         let weight = self.hooks.matrix(part, own);
         let bias = Part::Bias(self.layer, projection);
         let bias = self.params.vector(bias).map(|own| self.hooks.vector(bias, own));
-        let bias_value = bias.as_ref().map(Node::value);
         match self.hooks.low_rank(self.layer, projection) {
             Some(low_rank) => match self.hooks.magnitudes(self.layer, projection) {
-                [] => ops::low_rank_linear(tape, x, weight.weight(), bias_value, low_rank),
+                [] => ops::low_rank_linear(tape, x, weight.weight(), bias.as_ref(), low_rank),
                 magnitudes => {
                     let squares = self.params.row_squares(part).map_err(candle_core::Error::wrap)?;
                     let rows = ops::Magnitudes { nodes: magnitudes, squares: &squares };
-                    ops::decomposed_linear(tape, x, weight.weight(), bias_value, low_rank, rows)
+                    ops::decomposed_linear(tape, x, weight.weight(), bias.as_ref(), low_rank, rows)
                 }
             },
             None => ops::linear(tape, x, &weight, bias.as_ref()),

@@ -2,6 +2,7 @@
 
 use super::config::DecoderConfig;
 use super::hooks::{Linear, Part, Projection};
+use std::collections::BTreeSet;
 
 /// One micro-step: what its tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +25,22 @@ pub enum Learning {
 }
 
 impl DecoderConfig {
-    /// Forward and backward of low-rank adapters on `targets` whose factors hold so many values, nothing computed twice. A product of
-    /// [n, i] and [i, o] counts 2 n i o; causal attention half of its square.
-    pub fn lora_flops(&self, work: Work<'_>, num_values: f64, targets: &[Linear]) -> f64 {
+    /// Forward and backward of low-rank adapters on `targets` whose factors hold so many values, and of the model's own `trained`
+    /// parts, nothing computed twice. A product of [n, i] and [i, o] counts 2 n i o; causal attention half of its square.
+    pub fn lora_flops(
+        &self,
+        work: Work<'_>,
+        num_values: f64,
+        targets: &[Linear],
+        trained: &BTreeSet<Part>,
+    ) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
         let is_target = |projection: Projection| {
             self.modules(projection).iter().any(|module| targets.contains(&module.linear))
         };
         let around = self.training_flops(work, &|part| match part {
             Part::Weight(_, projection) if is_target(projection) => Learning::Beside,
+            part if trained.contains(&part) => Learning::Itself,
             _ => Learning::No,
         });
         // A: forward, dA, dx; B: forward, dB, dh.

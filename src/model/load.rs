@@ -8,7 +8,7 @@ use super::folder::Description;
 use super::params::DecoderParams;
 use super::text::TextSettings;
 use super::{ModelError, device};
-use crate::base::{Control, DeviceChoice, Failure, Precision, Progress};
+use crate::base::{Control, DeviceChoice, Failure, Precision, Progress, hardware};
 use crate::data::Tokeniser;
 use crate::data::template::Template;
 use crate::model::info::ModelInfo;
@@ -101,5 +101,7 @@ pub fn load_decoder(
     let (weights, precision) = (&files.weights, placement.precision);
     let params = DecoderParams::load(weights, &files.config, precision, &device, compute, control, progress)?;
     device.synchronize().during("copy the weights")?;
+    // Tensors that were widened or put into other blocks on the way.
+    hardware::give_back_freed();
     Decoder::new(files.config.clone(), params, device)
 }

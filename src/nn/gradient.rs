@@ -8,23 +8,33 @@ use super::kernels::cpu::Numbers;
 use super::kernels::cpu::elementwise;
 use super::params::FlatParams;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 /// The gradient `[P]` of a [`FlatParams`] `[P]`.
 #[derive(Debug)]
 pub struct FlatGradient {
-    values: Tensor,
+    place: Place,
     /// Which parameters got a gradient since the last [`Self::clear`].
     is_filled: Rc<[Cell<bool>]>,
+}
+
+/// Where gradients are.
+#[derive(Debug, Clone)]
+enum Place {
+    /// All of them, `[P]`.
+    Whole(Tensor),
+    /// Those that are not whole yet, each by the place of its first number.
+    Passing(Rc<RefCell<BTreeMap<usize, Vec<f32>>>>),
 }
 
 /// Where the gradient of one leaf belongs: some neighbouring parameters.
 #[derive(Debug, Clone)]
 pub struct Slot {
-    values: Tensor,
+    place: Place,
     is_filled: Rc<[Cell<bool>]>,
     parts: Range<usize>,
     start: usize,
@@ -33,22 +43,27 @@ pub struct Slot {
 
 impl FlatGradient {
     pub fn new(params: &FlatParams) -> Result<Self> {
-        let is_filled = (0..params.len()).map(|_| Cell::new(false)).collect();
-        Ok(Self {
-            values: Tensor::zeros(params.num_values(), DType::F32, params.values().device())?,
-            is_filled,
-        })
+        let values = Tensor::zeros(params.num_values(), DType::F32, params.values().device())?;
+        Ok(Self { place: Place::Whole(values), is_filled: unfilled(params) })
+    }
+
+    /// One that nowhere is as a whole: [`Slot::take`] takes each part away.
+    pub fn passing(params: &FlatParams) -> Self {
+        Self { place: Place::Passing(Rc::default()), is_filled: unfilled(params) }
     }
 
     /// Forgets everything: what comes next replaces what stands there.
     pub fn clear(&self) {
         self.is_filled.iter().for_each(|is_filled| is_filled.set(false));
+        if let Place::Passing(parts) = &self.place {
+            parts.borrow_mut().clear();
+        }
     }
 
     /// The place of some neighbouring parameters.
     pub fn slot(&self, params: &FlatParams, parts: Range<usize>) -> Slot {
         let (start, len) = params.extent(&parts);
-        Slot { values: self.values.clone(), is_filled: self.is_filled.clone(), parts, start, len }
+        Slot { place: self.place.clone(), is_filled: self.is_filled.clone(), parts, start, len }
     }
 
     /// The whole of it, `[P]`.
@@ -58,9 +73,16 @@ impl FlatGradient {
     pub fn whole(&self, params: &FlatParams) -> Result<&Tensor> {
         match self.is_filled.iter().zip(params.names()).find(|(is_filled, _)| !is_filled.get()) {
             Some((_, name)) => candle_core::bail!("the trainable parameter {name} got no gradient"),
-            None => Ok(&self.values),
+            None => match &self.place {
+                Place::Whole(values) => Ok(values),
+                Place::Passing(_) => candle_core::bail!("the gradient was taken away part by part"),
+            },
         }
     }
+}
+
+fn unfilled(params: &FlatParams) -> Rc<[Cell<bool>]> {
+    (0..params.len()).map(|_| Cell::new(false)).collect()
 }
 
 impl Slot {
@@ -77,17 +99,44 @@ impl Slot {
                 false => elementwise::add_to(slot, &numbers),
             });
         }
-        let mut gradient = gradient.flatten_all()?.to_dtype(self.values.dtype())?;
-        if !self.is_first() {
-            gradient = (gradient + self.values.narrow(0, self.start, self.len)?)?;
-        }
+        let gradient = gradient.flatten_all()?.to_dtype(DType::F32)?;
+        let Place::Whole(values) = &self.place else { return self.add(&gradient.to_device(&Device::Cpu)?) };
+        let sum =
+            if self.is_first() { gradient } else { (gradient + values.narrow(0, self.start, self.len)?)? };
         self.mark();
-        self.values.slice_set(&gradient.contiguous()?, 0, self.start)
+        values.slice_set(&sum.contiguous()?, 0, self.start)
+    }
+
+    /// Adds weight · (values - anchor), the gradient of weight/2 · ‖values - anchor‖²: both of any shape with as many numbers, f32.
+    pub fn add_pull(&self, values: &Tensor, anchor: &Tensor, weight: f64) -> Result<()> {
+        if let (Some(values), Some(anchor)) = (Numbers::of(values), Numbers::of(anchor))
+            && self.is_on_cpu()
+            && [values.len(), anchor.len()] == [self.len; 2]
+        {
+            return self.fill(|slot, is_first| {
+                if is_first {
+                    slot.fill(0.0);
+                }
+                elementwise::add_difference(slot, &values, &anchor, weight as f32);
+            });
+        }
+        self.add(&((values.flatten_all()? - anchor.flatten_all()?)? * weight)?)
     }
 
     /// Whether [`Self::fill`] can be asked.
     pub fn is_on_cpu(&self) -> bool {
-        self.values.device().is_cpu()
+        match &self.place {
+            Place::Whole(values) => values.device().is_cpu(),
+            Place::Passing(_) => true,
+        }
+    }
+
+    /// Takes the gradient away where it is passing, with the place of its first number. Nothing may be added to it afterwards.
+    pub fn take(&self) -> Option<(usize, Vec<f32>)> {
+        match &self.place {
+            Place::Whole(_) => None,
+            Place::Passing(parts) => parts.borrow_mut().remove_entry(&self.start),
+        }
     }
 
     /// Lets `fill` write the gradient itself, on the CPU: what stands there means nothing when the second argument is true,
@@ -95,8 +144,16 @@ impl Slot {
     pub fn fill(&self, fill: impl FnOnce(&mut [f32], bool)) -> Result<()> {
         let is_first = self.is_first();
         self.mark();
-        let fill = RefCell::new(Some(fill));
-        self.values.inplace_op1(&Fill { range: self.start..self.start + self.len, is_first, fill })
+        match &self.place {
+            Place::Whole(values) => {
+                let fill = RefCell::new(Some(fill));
+                values.inplace_op1(&Fill { range: self.start..self.start + self.len, is_first, fill })
+            }
+            Place::Passing(parts) => {
+                fill(parts.borrow_mut().entry(self.start).or_insert_with(|| vec![0.0; self.len]), is_first);
+                Ok(())
+            }
+        }
     }
 
     fn is_first(&self) -> bool {

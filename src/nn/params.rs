@@ -95,6 +95,12 @@ impl FlatParams {
         self.values.narrow(0, first.start, len)?.reshape((rows, len / rows))
     }
 
+    /// Neighbours end to end, [their numbers]; a view, not a copy.
+    pub fn joined(&self, parts: &Range<usize>) -> Result<Tensor> {
+        let (start, len) = self.extent(parts);
+        self.values.narrow(0, start, len)
+    }
+
     /// All parameters by name, as views.
     pub fn named(&self) -> Result<Vec<(ParamName, Tensor)>> {
         self.parts.iter().enumerate().map(|(i, part)| Ok((part.name.clone(), self.get(i)?))).collect()
@@ -138,8 +144,8 @@ impl Leaves<'_, '_> {
 
     /// Neighbouring vectors as one, end to end.
     pub fn joined(&self, parts: Range<usize>) -> Result<Node> {
-        let (start, len) = self.params.extent(&parts);
-        Ok(self.node(parts, self.params.values.narrow(0, start, len)?))
+        let joined = self.params.joined(&parts)?;
+        Ok(self.node(parts, joined))
     }
 
     fn node(&self, parts: Range<usize>, value: Tensor) -> Node {

@@ -95,8 +95,8 @@ enum Entry<'a> {
         inputs: Vec<Option<usize>>,
         backward: Backward<'a>,
     },
-    /// Operations that are recorded when the walk back reaches them.
-    Checkpoint(Run<'a>),
+    /// Operations that are recorded when the walk back reaches them, and all uses that they make of parameters.
+    Checkpoint(Run<'a>, Vec<usize>),
 }
 
 /// Records operations on the way forward; walks them once on the way back.
@@ -159,8 +159,9 @@ impl<'a> Tape<'a> {
         if made.id.is_none_or(|id| id < start) {
             return Ok(made);
         }
+        let uses = uses_of_parameters(&entries.borrow(), start);
         entries.borrow_mut().truncate(start);
-        Ok(Node { id: self.push(|| Entry::Checkpoint(Box::new(run))), ..Node::frozen(made.value) })
+        Ok(Node { id: self.push(|| Entry::Checkpoint(Box::new(run), uses)), ..Node::frozen(made.value) })
     }
 
     fn push(&self, entry: impl FnOnce() -> Entry<'a>) -> Option<usize> {
@@ -171,8 +172,20 @@ impl<'a> Tape<'a> {
 
     /// Walks back from `root`, whose gradient is `seed` (same shape), freeing each operation as it goes.
     pub fn backward(self, root: &Node, seed: Tensor) -> Result<Gradients> {
+        self.backward_each(root, seed, &mut |_| Ok(()))
+    }
+
+    /// The same, and tells `done` of each parameter's slot as soon as nothing more will be added to it.
+    pub fn backward_each(
+        self,
+        root: &Node,
+        seed: Tensor,
+        done: &mut dyn FnMut(&Slot) -> Result<()>,
+    ) -> Result<Gradients> {
         let Some(entries) = self.entries else { return Ok(Gradients(Vec::new())) };
         let mut entries = entries.into_inner();
+        let mut waiting = Waiting { num_uses: vec![0; entries.len()] };
+        waiting.more(&uses_of_parameters(&entries, 0));
         let mut gradients: Vec<Option<Tensor>> = (0..entries.len()).map(|_| None).collect();
         if let Some(id) = root.id {
             gradients[id] = Some(seed);
@@ -181,16 +194,22 @@ impl<'a> Tape<'a> {
             if matches!(entry, Entry::Leaf(_)) {
                 continue;
             }
-            let Some(gradient) = gradients[entries.len()].take() else { continue };
+            let Some(gradient) = gradients[entries.len()].take() else {
+                waiting.fewer(&uses(&entry, &entries), &entries, done)?;
+                continue;
+            };
             let (name, inputs, backward) = match entry {
                 Entry::Leaf(_) => continue,
                 Entry::Operation { name, inputs, backward } => (name, inputs, backward),
-                Entry::Checkpoint(run) => {
+                Entry::Checkpoint(run, uses) => {
                     // What it stands for takes its place on the tape and is walked next.
+                    let start = entries.len();
                     let tape = Self { entries: Some(RefCell::new(entries)), has_checkpoints: false };
                     let root = run(&tape)?;
                     entries = tape.entries.map(RefCell::into_inner).unwrap_or_default();
                     gradients.resize_with(gradients.len().max(entries.len()), || None);
+                    waiting.more(&uses_of_parameters(&entries, start));
+                    waiting.fewer(&uses, &entries, done)?;
                     if let Some(id) = root.id {
                         gradients[id] = Some(gradient);
                     }
@@ -200,8 +219,8 @@ impl<'a> Tape<'a> {
             let span = profile::backward(name);
             let of_inputs = backward(&gradient)?;
             drop(span);
-            for (input, gradient) in inputs.into_iter().zip(of_inputs) {
-                let (Some(id), Some(gradient)) = (input, gradient) else { continue };
+            for (input, gradient) in inputs.iter().zip(of_inputs) {
+                let (Some(id), Some(gradient)) = (*input, gradient) else { continue };
                 if let Some(Entry::Leaf(Some(slot))) = entries.get(id) {
                     slot.add(&gradient)?;
                     continue;
@@ -213,9 +232,56 @@ impl<'a> Tape<'a> {
                 };
                 gradients[id] = Some(total);
             }
+            waiting.fewer(&parameters(&inputs, &entries), &entries, done)?;
         }
         Ok(Gradients(gradients))
     }
+}
+
+/// How often each parameter will still get a gradient.
+struct Waiting {
+    num_uses: Vec<usize>,
+}
+
+impl Waiting {
+    fn more(&mut self, parameters: &[usize]) {
+        parameters.iter().for_each(|id| self.num_uses[*id] += 1);
+    }
+
+    fn fewer(
+        &mut self,
+        parameters: &[usize],
+        entries: &[Entry],
+        done: &mut dyn FnMut(&Slot) -> Result<()>,
+    ) -> Result<()> {
+        for id in parameters {
+            self.num_uses[*id] -= 1;
+            if let (0, Some(Entry::Leaf(Some(slot)))) = (self.num_uses[*id], entries.get(*id)) {
+                done(slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parameters with a slot among these inputs, as often as they are there.
+fn parameters(inputs: &[Option<usize>], entries: &[Entry]) -> Vec<usize> {
+    let has_slot = |id: &usize| matches!(entries.get(*id), Some(Entry::Leaf(Some(_))));
+    inputs.iter().flatten().copied().filter(has_slot).collect()
+}
+
+/// The uses that one entry makes of parameters, which were recorded before it.
+fn uses(entry: &Entry, entries: &[Entry]) -> Vec<usize> {
+    match entry {
+        Entry::Leaf(_) => Vec::new(),
+        Entry::Operation { inputs, .. } => parameters(inputs, entries),
+        Entry::Checkpoint(_, uses) => uses.clone(),
+    }
+}
+
+/// Those of the entries from `start` on.
+fn uses_of_parameters(entries: &[Entry], start: usize) -> Vec<usize> {
+    entries[start..].iter().flat_map(|entry| uses(entry, entries)).collect()
 }
 
 /// `a + b`, same shape.

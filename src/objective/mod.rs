@@ -10,8 +10,10 @@ use crate::nn::Node;
 /// Σ weight · loss, and Σ weight.
 #[derive(Debug, Clone)]
 pub struct LossSum {
-    /// The sum as a scalar on the tape.
+    /// The sum and the divergence together, as a scalar on the tape.
     pub node: Node,
     pub sum: f64,
+    /// From the predictions that it was held against, with weights of its own; 0 without any.
+    pub divergence: f64,
     pub weight: f64,
 }

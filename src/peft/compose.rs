@@ -213,10 +213,11 @@ fn of_loras(
     config: &DecoderConfig,
 ) -> std::result::Result<(LoraSettings, Named), PeftError> {
     let is_plain = |settings: &LoraSettings| {
-        !settings.has_magnitudes && settings.ranks.is_empty() && settings.alphas.is_empty()
+        let has_one_rank = settings.ranks.is_empty() && settings.alphas.is_empty();
+        !settings.has_magnitudes && has_one_rank && settings.own.is_empty()
     };
     if !parts.iter().all(|part| is_plain(part.settings)) {
-        let why = "one of them is a DoRA, or has ranks or alphas of its own for single layers";
+        let why = "one of them is a DoRA, has ranks or alphas of its own for single layers, or trained weights of the model besides";
         return Err(refused(
             why.into(),
             "Merge it into its model, and add and subtract whole models instead.",

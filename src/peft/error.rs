@@ -21,6 +21,12 @@ pub enum PeftError {
         "the inputs of {0} cannot be scaled: it shares them with other layers, or is none of the targets"
     )]
     NotByInput(String),
+    #[error("no module but linear layers is called {name}")]
+    NoModule { name: String, known: Vec<String> },
+    #[error("{named} is one with {other} in this model")]
+    OneOfTied { named: &'static str, other: &'static str },
+    #[error("only some of {} are tuned, and their biases are computed as one", .0.join(", "))]
+    SomeBiases(Vec<String>),
     #[error("the rank must be at least 1")]
     ZeroRank,
     #[error("there is no block {block}: the model has {num_blocks}, counted from 0")]
@@ -54,6 +60,9 @@ impl Explain for PeftError {
             Self::Compose { .. } => "Cannot compose these adapters".into(),
             Self::CannotMerge(_) => "The adapter cannot be merged into the model".into(),
             Self::NoTarget { .. }
+            | Self::NoModule { .. }
+            | Self::OneOfTied { .. }
+            | Self::SomeBiases(_)
             | Self::NotByInput(_)
             | Self::ZeroRank
             | Self::NoSuchBlock { .. }
@@ -72,12 +81,17 @@ impl Explain for PeftError {
                 "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
             }
             Self::Unsupported { .. } => {
-                "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded: no trained biases, embeddings or other whole modules.".into()
+                "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget { family, .. } => {
                 format!("Choose among {}.", human::listed(&family.table().target_names()))
             }
+            Self::NoModule { known, .. } => {
+                format!("Choose among {}. Linear layers are trained whole by freezing.", human::some_of(known.iter().map(String::as_str), 12))
+            }
+            Self::OneOfTied { named, other } => format!("Train both, {named} and {other}, or neither."),
+            Self::SomeBiases(_) => "Tune all of them or none, or train all biases.".into(),
             Self::NotByInput(_) => {
                 "Choose the layer that ends the feed-forward, or the attention: nothing else reads their inputs.".into()
             }

@@ -1,7 +1,7 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
 use super::layers::Layers;
-use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, targets};
+use super::{Adapter, Biases, LoraSettings, OwnWeights, Patterns, PeftError, Settings, own_weights, targets};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Family};
 use crate::model::error::During;
@@ -39,8 +39,11 @@ struct Config {
     use_rslora: bool,
     #[serde(default)]
     use_dora: bool,
-    #[serde(default = "none")]
-    bias: String,
+    #[serde(default)]
+    bias: Biases,
+    /// None, or a list of names.
+    #[serde(default)]
+    modules_to_save: Option<Vec<String>>,
     #[serde(default)]
     fan_in_fan_out: bool,
     #[serde(default)]
@@ -51,20 +54,15 @@ struct Config {
     rest: BTreeMap<String, Value>,
 }
 
-fn none() -> String {
-    "none".into()
-}
-
 fn yes() -> Value {
     Value::Bool(true)
 }
 
 /// Keys that change the mathematics: anything but nothing is refused rather than ignored.
-const MUST_BE_NEUTRAL: [&str; 7] = [
+const MUST_BE_NEUTRAL: [&str; 6] = [
     "use_qalora",
     "use_bdlora",
     "lora_bias",
-    "modules_to_save",
     "layer_replication",
     "trainable_token_indices",
     "target_parameters",
@@ -96,7 +94,8 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         target_modules: json!(names),
         use_rslora: settings.has_rank_stabilised_scale,
         use_dora: settings.has_magnitudes,
-        bias: none(),
+        bias: settings.own.biases,
+        modules_to_save: Some(settings.own.modules.clone()).filter(|names| !names.is_empty()),
         fan_in_fan_out: is_fan_in_fan_out(family),
         inference_mode: true,
         init_lora_weights: yes(),
@@ -108,7 +107,15 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
             ("alpha_pattern".to_string(), settings.alphas.iter().map(|(name, a)| (name, json!(a))).collect()),
         ]),
     };
-    write(folder, &config, adapter, WEIGHTS_FILE)
+    write_config(folder, &config)?;
+    let mut named = stored(adapter).during("read the adapter")?;
+    let own = settings.own.needed(&adapter.config, &settings.targets);
+    if let Some(head) = own_weights::tied_head(&adapter.config, &own) {
+        let name = own_weights::tied_name(&adapter.config);
+        let embedding = named.iter().find(|(other, _)| *other == name).map(|(_, tensor)| tensor.clone());
+        named.extend(embedding.map(|tensor| (head.name, tensor)));
+    }
+    Ok(save_safetensors(&named, &folder.join(WEIGHTS_FILE))?)
 }
 
 /// Writes a config and the tensors of an adapter, the latter in a file called `weights_file`.
@@ -206,12 +213,15 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         return Err(PeftError::ZeroRank);
     }
     let alpha = |site| alphas.of(&config.site_name(site)).unwrap_or(usual);
+    let own = OwnWeights { biases: parsed.bias, modules: parsed.modules_to_save.clone().unwrap_or_default() };
     let finished = |targets: Vec<Linear>, rank: usize| LoraSettings {
         has_rank_stabilised_scale: parsed.use_rslora,
         has_magnitudes: parsed.use_dora,
+        own: own.clone(),
         ..LoraSettings::of(rank, usual, parsed.lora_dropout, targets)
     };
-    let tensors = load_tensors(&weights)?;
+    let (tensors, others): (HashMap<_, _>, HashMap<_, _>) =
+        load_tensors(&weights)?.into_iter().partition(|(name, _)| name.contains(".lora_"));
     let (settings, layers) = match named_targets(&parsed) {
         Some(names) => {
             let rank_pattern =
@@ -234,10 +244,10 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         return Err(PeftError::NoTarget { name: "(none)".into(), family: config.family });
     }
     layers.require_magnitudes(&settings, config, &weights)?;
-    let params = layers
-        .fitted(&settings, &alpha, config)
-        .and_then(|named| FlatParams::new(named, device))
-        .during("copy the adapter")?;
+    own.check(config, &settings.targets)?;
+    let mut named = layers.fitted(&settings, &alpha, config).during("copy the adapter")?;
+    named.extend(own.in_order(others, config, &settings.targets, &weights)?);
+    let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Lora(settings), params, base_model, config: config.clone() })
 }
@@ -269,9 +279,6 @@ fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {
     }
     if config.r == 0 {
         return Err(PeftError::ZeroRank);
-    }
-    if config.bias != "none" {
-        return unsupported("bias", config.bias.clone());
     }
     match MUST_BE_NEUTRAL.into_iter().find(|key| !config.is_neutral(key)) {
         Some(key) => unsupported(key, config.rest[key].to_string()),

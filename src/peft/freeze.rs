@@ -99,10 +99,6 @@ impl Freeze {
             }),
         }
     }
-
-    fn groups(&self, config: &DecoderConfig) -> Vec<Group> {
-        config.groups().into_iter().filter(|group| self.trains(group.part, config)).collect()
-    }
 }
 
 impl Tuning for Freeze {
@@ -112,18 +108,22 @@ impl Tuning for Freeze {
         if let Some(block) = highest.filter(|block| *block >= num_blocks) {
             return Err(PeftError::NoSuchBlock { block, num_blocks });
         }
-        if self.groups(config).is_empty() {
+        if self.own(config).is_empty() {
             return Err(PeftError::NothingToTrain);
         }
         Ok(())
     }
 
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
-        self.groups(config).into_iter().flat_map(|group| group.tensors).collect()
+        self.own(config).into_iter().flat_map(|group| group.tensors).collect()
+    }
+
+    fn own(&self, config: &DecoderConfig) -> Vec<Group> {
+        config.groups().into_iter().filter(|group| self.trains(group.part, config)).collect()
     }
 
     fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        copied(&model.decoder, self.groups(model.config()))
+        copied(&model.decoder, self.own(model.config()))
     }
 
     fn attach(
@@ -132,7 +132,7 @@ impl Tuning for Freeze {
         leaves: Leaves,
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        Ok(Box::new(FullHooks::new(config, self.groups(config), leaves)?))
+        Ok(Box::new(FullHooks::new(config, self.own(config), leaves, 0)?))
     }
 
     /// The trained tensors alone, with a note of what they are.
@@ -182,7 +182,7 @@ impl Tuning for Freeze {
         if self.trains(Part::Embedding, config) {
             return 0;
         }
-        let blocks = self.groups(config).into_iter().filter_map(|group| Kind::of(group.part));
+        let blocks = self.own(config).into_iter().filter_map(|group| Kind::of(group.part));
         blocks.map(|(layer, _)| layer).min().unwrap_or(config.num_layers)
     }
 }

@@ -11,7 +11,7 @@ use crate::model::folder::{self, Description};
 use crate::model::hooks::{Hooks, Part};
 use crate::model::load::LoadedModel;
 use crate::nn::{FlatParams, Leaves, Node, Result};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,8 +28,12 @@ impl Tuning for Full {
         config.tensors()
     }
 
+    fn own(&self, config: &DecoderConfig) -> Vec<Group> {
+        config.groups()
+    }
+
     fn init(&self, model: &LoadedModel, _seed: u64) -> std::result::Result<FlatParams, PeftError> {
-        copied(&model.decoder, model.config().groups())
+        copied(&model.decoder, self.own(model.config()))
     }
 
     fn attach(
@@ -38,7 +42,7 @@ impl Tuning for Full {
         leaves: Leaves,
         _step: Option<&MicroStep>,
     ) -> Result<Box<dyn Hooks>> {
-        Ok(Box::new(FullHooks::new(config, config.groups(), leaves)?))
+        Ok(Box::new(FullHooks::new(config, self.own(config), leaves, 0)?))
     }
 
     fn save(
@@ -63,6 +67,15 @@ impl Tuning for Full {
 
 /// The model's own tensors of these groups as parameters.
 pub(super) fn copied(decoder: &Decoder, groups: Vec<Group>) -> std::result::Result<FlatParams, PeftError> {
+    let named = tensors_of(decoder, groups)?;
+    Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
+}
+
+/// The model's own tensors of these groups, in f32, under their names in Hugging Face's files.
+pub(super) fn tensors_of(
+    decoder: &Decoder,
+    groups: Vec<Group>,
+) -> std::result::Result<Vec<(String, Tensor)>, PeftError> {
     let mut named = Vec::new();
     for group in groups {
         let whole = decoder.tensor(group.part)?;
@@ -73,7 +86,7 @@ pub(super) fn copied(decoder: &Decoder, groups: Vec<Group>) -> std::result::Resu
             first += rows;
         }
     }
-    Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
+    Ok(named)
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.
@@ -122,10 +135,9 @@ pub struct FullHooks {
 }
 
 impl FullHooks {
-    /// The parameters of these groups of the model's tensors, in their order.
-    pub fn new(config: &DecoderConfig, groups: Vec<Group>, leaves: Leaves) -> Result<Self> {
+    /// The parameters of these groups of the model's tensors, in their order, from the one at `next` on.
+    pub fn new(config: &DecoderConfig, groups: Vec<Group>, leaves: Leaves, mut next: usize) -> Result<Self> {
         let mut nodes = BTreeMap::new();
-        let mut next = 0;
         for group in groups {
             let parts = next..next + group.tensors.len();
             next = parts.end;

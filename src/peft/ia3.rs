@@ -14,7 +14,7 @@ use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -177,7 +177,7 @@ impl Tuning for Ia3 {
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {
-        config.lora_flops(work, 0.0, &self.targets)
+        config.lora_flops(work, 0.0, &self.targets, &BTreeSet::new())
     }
 
     /// The outputs of a projection as they were before they were scaled.

@@ -1,7 +1,8 @@
 //! LoRA (Hu et al. 2021, arXiv:2106.09685): each target layer gets `scale · B A` beside its frozen weight. DoRA (Liu et al. 2024,
 //! arXiv:2402.09353) trains the lengths of the changed rows besides.
 
-use super::{Adapter, MicroStep, Patterns, PeftError, Tuning, format, targets};
+use super::full::FullHooks;
+use super::{Adapter, MicroStep, OwnWeights, Patterns, PeftError, Tuning, format, own_weights, targets};
 use crate::base::rng::Rng;
 use crate::model::config::{DecoderConfig, Family, Form, Needed};
 use crate::model::decoder::Decoder;
@@ -9,7 +10,7 @@ use crate::model::error::During;
 use crate::model::families::Module;
 use crate::model::flops::Work;
 use crate::model::folder::Description;
-use crate::model::hooks::{Hooks, Linear, Projection, Site};
+use crate::model::hooks::{Hooks, Linear, Part, Projection, Site};
 use crate::model::load::LoadedModel;
 use crate::nn::ops::{Dropout, LowRank, LowRankPart};
 use crate::nn::{FlatParams, Leaves, Node, Result};
@@ -38,6 +39,8 @@ pub struct LoraSettings {
     pub ranks: Patterns<usize>,
     /// Layers with another alpha.
     pub alphas: Patterns<f64>,
+    /// Weights of the model that are trained whole besides.
+    pub own: OwnWeights,
 }
 
 impl LoraSettings {
@@ -66,6 +69,7 @@ impl LoraSettings {
             has_magnitudes: false,
             ranks: Patterns::default(),
             alphas: Patterns::default(),
+            own: OwnWeights::default(),
         }
     }
 
@@ -153,6 +157,7 @@ impl LoraSettings {
             };
             named.push((name, value.during("make the new parameters")?));
         }
+        named.extend(self.own.values(decoder, &self.targets)?);
         Ok(FlatParams::new(named, decoder.device()).during("make the new parameters")?)
     }
 }
@@ -181,7 +186,7 @@ impl Tuning for LoraSettings {
                 return Err(PeftError::RankTooHigh { rank, module: config.site_name(site), outputs, inputs });
             }
         }
-        Ok(())
+        self.own.check(config, &self.targets)
     }
 
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
@@ -190,7 +195,8 @@ impl Tuning for LoraSettings {
             shape: parameter.shape,
             form: parameter.form,
         };
-        self.factors(config).into_iter().map(needed).collect()
+        let own = self.own.needed(config, &self.targets);
+        self.factors(config).into_iter().map(needed).chain(own).collect()
     }
 
     fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError> {
@@ -219,7 +225,7 @@ impl Tuning for LoraSettings {
         let matrices = self.factors(config).into_iter().filter(|parameter| parameter.shape.len() == 2);
         let num_values =
             matrices.map(|parameter| parameter.shape.iter().map(|n| *n as f64).product::<f64>()).sum();
-        config.lora_flops(work, num_values, &self.targets)
+        config.lora_flops(work, num_values, &self.targets, &self.own.parts(config, &self.targets))
     }
 
     /// x Aᵀ of each layer, and with DoRA its outputs before they are brought to length.
@@ -227,6 +233,14 @@ impl Tuning for LoraSettings {
         let outputs = |linear: &Linear| config.linear_shape(*linear).0 as u64;
         let lengths = if self.has_magnitudes { self.targets.iter().map(outputs).sum() } else { 0 };
         (self.rank as u64).saturating_mul(self.targets.len() as u64).saturating_add(lengths)
+    }
+
+    /// The head's copy, too, where it is one with the embeddings.
+    fn num_saved(&self, config: &DecoderConfig) -> u64 {
+        let head = own_weights::tied_head(config, &self.own.needed(config, &self.targets));
+        let size =
+            |needed: Needed| needed.shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));
+        self.num_values(config).saturating_add(head.map_or(0, size))
     }
 }
 
@@ -278,6 +292,7 @@ impl Parameter {
 pub struct LoraHooks {
     low_ranks: BTreeMap<(usize, Projection), LowRank>,
     magnitudes: BTreeMap<(usize, Projection), Vec<Node>>,
+    own: FullHooks,
 }
 
 impl LoraHooks {
@@ -323,7 +338,8 @@ impl LoraHooks {
             let low = LowRank { a, parts, dropout };
             low_ranks.insert((group.layer, group.projection), low);
         }
-        Ok(Self { low_ranks, magnitudes })
+        let own = FullHooks::new(config, settings.own.groups(config, &settings.targets), leaves, next)?;
+        Ok(Self { low_ranks, magnitudes, own })
     }
 }
 
@@ -334,5 +350,9 @@ impl Hooks for LoraHooks {
 
     fn magnitudes(&self, layer: usize, projection: Projection) -> &[Node] {
         self.magnitudes.get(&(layer, projection)).map_or(&[], Vec::as_slice)
+    }
+
+    fn replaced(&self, part: Part) -> Option<&Node> {
+        self.own.replaced(part)
     }
 }

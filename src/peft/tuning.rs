@@ -1,7 +1,7 @@
 //! What every way of tuning has to say of itself: one file of `peft` each, and nothing elsewhere knows them apart.
 
 use super::{Adapter, MicroStep, PeftError};
-use crate::model::config::{DecoderConfig, Needed};
+use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::flops::Work;
 use crate::model::folder::Description;
 use crate::model::hooks::Hooks;
@@ -21,6 +21,12 @@ pub trait Tuning {
 
     /// Names and shapes of what is trained, in the order of the flat buffer.
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed>;
+
+    /// The tensors of the model that are trained themselves, in the order of the flat buffer, which then holds nothing else; none for
+    /// a method that adds something.
+    fn own(&self, _config: &DecoderConfig) -> Vec<Group> {
+        Vec::new()
+    }
 
     /// New parameters. Where the method can begin there, the model with them answers as the model without.
     fn init(&self, model: &LoadedModel, seed: u64) -> std::result::Result<FlatParams, PeftError>;

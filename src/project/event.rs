@@ -119,6 +119,14 @@ pub enum RunEvent {
         /// Validations in a row without gain.
         without_gain: u32,
     },
+    /// How well the held-out general text is known: at update 0 by the base model.
+    GeneralText {
+        update: u64,
+        #[serde(deserialize_with = "null_is_nan")]
+        loss: f64,
+        #[serde(deserialize_with = "null_is_nan")]
+        perplexity: f64,
+    },
     Answers {
         update: u64,
         answers: Vec<Answer>,
@@ -155,6 +163,7 @@ impl RunEvent {
             Self::Update { update, .. }
             | Self::Profile { update, .. }
             | Self::Validation { update, .. }
+            | Self::GeneralText { update, .. }
             | Self::Answers { update, .. }
             | Self::Checkpoint { update, .. }
             | Self::Failed { update, .. }

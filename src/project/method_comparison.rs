@@ -41,7 +41,7 @@ pub struct MethodRow {
     pub adapter_bytes: Option<u64>,
     /// The most resident memory of the process while it made updates.
     pub peak_bytes: Option<u64>,
-    /// What was expected of the whole run before, checkpoints included.
+    /// What was expected of the run before.
     pub estimated_bytes: Option<u64>,
     /// Median of the updates.
     pub update_secs: Option<f64>,

@@ -10,8 +10,10 @@ pub mod prompt_set;
 pub mod samples;
 pub mod run_folder;
 pub mod runs;
+pub mod text_course;
 
 pub use error::ProjectError;
 pub use event::{Outcome, RunEvent};
 pub use folder::Project;
 pub use run_folder::{Beginning, RunFolder};
+pub use text_course::TextCourse;

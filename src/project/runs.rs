@@ -1,6 +1,6 @@
 //! The runs of a project as they are on disk, also after a crash.
 
-use super::{Outcome, ProjectError, RunEvent, RunFolder};
+use super::{Outcome, ProjectError, RunEvent, RunFolder, TextCourse};
 use crate::recipe::Recipe;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub struct RunSummary {
     pub num_updates: u64,
     pub best_loss: Option<f64>,
     pub last_loss: Option<f64>,
+    pub general_text: TextCourse,
     pub secs: f64,
     /// Mean losses of equal stretches, at most 64, for the sparkline.
     pub sparkline: Vec<f32>,
@@ -93,6 +94,7 @@ fn nothing_known(path: &Path) -> RunSummary {
         num_updates: 0,
         best_loss: None,
         last_loss: None,
+        general_text: TextCourse::default(),
         secs: 0.0,
         sparkline: Vec::new(),
         adapter: None,
@@ -117,6 +119,7 @@ impl RunSummary {
     }
 
     fn take_in(&mut self, event: RunEvent, losses: &mut Vec<f32>) {
+        self.general_text.take_in(&event);
         match event {
             RunEvent::Started { time, num_updates, from_update, .. } => {
                 if from_update == 0 || self.started.is_empty() {
@@ -142,6 +145,7 @@ impl RunSummary {
             | RunEvent::Profile { .. }
             | RunEvent::Failed { .. }
             | RunEvent::Validation { .. }
+            | RunEvent::GeneralText { .. }
             | RunEvent::Answers { .. }
             | RunEvent::Checkpoint { .. }
             | RunEvent::Notice { .. } => {}

@@ -8,25 +8,30 @@ use crate::model::hooks::NormAt;
 /// Rows of logits that exist at a time.
 const LOGIT_ROWS: u64 = 256;
 
-/// Numbers that live at the height of a micro-step of `n` tokens; `of_method` are those of one token that the method
-/// keeps in each block. The way back reaches `num_blocks` blocks, and what lies below keeps nothing. With checkpoints, of a
-/// block only its input is kept, and of one of them all while it is run again.
-///
-/// The height is where the loss is, or in the last block's feed-forward on the way back.
-pub(super) fn activations(
-    config: &DecoderConfig,
-    of_method: u64,
-    n: u64,
-    num_blocks: u64,
-    has_checkpoints: bool,
-) -> u64 {
+/// What decides how much is kept, besides the model.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// Numbers of one token that the method keeps in each block.
+    pub of_method: u64,
+    /// Tokens of the micro-step.
+    pub n: u64,
+    /// So many the way back reaches; what lies below keeps nothing.
+    pub num_blocks: u64,
+    /// Of a block only its input is kept, and of one of them all while it is run again.
+    pub has_checkpoints: bool,
+    /// Its predictions are held against those of the base.
+    pub is_held: bool,
+}
+
+/// Numbers that live at the height of a micro-step: where the loss is, or in the last block's feed-forward on the way back.
+pub(super) fn activations(config: &DecoderConfig, kept: Kept) -> u64 {
+    let Kept { of_method, n, num_blocks, has_checkpoints, is_held } = kept;
+    let at_the_loss = at_the_loss(config, n, is_held);
     let block = product(&[n, sum(&[kept_in_block(config), of_method])]);
     let inputs = product(&[n, num_blocks, config.width as u64]);
     match has_checkpoints {
-        true => sum(&[inputs, at_the_loss(config, n).max(sum(&[block, on_the_way_back(config, n)]))]),
-        false => {
-            sum(&[product(&[num_blocks, block]), at_the_loss(config, n).max(on_the_way_back(config, n))])
-        }
+        true => sum(&[inputs, at_the_loss.max(sum(&[block, on_the_way_back(config, n)]))]),
+        false => sum(&[product(&[num_blocks, block]), at_the_loss.max(on_the_way_back(config, n))]),
     }
 }
 
@@ -64,11 +69,12 @@ fn num_bent(config: &DecoderConfig) -> u64 {
 }
 
 /// The last block's sum, that normed, its gradient in pieces and put together, and some rows of logits; or, a moment
-/// later, that gradient on its way.
-fn at_the_loss(config: &DecoderConfig, n: u64) -> u64 {
+/// later, that gradient on its way. What the base says, its last state and its logits, lies beside it.
+fn at_the_loss(config: &DecoderConfig, n: u64, is_held: bool) -> u64 {
     let (width, vocabulary) = (config.width as u64, config.vocabulary as u64);
     let logits = product(&[n.min(LOGIT_ROWS), vocabulary]);
-    sum(&[product(&[4, n, width]), logits]).max(product(&[6, n, width]))
+    let of_base = if is_held { sum(&[product(&[n, width]), logits]) } else { 0 };
+    sum(&[product(&[4, n, width]), logits, of_base]).max(product(&[6, n, width]))
 }
 
 /// The gradients of the stream, of the activation's result, and of what it was made of.

@@ -68,7 +68,9 @@ impl Recipe {
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
+        self.check_in_backward(facts, &mut found);
         self.check_numbers(&mut found);
+        self.check_forgetting(&mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
         self.check_data(facts.data.as_ref(), &mut found);

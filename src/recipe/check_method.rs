@@ -3,14 +3,14 @@
 use super::Fix;
 use super::check::Findings;
 use super::load::nearest;
-use super::method::{Bottleneck, Freeze, Ia3, Lora, Method};
+use super::method::{Biases, Bottleneck, Freeze, Ia3, Lora, Method};
 use super::plan::ModelFacts;
 use super::recipe::Recipe;
 use crate::base::{Explain, human};
 use crate::model::config::Family;
 use crate::model::families::{ALL_LINEAR, Module};
 use crate::model::hooks::{Part, Site};
-use crate::peft::{Patterns, PeftError};
+use crate::peft::{OwnWeights, Patterns, PeftError};
 
 impl Recipe {
     pub(super) fn check_method(&self, model: Option<&ModelFacts>, found: &mut Findings) {
@@ -19,6 +19,7 @@ impl Recipe {
                 check_rank(lora, model, found);
                 check_modules(&lora.target_modules, model, found);
                 check_patterns(lora, model, found);
+                check_own_weights(lora, model, found);
             }
             Method::Freeze(freeze) => check_blocks(freeze, model, found),
             Method::Ia3(ia3) => {
@@ -154,6 +155,34 @@ fn check_patterns(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findings)
     if let Some((name, rank, outputs, inputs)) = high {
         let text = format!("A rank of {rank} is above the size of {name}, {outputs} x {inputs}.");
         take_away("method.rank_pattern", text, found);
+    }
+}
+
+/// Weights of the model that LoRA trains besides.
+fn check_own_weights(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findings) {
+    let Some(config) = model.map(|model| &model.config).filter(|config| config.num_layers > 0) else {
+        return;
+    };
+    let Ok(settings) = lora.settings(config.family) else { return };
+    let own = &settings.own;
+    let biases = OwnWeights { modules: Vec::new(), ..own.clone() };
+    if own.biases != Biases::None && biases.groups(config, &settings.targets).is_empty() {
+        let text = match own.biases {
+            Biases::LoraOnly => "The tuned layers of this model have no biases, so that no more is trained.",
+            _ => "This model has no biases, so that no more is trained.",
+        };
+        found.warn("method.bias", text, Some("\"none\""));
+    }
+    let Err(error) = own.check(config, &settings.targets) else { return };
+    let text = format!("{}: {error}. {}", error.title(), error.hint());
+    match error {
+        PeftError::SomeBiases(_) => found.error("method.bias", text, Some("\"all\"")),
+        PeftError::OneOfTied { other, .. } => {
+            let names = lora.modules_to_save.iter().map(String::as_str).chain([other]);
+            let both = format!("{:?}", names.collect::<Vec<_>>());
+            found.error("method.modules_to_save", text, Some(&both));
+        }
+        _ => found.error("method.modules_to_save", text, Some("[]")),
     }
 }
 

@@ -3,10 +3,10 @@
 //! What the way back needs of a micro-step is in `activations`. The rest is there all the time: the frozen model, what
 //! is trained, its gradient, and what the optimizer remembers.
 
-use super::activations::activations;
+use super::activations::{Kept, activations};
 use super::plan::{DataFacts, Facts, ModelFacts};
 use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Needed};
 use crate::model::flops::Work;
 use crate::peft::Tuning;
 
@@ -29,8 +29,6 @@ pub struct Estimate {
     pub trainable_bytes: u64,
     pub optimizer_bytes: u64,
     pub activation_bytes: u64,
-    /// A copy of what the optimizer remembers, while a checkpoint is written and there are no activations.
-    pub saving_bytes: u64,
     pub memory_bytes: u64,
     pub disk_bytes: u64,
     pub num_trainable_params: u64,
@@ -112,9 +110,44 @@ fn virtual_rows(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
     }
 }
 
-/// `trained_tokens` are the tokens of all updates together. Absurd numbers give the largest number, never a panic.
+/// Tokens of all updates of a run together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub of_data: u64,
+    /// Of general text.
+    pub of_text: u64,
+}
+
+impl From<u64> for Tokens {
+    fn from(of_data: u64) -> Self {
+        Self { of_data, of_text: 0 }
+    }
+}
+
+impl Tokens {
+    fn all(self) -> u64 {
+        sum(&[self.of_data, self.of_text])
+    }
+
+    /// Those that the base model reads as well, to be held against.
+    fn of_base(self, recipe: &Recipe) -> u64 {
+        match (recipe.forgetting.kl_weight > 0.0, text_tokens(recipe)) {
+            (false, _) => 0,
+            (true, 0) => self.of_data,
+            (true, _) => self.of_text,
+        }
+    }
+}
+
+/// Tokens of general text in an update.
+pub(super) fn text_tokens(recipe: &Recipe) -> u64 {
+    product(&[recipe.pieces_of_an_update() as u64, recipe.piece_tokens() as u64])
+}
+
+/// `tokens` are those of all updates together. Absurd numbers give the largest number, never a panic.
 /// `None` while no model is known.
-pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<Estimate> {
+pub fn estimate(recipe: &Recipe, facts: &Facts, tokens: impl Into<Tokens>) -> Option<Estimate> {
+    let tokens = tokens.into();
     let model = facts.model.as_ref()?;
     let measured = facts.flops_per_second(recipe).map(|peak| REACHED * peak);
     let flops_per_second = measured.unwrap_or(DEFAULT_FLOPS_PER_SECOND).max(1.0);
@@ -123,21 +156,23 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, trained_tokens: u64) -> Option<E
     let num_reached = num_blocks - backward_stop.map_or(0, |stop| stop.block.min(num_blocks));
     let reached = num_reached as f64 / num_blocks.max(1) as f64;
     let with = |has_checkpoints: bool| {
-        let n = micro_batch_tokens(recipe, facts.data.as_ref());
+        let n = micro_batch_tokens(recipe, facts.data.as_ref()).max(text_tokens(recipe));
         let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
         let of_method = of_method(recipe, model, |tuning| tuning.kept(&model.config));
-        let in_use =
-            product(&[4, activations(&model.config, of_method, n, num_reached as u64, has_checkpoints)]);
+        let is_held = recipe.forgetting.kl_weight > 0.0;
+        let kept = Kept { of_method, n, num_blocks: num_reached as u64, has_checkpoints, is_held };
+        let in_use = product(&[4, activations(&model.config, kept)]);
         let activation_bytes = sum(&[in_use, in_use / FREED_BETWEEN]);
-        // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, and 2 for running it again
+        // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, 2 for running it again, and 2 of the base
         let own_gradient = if matches!(recipe.method, Method::Full {}) { 2.0 } else { 0.0 };
         let once = backward_stop.map_or(4.0 + own_gradient, |stop| 6.0 * (1.0 - stop.saved));
-        let operations = once + if has_checkpoints { 2.0 * reached } else { 0.0 };
+        let each = once + if has_checkpoints { 2.0 * reached } else { 0.0 };
+        let operations = each * tokens.all() as f64 + 2.0 * tokens.of_base(recipe) as f64;
         Estimate {
             activation_bytes,
             has_checkpoints,
             backward_stop,
-            secs: operations * model.num_params as f64 * trained_tokens as f64 / flops_per_second,
+            secs: operations * model.num_params as f64 / flops_per_second,
             ..without_activations(recipe, model)
         }
         .summed()
@@ -159,18 +194,29 @@ fn without_activations(recipe: &Recipe, model: &ModelFacts) -> Estimate {
     let file_bytes = product(&[4, of_method(recipe, model, |tuning| tuning.num_saved(&model.config))]);
     // the best checkpoint besides the last ones
     let num_kept = sum(&[recipe.checkpoint.keep_last as u64, 1]);
+    let gradient_bytes = match recipe.optimizer.in_backward {
+        true => product(&[4, of_method(recipe, model, |tuning| passing(tuning, &model.config))]),
+        false => trainable_bytes,
+    };
     Estimate {
         weights_bytes: recipe.base_precision().num_bytes(model.num_params, model.stored_bytes),
         trainable_bytes,
-        // moments, and the flat gradient
-        optimizer_bytes: sum(&[moments_bytes, product(&[4, num_trainable_params])]),
-        saving_bytes: moments_bytes,
+        optimizer_bytes: sum(&[moments_bytes, gradient_bytes]),
         // a checkpoint holds the adapter and the moments; the finished adapter, or the whole model, lies beside them
         disk_bytes: sum(&[product(&[num_kept, sum(&[trainable_bytes, moments_bytes])]), file_bytes]),
         num_trainable_params,
         file_bytes,
         ..Estimate::default()
     }
+}
+
+/// Numbers of a gradient that is never there as a whole, at the most: the largest tensor's, which waits for the last use where embeddings
+/// and head are one, and those of two that are computed as one.
+fn passing(tuning: &dyn Tuning, config: &DecoderConfig) -> u64 {
+    let size = |needed: Needed| needed.shape.iter().fold(1, |size: u64, n| size.saturating_mul(*n as u64));
+    let mut sizes: Vec<u64> = tuning.parameters(config).into_iter().map(size).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.iter().take(3).fold(0, |sum: u64, size| sum.saturating_add(*size))
 }
 
 /// What an optimizer remembers of so many parameters.
@@ -186,14 +232,9 @@ fn moments_bytes(kind: OptimizerKind, num_params: u64) -> u64 {
 }
 
 impl Estimate {
-    /// What no smaller micro-batch saves: the model, what is trained, the optimizer, and its copy.
+    /// What no smaller micro-batch saves: the model, what is trained, and the optimizer.
     pub fn fixed_bytes(&self) -> u64 {
-        self.memory_bytes.saturating_sub(self.activation_bytes.saturating_sub(self.saving_bytes))
-    }
-
-    /// Without checkpoints: what loading and updates take.
-    pub fn update_bytes(&self) -> u64 {
-        self.memory_bytes.saturating_sub(self.saving_bytes.saturating_sub(self.activation_bytes))
+        self.memory_bytes.saturating_sub(self.activation_bytes)
     }
 
     fn summed(self) -> Self {
@@ -201,7 +242,7 @@ impl Estimate {
             self.weights_bytes,
             self.trainable_bytes,
             self.optimizer_bytes,
-            self.activation_bytes.max(self.saving_bytes),
+            self.activation_bytes,
             PROCESS_BYTES,
         ];
         Self { memory_bytes: sum(&parts), ..self }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Settings that may be absent: `none` takes them away.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 9] = [
     "data.path",
     "data.format",
     "data.encoding",
@@ -16,6 +16,7 @@ const OPTIONAL: [&str; 8] = [
     "data.schema",
     "data.schema.prompt_template",
     "length.updates",
+    "forgetting.text",
 ];
 
 /// Carries out `--set optimizer.learning_rate=3e-4`. A value that is no TOML is taken as a word.

@@ -35,7 +35,7 @@ pub fn from_toml(text: &str) -> Result<Recipe, Vec<Problem>> {
     from_table(table)
 }
 
-/// Reads a recipe file; a relative path of the data or of the model is taken from the file's folder.
+/// Reads a recipe file; a relative path of the data, of the general text or of the model is taken from the file's folder.
 ///
 /// # Errors
 /// As [`from_toml`]; and when the file cannot be read or is larger than [`MAX_BYTES`].
@@ -43,10 +43,10 @@ pub fn from_file(path: &Path) -> Result<Recipe, Vec<Problem>> {
     let text = storage::read_text_bounded(path, MAX_BYTES)
         .map_err(|e| vec![error("", format!("the recipe cannot be read: {e} ({})", path.display()))])?;
     let mut recipe = from_toml(&text)?;
-    if let (Some(data), Some(folder)) = (&recipe.data.path, path.parent())
-        && data.is_relative()
-    {
-        recipe.data.path = Some(folder.join(data));
+    for file in [&mut recipe.data.path, &mut recipe.forgetting.text].into_iter().flatten() {
+        if let Some(folder) = path.parent().filter(|_| file.is_relative()) {
+            *file = folder.join(&*file);
+        }
     }
     if let Some(model) = path.parent().and_then(|folder| beside(folder, &recipe.model.source)) {
         recipe.model.source = model;
@@ -101,6 +101,7 @@ pub(super) fn complete() -> Recipe {
         Some(crate::data::Schema { roles: Vec::new(), prompt_template: Some(String::new()) });
     recipe.optimizer.clip_norm = Some(1.0);
     recipe.length.updates = Some(1);
+    recipe.forgetting.text = Some("x".into());
     recipe
 }
 

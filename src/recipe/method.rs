@@ -5,9 +5,10 @@ use crate::base::human;
 use crate::model::config::Family;
 use crate::model::families::ALL_LINEAR;
 use crate::nn::ops;
+pub use crate::peft::Biases;
 pub use crate::peft::Freeze;
 use crate::peft::bottleneck::{Bottlenecks, Places};
-use crate::peft::{self, Full, LoraSettings, Patterns, PeftError, Settings};
+use crate::peft::{self, Full, LoraSettings, OwnWeights, Patterns, PeftError, Settings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -214,6 +215,10 @@ pub struct Lora {
     pub rank_pattern: BTreeMap<String, usize>,
     /// The same of alpha.
     pub alpha_pattern: BTreeMap<String, f64>,
+    /// Which biases of the model are trained besides.
+    pub bias: Biases,
+    /// Modules that are trained whole besides, by the ends of their paths: embeddings, the head, norms.
+    pub modules_to_save: Vec<String>,
 }
 
 impl Lora {
@@ -232,6 +237,7 @@ impl Lora {
             has_magnitudes: self.dora,
             ranks: Patterns::new(self.rank_pattern.clone())?,
             alphas: Patterns::new(self.alpha_pattern.clone())?,
+            own: OwnWeights { biases: self.bias, modules: self.modules_to_save.clone() },
             ..LoraSettings::new(family, self.rank, self.alpha, self.dropout, &self.target_modules)?
         })
     }
@@ -254,6 +260,8 @@ impl Default for Lora {
             b_rate_factor: 1.0,
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
+            bias: Biases::None,
+            modules_to_save: Vec::new(),
         }
     }
 }

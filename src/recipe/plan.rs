@@ -1,6 +1,6 @@
 //! A checked recipe with derived numbers: the only thing that `train::run` accepts.
 
-use super::estimate::{Estimate, estimate};
+use super::estimate::{Estimate, Tokens, estimate, text_tokens};
 use super::memory_limit::MemoryLimit;
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
@@ -146,10 +146,14 @@ fn num_updates(recipe: &Recipe, updates_per_epoch: f64) -> u64 {
 }
 
 /// Tokens of all updates of a run together; `micro_batches` are those of one epoch.
-pub(super) fn all_tokens(recipe: &Recipe, facts: &Facts, micro_batches: u64) -> u64 {
+pub(super) fn all_tokens(recipe: &Recipe, facts: &Facts, micro_batches: u64) -> Tokens {
     let tokens = facts.data.as_ref().map_or(0, |data| data.train_tokens);
     let updates_per_epoch = updates_per_epoch(recipe, micro_batches);
-    (tokens as f64 * num_updates(recipe, updates_per_epoch) as f64 / updates_per_epoch) as u64
+    let num_updates = num_updates(recipe, updates_per_epoch);
+    let of_data = (tokens as f64 * num_updates as f64 / updates_per_epoch) as u64;
+    // Without data nothing is known of the run's length.
+    let of_text = if tokens == 0 { 0 } else { num_updates.saturating_mul(text_tokens(recipe)) };
+    Tokens { of_data, of_text }
 }
 
 impl Plan {

@@ -1,7 +1,8 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 use super::MemoryLimit;
-pub use super::method::{Activation, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
+pub use super::forgetting::Forgetting;
+pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
@@ -22,6 +23,7 @@ pub struct Recipe {
     pub data: DataSection,
     pub method: Method,
     pub objective: Objective,
+    pub forgetting: Forgetting,
     pub optimizer: Optimizer,
     pub schedule: Schedule,
     pub batch: BatchSection,
@@ -143,6 +145,9 @@ pub struct Optimizer {
     /// Largest norm of the whole gradient; `"none"` means no clipping.
     #[serde(with = "super::number_or_none")]
     pub clip_norm: Option<f64>,
+    /// Moves each weight as soon as its gradient is known, so that the gradient is never in memory as a whole (Lv et al. 2023,
+    /// arXiv:2306.09782): on the CPU, without clipping, with one micro-batch an update.
+    pub in_backward: bool,
 }
 
 impl Default for Optimizer {
@@ -156,6 +161,7 @@ impl Default for Optimizer {
             epsilon: 1e-8,
             momentum: 0.9,
             clip_norm: Some(1.0),
+            in_backward: false,
         }
     }
 }

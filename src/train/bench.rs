@@ -87,7 +87,7 @@ pub fn train(
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
-    let mut trainer = Trainer::new(plan, model, samples.iter().collect(), meter)?;
+    let mut trainer = Trainer::new(plan, model, samples.iter().collect(), &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
         for _ in 0..num {
@@ -127,7 +127,7 @@ pub fn train(
         batch,
         seq,
         last_loss,
-        estimated_memory_bytes: plan.estimate().update_bytes(),
+        estimated_memory_bytes: plan.estimate().memory_bytes,
         has_checkpoints: plan.estimate().has_checkpoints,
         peak_flops_per_second: peak,
         share_of_peak: flops / median / peak,

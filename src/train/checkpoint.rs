@@ -5,7 +5,7 @@ use super::TrainError;
 use super::trainer::{Position, Trainer};
 use crate::base::storage;
 use crate::model::load::LoadedModel;
-use crate::model::weights::save_safetensors;
+use crate::model::weights::save_state;
 use crate::peft::{Adapter, files, format};
 use crate::project::RunFolder;
 use std::path::Path;
@@ -22,8 +22,8 @@ pub fn save(trainer: &Trainer, folder: &Path) -> Result<(), TrainError> {
         |temporary| {
             files::save(&trainer.adapter, &trainer.model.description(), temporary)
                 .map_err(std::io::Error::other)?;
-            let state = trainer.optimizer.state().map_err(std::io::Error::other)?;
-            save_safetensors(&state, &temporary.join(OPTIMIZER_FILE)).map_err(std::io::Error::other)?;
+            save_state(&trainer.optimizer.state(), &temporary.join(OPTIMIZER_FILE))
+                .map_err(std::io::Error::other)?;
             write_position(trainer, temporary)
         },
     )

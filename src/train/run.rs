@@ -1,29 +1,25 @@
 //! The training loop.
 
+mod answers;
+mod measures;
+
 use super::early_stop::Policy;
 use super::error::{During, Failed};
 use super::memory::{self, Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
-use super::validate::{LossTotal, loss_of, micro_batches, spread};
 use super::{TrainError, checkpoint, profile};
 use crate::base::{Control, Explain, Failure, human};
-use crate::data::Sample;
 use crate::data::prepare::Dataset;
-use crate::eval::run::{Asked, Scored, answer_all};
-use crate::infer::generate::GenerateOptions;
-use crate::infer::sampler::Sampling;
-use crate::infer::session::Session;
+use crate::data::split::spread;
+use crate::data::{GeneralText, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn;
 use crate::peft::Adapter;
-use crate::project::event::{Answer, OperationCost, Phase};
+use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Plan;
 use std::time::{Duration, Instant};
-
-/// Longest sample answer during a run, in tokens.
-const MAX_ANSWER_TOKENS: usize = 48;
 
 /// What a run hears and sees of the world while it goes.
 #[derive(Clone, Copy)]
@@ -77,6 +73,7 @@ struct Run<'a> {
     trainer: Trainer<'a>,
     policy: Policy,
     valid: Vec<usize>,
+    text: Option<&'a GeneralText>,
     num_train: usize,
     from_update: u64,
     began: Instant,
@@ -102,9 +99,14 @@ impl<'a> Run<'a> {
         let recipe = plan.recipe();
         let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
         let num_rows = train.len();
-        let mut trainer = Trainer::new(plan, model, train, meter)?;
+        let text = dataset.general_text.as_ref();
+        let pieces = text.map_or(&[][..], |text| &text.rest);
+        let mut trainer = Trainer::new(plan, model, train, pieces, meter)?;
         let num_train = trainer.num_samples();
         let mut notices = Vec::new();
+        if text.is_some_and(|text| text.is_cut) {
+            notices.push("The general text is long: only its beginning is used.".into());
+        }
         if num_train < num_rows {
             let rows = human::plural((num_rows - num_train) as u64, "training row");
             notices.push(format!("{rows} without a token to learn from: passed over."));
@@ -127,6 +129,7 @@ impl<'a> Run<'a> {
             last_checkpoint: None,
             notices,
             num_train,
+            text,
             plan,
             model,
             dataset,
@@ -138,6 +141,9 @@ impl<'a> Run<'a> {
     fn train(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
         self.announce(reporter)?;
         self.try_memory(control, reporter)?;
+        if self.measure_before(control, reporter)?.is_none() {
+            return self.stop(control, reporter);
+        }
         loop {
             // Also before the first update: a run that was stopped while it validated goes on with that validation.
             match self.settle(control, reporter)? {
@@ -220,21 +226,6 @@ impl<'a> Run<'a> {
         self.notice(text, reporter)
     }
 
-    /// As [`Self::give_in`], of validation.
-    fn give_in_validating(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
-        let samples = self.valid_samples();
-        let is_dealt = micro_batches(&samples, self.validation_budget()).iter().any(|rows| rows.len() > 1);
-        if self.trainer.position.is_validation_halved || !is_dealt {
-            return self.give_up(shortage, reporter);
-        }
-        self.trainer.position.is_validation_halved = true;
-        let text = format!(
-            "Memory is short: {shortage}. From here on, validation goes through half as many tokens at once; it measures the \
-             same and takes a little longer."
-        );
-        self.notice(text, reporter)
-    }
-
     /// The run ends with what it has.
     fn give_up(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
         if self.trainer.position.update.0 > self.from_update {
@@ -260,12 +251,6 @@ impl<'a> Run<'a> {
             self.save(reporter)?;
         }
         Ok(if is_over { Some(Outcome::StoppedEarly) } else { is_last.then_some(Outcome::Done) })
-    }
-
-    fn is_validation_due(&self) -> bool {
-        let update = self.trainer.position.update.0;
-        let is_last = update >= self.plan.num_updates();
-        !self.valid.is_empty() && (is_last || self.is_due(self.plan.validation_every(), update))
     }
 
     fn is_due(&self, every: u64, update: u64) -> bool {
@@ -340,131 +325,6 @@ impl<'a> Run<'a> {
             tokens_per_second: r.num_tokens as f64 / secs.max(1e-9),
             update_secs: secs,
             memory_bytes: self.trainer.meter.now_bytes(),
-        })
-    }
-
-    /// Measures the validation rows; true when patience is used up. `Ok(None)` when stopped before all were measured: what was
-    /// measured counts for nothing, or the run would not go on exactly.
-    fn validate(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<bool>, TrainError> {
-        reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
-        let total = loop {
-            match self.validation_loss(control, reporter).map_err(memory::recognised) {
-                Ok(Some(total)) => break total,
-                Ok(None) => return Ok(None),
-                Err(TrainError::OutOfMemory(shortage)) => self.give_in_validating(shortage, reporter)?,
-                Err(error) => return Err(error),
-            }
-        };
-        let update = self.trainer.position.update.0;
-        let loss = total.mean();
-        if !loss.is_finite() {
-            return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
-        }
-        self.trainer.position.owes_validation = false;
-        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
-        reporter.send(RunEvent::Validation {
-            update,
-            loss,
-            perplexity: total.perplexity(),
-            best: verdict.is_best,
-            without_gain: self.trainer.position.validation.without_gain,
-        })?;
-        if verdict.is_best {
-            self.save(reporter)?;
-        }
-        self.answer(control, reporter)?;
-        reporter.send(RunEvent::Phase { phase: Phase::Training })?;
-        Ok(Some(verdict.is_over))
-    }
-
-    fn validation_loss(
-        &self,
-        control: &Control,
-        reporter: &mut Reporter,
-    ) -> Result<Option<LossTotal>, TrainError> {
-        let hooks = self.trainer.adapter.hooks()?;
-        let mut goes_on = || {
-            self.wait_while_paused(Phase::Validating, control, reporter)?;
-            Ok(!control.is_stopped())
-        };
-        let look = || self.trainer.meter.look();
-        let (samples, budget) = (self.valid_samples(), self.validation_budget());
-        loss_of(self.model, hooks.as_ref(), &samples, budget, &mut goes_on, &look)
-    }
-
-    fn valid_samples(&self) -> Vec<&'a Sample> {
-        let dataset = self.dataset;
-        self.valid.iter().map(|i| &dataset.samples[*i]).collect()
-    }
-
-    /// Tokens of a validation micro-batch.
-    fn validation_budget(&self) -> usize {
-        let whole = self.plan.recipe().batch.micro_batch_tokens;
-        if self.trainer.position.is_validation_halved { whole / 2 } else { whole }
-    }
-
-    /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left
-    /// out and told, once a run.
-    fn answer(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
-        let chosen = spread(&self.dataset.split.valid, self.plan.recipe().validation.num_answers);
-        let chat = self.plan.recipe().data.chat;
-        let mut problem = None;
-        let mut prompts = Vec::new();
-        for example in chosen.into_iter().filter_map(|row| self.dataset.example(row)) {
-            let prompt = self.dataset.template.example_prompt(&example, chat);
-            match prompt.and_then(|(prompt, right)| Asked::new(prompt, &self.model.tokeniser, right)) {
-                Ok(asked) => prompts.push(asked),
-                Err(error) => problem = Some(error.to_string()),
-            }
-        }
-        if self.base_answers.is_none() {
-            let mut base = Session::new(&self.model.decoder, None)?;
-            self.base_answers = Some(self.answers(&mut base, &prompts, control, reporter)?);
-        }
-        let mut tuned = Session::new(&self.model.decoder, Some(&self.trainer.adapter))?;
-        let tuned = self.answers(&mut tuned, &prompts, control, reporter)?;
-        if control.is_stopped() {
-            return Ok(()); // they were cut off
-        }
-        let base = self.base_answers.iter().flatten().cloned();
-        let mut answers = Vec::new();
-        for ((asked, base), tuned) in prompts.into_iter().zip(base).zip(tuned) {
-            match base.and_then(|base| Ok((base, tuned?))) {
-                Ok((base, tuned)) => {
-                    let expected = asked.expected.unwrap_or_default();
-                    answers.push(Answer { prompt: asked.text, expected, base, tuned });
-                }
-                Err(why) => problem = Some(why),
-            }
-        }
-        if let Some(why) = problem.filter(|_| !std::mem::replace(&mut self.has_told_unanswered, true)) {
-            self.notice(format!("Not every sample question can be answered: {why}."), reporter)?;
-        }
-        let update = self.trainer.position.update.0;
-        reporter.send(RunEvent::Answers { update, answers })
-    }
-
-    /// The answer to each prompt, or why there is none. A stop leaves some out; a failure is no reason to end the run.
-    fn answers(
-        &self,
-        session: &mut Session<'_>,
-        prompts: &[Asked],
-        control: &Control,
-        reporter: &mut Reporter,
-    ) -> Result<Vec<Result<String, String>>, TrainError> {
-        self.wait_while_paused(Phase::Validating, control, reporter)?;
-        let options = GenerateOptions {
-            max_tokens: MAX_ANSWER_TOKENS,
-            sampling: Sampling::default(),
-            stop: Vec::new(),
-            eos_ids: self.model.text.eos_ids.clone(),
-        };
-        Ok(match answer_all(session, &self.model.tokeniser, prompts, &options, control, &mut |_, _| {}) {
-            Ok(scored) => {
-                let said = |s: Scored| s.answer.map(|a| a.text).ok_or_else(|| s.problem.unwrap_or_default());
-                scored.into_iter().map(said).collect()
-            }
-            Err(error) => vec![Err(error.to_string()); prompts.len()],
         })
     }
 

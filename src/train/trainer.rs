@@ -3,13 +3,16 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
+use super::forgetting::{Replay, Step, pull_to_base};
 use super::memory::{self, Meter};
 use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update, hardware};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
+use crate::model::hooks::NoHooks;
 use crate::model::load::LoadedModel;
+use crate::nn::ops::{Head, Reference};
 use crate::nn::optim::{Optimizer, Schedule, clip_factor, norm};
 use crate::nn::{FlatGradient, Tape};
 use crate::objective::supervised;
@@ -44,11 +47,12 @@ pub struct Position {
 /// What one update did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpdateReport {
-    /// Mean loss over the trained tokens of this update, before it.
+    /// Mean loss over the trained tokens of the data in this update, before it; what is done against forgetting is not in it.
     pub loss: f64,
     pub learning_rate: f64,
-    /// Norm of the mean gradient before clipping.
+    /// Norm of the gradient of all that is minimised, before clipping.
     pub grad_norm: f64,
+    /// Of the data.
     pub num_tokens: u64,
 }
 
@@ -63,25 +67,28 @@ pub struct Trainer<'a> {
     samples: Vec<&'a Sample>,
     loader: Loader,
     epoch_batches: Vec<Vec<usize>>,
+    replay: Replay<'a>,
     schedule: Schedule,
     plan: &'a Plan,
     pub meter: Meter<'a>,
 }
 
-/// Sum of the loss over the micro-steps of one update.
+/// Sum of the data's loss over the micro-steps of one update.
 #[derive(Default)]
 struct Accumulated {
     loss_sum: f64,
     weight: f64,
     num_tokens: u64,
+    num_steps: u64,
 }
 
 impl<'a> Trainer<'a> {
-    /// A run from the beginning. `samples` are the training rows.
+    /// A run from the beginning. `samples` are the training rows, `text` pieces of general text.
     pub fn new(
         plan: &'a Plan,
         model: &'a LoadedModel,
         samples: Vec<&'a Sample>,
+        text: &'a [Sample],
         meter: Meter<'a>,
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
@@ -113,6 +120,7 @@ impl<'a> Trainer<'a> {
             samples,
             loader,
             epoch_batches,
+            replay: Replay::new(recipe, text),
             schedule,
             plan,
             meter,
@@ -156,26 +164,49 @@ impl<'a> Trainer<'a> {
     /// When memory ran out nothing has changed, either: the update can be made again, in halves.
     pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
         let before = self.position;
+        match self.micro_steps(control) {
+            Ok(Some(sum)) => {
+                let report = self.apply(sum)?;
+                self.position.update.0 += 1;
+                Ok(Some(report))
+            }
+            Ok(None) => {
+                self.rewind(before);
+                Ok(None)
+            }
+            Err(error) => {
+                self.rewind(before);
+                Err(memory::recognised(error))
+            }
+        }
+    }
+
+    /// Those of the data, then that of the general text; `Ok(None)` when the control said stop.
+    fn micro_steps(&mut self, control: &Control) -> Result<Option<Accumulated>, TrainError> {
         let mut sum = Accumulated::default();
-        let mut num_steps = 0;
         self.gradient.clear();
         for _ in 0..self.plan.recipe().batch.accumulation {
             let rows = self.next_rows();
             for part in self.dealt(&rows) {
                 if control.is_stopped() {
-                    self.rewind(before);
                     return Ok(None);
                 }
-                if let Err(error) = self.micro_step(&self.pack(&part), num_steps, &mut sum) {
-                    self.rewind(before);
-                    return Err(memory::recognised(error));
-                }
-                num_steps += 1;
+                self.micro_step(self.replay.of_data(self.pack(&part)), &mut sum)?;
             }
         }
-        let report = self.apply(sum)?;
-        self.position.update.0 += 1;
-        Ok(Some(report))
+        for step in self.steps_of_text(sum.weight) {
+            if control.is_stopped() {
+                return Ok(None);
+            }
+            self.micro_step(step, &mut sum)?;
+        }
+        Ok(Some(sum))
+    }
+
+    /// Those of this update beside data of so much weight.
+    fn steps_of_text(&self, weight: f64) -> Vec<Step> {
+        let num_parts = if self.position.is_halved { 2 } else { 1 };
+        self.replay.of_update(self.position.update.0, weight, num_parts)
     }
 
     fn rewind(&mut self, to: Position) {
@@ -217,14 +248,17 @@ impl<'a> Trainer<'a> {
             let lengths = rows.iter().map(|i| self.samples[*i].len());
             (lengths.clone().sum::<usize>(), lengths.max())
         };
-        let Some(largest) = steps.max_by_key(size) else { return Ok(None) };
-        let batch = self.pack(&largest);
+        let data = steps.max_by_key(size).map(|rows| self.replay.of_data(self.pack(&rows)));
+        // The text's is the heavier one of two as long: all its rows are predicted.
+        let all = data.into_iter().chain(self.steps_of_text(1.0).into_iter().take(1));
+        let Some(largest) = all.max_by_key(|step| step.batch.len()) else { return Ok(None) };
+        let num_tokens = largest.batch.len();
         self.meter.begin();
         self.gradient.clear();
-        let tried = self.micro_step(&batch, 0, &mut Accumulated::default());
+        let tried = self.micro_step(largest, &mut Accumulated::default());
         self.gradient.clear();
         match tried.map_err(memory::recognised) {
-            Ok(()) => Ok(Some((batch.len(), self.meter.highest_bytes()))),
+            Ok(()) => Ok(Some((num_tokens, self.meter.highest_bytes()))),
             Err(error @ TrainError::OutOfMemory(_)) => Err(error),
             Err(_) => Ok(None),
         }
@@ -232,40 +266,59 @@ impl<'a> Trainer<'a> {
 
     /// Whether dealing micro-batches in halves makes them smaller: one example cannot be cut.
     pub fn can_be_halved(&self) -> bool {
-        !self.position.is_halved && self.epoch_batches.iter().any(|rows| rows.len() > 1)
+        let is_dealt = self.replay.num > 1 || self.epoch_batches.iter().any(|rows| rows.len() > 1);
+        !self.position.is_halved && is_dealt
     }
 
     /// Forward and backward of one micro-batch, added to `sum`.
-    fn micro_step(&self, batch: &Batch, micro: u64, sum: &mut Accumulated) -> Result<(), TrainError> {
+    fn micro_step(&self, step: Step, sum: &mut Accumulated) -> Result<(), TrainError> {
+        let Step { batch, nearness, is_data } = step;
+        let base = if nearness.is_empty() { None } else { Some(self.of_base(&batch)?) };
         // The tape may come back to the hooks, so it must go first.
         let hooks;
         let has_checkpoints = self.plan.estimate().has_checkpoints;
         let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
         let update = self.position.update.0;
         let seed = self.plan.recipe().run.seed;
-        let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream: [update, micro] };
+        let stream = [update, sum.num_steps];
+        let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream };
         hooks = self.adapter.training_hooks(&step)?;
-        let hidden = self.model.decoder.forward(&tape, batch, hooks.as_ref())?;
+        let hidden = self.model.decoder.forward(&tape, &batch, hooks.as_ref())?;
         let head = self.model.decoder.head(hooks.as_ref())?;
-        let loss = supervised(&tape, &hidden, &head, batch).during("loss")?;
-        drop(hidden);
+        let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
+        let loss = supervised(&tape, &hidden, &head, &batch, reference.as_ref()).during("loss")?;
+        drop((hidden, base));
         // All that the way back needs is there now.
         self.meter.look()?;
-        if !loss.sum.is_finite() {
-            return Err(TrainError::NotFinite { what: "loss", value: loss.sum, update: update + 1 });
+        let value = loss.sum + loss.divergence;
+        if !value.is_finite() {
+            return Err(TrainError::NotFinite { what: "loss", value, update: update + 1 });
         }
-        sum.loss_sum += loss.sum;
-        sum.weight += loss.weight;
-        sum.num_tokens += batch.len() as u64;
+        sum.num_steps += 1;
+        if is_data {
+            sum.loss_sum += loss.sum;
+            sum.weight += loss.weight;
+            sum.num_tokens += batch.len() as u64;
+        }
         let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
         tape.backward(&loss.node, one).during("backward pass")?;
         self.meter.look()
     }
 
-    /// Scales by 1 / weight, clips, and steps.
+    /// What the model says of a micro-batch without what is trained: hidden states [n, d], and what makes logits of them.
+    fn of_base(&self, batch: &Batch) -> Result<(Tensor, Head), TrainError> {
+        let hidden = self.model.decoder.forward(&Tape::inference(), batch, &NoHooks)?;
+        Ok((hidden.value().clone(), self.model.decoder.head(&NoHooks)?))
+    }
+
+    /// Pulls to where it began, scales by 1 / weight, clips, and steps.
     fn apply(&mut self, sum: Accumulated) -> Result<UpdateReport, TrainError> {
         let learning_rate = self.schedule.at(self.position.update);
         let gradient = self.gradient.whole(&self.adapter.params).during("collect the gradients")?;
+        let pull = self.plan.recipe().forgetting.l2_weight;
+        if pull > 0.0 {
+            pull_to_base(self.model, &self.adapter, &self.gradient, pull * sum.weight)?;
+        }
         let grad_norm = norm(gradient).during("gradient norm")? / sum.weight;
         if !grad_norm.is_finite() {
             let update = self.position.update.0 + 1;

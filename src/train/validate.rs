@@ -69,18 +69,10 @@ pub fn loss_of(
         let tape = Tape::inference();
         let hidden = model.decoder.forward(&tape, &batch, hooks)?;
         let head = model.decoder.head(hooks)?;
-        let loss = supervised(&tape, &hidden, &head, &batch).during("validation loss")?;
+        let loss = supervised(&tape, &hidden, &head, &batch, None).during("validation loss")?;
         look()?;
         total.sum += loss.sum;
         total.weight += loss.weight;
     }
     Ok(Some(total))
-}
-
-/// At most `max` rows, spread evenly, in order.
-pub fn spread<T: Copy>(rows: &[T], max: usize) -> Vec<T> {
-    if rows.len() <= max {
-        return rows.to_vec();
-    }
-    (0..max).map(|i| rows[i * rows.len() / max]).collect()
 }

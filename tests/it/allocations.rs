@@ -115,6 +115,19 @@ fn check() {
                 Ok(ops::linear_cross_entropy(t, x, &head.clone().into(), &targets, &[1.0; N])?.sum)
             }),
         ),
+        // Logits of 256 rows of both models.
+        (
+            "linear_cross_entropy near others",
+            D,
+            [2 * 256 * VOCABULARY + N * D, 3 * N * D],
+            Box::new(|t, x| {
+                let of_base = head.clone().into();
+                let reference =
+                    ops::Reference { hidden: constant.value(), head: &of_base, weights: &[1.0; N] };
+                let (head, near) = (of_base.clone(), Some(&reference));
+                Ok(ops::linear_cross_entropy_near(t, x, &head, &targets, &[1.0; N], near)?.sum)
+            }),
+        ),
     ];
     let mut wrong = Vec::new();
     for (name, width, expected, run) in cases {

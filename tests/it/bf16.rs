@@ -123,7 +123,7 @@ fn operations_round_as_often_as_they_must() {
             3.0,
             (
                 "loss",
-                wide,
+                wide.clone(),
                 Box::new(|t, x| {
                     let weights = [1.0, 0.0, 0.5, 1.0, 1.0, 2.0, 1.0];
                     Ok(ops::linear_cross_entropy(
@@ -137,21 +137,40 @@ fn operations_round_as_often_as_they_must() {
                 }),
             ),
         ),
+        // The same, of two sets of logits; the way back is through those of one.
+        (
+            2.0,
+            4.0,
+            (
+                "loss near others",
+                wide,
+                Box::new(|t, x| {
+                    let weights = [1.0, 0.0, 0.5, 0.0, 1.0, 2.0, 1.0];
+                    let base = rounded(random(&[7, 32], 33)).to_dtype(x.value().dtype())?;
+                    let head = ops::Head::from(head.clone());
+                    let reference = ops::Reference { hidden: &base, head: &head, weights: &weights };
+                    let targets = [1, 0, 4, 2, 2, 3, 0];
+                    let near = Some(&reference);
+                    Ok(ops::linear_cross_entropy_near(t, x, &head, &targets, &[0.0; 7], near)?.sum)
+                }),
+            ),
+        ),
     ];
     for (there, back, (name, shape, run)) in cases {
+        let is_loss = name.starts_with("loss");
         let input = rounded(random(&shape, 9));
         let in_type = |dtype: DType| {
             let tape = Tape::recording();
             let leaf = tape.leaf(input.to_dtype(dtype).unwrap());
             let y = run(&tape, &leaf).unwrap();
             let seed = rounded(random(y.value().dims(), 7)).to_dtype(y.value().dtype()).unwrap();
-            let seed = if name == "loss" { y.value().ones_like().unwrap() } else { seed };
+            let seed = if is_loss { y.value().ones_like().unwrap() } else { seed };
             let value = y.value().clone();
             (value, tape.backward(&y, seed).unwrap().take(&leaf).unwrap())
         };
         let ((value, gradient), (narrow, narrow_gradient)) = (in_type(DType::F32), in_type(DType::BF16));
         assert_eq!(narrow_gradient.dtype(), DType::BF16, "{name}");
-        assert_eq!(narrow.dtype(), if name == "loss" { DType::F32 } else { DType::BF16 }, "{name}");
+        assert_eq!(narrow.dtype(), if is_loss { DType::F32 } else { DType::BF16 }, "{name}");
         let (error, of_gradient) =
             (relative_error(&narrow, &value), relative_error(&narrow_gradient, &gradient));
         assert!(error <= there * ROUNDING, "{name}: {error}");

@@ -5,6 +5,7 @@ use tunesmith::base::Control;
 use tunesmith::base::allocations::height_of;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::load::{LoadedModel, Placement};
+use tunesmith::model::weights::save_state;
 use tunesmith::recipe::estimate::{PROCESS_BYTES, estimate};
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use tunesmith::recipe::recipe::{DeviceChoice, Freeze, Method};
@@ -171,6 +172,39 @@ fn freezing_says_where_the_way_back_ends() {
     assert_eq!(tied.backward_stop, None);
 }
 
+/// What is done against forgetting costs an update a micro-step of text, and a way forward of the base for what it reads.
+#[test]
+fn controls_against_forgetting_are_counted() {
+    let of = |settings: &[&str]| {
+        let mut recipe = Recipe::default();
+        for setting in settings {
+            load::set(&mut recipe, setting).unwrap();
+        }
+        let data = DataFacts {
+            num_train: 40,
+            num_valid: 4,
+            train_tokens: 4 * 512,
+            trained_tokens: 1000,
+            longest_tokens: 100,
+            ..DataFacts::default()
+        };
+        Plan::new(recipe, &Facts { data: Some(data), ..facts() }, 4).unwrap().estimate()
+    };
+    let (text, replay, kl) = ("forgetting.text=x", "forgetting.replay_weight=1", "forgetting.kl_weight=1");
+    let plain = of(&[]);
+    assert_eq!(of(&[text]), plain, "measuring is no training");
+    // Updates of 512 tokens and 512 of text beside them; the base's way forward is half of LoRA's four operations.
+    for (settings, times) in
+        [(&[text, replay][..], 2.0), (&[kl], 1.5), (&[text, kl], 2.5), (&[text, kl, replay], 2.5)]
+    {
+        let ratio = of(settings).secs / plain.secs;
+        assert!((ratio - times).abs() < 0.01, "{settings:?}: {ratio}");
+    }
+    let logits = 4 * 256 * facts().model.unwrap().config.vocabulary as u64;
+    let more = of(&[kl]).activation_bytes - plain.activation_bytes;
+    assert!(more > logits && more < 2 * logits, "{more} for the base's logits of {logits}");
+}
+
 /// A model whose activations weigh as much as its weights, and the facts of training it on `n` tokens at once.
 fn mid_sized(n: usize) -> (DecoderConfig, Facts) {
     let config = DecoderConfig {
@@ -215,13 +249,16 @@ fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
     let placement = Placement { device: DeviceChoice::Cpu, precision: recipe.base_precision() };
     let plan = Plan::new(recipe, &facts, 1).unwrap();
     let samples = random_samples(config.vocabulary, 2, N / 2, 1);
+    let has_text = plan.recipe().forgetting.text.is_some();
+    let text = if has_text { random_samples(config.vocabulary, 2, N / 2, 2) } else { Vec::new() };
     let (measured, ()) = height_of(|| {
         let model = LoadedModel::random("made up", config, placement).unwrap();
         let meter = Meter::new(&|| 0, None);
-        let mut trainer = Trainer::new(&plan, &model, samples.iter().collect(), meter).unwrap();
+        let mut trainer = Trainer::new(&plan, &model, samples.iter().collect(), &text, meter).unwrap();
         assert!(trainer.update(&Control::new()).unwrap().is_some());
         // As a checkpoint does.
-        assert!(!trainer.optimizer.state().unwrap().is_empty());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        save_state(&trainer.optimizer.state(), file.path()).unwrap();
     });
     (plan.estimate().memory_bytes - PROCESS_BYTES, measured)
 }
@@ -229,8 +266,18 @@ fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
 /// Each kind of method, what blocks keep, what the optimizer remembers, and how weights are kept; no machine has a say
 /// in it.
 fn check_against_the_measured() {
-    let variants: [&[&str]; 4] =
-        [&[], &["run.checkpointing=all"], &["model.precision=q8_0"], &["optimizer.kind=adamw_8bit"]];
+    let variants: [&[&str]; 5] = [
+        &[],
+        &["run.checkpointing=all"],
+        &["model.precision=q8_0"],
+        &["optimizer.kind=adamw_8bit"],
+        &[
+            "forgetting.text=x",
+            "forgetting.replay_weight=1",
+            "forgetting.kl_weight=1",
+            "forgetting.l2_weight=1",
+        ],
+    ];
     let mut wrong = Vec::new();
     for method in Method::all() {
         let kind = format!("method.kind={}", method.kind());

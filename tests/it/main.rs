@@ -14,6 +14,7 @@ mod estimate;
 mod eval;
 mod families;
 mod faults;
+mod forgetting;
 mod house;
 mod hub;
 mod import;

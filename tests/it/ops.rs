@@ -542,6 +542,17 @@ fn gradients_match_finite_differences() {
                 Ok(ops::linear_cross_entropy(t, x, &capped_head, &[1, 0, 4], &[1.0, 0.0, 0.5])?.sum)
             }),
         ),
+        (
+            "linear_cross_entropy near others",
+            vec![3, 8],
+            Box::new(|t, x| {
+                let (hidden, head) = (&random(&[3, 8], 31), &random(&[5, 8], 32).into());
+                let reference = ops::Reference { hidden, head, weights: &[0.5, 2.0, 0.0] };
+                let weights = [1.0, 0.0, 0.5];
+                let near = Some(&reference);
+                Ok(ops::linear_cross_entropy_near(t, x, &capped_head, &[1, 0, 4], &weights, near)?.sum)
+            }),
+        ),
         ("affine", vec![3, 8], Box::new(|t, x| ops::affine(t, x, 0.3, 2.0))),
         ("rms_norm_columns", vec![5, 48], Box::new(|t, x| ops::rms_norm_columns(t, x, &columns, 1e-5))),
         ("rotate, a part of each head", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &part, None))),

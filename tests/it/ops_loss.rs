@@ -3,7 +3,7 @@
 use crate::ops::{check, like, random};
 use candle_core::{Device, Tensor};
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops;
+use tunesmith::nn::ops::{self, Reference};
 use tunesmith::nn::{Result, Tape, WeightNode};
 
 const CPU: Device = Device::Cpu;
@@ -65,4 +65,74 @@ fn cross_entropy_of_a_fully_masked_batch_is_zero() {
     let loss =
         ops::linear_cross_entropy(&tape, &hidden, &random(&[5, 4], 2).into(), &[0; 3], &[0.0; 3]).unwrap();
     assert_eq!(loss.value, 0.0);
+}
+
+/// Σ weight · KL(q || p), q of `base` and p of `logits`, [n, v] each.
+fn plain_divergence(logits: &Tensor, base: &Tensor, weights: &[f32]) -> Result<Tensor> {
+    let log_softmax = |x: &Tensor| x.broadcast_sub(&x.exp()?.sum_keepdim(1)?.log()?);
+    let (log_p, log_q) = (log_softmax(logits)?, log_softmax(base)?);
+    let weight = like(&Tensor::from_slice(weights, (weights.len(), 1), &CPU)?, logits);
+    (log_q.exp()? * (log_q - log_p)?)?.broadcast_mul(&weight)?.sum_all()
+}
+
+/// Rows of both kinds, of one and of none; the head frozen, trained, and with caps that differ.
+#[test]
+fn divergence_from_a_reference_matches_autograd_over_several_chunks() {
+    let (n, d, v) = (300, 6, 11);
+    let (base, base_head, head) = (random(&[n, d], 21), random(&[v, d], 22), random(&[v, d], 4));
+    let targets: Vec<u32> = (0..n).map(|i| (i * 7 % v) as u32).collect();
+    let weights: Vec<f32> = (0..n).map(|i| if i % 4 < 2 { 0.0 } else { 0.5 + (i % 3) as f32 }).collect();
+    let nearness: Vec<f32> = (0..n).map(|i| if i % 2 == 1 { 0.0 } else { 0.25 + (i % 5) as f32 }).collect();
+    let ours = |tape: &Tape, x: &ops::Head, hidden: &tunesmith::nn::Node, base_cap: Option<f64>| {
+        let base = like(&base, hidden.value());
+        let of_base = ops::Head { weight: like(&base_head, hidden.value()).into(), cap: base_cap };
+        let reference = Reference { hidden: &base, head: &of_base, weights: &nearness };
+        let loss =
+            ops::linear_cross_entropy_near(tape, hidden, x, &targets, &weights, Some(&reference)).unwrap();
+        let sum = loss.sum.value().to_dtype(candle_core::DType::F64).unwrap().to_scalar::<f64>().unwrap();
+        assert!((loss.value + loss.divergence - sum).abs() < 1e-5 * sum.abs());
+        assert!(loss.divergence > 0.0 && loss.value > 0.0);
+        Ok(loss.sum)
+    };
+    let bent = |logits: Tensor, cap: f64| (logits / cap)?.tanh()? * cap;
+    let logits = |hidden: &Tensor, head: &Tensor| hidden.matmul(&head.t()?);
+    check(
+        &[&[n, d]],
+        |tape, x| ours(tape, &like(&head, x[0].value()).into(), &x[0], None),
+        |x| {
+            let head = like(&head, &x[0]);
+            let base = logits(&like(&base, &x[0]), &like(&base_head, &x[0]))?;
+            plain_cross_entropy(&x[0], &head, &targets, &weights)?
+                + plain_divergence(&logits(&x[0], &head)?, &base, &nearness)?
+        },
+    );
+    check(
+        &[&[n, d], &[v, d]],
+        |tape, x| {
+            let head = ops::Head { weight: WeightNode::trained(&x[1]), cap: Some(0.7) };
+            ours(tape, &head, &x[0], Some(2.0))
+        },
+        |x| {
+            let tuned = bent(logits(&x[0], &x[1])?, 0.7)?;
+            let base = bent(logits(&like(&base, &x[0]), &like(&base_head, &x[0]))?, 2.0)?;
+            let unit = like(&Tensor::eye(v, candle_core::DType::F32, &CPU)?, &x[0]);
+            plain_cross_entropy(&tuned, &unit, &targets, &weights)?
+                + plain_divergence(&tuned, &base, &nearness)?
+        },
+    );
+}
+
+/// Where nothing has changed yet, the divergence is 0 to the last bit, whatever the size of the logits.
+#[test]
+fn a_model_is_no_way_from_itself() {
+    let (hidden, head) = ((random(&[40, 8], 1) * 30.0).unwrap(), ops::Head::from(random(&[50, 8], 2)));
+    let reference = Reference { hidden: &hidden, head: &head, weights: &[1.0; 40] };
+    let tape = Tape::recording();
+    let leaf = tape.leaf(hidden.clone());
+    let loss = ops::linear_cross_entropy_near(&tape, &leaf, &head, &[0; 40], &[0.0; 40], Some(&reference));
+    let loss = loss.unwrap();
+    assert_eq!((loss.value, loss.divergence), (0.0, 0.0));
+    let gradient = tape.backward(&loss.sum, Tensor::new(1f32, &CPU).unwrap()).unwrap().take(&leaf).unwrap();
+    let largest = gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(largest < 1e-6, "{largest}");
 }

@@ -21,7 +21,7 @@ pub fn two_parts(a: &Node, first: &Node, second: &Node, dropout: Option<Dropout>
 
 #[test]
 fn low_rank_linear_matches_autograd() {
-    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
+    let weight = random(&[5, 7], 1);
     let dropouts = [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })];
     for dropout in dropouts {
         // What dropout leaves of ones is its mask.
@@ -31,14 +31,14 @@ fn low_rank_linear_matches_autograd() {
             None => ones,
         };
         check(
-            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4]],
+            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4], &[5]],
             |tape, x| {
                 let low = two_parts(&x[1], &x[2], &x[3], dropout);
-                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
-                ops::low_rank_linear(tape, &x[0], &weight.clone().into(), Some(&bias), &low)
+                let weight = like(&weight, x[0].value());
+                ops::low_rank_linear(tape, &x[0], &weight.into(), Some(&x[4]), &low)
             },
             |x| {
-                let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&like(&bias, &x[0]))?;
+                let y = x[0].matmul(&like(&weight, &x[0]).t()?)?.broadcast_add(&x[4])?;
                 let h = (&x[0] * like(mask.value(), &x[0]))?.matmul(&x[1].t()?)?;
                 let first = (h.narrow(1, 0, 2)?.matmul(&x[2].t()?)? * 1.7)?;
                 let second = (h.narrow(1, 2, 4)?.matmul(&x[3].t()?)? * 0.9)?;
@@ -52,18 +52,18 @@ fn low_rank_linear_matches_autograd() {
 /// DoRA: the lengths are those of the whole changed matrix, and constants on the way back.
 #[test]
 fn decomposed_linear_matches_autograd() {
-    let (weight, bias) = (random(&[5, 7], 1), random(&[5], 2));
+    let weight = random(&[5, 7], 1);
     for dropout in [None, Some(Dropout { share: 0.4, stream: Rng::new(3, &[]) })] {
         let ones = Node::frozen(Tensor::ones((4, 7), DType::F32, &CPU).unwrap());
         let mask = dropout.map_or(ones.clone(), |of| ops::dropout(&Tape::inference(), &ones, of).unwrap());
         check(
-            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4], &[2], &[2]],
+            &[&[4, 7], &[6, 7], &[2, 2], &[2, 4], &[2], &[2], &[5]],
             |tape, x| {
                 let low = two_parts(&x[1], &x[2], &x[3], dropout);
-                let (weight, bias) = (like(&weight, x[0].value()), like(&bias, x[0].value()));
+                let weight = like(&weight, x[0].value());
                 let squares = weight.sqr()?.sum(1)?;
                 let rows = ops::Magnitudes { nodes: &x[4..6], squares: &squares };
-                ops::decomposed_linear(tape, &x[0], &weight.into(), Some(&bias), &low, rows)
+                ops::decomposed_linear(tape, &x[0], &weight.into(), Some(&x[6]), &low, rows)
             },
             |x| {
                 let weight = like(&weight, &x[0]);
@@ -84,7 +84,7 @@ fn decomposed_linear_matches_autograd() {
                     (whole.narrow(1, first, 2)? + changed)? - own
                 };
                 let (first, second) = (part(&x[2], &x[4], 0, 0..2, 1.7)?, part(&x[3], &x[5], 3, 2..6, 0.9)?);
-                Tensor::cat(&[first, whole.narrow(1, 2, 1)?, second], 1)?.broadcast_add(&like(&bias, &x[0]))
+                Tensor::cat(&[first, whole.narrow(1, 2, 1)?, second], 1)?.broadcast_add(&x[6])
             },
         );
     }

@@ -6,13 +6,15 @@ use crate::parity::fixture;
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use tunesmith::base::Update;
+use tunesmith::model::weights::save_state;
 use tunesmith::nn::FlatParams;
 use tunesmith::nn::kernels::dynamic_code::{DynamicCode, SIGNED, UNSIGNED};
 use tunesmith::nn::kernels::portable::dynamic_code;
 use tunesmith::nn::optim::{
-    AdamWSettings, LionSettings, Optimizer, OptimizerSettings, Schedule, ScheduleShape, SgdSettings,
+    AdamWSettings, LionSettings, Optimizer, OptimizerSettings, Schedule, ScheduleShape, SgdSettings, State,
     clip_factor, norm,
 };
+use tunesmith::peft::format::load_stored_tensors;
 
 const ADAMW: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 };
 const LION: LionSettings = LionSettings { beta1: 0.9, beta2: 0.99, weight_decay: 0.1 };
@@ -156,8 +158,13 @@ fn both_forms_move_the_same_way() {
                 .filter(|(a, b)| (**a - **b).abs() > 1e-5 * (1.0 + b.abs()))
                 .count();
             assert!(far <= if is_8_bit { len / 200 } else { 0 }, "{settings:?}, {len} numbers: {far} differ");
-            let names = |of: &Optimizer| -> Vec<(String, Vec<usize>)> {
-                of.state().unwrap().into_iter().map(|(name, t)| (name, t.dims().to_vec())).collect()
+            let names = |of: &Optimizer| -> Vec<(&str, usize)> {
+                let len = |state: State| match state {
+                    State::Numbers(numbers) => numbers.len(),
+                    State::Codes(codes) => codes.len(),
+                    State::Tensor(tensor) => tensor.dims1().unwrap(),
+                };
+                of.state().into_iter().map(|(name, state)| (name, len(state))).collect()
             };
             assert_eq!(names(&optimizers[0]), names(&optimizers[1]));
         }
@@ -180,8 +187,8 @@ fn state_that_was_saved_goes_on_exactly() {
             };
             go(&mut optimizer, &mut whole, 0..4);
             let mut cut = params(whole.values());
-            tunesmith::model::weights::save_safetensors(&optimizer.state().unwrap(), &path).unwrap();
-            let state = tunesmith::peft::format::load_stored_tensors(&path).unwrap();
+            save_state(&optimizer.state(), &path).unwrap();
+            let state = load_stored_tensors(&path).unwrap();
             let mut resumed = Optimizer::restore(settings, &cut, state, 4).unwrap();
             go(&mut optimizer, &mut whole, 4..8);
             go(&mut resumed, &mut cut, 4..8);
@@ -190,13 +197,52 @@ fn state_that_was_saved_goes_on_exactly() {
         let five = params(&random(&[5], 1));
         let nothing = Optimizer::restore(settings, &five, HashMap::new(), 4).unwrap_err();
         assert!(nothing.to_string().contains("there is no"), "{nothing}");
-        let other: HashMap<_, _> = Optimizer::new(settings, &params(&random(&[6], 1)))
-            .unwrap()
-            .state()
-            .unwrap()
-            .into_iter()
-            .collect();
+        save_state(&Optimizer::new(settings, &params(&random(&[6], 1))).unwrap().state(), &path).unwrap();
+        let other = load_stored_tensors(&path).unwrap();
         assert!(Optimizer::restore(settings, &five, other, 4).unwrap_err().to_string().contains("shape"));
+    }
+}
+
+/// A gradient that comes in parts of any length and in any order moves the parameters, and what is remembered of them, as the whole
+/// does, to the last bit.
+#[test]
+fn parts_of_a_gradient_move_the_parameters_as_the_whole_does() {
+    let lens = [1, 300, 5, 256, 70_000, 3, 90, 1000, 17];
+    let num: usize = lens.iter().sum();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for len in lens {
+        parts.push(start..start + len);
+        start += len;
+    }
+    for (settings, rate) in ALL {
+        let (mut whole, pieced) = (params(&random(&[num], 1)), params(&random(&[num], 1)));
+        let mut optimizers = [&whole, &pieced].map(|params| Optimizer::new(settings, params).unwrap());
+        for update in 0..3 {
+            let gradient = uneven(num, update);
+            optimizers[0].step(&mut whole, &gradient, 0.5, rate).unwrap();
+            let gradient = gradient.to_vec1::<f32>().unwrap();
+            let mut step = optimizers[1].in_parts(&pieced, 0.5, rate);
+            parts.rotate_left(4);
+            for part in &parts {
+                step.give(part.start, gradient[part.clone()].to_vec()).unwrap();
+            }
+            step.finish().unwrap();
+            assert_eq!(numbers(whole.values()), numbers(pieced.values()), "{settings:?}, update {update}");
+        }
+        let state = |of: &Optimizer| -> Vec<Vec<u8>> {
+            let bytes = |state: State| match state {
+                State::Numbers(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                State::Codes(codes) => codes.to_vec(),
+                State::Tensor(_) => panic!("on the CPU"),
+            };
+            of.state().into_iter().map(|(_, state)| bytes(state)).collect()
+        };
+        assert_eq!(state(&optimizers[0]), state(&optimizers[1]), "{settings:?}");
+        let mut step = optimizers[1].in_parts(&pieced, 1.0, rate);
+        step.give(0, vec![1.0; num - 1]).unwrap();
+        assert!(step.finish().unwrap_err().to_string().contains("got a gradient"));
+        assert!(optimizers[1].in_parts(&pieced, 1.0, rate).give(num, vec![1.0]).is_err());
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::ops::relative_error;
 use candle_core::{DType, Device, Tensor};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Silent};
@@ -176,7 +176,7 @@ pub fn loss_and_gradient_of(
     let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
     hooks = adapter.training_hooks(&step).unwrap();
     let hidden = decoder.forward(&tape, batch, hooks.as_ref()).unwrap();
-    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch).unwrap();
+    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch, None).unwrap();
     tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
     (loss.sum / loss.weight, gradient)
@@ -197,6 +197,43 @@ fn loss_and_lora_gradients_match_peft() {
         for (param, gradient) in found.named().unwrap() {
             let error = relative_error(&gradient, &expected[&param]);
             assert!(error < BOUND, "{name} {param}: {error}");
+        }
+    }
+}
+
+/// Each part of the gradient is told once, when nothing more is added to it, and all of them are the whole to the last bit: with one
+/// matrix for embeddings and head as without, with blocks run again as without.
+#[test]
+fn a_gradient_that_passes_is_the_whole_one_in_parts() {
+    for name in FAMILIES.into_iter().chain(["families/gpt_neox", "families/gemma3_text"]) {
+        let base = model_of(decoder(&format!("parity/{name}/model")));
+        let decoder = base.decoder.as_ref();
+        let vocabulary = decoder.config().vocabulary as u32;
+        let ids: Vec<u32> = (0..12).map(|i| i * 37 % vocabulary).collect();
+        let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]);
+        let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
+        for has_checkpoints in [false, true] {
+            let (_, whole) = loss_and_gradient_of(&batch, decoder, &adapter, has_checkpoints);
+            let gradient = FlatGradient::passing(&adapter.params);
+            let hooks;
+            let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
+            let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
+            hooks = adapter.training_hooks(&step).unwrap();
+            let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
+            let head = decoder.head(hooks.as_ref()).unwrap();
+            let loss = supervised(&tape, &hidden, &head, &batch, None).unwrap();
+            let mut parts = BTreeMap::new();
+            let one = Tensor::new(1f32, &Device::Cpu).unwrap();
+            tape.backward_each(&loss.node, one, &mut |slot| {
+                let (start, part) = slot.take().unwrap();
+                assert!(parts.insert(start, part).is_none(), "{name}: {start} came twice");
+                Ok(())
+            })
+            .unwrap();
+            let parts: Vec<f32> = parts.into_values().flatten().collect();
+            let parts = (Tensor::new(parts, &Device::Cpu).unwrap() / loss.weight).unwrap();
+            let [parts, whole] = [parts, whole].map(|x| x.to_vec1::<f32>().unwrap());
+            assert_eq!(parts, whole, "{name}, {has_checkpoints}");
         }
     }
 }

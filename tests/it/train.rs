@@ -55,6 +55,7 @@ pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
         stats: TokenStats::default(),
         template: model.template.clone(),
         tokeniser: model.tokeniser.clone(),
+        general_text: None,
     }
 }
 
@@ -77,7 +78,7 @@ pub fn recipe(settings: &[&str]) -> Recipe {
     recipe
 }
 
-fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
+pub fn plan(recipe: &Recipe, data: &Dataset) -> Plan {
     plan_on(Facts::default(), recipe, data)
 }
 
@@ -505,7 +506,9 @@ fn hostile_adapters_are_refused_with_the_reason() {
     };
     for (from, to, word) in [
         ("\"use_dora\": false", "\"use_dora\": true", "magnitude"),
-        ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias"),
+        ("\"bias\": \"none\"", "\"bias\": \"some\"", "lora_only"),
+        ("\"modules_to_save\": null", "\"modules_to_save\": [\"q_proj\"]", "q_proj"),
+        ("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "embed_tokens"),
         ("\"r\": 4", "\"r\": 8", "shape"),
         ("\"peft_type\": \"LORA\"", "\"peft_type\": \"IA3\"", "IA3"),
         ("\"v_proj\",", "", "no place"),

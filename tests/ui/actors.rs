@@ -16,9 +16,9 @@ use tunesmith::engine::event::EventKind;
 use tunesmith::hub::catalogue::ModelEntry;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::info::ModelInfo;
-use tunesmith::project::Outcome;
 use tunesmith::project::folder::ProjectView;
 use tunesmith::project::runs::RunSummary;
+use tunesmith::project::{Outcome, TextCourse};
 use tunesmith::recipe::Recipe;
 use tunesmith::recipe::plan::Facts;
 
@@ -168,6 +168,7 @@ pub fn dataset(imported: &Imported, options: &PrepareOptions) -> Arc<Dataset> {
         stats: TokenStats::new(lengths, num_trained),
         template,
         tokeniser,
+        general_text: None,
     })
 }
 
@@ -198,6 +199,7 @@ pub fn runs() -> EventKind {
         num_updates: 300,
         best_loss: Some(best),
         last_loss: Some(best + 0.02),
+        general_text: TextCourse::default(),
         secs: 244.0,
         sparkline: (0..48).map(|i| 2.6 * (-(i as f32) / 14.0).exp() + 0.4 + 0.05 * (i % 3) as f32).collect(),
         adapter: Some(PathBuf::from("/home/ada/Tunesmith/runs").join(name).join("adapter")),

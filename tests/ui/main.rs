@@ -5,6 +5,7 @@ mod stage;
 mod actors;
 mod comparisons;
 mod frame;
+mod forgetting;
 mod frames;
 mod keep;
 mod pace;

@@ -1,7 +1,7 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, comparisons, methods, places, playground, runs, stage, train};
-use eframe::egui::{Theme, Vec2};
+use crate::{actors, comparisons, forgetting, methods, places, playground, runs, stage, train};
+use eframe::egui::{Theme, Vec2, vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
 use tunesmith::app::panels::train::{Action, Look, Tab};
@@ -69,6 +69,10 @@ fn scenes() -> Vec<Scene> {
         scene("train-running", train::running, go(Place::Train)),
         scene("train-problems", train::with_problems, go(Place::Train)),
         scene("train-advanced", full, train_with(Action::SetAdvanced(true))),
+        Scene {
+            size: vec2(1280.0, 1500.0),
+            ..scene("train-forgetting", forgetting::running, train_with(Action::SetAdvanced(true)))
+        },
         scene("train-ia3", || methods::with_method("ia3"), train_with(Action::SetAdvanced(true))),
         scene(
             "train-bottleneck",

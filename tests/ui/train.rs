@@ -31,7 +31,7 @@ pub fn at_train() -> Harness<'static, App> {
     h
 }
 
-fn edit(h: &mut Harness<'static, App>, change: impl FnOnce(&mut Recipe)) {
+pub fn edit(h: &mut Harness<'static, App>, change: impl FnOnce(&mut Recipe)) {
     let mut recipe = h.state().state.train.recipe().clone();
     change(&mut recipe);
     stage::act(h, UiAction::Train(train::Action::Edit("method.rank", Box::new(recipe))));
@@ -142,7 +142,7 @@ fn begin(state: &mut AppState) {
     state.apply(Event { job: JobId(JOB), kind: EventKind::Started });
 }
 
-fn feed(state: &mut AppState, events: &[RunEvent]) {
+pub fn feed(state: &mut AppState, events: &[RunEvent]) {
     for event in events {
         let kind = EventKind::Run { folder: folder(), event: event.clone() };
         state.apply(Event { job: JobId(JOB), kind });

@@ -188,6 +188,31 @@ pub fn import(
     })
 }
 
+/// The running text of a file in whatever encoding, with line feeds; about `max_bytes` of it, and whether that is all.
+/// What cannot be decoded is replaced.
+///
+/// # Errors
+/// As [`import`].
+pub fn plain_text(
+    path: &Path,
+    max_bytes: usize,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<(String, bool), DataError> {
+    let options = ImportOptions { format: Some(Format::Text), ..ImportOptions::default() };
+    let mut job = Job::open(path, &options, control, progress)?;
+    let sample = job.sample()?;
+    if let Some(found) = detect::binary_format(&job, &sample)? {
+        return Err(job.malformed(format!("this is {}, not plain text", found.noun())));
+    }
+    let encoding = encoding::find(&mut job, &sample)?;
+    let head = Source::open(&mut job, &encoding)?.head(max_bytes)?;
+    let text = String::from_utf8_lossy(&head.bytes);
+    // The last character may be cut.
+    let text = if head.is_whole { &text } else { text.trim_end_matches('\u{FFFD}') };
+    Ok((text.replace("\r\n", "\n"), head.is_whole))
+}
+
 /// Reads the rows of a text file and, for CSV, says the separator.
 fn read_text(
     job: &mut Job,

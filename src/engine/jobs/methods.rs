@@ -6,6 +6,7 @@ use super::measure::{Style, answer_all, ask_rows, greedy, loss};
 use super::train::{self, Ready};
 use super::{BaseModel, LastRead, model};
 use crate::base::{Control, Failure, hardware};
+use crate::data::split::spread;
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -17,7 +18,6 @@ use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Recipe;
 use crate::recipe::recipe::Method;
-use crate::train::validate::spread;
 use std::path::Path;
 
 /// Longest answer to a test row.

@@ -3,9 +3,10 @@
 use super::data::{import_options, prepare_options};
 use super::model::{self, BaseModel};
 use super::{LastRead, Report, speed};
-use crate::base::{Control, Failure, hardware};
+use crate::base::{Control, Failure, Progress, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
+use crate::data::{DataError, GeneralText};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -18,7 +19,7 @@ use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Plan, Problem, Recipe, Severity};
 use crate::train::{self, Outside};
 use jiff::civil::DateTime;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A recipe with its model opened, its data prepared, and itself found sound.
@@ -35,9 +36,14 @@ impl Ready {
     fn beginning(&self) -> Result<Beginning, Halt> {
         let mut hasher = blake3::Hasher::new();
         let split = &self.dataset.split;
-        for part in [&split.train, &split.valid] {
+        let rows = |part: &[usize]| part.iter().map(|row| &self.dataset.samples[*row]).collect::<Vec<_>>();
+        let mut parts = vec![rows(&split.train), rows(&split.valid)];
+        if let Some(text) = &self.dataset.general_text {
+            parts.extend([&text.held_out, &text.rest].map(|pieces| pieces.iter().collect()));
+        }
+        for part in parts {
             hasher.update(&part.len().to_le_bytes());
-            for sample in part.iter().map(|row| &self.dataset.samples[*row]) {
+            for sample in part {
                 hasher.update(&sample.len().to_le_bytes());
                 hasher.update(bytemuck::cast_slice(&sample.ids));
                 let weights: Vec<f32> = sample.weights.iter().collect();
@@ -60,8 +66,8 @@ fn refuse_change(before: &Beginning, now: &Beginning) -> Result<(), Failure> {
     }
     if before.data != now.data {
         return refuse(
-            "the data is not what the run began with: rows were changed, added or taken away",
-            "Put the data file back as it was, or begin a new run with the new data.",
+            "the data is not what the run began with: rows were changed, added or taken away, or the general text was changed",
+            "Put the files back as they were, or begin a new run with the new data.",
         );
     }
     Ok(())
@@ -118,7 +124,8 @@ fn ready_at(
     let options = prepare_options(recipe, &imported);
     let template = Arc::new(files.template()?.dated(began));
     let mut report = Report::to(sink);
-    let dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
+    let mut dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
+    dataset.general_text = general_text(recipe, &dataset, control, &mut report)?;
     sink(EventKind::Rows {
         ledger: Arc::new(dataset.ledger.clone()),
         num_train: dataset.split.train.len(),
@@ -131,6 +138,20 @@ fn ready_at(
         .map_err(|problems| refusal("Cannot start the run", &problems))?;
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
     Ok(Ready { plan, files, dataset, warnings, began })
+}
+
+/// What a recipe names to be remembered, in the tokens of a data set's model.
+pub fn general_text(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    control: &Control,
+    progress: &mut dyn Progress,
+) -> Result<Option<GeneralText>, DataError> {
+    let (tokeniser, template) = (&dataset.tokeniser, &dataset.template);
+    let read = |path: &PathBuf| {
+        GeneralText::read(path, tokeniser, template, recipe.piece_tokens(), control, progress)
+    };
+    recipe.forgetting.text.as_ref().map(read).transpose()
 }
 
 /// Micro-batches of one epoch, as the trainer's loader deals them.

@@ -15,7 +15,7 @@ use finite::are_finite;
 pub use gguf::Gguf;
 pub use gguf_header::{GgufHeader, GgufTensor, GgufValue};
 pub use safetensors::Safetensors;
-pub use save::{save_in_turn, save_safetensors};
+pub use save::{save_in_turn, save_safetensors, save_state};
 
 use super::ModelError;
 use super::config::{DecoderConfig, Form, Needed};

@@ -3,6 +3,7 @@
 use crate::base::storage;
 use crate::model::ModelError;
 use crate::nn::kernels::cpu::Numbers;
+use crate::nn::optim::State;
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensorError, View};
 use serde_json::{Map, json};
@@ -14,13 +15,26 @@ use std::path::Path;
 
 /// Writes named tensors as one safetensors file, whole or not at all, one after the other: a model is not copied to be saved.
 pub fn save_safetensors(named: &[(String, Tensor)], path: &Path) -> Result<(), ModelError> {
+    save_state(
+        &named.iter().map(|(name, tensor)| (name.as_str(), State::Tensor(tensor))).collect::<Vec<_>>(),
+        path,
+    )
+}
+
+/// The same with numbers that need not be tensors, such as an optimizer's.
+pub fn save_state(named: &[(&str, State)], path: &Path) -> Result<(), ModelError> {
     let failed = |source| ModelError::Write { path: path.to_path_buf(), source };
     let mut on_cpu = Vec::with_capacity(named.len());
-    for (name, tensor) in named {
+    for (_, state) in named {
+        let State::Tensor(tensor) = state else {
+            on_cpu.push(None);
+            continue;
+        };
         let tensor = tensor.to_device(&Device::Cpu).and_then(|tensor| tensor.contiguous());
-        on_cpu.push((name.as_str(), tensor.map_err(|e| failed(Error::other(e)))?));
+        on_cpu.push(Some(tensor.map_err(|e| failed(Error::other(e)))?));
     }
-    let views = on_cpu.iter().map(|(name, tensor)| (*name, Saved { tensor, numbers: Numbers::of(tensor) }));
+    let views =
+        named.iter().zip(&on_cpu).map(|((name, state), tensor)| (*name, Saved::new(*state, tensor.as_ref())));
     let metadata = Some(HashMap::from([("format".to_string(), "pt".to_string())]));
     storage::create_file_atomic(path, |temporary| {
         // The library makes a file that only its owner may read.
@@ -71,29 +85,71 @@ pub fn save_in_turn(
     file.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)
 }
 
-/// A tensor on the CPU, in one piece.
+/// Numbers on the CPU, in one piece.
 struct Saved<'a> {
-    tensor: &'a Tensor,
-    numbers: Option<Numbers<'a>>,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Locked(Numbers<'a>),
+    Floats(&'a [f32]),
+    Bytes(&'a [u8]),
+    Tensor(&'a Tensor),
+}
+
+impl<'a> Saved<'a> {
+    /// `tensor` is the state's where it is one.
+    fn new(state: State<'a>, tensor: Option<&'a Tensor>) -> Self {
+        match (state, tensor) {
+            (State::Numbers(numbers), _) => {
+                Self { dtype: Dtype::F32, shape: vec![numbers.len()], place: Place::Floats(numbers) }
+            }
+            (State::Codes(codes), _) => {
+                Self { dtype: Dtype::U8, shape: vec![codes.len()], place: Place::Bytes(codes) }
+            }
+            (State::Tensor(own), tensor) => {
+                let tensor = tensor.unwrap_or(own);
+                let place = Numbers::of(tensor).map_or(Place::Tensor(tensor), Place::Locked);
+                Self { dtype: View::dtype(&tensor), shape: tensor.dims().to_vec(), place }
+            }
+        }
+    }
 }
 
 impl View for Saved<'_> {
     fn dtype(&self) -> Dtype {
-        View::dtype(&self.tensor)
+        self.dtype
     }
 
     fn shape(&self) -> &[usize] {
-        self.tensor.dims()
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        match &self.numbers {
-            Some(numbers) if cfg!(target_endian = "little") => Cow::Borrowed(bytemuck::cast_slice(numbers)),
-            _ => Cow::Owned(View::data(&self.tensor).into_owned()),
+        match &self.place {
+            Place::Locked(numbers) => little_endian(numbers),
+            Place::Floats(numbers) => little_endian(numbers),
+            Place::Bytes(bytes) => Cow::Borrowed(bytes),
+            Place::Tensor(tensor) => Cow::Owned(View::data(tensor).into_owned()),
         }
     }
 
     fn data_len(&self) -> usize {
-        View::data_len(&self.tensor)
+        match &self.place {
+            Place::Locked(numbers) => size_of_val::<[f32]>(numbers),
+            Place::Floats(numbers) => size_of_val(*numbers),
+            Place::Bytes(bytes) => bytes.len(),
+            Place::Tensor(tensor) => View::data_len(tensor),
+        }
+    }
+}
+
+/// As files have them.
+fn little_endian(numbers: &[f32]) -> Cow<'_, [u8]> {
+    match cfg!(target_endian = "little") {
+        true => Cow::Borrowed(bytemuck::cast_slice(numbers)),
+        false => Cow::Owned(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
     }
 }

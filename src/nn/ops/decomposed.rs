@@ -2,7 +2,7 @@
 
 use super::dropout::dropout;
 use super::elementwise::{add, subtract};
-use super::linear::linear;
+use super::linear::{linear, of_bias};
 use super::low_rank::{LowRank, low_rank_linear};
 use crate::nn::kernels::cpu::elementwise::add_bias;
 use crate::nn::kernels::cpu::{Numbers, column_scale, tensor};
@@ -28,7 +28,7 @@ pub fn decomposed_linear(
     tape: &Tape,
     x: &Node,
     weight: &Weight,
-    bias: Option<&Tensor>,
+    bias: Option<&Node>,
     low: &LowRank,
     magnitudes: Magnitudes,
 ) -> Result<Node> {
@@ -42,8 +42,7 @@ pub fn decomposed_linear(
     };
     let left = dropout(tape, x, of)?;
     let taken = subtract(tape, x, &left)?;
-    let base =
-        linear(tape, &taken, &WeightNode::from(weight.clone()), bias.cloned().map(Node::frozen).as_ref())?;
+    let base = linear(tape, &taken, &WeightNode::from(weight.clone()), bias)?;
     let y = brought_to_length(tape, &low_rank_linear(tape, &left, weight, None, &plain)?, parts, None)?;
     add(tape, &base, &y)
 }
@@ -57,12 +56,14 @@ struct Row<'a> {
 }
 
 /// `z · m / length + bias`, column by column; columns of no part stay. z [n, o].
-fn brought_to_length(tape: &Tape, z: &Node, parts: Vec<Row>, bias: Option<&Tensor>) -> Result<Node> {
+fn brought_to_length(tape: &Tape, z: &Node, parts: Vec<Row>, bias: Option<&Node>) -> Result<Node> {
     let _span = profile::forward("decomposed_linear");
     let factors = factors(z.value(), &parts)?; // [o]
-    let y = scaled(z.value(), &factors, bias)?;
+    let y = scaled(z.value(), &factors, bias.map(Node::value))?;
     let mut inputs = vec![z];
     inputs.extend(parts.iter().map(|part| part.node));
+    inputs.extend(bias);
+    let bias = bias.cloned();
     let kept = z.keep();
     let ways: Vec<(Tensor, Range<usize>)> =
         parts.iter().map(|part| (part.length.clone(), part.columns.clone())).collect();
@@ -72,6 +73,9 @@ fn brought_to_length(tape: &Tape, z: &Node, parts: Vec<Row>, bias: Option<&Tenso
         let mut gradients = vec![Some(scaled(dy, &factors, None)?)];
         for (length, columns) in &ways {
             gradients.push(Some((products.narrow(0, columns.start, columns.len())? / length)?));
+        }
+        if let Some(bias) = bias {
+            gradients.push(of_bias(dy, &bias)?);
         }
         Ok(gradients)
     }))

@@ -24,7 +24,7 @@ pub fn linear(tape: &Tape, x: &Node, weight: &WeightNode, bias: Option<&Node>) -
             gradients.push(of_weight(dy, &x.get()?, &leaf)?);
         }
         if let Some(bias) = bias {
-            gradients.push(if bias.needs_gradient() { of_bias(dy, &bias)? } else { None });
+            gradients.push(of_bias(dy, &bias)?);
         }
         Ok(gradients)
     }))
@@ -69,8 +69,11 @@ fn of_weight(dy: &Tensor, x: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
     }
 }
 
-/// Sums of the columns of dy [n, o], the gradient of `leaf` [o].
-fn of_bias(dy: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
+/// Sums of the columns of dy [n, o], the gradient of `leaf` [o]; none where it needs none.
+pub(super) fn of_bias(dy: &Tensor, leaf: &Node) -> Result<Option<Tensor>> {
+    if !leaf.needs_gradient() {
+        return Ok(None);
+    }
     match Numbers::of(dy) {
         Some(dy) => made_in_place(leaf, |out, is_first| {
             if is_first {

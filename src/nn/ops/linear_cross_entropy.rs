@@ -1,23 +1,36 @@
 //! Vocabulary projection and cross entropy in one: logits exist for a few supervised rows at a time, never as
-//! a [tokens, vocabulary] tensor. The gradient is made in the forward pass (as in Liger, arXiv:2410.10989).
+//! a [tokens, vocabulary] tensor. The gradient is made in the forward pass (as in Liger, arXiv:2410.10989). How far the
+//! predictions are from those of another model is worked out beside it, in the same pieces.
 
-use super::gradient::made_in_place;
-use super::linear::{product, times};
-use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use super::linear::product;
+use super::loss_chunk::{Chunk, Near, Sums, on_host};
+use crate::nn::kernels::cpu::Numbers;
 use crate::nn::kernels::portable::{self, wide, wide_dtype};
 use crate::nn::{Node, Result, Tape, Weight, WeightNode, profile};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 /// Rows of logits that exist at a time.
 const CHUNK: usize = 256;
 
-/// The weighted sum of the losses of one batch.
+/// The weighted sums of the losses of one batch.
 #[derive(Debug, Clone)]
 pub struct CrossEntropy {
-    /// Σ weightᵢ · -log p(targetᵢ), a scalar on the tape; f32 for a bf16 `hidden`.
+    /// Both sums together, a scalar on the tape; f32 for a bf16 `hidden`.
     pub sum: Node,
-    /// The same as a number, in f64.
+    /// Σ weightᵢ · -log p(targetᵢ), in f64.
     pub value: f64,
+    /// Σ weightᵢ · KL(qᵢ || pᵢ) with the weights of the [`Reference`]; 0 without one.
+    pub divergence: f64,
+}
+
+/// Predictions q that those of the model are held against: of the frozen one, at the same tokens. They have no gradient.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// [n, d], of the same type as the model's.
+    pub hidden: &'a Tensor,
+    pub head: &'a Head,
+    /// Factor of each row's divergence, [n].
+    pub weights: &'a [f32],
 }
 
 /// What makes logits of hidden states.
@@ -55,39 +68,57 @@ pub fn linear_cross_entropy(
     targets: &[u32],
     weights: &[f32],
 ) -> Result<CrossEntropy> {
+    linear_cross_entropy_near(tape, hidden, head, targets, weights, None)
+}
+
+/// As [`linear_cross_entropy`], and the Kullback-Leibler divergence KL(q || p) from a reference besides (Li & Hoiem 2016,
+/// arXiv:1606.09282), over rows where either weight is above 0. Its gradient by the logits is weight (p - q).
+pub fn linear_cross_entropy_near(
+    tape: &Tape,
+    hidden: &Node,
+    head: &Head,
+    targets: &[u32],
+    weights: &[f32],
+    reference: Option<&Reference>,
+) -> Result<CrossEntropy> {
     let _span = profile::forward("linear_cross_entropy");
     let device = hidden.value().device();
-    let rows: Vec<u32> = (0..weights.len()).filter(|i| weights[*i] > 0.0).map(|i| i as u32).collect();
+    let is_near = |i: usize| reference.is_some_and(|r| r.weights[i] > 0.0);
+    let is_wanted = |i: &usize| weights[*i] > 0.0 || is_near(*i);
+    let rows: Vec<u32> = (0..weights.len()).filter(is_wanted).map(|i| i as u32).collect();
     let (needs, leaf) = (hidden.needs_gradient(), head.weight.leaf());
-    let weight = head.weight.weight();
-    // Where the CPU's kernel does not widen it a bit at a time, once is enough for all chunks.
-    let frozen = match Numbers::of(hidden.value()) {
-        Some(_) => weight.clone(),
-        None => weight.widened(hidden.value().dtype())?.into_owned().into(),
-    };
-    let mut sums = Sums { of_weight: OfWeight { leaf, sum: None }, ..Sums::default() };
+    let frozen = readable(head.weight.weight(), hidden.value())?;
+    let other = reference.map(|r| readable(r.head.weight.weight(), r.hidden)).transpose()?;
+    let mut sums = Sums::of(leaf);
     let mut gradients = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         let targets: Vec<u32> = chunk.iter().map(|i| targets[*i as usize]).collect();
-        let weights: Vec<f32> = chunk.iter().map(|i| weights[*i as usize]).collect();
+        let of_chunk = |all: &[f32]| -> Vec<f32> { chunk.iter().map(|i| all[*i as usize]).collect() };
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
         let hidden = hidden.value().index_select(&index, 0)?; // [c, d]
-        let chunk = Chunk { hidden, targets: &targets, weights: &weights };
+        let near = match (reference, &other) {
+            (Some(Reference { hidden, head, weights }), Some(weight)) => {
+                let hidden = hidden.index_select(&index, 0)?; // [c, d]
+                Some(Near { hidden, weight, cap: head.cap, weights: of_chunk(weights) })
+            }
+            _ => None,
+        };
+        let chunk = Chunk { hidden, targets: &targets, weights: &of_chunk(weights), near };
         gradients.extend(chunk.run(&frozen, head.cap, needs, &mut sums)?);
     }
-    let value = sums.loss()?;
+    let (value, divergence) = sums.totals()?;
     // Metal knows no f64.
-    let sum =
-        Tensor::new(value, &Device::Cpu)?.to_dtype(wide_dtype(hidden.value().dtype()))?.to_device(device)?;
+    let total = Tensor::new(value + divergence, &Device::Cpu)?;
+    let sum = total.to_dtype(wide_dtype(hidden.value().dtype()))?.to_device(device)?;
     let mut inputs = vec![hidden];
     inputs.extend(leaf);
     if rows.is_empty() || inputs.iter().all(|node| !node.needs_gradient()) {
-        return Ok(CrossEntropy { sum: Node::frozen(sum), value });
+        return Ok(CrossEntropy { sum: Node::frozen(sum), value, divergence });
     }
     let gradient = needs.then(|| Tensor::cat(&gradients, 0)).transpose()?; // [m, d]
     let (index, like) = (Tensor::new(rows, device)?, hidden.value().clone());
     let is_trained = leaf.is_some();
-    let of_weight = sums.of_weight.sum;
+    let of_weight = sums.gradient_of_weight();
     let sum = tape.record("linear_cross_entropy", &inputs, sum, move |dy| {
         let placed = |gradient: Tensor| {
             let gradient = gradient.broadcast_mul(&dy.to_dtype(gradient.dtype())?)?;
@@ -103,106 +134,13 @@ pub fn linear_cross_entropy(
         }
         Ok(gradients)
     });
-    Ok(CrossEntropy { sum, value })
+    Ok(CrossEntropy { sum, value, divergence })
 }
 
-/// The same numbers as f64 on the CPU.
-fn on_host(x: &Tensor) -> Result<Tensor> {
-    x.to_device(&Device::Cpu)?.to_dtype(DType::F64)
-}
-
-/// What is added up over the chunks.
-#[derive(Default)]
-struct Sums<'a> {
-    loss: f64,
-    /// Losses of rows that are still on a device, [c, 1] each: read once, when all chunks have been asked for.
-    losses: Vec<Tensor>,
-    of_weight: OfWeight<'a>,
-    /// A buffer that serves chunk after chunk.
-    logits: Vec<f32>,
-}
-
-impl Sums<'_> {
-    fn loss(&self) -> Result<f64> {
-        if self.losses.is_empty() {
-            return Ok(self.loss);
-        }
-        Ok(self.loss + on_host(&Tensor::cat(&self.losses, 0)?)?.sum_all()?.to_scalar::<f64>()?)
-    }
-}
-
-/// The gradient of the projection [v, d], added up over the chunks.
-#[derive(Default)]
-struct OfWeight<'a> {
-    leaf: Option<&'a Node>,
-    /// Where the leaf has no slot.
-    sum: Option<Tensor>,
-}
-
-impl OfWeight<'_> {
-    fn is_wanted(&self) -> bool {
-        self.leaf.is_some()
-    }
-
-    /// Adds `d_logitsᵀ hidden`: d_logits [c, v], hidden [c, d].
-    fn add_numbers(&mut self, d_logits: &[f32], hidden: &[f32], c: usize) -> Result<()> {
-        let Some(leaf) = self.leaf else { return Ok(()) };
-        let made = made_in_place(leaf, |out, is_first| {
-            cpu::linear::of_weight(out, is_first, d_logits, hidden, c);
-        })?;
-        self.keep(made)
-    }
-
-    /// Adds such a product, [v, d], that a device made.
-    fn add(&mut self, part: Tensor) -> Result<()> {
-        match self.leaf.and_then(Node::slot) {
-            Some(slot) => slot.add(&part),
-            None => self.keep(Some(wide(&part)?)),
-        }
-    }
-
-    fn keep(&mut self, part: Option<Tensor>) -> Result<()> {
-        self.sum = match (self.sum.take(), part) {
-            (Some(sum), Some(part)) => Some((sum + part)?),
-            (sum, part) => sum.or(part),
-        };
-        Ok(())
-    }
-}
-
-/// Some supervised rows: hidden [c, d], targets [c], weights [c].
-struct Chunk<'a> {
-    hidden: Tensor,
-    targets: &'a [u32],
-    weights: &'a [f32],
-}
-
-impl Chunk<'_> {
-    /// -> d hidden = weight (p - onehot) · W [c, d] when it is wanted; Σ weight · -log p(target) and
-    /// dW = weight (p - onehot)ᵀ · hidden are added to `sums`.
-    fn run(&self, weight: &Weight, cap: Option<f64>, wants: bool, sums: &mut Sums) -> Result<Option<Tensor>> {
-        let c = self.targets.len();
-        if let (Some(x), Some(w)) = (Numbers::of(&self.hidden), weight.on_cpu()) {
-            let Sums { loss, of_weight, logits, .. } = sums;
-            logits.resize(c * weight.rows(), 0.0);
-            cpu::linear::forward_into(logits, &x, &w, c)?;
-            let wants_any = wants || of_weight.is_wanted();
-            let cap = cap.map(|cap| cap as f32);
-            *loss += cpu::cross_entropy::in_place(logits, self.targets, self.weights, cap, wants_any);
-            of_weight.add_numbers(logits, &x, c)?;
-            let gradient = wants.then(|| tensor(cpu::linear::backward(logits, &w, c)?, self.hidden.shape()));
-            return gradient.transpose();
-        }
-        let logits = wide(&product(&self.hidden, weight, None)?)?; // [c, v]
-        let targets = Tensor::from_slice(self.targets, (c, 1), logits.device())?;
-        let weights = Tensor::from_slice(self.weights, (c, 1), logits.device())?.to_dtype(logits.dtype())?;
-        let (losses, d_logits) =
-            portable::cross_entropy::losses_and_gradient(&logits, &targets, &weights, cap)?;
-        sums.losses.push(losses);
-        let d_logits = d_logits.to_dtype(self.hidden.dtype())?;
-        if sums.of_weight.is_wanted() {
-            sums.of_weight.add(d_logits.t()?.matmul(&self.hidden)?)?; // [v, d]
-        }
-        wants.then(|| times(&d_logits, weight)).transpose()
-    }
+/// A weight to multiply with for all chunks: where the CPU's kernel does not widen it a bit at a time, once is enough.
+fn readable(weight: &Weight, hidden: &Tensor) -> Result<Weight> {
+    Ok(match Numbers::of(hidden) {
+        Some(_) => weight.clone(),
+        None => weight.widened(hidden.dtype())?.into_owned().into(),
+    })
 }

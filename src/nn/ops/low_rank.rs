@@ -1,7 +1,7 @@
 //! A frozen linear layer with a low-rank change beside it (LoRA, Hu et al. 2021, arXiv:2106.09685), in one operation.
 
 use super::dropout::{Dropout, dropout};
-use super::linear::{product, times};
+use super::linear::{of_bias, product, times};
 use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
 use crate::nn::kernels::portable::{self, low_rank::Part};
 use crate::nn::{Kept, Node, Result, Tape, Weight, profile};
@@ -89,7 +89,7 @@ pub fn low_rank_linear(
     tape: &Tape,
     x: &Node,
     weight: &Weight,
-    bias: Option<&Tensor>,
+    bias: Option<&Node>,
     low: &LowRank,
 ) -> Result<Node> {
     let x_low = match low.dropout {
@@ -102,9 +102,11 @@ pub fn low_rank_linear(
         a: low.a.value().clone(),
         parts: low.parts.iter().map(LowRankPart::value).collect(),
     };
-    let (y, h) = values.forward(x.value(), x_low.value(), bias)?;
+    let (y, h) = values.forward(x.value(), x_low.value(), bias.map(Node::value))?;
     let mut inputs = vec![x, &x_low, &low.a];
     inputs.extend(low.parts.iter().map(|part| &part.b));
+    inputs.extend(bias);
+    let bias = bias.cloned();
     let (kept, needs, is_one) = (x_low.keep(), x.needs_gradient(), low.dropout.is_none());
     Ok(tape.record("low_rank_linear", &inputs, y, move |dy| {
         let wanted = if !needs {
@@ -114,7 +116,11 @@ pub fn low_rank_linear(
         } else {
             Wanted::Both
         };
-        values.backward(dy, &h, &kept, wanted)
+        let mut gradients = values.backward(dy, &h, &kept, wanted)?;
+        if let Some(bias) = bias {
+            gradients.push(of_bias(dy, &bias)?);
+        }
+        Ok(gradients)
     }))
 }
 

@@ -15,6 +15,7 @@ mod gradient;
 mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
+mod loss_chunk;
 mod low_rank;
 mod prefix_attention;
 mod rms_norm;
@@ -32,7 +33,9 @@ pub use elementwise::{add, affine, cast, tanh};
 pub use embedding::embedding;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
-pub use linear_cross_entropy::{CrossEntropy, Head, linear_cross_entropy};
+pub use linear_cross_entropy::{
+    CrossEntropy, Head, Reference, linear_cross_entropy, linear_cross_entropy_near,
+};
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
 pub use prefix_attention::prefix_attention;
 pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};

@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
 
-use super::moments::{Moments, in_place};
-use super::optimizer::{Origin, Rule, Step};
+use super::moments::{Moments, in_place, not_in_parts};
+use super::optimizer::{Origin, Rule, State, Step};
 use crate::nn::kernels::{cpu, portable, updates};
 use crate::nn::{FlatParams, Result};
 use candle_core::Tensor;
@@ -48,9 +48,7 @@ impl Rule for AdamW {
     fn step(&mut self, params: &mut FlatParams, gradient: &Tensor, step: Step) -> Result<()> {
         let update = self.settings.update(step);
         match &mut self.moments {
-            Moments::Numbers([first, second]) => in_place(params, gradient, |values, gradient| {
-                cpu::adamw::step(values, first, second, gradient, update);
-            }),
+            Moments::Numbers(_) => self.step_part(params.values(), 0, gradient, step),
             Moments::Tensors([first, second]) => {
                 let moved = portable::adamw::step(params.values(), [first, second], gradient, update)?;
                 let values;
@@ -60,7 +58,16 @@ impl Rule for AdamW {
         }
     }
 
-    fn state(&self) -> Result<Vec<(&'static str, Tensor)>> {
+    fn step_part(&mut self, values: &Tensor, start: usize, gradient: &Tensor, step: Step) -> Result<()> {
+        let update = self.settings.update(step);
+        let Moments::Numbers(moments) = &mut self.moments else { return not_in_parts() };
+        let [first, second] = moments.each_mut().map(|of| &mut of[start..start + gradient.elem_count()]);
+        in_place(values, gradient, |values, gradient| {
+            cpu::adamw::step(values, first, second, gradient, update);
+        })
+    }
+
+    fn state(&self) -> Vec<(&'static str, State<'_>)> {
         self.moments.named(NAMES)
     }
 }

@@ -2,14 +2,14 @@
 //! of them, instead of 8 bytes a parameter.
 
 use super::adamw::AdamWSettings;
-use super::moments::in_place;
-use super::optimizer::{Origin, Rule, Step};
+use super::moments::{in_place, not_in_parts};
+use super::optimizer::{Origin, Rule, State, Step};
 use crate::nn::kernels::cpu::adamw_8bit::Coded;
-use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::cpu::{self, Numbers};
 use crate::nn::kernels::dynamic_code::{BLOCK, SIGNED, UNSIGNED};
 use crate::nn::kernels::portable::{self, dynamic_code};
 use crate::nn::{FlatParams, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 const FIRST: [&str; 2] = ["first_moment.codes", "first_moment.largest"];
 const SECOND: [&str; 2] = ["second_moment.codes", "second_moment.largest"];
@@ -52,11 +52,7 @@ impl Rule for AdamW8Bit {
     fn step(&mut self, params: &mut FlatParams, gradient: &Tensor, step: Step) -> Result<()> {
         let update = self.settings.update(step);
         match &mut self.moments {
-            Moments::Numbers([first, second]) => in_place(params, gradient, |values, gradient| {
-                let first = Coded { codes: &mut first.0, largest: &mut first.1 };
-                let second = Coded { codes: &mut second.0, largest: &mut second.1 };
-                cpu::adamw_8bit::step(values, first, second, gradient, update);
-            }),
+            Moments::Numbers(_) => self.step_part(params.values(), 0, gradient, step),
             Moments::Tensors([first, second]) => {
                 let m = dynamic_code::widen(&first[0], &first[1], &SIGNED)?;
                 let v = dynamic_code::widen(&second[0], &second[1], &UNSIGNED)?;
@@ -68,19 +64,35 @@ impl Rule for AdamW8Bit {
         }
     }
 
-    fn state(&self) -> Result<Vec<(&'static str, Tensor)>> {
+    fn step_part(&mut self, values: &Tensor, start: usize, gradient: &Tensor, step: Step) -> Result<()> {
+        let update = self.settings.update(step);
+        let Moments::Numbers(moments) = &mut self.moments else { return not_in_parts() };
+        let end = start + gradient.elem_count();
+        let (part, blocks) = (start..end, start / BLOCK..end.div_ceil(BLOCK));
+        let [mut first, mut second] = moments.each_mut().map(|(codes, largest)| Coded {
+            codes: &mut codes[part.clone()],
+            largest: &mut largest[blocks.clone()],
+        });
+        in_place(values, gradient, |values, gradient| {
+            let [first, second] =
+                [&mut first, &mut second].map(|of| Coded { codes: of.codes, largest: of.largest });
+            cpu::adamw_8bit::step(values, first, second, gradient, update);
+        })
+    }
+
+    fn state(&self) -> Vec<(&'static str, State<'_>)> {
         let names = FIRST.into_iter().chain(SECOND);
-        let tensors = match &self.moments {
-            Moments::Numbers(both) => {
-                let mut tensors = Vec::with_capacity(4);
-                for (codes, largest) in both {
-                    tensors.push(Tensor::from_slice(codes, codes.len(), &Device::Cpu)?);
-                    tensors.push(tensor(largest.clone(), largest.len())?);
-                }
-                tensors
+        match &self.moments {
+            Moments::Numbers([first, second]) => {
+                let states = [
+                    State::Codes(&first.0),
+                    State::Numbers(&first.1),
+                    State::Codes(&second.0),
+                    State::Numbers(&second.1),
+                ];
+                names.zip(states).collect()
             }
-            Moments::Tensors(both) => both.concat(),
-        };
-        Ok(names.zip(tensors).collect())
+            Moments::Tensors(both) => names.zip(both.iter().flatten().map(State::Tensor)).collect(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Lion (Chen et al. 2023, arXiv:2302.06675): every parameter moves by the same step, in the direction of the sign.
 
-use super::moments::{Moments, in_place};
-use super::optimizer::{Origin, Rule, Step};
+use super::moments::{Moments, in_place, not_in_parts};
+use super::optimizer::{Origin, Rule, State, Step};
 use crate::nn::kernels::{cpu, portable, updates};
 use crate::nn::{FlatParams, Result};
 use candle_core::Tensor;
@@ -28,17 +28,19 @@ impl Lion {
     pub(super) fn new(settings: LionSettings, origin: &mut Origin) -> Result<Self> {
         Ok(Self { settings, mean: Moments::new(NAMES, origin)? })
     }
+
+    fn update(&self, step: Step) -> updates::Lion {
+        let LionSettings { beta1, beta2, weight_decay } = self.settings;
+        let keep = 1.0 - step.learning_rate * weight_decay;
+        updates::Lion { beta1, beta2, keep, rate: step.learning_rate, scale: step.scale }
+    }
 }
 
 impl Rule for Lion {
     fn step(&mut self, params: &mut FlatParams, gradient: &Tensor, step: Step) -> Result<()> {
-        let LionSettings { beta1, beta2, weight_decay } = self.settings;
-        let keep = 1.0 - step.learning_rate * weight_decay;
-        let update = updates::Lion { beta1, beta2, keep, rate: step.learning_rate, scale: step.scale };
+        let update = self.update(step);
         match &mut self.mean {
-            Moments::Numbers([mean]) => in_place(params, gradient, |values, gradient| {
-                cpu::lion::step(values, mean, gradient, update);
-            }),
+            Moments::Numbers(_) => self.step_part(params.values(), 0, gradient, step),
             Moments::Tensors([mean]) => {
                 let values;
                 [values, *mean] = portable::lion::step(params.values(), mean, gradient, update)?;
@@ -47,7 +49,14 @@ impl Rule for Lion {
         }
     }
 
-    fn state(&self) -> Result<Vec<(&'static str, Tensor)>> {
+    fn step_part(&mut self, values: &Tensor, start: usize, gradient: &Tensor, step: Step) -> Result<()> {
+        let update = self.update(step);
+        let Moments::Numbers([mean]) = &mut self.mean else { return not_in_parts() };
+        let mean = &mut mean[start..start + gradient.elem_count()];
+        in_place(values, gradient, |values, gradient| cpu::lion::step(values, mean, gradient, update))
+    }
+
+    fn state(&self) -> Vec<(&'static str, State<'_>)> {
         self.mean.named(NAMES)
     }
 }

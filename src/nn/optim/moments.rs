@@ -1,8 +1,8 @@
 //! Numbers beside the parameters, one or two for each, and the parameters as a slice that changes in place.
 
-use super::optimizer::Origin;
-use crate::nn::kernels::cpu::{Numbers, tensor};
-use crate::nn::{FlatParams, Result};
+use super::optimizer::{Origin, State};
+use crate::nn::Result;
+use crate::nn::kernels::cpu::Numbers;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use std::cell::RefCell;
@@ -33,25 +33,28 @@ impl<const N: usize> Moments<N> {
         }
     }
 
-    /// Copies of them under their names.
-    pub(super) fn named(&self, names: [&'static str; N]) -> Result<Vec<(&'static str, Tensor)>> {
-        let named = names.into_iter().enumerate();
+    pub(super) fn named(&self, names: [&'static str; N]) -> Vec<(&'static str, State<'_>)> {
         match self {
             Self::Numbers(numbers) => {
-                named.map(|(i, name)| Ok((name, tensor(numbers[i].clone(), numbers[i].len())?))).collect()
+                names.into_iter().zip(numbers.iter().map(|of| State::Numbers(of))).collect()
             }
-            Self::Tensors(tensors) => Ok(named.map(|(i, name)| (name, tensors[i].clone())).collect()),
+            Self::Tensors(tensors) => names.into_iter().zip(tensors.iter().map(State::Tensor)).collect(),
         }
     }
 }
 
-/// Gives the parameters [P] and their gradient [P] to `work`, which changes the former where they lie: f32 on the CPU.
+/// Gives parameters [n] and their gradient [n] to `work`, which changes the former where they lie: f32 on the CPU.
 pub(super) fn in_place(
-    params: &FlatParams,
+    values: &Tensor,
     gradient: &Tensor,
     work: impl FnMut(&mut [f32], &[f32]),
 ) -> Result<()> {
-    params.values().inplace_op2(gradient, &InPlace(RefCell::new(work)))
+    values.inplace_op2(gradient, &InPlace(RefCell::new(work)))
+}
+
+/// What a rule says that is asked for a part of parameters which do not lie in the memory of the CPU.
+pub(super) fn not_in_parts<T>() -> Result<T> {
+    candle_core::bail!("parameters can be moved part by part on the CPU only, in f32")
 }
 
 struct InPlace<F>(RefCell<F>);

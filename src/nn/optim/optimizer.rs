@@ -3,6 +3,7 @@
 use super::adamw::{AdamW, AdamWSettings};
 use super::adamw_8bit::AdamW8Bit;
 use super::lion::{Lion, LionSettings};
+use super::parts::Parts;
 use super::sgd::{Sgd, SgdSettings};
 use crate::nn::{FlatParams, Result};
 use candle_core::{DType, Device, Tensor};
@@ -33,8 +34,23 @@ pub(super) trait Rule: std::fmt::Debug {
     /// `gradient` is [P]. On the CPU the parameters change in place.
     fn step(&mut self, params: &mut FlatParams, gradient: &Tensor, step: Step) -> Result<()>;
 
-    /// A copy of all that it remembers, by the names under which it looks for it in its [`Origin`].
-    fn state(&self) -> Result<Vec<(&'static str, Tensor)>>;
+    /// The same of some neighbouring parameters, `values` [n], the first of which is the one at `start`, in place. They begin at a multiple of
+    /// [`BLOCK`](crate::nn::kernels::dynamic_code::BLOCK) and end at one, or with the last parameter.
+    ///
+    /// # Errors
+    /// Where the parameters are not f32 in the memory of the CPU.
+    fn step_part(&mut self, values: &Tensor, start: usize, gradient: &Tensor, step: Step) -> Result<()>;
+
+    /// All that it remembers, by the names under which it looks for it in its [`Origin`].
+    fn state(&self) -> Vec<(&'static str, State<'_>)>;
+}
+
+/// One-dimensional numbers of a rule where they lie: of full tuning they are as large as the model, and nobody copies them to save them.
+#[derive(Debug, Clone, Copy)]
+pub enum State<'a> {
+    Numbers(&'a [f32]),
+    Codes(&'a [u8]),
+    Tensor(&'a Tensor),
 }
 
 /// Where a rule's state comes from: zeros for a new run, or a checkpoint.
@@ -109,9 +125,9 @@ impl Optimizer {
         Ok(Self { rule, num_updates, factors: None })
     }
 
-    /// Copies of all tensors of its state, by name. With [`Self::num_updates`] that is all there is to keep.
-    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        Ok(self.rule.state()?.into_iter().map(|(name, tensor)| (name.to_string(), tensor)).collect())
+    /// Its state by name. With [`Self::num_updates`] that is all there is to keep.
+    pub fn state(&self) -> Vec<(&'static str, State<'_>)> {
+        self.rule.state()
     }
 
     pub fn num_updates(&self) -> u64 {
@@ -140,6 +156,12 @@ impl Optimizer {
         self.rule.step(params, gradient, step)?;
         let moved = ((params.values() - &before)? * factors)?;
         params.set_values((before + moved)?)
+    }
+
+    /// Begins an update whose gradient comes in parts: see [`Parts`].
+    pub fn in_parts<'o>(&'o mut self, params: &'o FlatParams, scale: f64, learning_rate: f64) -> Parts<'o> {
+        let step = Step { scale, learning_rate, update: self.num_updates + 1 };
+        Parts::new(self.rule.as_mut(), &mut self.num_updates, params.values(), step)
     }
 
     /// The same with learning rates of their own for some ranges of the parameters: factors on the rate of a step. They are no part

@@ -116,7 +116,9 @@ fn one(
     cell(row, started(&run.started), &run.started);
     let loss = run.best_loss.or(run.last_loss);
     let what = if run.best_loss.is_some() { "Best validation loss" } else { "Last training loss" };
-    cell(row, loss.map_or("–".into(), |loss| format!("{loss:.3}")), what);
+    let of_text = run.general_text.describe().map(|c| format!("\nPerplexity of the general text: {c}"));
+    let what = format!("{what}{}", of_text.unwrap_or_default());
+    cell(row, loss.map_or("–".into(), |loss| format!("{loss:.3}")), &what);
     cell(row, human::secs(run.secs), "Time spent training");
     row.col(|ui| widgets::sparkline(ui, &run.sparkline, vec2(80.0, 20.0)));
     row.col(|ui| state_label(ui, run));

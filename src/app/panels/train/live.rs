@@ -4,7 +4,7 @@ use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
 use crate::project::event::{Answer, OperationCost, Phase};
-use crate::project::{Outcome, RunEvent};
+use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
 use std::path::PathBuf;
 
@@ -78,6 +78,8 @@ pub struct RunView {
     pub valid: Vec<ValidPoint>,
     /// Validations in a row without gain.
     pub without_gain: u32,
+    /// How well the general text is known, where there is one.
+    pub general_text: TextCourse,
     /// Sample answers by the update at which they were given, newest last.
     pub answers: Vec<(u64, Vec<Answer>)>,
     pub log: Vec<String>,
@@ -105,6 +107,7 @@ impl RunView {
     }
 
     pub fn apply(&mut self, event: &RunEvent) {
+        self.general_text.take_in(event);
         match event {
             RunEvent::Started { from_update, .. } => {
                 self.begin(event);
@@ -132,6 +135,10 @@ impl RunView {
                     "update {}: validation loss {loss:.4}, perplexity {perplexity:.2}{gain}",
                     human::count(*update)
                 ));
+            }
+            RunEvent::GeneralText { update, perplexity, .. } => {
+                let update = human::count(*update);
+                self.say(format!("update {update}: general text, perplexity {perplexity:.2}"));
             }
             RunEvent::Answers { update, answers } => {
                 self.answers.retain(|(u, _)| u != update);

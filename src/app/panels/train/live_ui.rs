@@ -50,6 +50,9 @@ fn phase_line(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared) 
                 human::bytes(expected)
             ));
         }
+        if let Some((before, now)) = run.general_text.before_and_now() {
+            parts.push(format!("general text perplexity {before:.2} → {now:.2}"));
+        }
         ui.label(RichText::new(parts.join(" · ")).color(t.weak));
     });
 }

@@ -3,6 +3,7 @@
 pub mod compare;
 mod form;
 mod fields;
+mod forgetting;
 mod live;
 mod live_ui;
 mod look;

@@ -263,6 +263,9 @@ fn run_facts(ui: &mut egui::Ui, run: &RunView) {
         let words = format!("{} at update {}", chart::value(best.loss), human::count(best.update));
         widgets::fact(ui, "Best validation loss", &words);
     }
+    if let Some(course) = run.general_text.describe() {
+        widgets::fact(ui, "Perplexity of the general text", &course);
+    }
     if let Some(end) = &run.end {
         widgets::fact(ui, "Whole time", &human::secs(end.secs));
     }

@@ -79,6 +79,10 @@ pub enum Action {
     PickRecipe,
     /// Put the recipe of a file into the form.
     OpenRecipe(PathBuf),
+    /// Choose the general text with the system's dialog.
+    PickText,
+    /// Take up this file as the general text.
+    ChooseText(PathBuf),
     /// Train with the form as it is.
     Start,
     SetAdvanced(bool),
@@ -123,6 +127,11 @@ impl State {
             Action::LoadPreset(name) => return self.load_preset(&name, shared),
             Action::LoadRecipe(recipe, name) => return self.load_recipe(*recipe, &name, shared),
             Action::PickRecipe => return vec![pick_recipe()],
+            Action::PickText => return vec![pick_text()],
+            Action::ChooseText(path) => {
+                self.remember("");
+                self.draft.forgetting.text = Some(path);
+            }
             Action::OpenRecipe(path) => {
                 let go = Effect::Act(UiAction::Go(Place::Train));
                 return vec![go, Effect::submit(Command::ReadRecipe { path })];
@@ -506,6 +515,18 @@ fn pick_recipe() -> Effect {
         what: PickWhat::File,
         filters: vec![("Recipes".into(), vec!["toml".into()]), ("All files".into(), vec!["*".into()])],
         then: |path| UiAction::Train(Action::OpenRecipe(path)),
+    })
+}
+
+fn pick_text() -> Effect {
+    Effect::Pick(Pick {
+        title: "Choose a general text".into(),
+        what: PickWhat::File,
+        filters: vec![
+            ("Text".into(), vec!["txt".into(), "md".into()]),
+            ("All files".into(), vec!["*".into()]),
+        ],
+        then: |path| UiAction::Train(Action::ChooseText(path)),
     })
 }
 

@@ -39,6 +39,22 @@ vectorised! {
     }
 }
 
+/// `to += factor · (a - b)`, same length.
+pub fn add_difference(to: &mut [f32], a: &[f32], b: &[f32], factor: f32) {
+    let (a, b) = (a.par_chunks(TASK_NUMBERS), b.par_chunks(TASK_NUMBERS));
+    to.par_chunks_mut(TASK_NUMBERS).zip(a).zip(b).for_each(|((to, a), b)| {
+        add_difference_task(to, a, b, factor);
+    });
+}
+
+vectorised! {
+    fn add_difference_task<'a>(to: &'a mut [f32], a: &'a [f32], b: &'a [f32], factor: f32) -> () {
+        for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+            *to += factor * (a - b);
+        }
+    }
+}
+
 /// Sums of the columns of [n, o], added to what stands in `sums` [o].
 pub fn add_column_sums(sums: &mut [f32], rows: &[f32]) {
     let width = sums.len().max(1);

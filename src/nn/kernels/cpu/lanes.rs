@@ -73,6 +73,34 @@ pub fn exp_sum(x: &mut [f32], shift: f32) -> f32 {
     sum
 }
 
+/// Replaces each difference dᵢ by pᵢ = exp(dᵢ + zᵢ); gives Σ pᵢ, added up as [`exp_sum`] does, and Σ pᵢ dᵢ.
+#[inline(always)]
+pub fn exp_sums(d: &mut [f32], z: &[f32]) -> (f32, f32) {
+    let (mut lanes, mut dots) = ([0f32; LANES], [0f32; LANES]);
+    let (mut pieces, others) = (d.chunks_exact_mut(LANES), z.chunks_exact(LANES));
+    let rest = others.remainder();
+    for (d, z) in (&mut pieces).zip(others) {
+        for i in 0..LANES {
+            let p = exp(d[i] + z[i]);
+            lanes[i] += p;
+            dots[i] += p * d[i];
+            d[i] = p;
+        }
+    }
+    let (mut sum, mut dot) = (0.0, 0.0);
+    for i in 0..LANES {
+        sum += lanes[i];
+        dot += dots[i];
+    }
+    for (d, z) in pieces.into_remainder().iter_mut().zip(rest) {
+        let p = exp(*d + z);
+        sum += p;
+        dot += p * *d;
+        *d = p;
+    }
+    (sum, dot)
+}
+
 /// e to the x, within 2 units in the last place; 0 below -87.3, and at most e^88. NaN stays NaN.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (error 2e-8), 2^n through the exponent bits.

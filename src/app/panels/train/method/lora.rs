@@ -1,12 +1,13 @@
 //! The settings of LoRA.
 
-use super::super::fields::{check, number};
+use super::super::fields::{check, choice, number};
 use super::super::form::Form;
 use super::modules::modules;
 use super::{Words, row};
 use crate::model::families::ALL_LINEAR;
 use crate::model::info::ModelInfo;
-use crate::recipe::recipe::{Lora, Method};
+use crate::peft::own_weights::module_names;
+use crate::recipe::recipe::{Biases, Lora, Method};
 use eframe::egui::{self, Response, Slider, SliderClamping};
 
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
@@ -78,4 +79,34 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, model: Option<&ModelInfo>) {
                LoRA+.",
     };
     row(ui, form, Method::lora_mut, words, |ui, lora| number(ui, &mut lora.b_rate_factor, 0.1, 0.1..=1000.0));
+    own_weights(ui, form, model);
+}
+
+/// What of the model itself is trained besides.
+fn own_weights(ui: &mut egui::Ui, form: &mut Form, model: Option<&ModelInfo>) {
+    let words = Words {
+        path: "method.modules_to_save",
+        label: "Trained whole (modules)",
+        help: "Parts of the model that are changed themselves, as with all weights, beside the addition: the head or the embeddings for \
+               a new vocabulary or a new language. The file grows by their size.",
+    };
+    let names = model.map(|model| module_names(&model.config)).unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    row(ui, form, Method::lora_mut, words, |ui, lora| {
+        let said = if lora.modules_to_save.is_empty() { Some("none") } else { None };
+        modules(ui, "modules_to_save", said, &mut lora.modules_to_save, &names)
+    });
+    let words = Words {
+        path: "method.bias",
+        label: "Biases too",
+        help: "Trains the small constants of the model's layers as well. Many models have none.",
+    };
+    row(ui, form, Method::lora_mut, words, |ui, lora| {
+        let choices = [
+            (Biases::None, "none"),
+            (Biases::LoraOnly, "of the tuned parts"),
+            (Biases::All, "all there are"),
+        ];
+        choice(ui, "bias", &mut lora.bias, &choices)
+    });
 }

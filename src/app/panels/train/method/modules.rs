@@ -2,7 +2,7 @@
 
 use crate::base::human;
 use crate::model::config::Family;
-use crate::model::families::ALL_LINEAR;
+use crate::model::families::{ALL_LINEAR, Names};
 use crate::model::hooks::Linear;
 use crate::model::info::ModelInfo;
 use eframe::egui::{self, ComboBox, Response};
@@ -34,7 +34,7 @@ pub fn modules(
         .show_ui(ui, |ui| {
             for name in names {
                 let mut is_ticked = is_on(chosen, name);
-                if ui.checkbox(&mut is_ticked, format!("{} ({name})", parts(name))).changed() {
+                if ui.checkbox(&mut is_ticked, label(name)).changed() {
                     // In the order of the list, so that the same choice is the same recipe.
                     let stays = |m: &&&str| if *m == name { is_ticked } else { is_on(chosen, m) };
                     *chosen = names.iter().filter(stays).map(|m| m.to_string()).collect();
@@ -42,6 +42,24 @@ pub fn modules(
             }
         });
     combo.response
+}
+
+/// The name in people's words, and as PEFT has it.
+fn label(name: &str) -> String {
+    let linears = parts(name);
+    if !linears.is_empty() {
+        return format!("{linears} ({name})");
+    }
+    let ends = |of: fn(&Names) -> &'static str| {
+        Family::ALL.into_iter().any(|family| of(&family.table().names).ends_with(name))
+    };
+    let what = match () {
+        () if ends(|names| names.embedding) => "embeddings",
+        () if ends(|names| names.head) => "head",
+        () if ends(|names| names.positions.unwrap_or_default()) => "positions",
+        () => "norm",
+    };
+    format!("{what} ({name})")
 }
 
 /// What people call a linear layer.

@@ -1,0 +1,181 @@
+//! What a run measures between updates: its validation rows, and how well the general text is still known.
+
+use super::{Run, TrainError};
+use crate::base::Control;
+use crate::data::Sample;
+use crate::model::hooks::{Hooks, NoHooks};
+use crate::project::RunEvent;
+use crate::project::event::Phase;
+use crate::train::memory::{self, Shortage};
+use crate::train::report::Reporter;
+use crate::train::validate::{LossTotal, loss_of, micro_batches};
+
+/// Which model is measured.
+#[derive(Clone, Copy)]
+enum Of {
+    Base,
+    Tuned,
+}
+
+impl<'a> Run<'a> {
+    /// Whether the update just made is to be measured.
+    pub(super) fn is_validation_due(&self) -> bool {
+        let update = self.trainer.position.update.0;
+        let is_last = update >= self.plan.num_updates();
+        let has_some = !self.valid.is_empty() || self.text.is_some();
+        has_some && (is_last || self.is_due(self.plan.validation_every(), update))
+    }
+
+    /// How well the base model knows the general text, before the first update. `Ok(None)` when stopped before that was known.
+    pub(super) fn measure_before(
+        &mut self,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<()>, TrainError> {
+        if self.text.is_none() || self.trainer.position.update.0 > 0 {
+            return Ok(Some(()));
+        }
+        reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
+        let Some(total) = self.text_loss(Of::Base, control, reporter)? else { return Ok(None) };
+        self.report_text(total, reporter)?;
+        reporter.send(RunEvent::Phase { phase: Phase::Training })?;
+        Ok(Some(()))
+    }
+
+    /// Measures the validation rows and the general text, where there are any; true when patience is used up. `Ok(None)` when stopped
+    /// before all were measured: what was measured counts for nothing, or the run would not go on exactly.
+    pub(super) fn validate(
+        &mut self,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<bool>, TrainError> {
+        reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
+        let Some(total) = self.loss(&self.valid_samples(), Of::Tuned, control, reporter)? else {
+            return Ok(None);
+        };
+        let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
+        self.report_text(of_text, reporter)?;
+        let is_over = match self.valid.is_empty() {
+            true => {
+                self.trainer.position.owes_validation = false;
+                false
+            }
+            false => self.judge(total, control, reporter)?,
+        };
+        reporter.send(RunEvent::Phase { phase: Phase::Training })?;
+        Ok(Some(is_over))
+    }
+
+    /// Takes in what validation found; true when patience is used up.
+    fn judge(
+        &mut self,
+        total: LossTotal,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<bool, TrainError> {
+        let update = self.trainer.position.update.0;
+        let loss = total.mean();
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
+        }
+        self.trainer.position.owes_validation = false;
+        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
+        reporter.send(RunEvent::Validation {
+            update,
+            loss,
+            perplexity: total.perplexity(),
+            best: verdict.is_best,
+            without_gain: self.trainer.position.validation.without_gain,
+        })?;
+        if verdict.is_best {
+            self.save(reporter)?;
+        }
+        self.answer(control, reporter)?;
+        Ok(verdict.is_over)
+    }
+
+    fn report_text(&self, total: LossTotal, reporter: &mut Reporter) -> Result<(), TrainError> {
+        if self.text.is_none() {
+            return Ok(());
+        }
+        let update = self.trainer.position.update.0;
+        reporter.send(RunEvent::GeneralText { update, loss: total.mean(), perplexity: total.perplexity() })
+    }
+
+    fn text_loss(
+        &mut self,
+        of: Of,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<LossTotal>, TrainError> {
+        let held_out: Vec<&Sample> = self.text.iter().flat_map(|text| &text.held_out).collect();
+        self.loss(&held_out, of, control, reporter)
+    }
+
+    /// The loss over some samples, with fewer tokens at once where memory is short. `Ok(None)` when stopped.
+    fn loss(
+        &mut self,
+        samples: &[&Sample],
+        of: Of,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<LossTotal>, TrainError> {
+        loop {
+            match self.loss_once(samples, of, control, reporter).map_err(memory::recognised) {
+                Err(TrainError::OutOfMemory(shortage)) => {
+                    self.give_in_validating(shortage, samples, reporter)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn loss_once(
+        &self,
+        samples: &[&Sample],
+        of: Of,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<LossTotal>, TrainError> {
+        let hooks: Box<dyn Hooks> = match of {
+            Of::Base => Box::new(NoHooks),
+            Of::Tuned => self.trainer.adapter.hooks()?,
+        };
+        let mut goes_on = || {
+            self.wait_while_paused(Phase::Validating, control, reporter)?;
+            Ok(!control.is_stopped())
+        };
+        let look = || self.trainer.meter.look();
+        loss_of(self.model, hooks.as_ref(), samples, self.validation_budget(), &mut goes_on, &look)
+    }
+
+    /// As [`Self::give_in`], of validation.
+    fn give_in_validating(
+        &mut self,
+        shortage: Shortage,
+        samples: &[&Sample],
+        reporter: &mut Reporter,
+    ) -> Result<(), TrainError> {
+        let is_dealt = micro_batches(samples, self.validation_budget()).iter().any(|rows| rows.len() > 1);
+        if self.trainer.position.is_validation_halved || !is_dealt {
+            return self.give_up(shortage, reporter);
+        }
+        self.trainer.position.is_validation_halved = true;
+        let text = format!(
+            "Memory is short: {shortage}. From here on, validation goes through half as many tokens at once; it measures the \
+             same and takes a little longer."
+        );
+        self.notice(text, reporter)
+    }
+
+    fn valid_samples(&self) -> Vec<&'a Sample> {
+        let dataset = self.dataset;
+        self.valid.iter().map(|i| &dataset.samples[*i]).collect()
+    }
+
+    /// Tokens of a validation micro-batch.
+    fn validation_budget(&self) -> usize {
+        let whole = self.plan.recipe().batch.micro_batch_tokens;
+        if self.trainer.position.is_validation_halved { whole / 2 } else { whole }
+    }
+}

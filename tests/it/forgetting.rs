@@ -1,0 +1,323 @@
+//! Controls against forgetting: what they add to an update, exact resume with them, and files that are no text.
+
+use crate::cli::{Stage, code, stderr};
+use crate::train::{Finished, dataset, losses, model, plan, recipe, run, whole_and_resumed};
+use std::path::Path;
+use tunesmith::base::{Control, Silent};
+use tunesmith::data::prepare::Dataset;
+use tunesmith::data::{DataError, GeneralText, Sample};
+use tunesmith::model::load::LoadedModel;
+use tunesmith::project::{Outcome, RunEvent, TextCourse, runs};
+use tunesmith::recipe::plan::Facts;
+use tunesmith::recipe::{Recipe, Severity, load};
+use tunesmith::train::bench::random_samples;
+use tunesmith::train::memory::Meter;
+use tunesmith::train::trainer::Trainer;
+
+/// Pieces of 16 tokens, two of them held out.
+fn text() -> GeneralText {
+    let mut pieces = random_samples(512, 11, 16, 99);
+    GeneralText { held_out: pieces.split_off(9), rest: pieces, is_cut: false }
+}
+
+fn with_text(model: &LoadedModel, num: usize) -> Dataset {
+    Dataset { general_text: Some(text()), ..dataset(model, num) }
+}
+
+fn perplexities(events: &[RunEvent]) -> Vec<(u64, f64)> {
+    let of = |event: &RunEvent| match event {
+        RunEvent::GeneralText { update, perplexity, .. } => Some((*update, *perplexity)),
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+/// Plain gradient descent, so that what an update moves is the gradient.
+const DESCENT: [&str; 8] = [
+    "method.kind=full",
+    "optimizer.kind=sgd",
+    "optimizer.momentum=0",
+    "optimizer.learning_rate=0.01",
+    "optimizer.clip_norm=none",
+    "schedule.shape=constant",
+    "schedule.warmup=0",
+    "batch.max_tokens=16",
+];
+
+/// The trained values after some updates, and the loss that the last one reported.
+fn trained(
+    model: &LoadedModel,
+    rows: &[Sample],
+    text: &[Sample],
+    settings: &[&str],
+    updates: usize,
+    is_halved: bool,
+) -> (Vec<f32>, f64) {
+    let recipe = recipe(&[&DESCENT[..], &["batch.accumulation=1"], settings].concat());
+    let plan = plan(&recipe, &dataset(model, 8));
+    let meter = Meter::new(&|| 0, None);
+    let mut trainer = Trainer::new(&plan, model, rows.iter().collect(), text, meter).unwrap();
+    trainer.position.is_halved = is_halved;
+    let mut loss = f64::NAN;
+    for _ in 0..updates {
+        loss = trainer.update(&Control::new()).unwrap().unwrap().loss;
+    }
+    (trainer.adapter.params.values().to_vec1::<f32>().unwrap(), loss)
+}
+
+/// The norm of `a - b` by that of `a`.
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / norm(&mut a.iter().map(|a| f64::from(*a)))
+}
+
+fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// An update with replay moves by the gradient on the data and half of that on the text, however it is dealt, and reports the loss on
+/// the data.
+#[test]
+fn replay_adds_its_share_of_the_mean_loss_on_the_text() {
+    let model = model();
+    let (rows, text) = (random_samples(512, 2, 14, 5), random_samples(512, 2, 16, 6));
+    let (settings, replay) = (["forgetting.text=x"], ["forgetting.text=x", "forgetting.replay_weight=0.5"]);
+    let start = trained(&model, &rows, &[], &settings, 0, false).0;
+    let on_data = trained(&model, &rows, &[], &settings, 1, false);
+    let on_text = trained(&model, &text, &[], &settings, 1, false);
+    let both = trained(&model, &rows, &text, &replay, 1, false);
+    assert_eq!(both.1, on_data.1);
+    let added = difference(&both.0, &on_data.0);
+    let half: Vec<f32> = difference(&on_text.0, &start).iter().map(|x| 0.5 * x).collect();
+    assert!(apart(&half, &added) < 1e-3, "{}", apart(&half, &added));
+    let halved = trained(&model, &rows, &text, &replay, 1, true);
+    let (whole, parts) = (difference(&both.0, &start), difference(&halved.0, &start));
+    assert!(apart(&whole, &parts) < 1e-3, "{}", apart(&whole, &parts));
+}
+
+/// The second update moves by weight · (θ - θ₀) more than without the pull; at the first one there is nothing to pull at.
+#[test]
+fn the_pull_is_to_where_the_weights_began() {
+    let model = model();
+    let rows = random_samples(512, 2, 14, 5);
+    let run = |settings: &[&str], updates| trained(&model, &rows, &[], settings, updates, false).0;
+    let pull = ["forgetting.l2_weight=20"];
+    let (start, once) = (run(&[], 0), run(&[], 1));
+    assert_eq!(run(&pull, 1), once);
+    let expected: Vec<f32> = difference(&once, &start).iter().map(|x| -0.01 * 20.0 * x).collect();
+    let added = difference(&run(&pull, 2), &run(&[], 2));
+    assert!(apart(&expected, &added) < 1e-3, "{}", apart(&expected, &added));
+    // Freezing pulls at its own tensors, which are some of the model's.
+    let freeze = ["method.kind=freeze", "method.blocks=1"];
+    let run = |settings: &[&str], updates| run(&[&freeze, settings].concat(), updates);
+    let (start, once) = (run(&[], 0), run(&[], 1));
+    let expected: Vec<f32> = difference(&once, &start).iter().map(|x| -0.01 * 20.0 * x).collect();
+    let added = difference(&run(&pull, 2), &run(&[], 2));
+    assert!(apart(&expected, &added) < 1e-3, "{}", apart(&expected, &added));
+}
+
+/// Every control keeps the model nearer to what it was: the text is known better after the same updates. With every kind of method
+/// but for the pull.
+#[test]
+fn controls_hold_what_was_known() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = with_text(&model, 12);
+    let after = |name: &str, settings: &[&str]| {
+        let usual =
+            ["length.updates=8", "forgetting.text=x", "batch.max_tokens=16", "validation.every_updates=8"];
+        let recipe = recipe(&[&usual[..], settings].concat());
+        let done = run(&model, &data, &recipe, &temp.path().join(name), false, |_, _| {});
+        assert_eq!(done.outcome.unwrap(), Outcome::Done);
+        let [(0, before), (8, now)] = perplexities(&done.events)[..] else { panic!("{:?}", done.events) };
+        now / before
+    };
+    let rate = "optimizer.learning_rate=0.02";
+    for method in ["full", "lora", "ia3"] {
+        let kind = format!("method.kind={method}");
+        let of = |name: &str, control: &str| after(&format!("{method}-{name}"), &[&kind, rate, control]);
+        let none = of("none", "forgetting.kl_weight=0");
+        for control in ["forgetting.replay_weight=1", "forgetting.kl_weight=1"] {
+            let with = of(control, control);
+            assert!(with < none, "{method}, {control}: {with} of {none}");
+        }
+    }
+    let full = ["method.kind=full", rate];
+    let (none, pulled) = (after("a", &full), after("b", &[&full[..], &["forgetting.l2_weight=5"]].concat()));
+    assert!(pulled < none, "{pulled} of {none}");
+}
+
+#[test]
+fn runs_with_controls_resume_bit_for_bit() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = with_text(&model, 20);
+    let text = ["forgetting.text=x", "forgetting.replay_weight=0.7", "batch.max_tokens=16"];
+    for (name, settings) in [
+        ("lora", &["forgetting.kl_weight=0.5"][..]),
+        ("full", &["method.kind=full", "forgetting.l2_weight=0.1", "forgetting.kl_weight=0.5"]),
+        ("early", &["method.kind=prefix", "method.num_virtual_tokens=2"]),
+    ] {
+        let recipe = recipe(&[&text[..], settings].concat());
+        let (whole, resumed) = whole_and_resumed(&model, &data, &recipe, 3, &temp.path().join(name));
+        let all = perplexities(&whole.events);
+        assert_eq!(all.iter().map(|(update, _)| *update).collect::<Vec<_>>(), [0, 2, 4, 6], "{name}");
+        assert_eq!(perplexities(&resumed.folder.events().unwrap()), all, "{name}");
+        let summary = runs::summary(resumed.folder.path()).unwrap();
+        let (before, now) = summary.general_text.before_and_now().unwrap();
+        assert_eq!(before, all[0].1, "{name}");
+        assert!(all[1..].iter().any(|(_, perplexity)| *perplexity == now), "{name}");
+        assert!(losses(&whole.events).len() == 6);
+    }
+}
+
+/// Without validation rows the text is measured before and at the end; a stop while it is measured leaves a run that goes on.
+#[test]
+fn the_text_is_measured_without_validation_rows_and_after_a_stop() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = with_text(&model, 12);
+    data.split.train.append(&mut data.split.valid);
+    let recipe = recipe(&["forgetting.text=x", "batch.max_tokens=16"]);
+    let measured = |done: &Finished| perplexities(&done.folder.events().unwrap());
+    let whole = run(&model, &data, &recipe, &temp.path().join("whole"), false, |_, _| {});
+    assert_eq!(whole.outcome.as_ref().unwrap(), &Outcome::Done);
+    assert_eq!(measured(&whole).iter().map(|(update, _)| *update).collect::<Vec<_>>(), [0, 6]);
+
+    let at = temp.path().join("stopped");
+    let stop = |event: &RunEvent, control: &Control| {
+        if let RunEvent::Phase { .. } = event {
+            control.stop();
+        }
+    };
+    let cut = run(&model, &data, &recipe, &at, false, stop);
+    assert_eq!(cut.outcome.as_ref().unwrap(), &Outcome::Stopped);
+    assert_eq!(measured(&cut), []);
+    drop(cut.folder);
+    let rest = run(&model, &data, &recipe, &at, true, |_, _| {});
+    assert_eq!(measured(&rest), measured(&whole));
+    assert_eq!(losses(&rest.events), losses(&whole.events));
+    let mut course = TextCourse::default();
+    rest.events.iter().for_each(|event| course.take_in(event));
+    assert!(course.describe().unwrap().ends_with(" now"));
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_before_the_run() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let file = |name: &str, bytes: &[u8]| {
+        let path = temp.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let read = |path: &Path| {
+        let (tokeniser, template) = (&model.tokeniser, &model.template);
+        GeneralText::read(path, tokeniser, template, 16, &Control::new(), &mut Silent)
+    };
+    let told = |path: &Path| {
+        use tunesmith::base::Explain;
+        let error = read(path).unwrap_err();
+        assert_eq!(error.title(), "The general text cannot be used", "{error}");
+        assert!(!error.hint().is_empty());
+        error.to_string()
+    };
+    assert!(told(&temp.path().join("missing.txt")).contains("there is no such file"));
+    assert!(told(temp.path()).contains("folder"));
+    assert!(told(&file("picture.txt", b"\x89PNG\r\n\x1a\n\0\0\0\x01")).contains("PNG image"));
+    assert!(told(&file("noise.txt", &[0, 1, 2, 3].repeat(500))).contains("binary file"));
+    assert!(told(&file("table.txt", b"PAR1....PAR1")).contains("not plain text"));
+    for nothing in [&b""[..], b" \n\r\n "] {
+        assert!(told(&file("empty.txt", nothing)).contains("0 tokens"));
+    }
+    assert!(told(&file("short.txt", b"Ten words.")).contains("too few"));
+
+    // Any encoding and any line end is the same text; special tokens in it are text.
+    let words = "Der Fluss fließt <|im_end|> weiter.\n".repeat(40);
+    let utf8 = read(&file("utf8.txt", words.as_bytes())).unwrap();
+    let utf16: Vec<u8> = words.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(read(&file("utf16.txt", &[b"\xff\xfe", &utf16[..]].concat())).unwrap(), utf8);
+    assert_eq!(read(&file("crlf.txt", words.replace('\n', "\r\n").as_bytes())).unwrap(), utf8);
+    let end = model.tokeniser.encode("<|im_end|>").unwrap();
+    assert_eq!(end.len(), 1);
+    let pieces = utf8.held_out.iter().chain(&utf8.rest);
+    assert!(pieces.clone().all(|piece| !piece.ids.contains(&end[0]) && piece.len() <= 16));
+    assert!(!utf8.held_out.is_empty() && utf8.rest.len() > utf8.held_out.len());
+
+    let control = Control::new();
+    control.stop();
+    let (tokeniser, template) = (&model.tokeniser, &model.template);
+    let path = temp.path().join("utf8.txt");
+    let stopped = GeneralText::read(&path, tokeniser, template, 16, &control, &mut Silent);
+    assert!(matches!(stopped, Err(DataError::Stopped)));
+}
+
+#[test]
+fn problems_of_the_section_are_told_at_their_fields() {
+    let check = |settings: &[&str]| {
+        let mut recipe = Recipe::default();
+        for setting in settings {
+            load::set(&mut recipe, setting).unwrap();
+        }
+        let problems = recipe.check(&Facts::default()).into_iter();
+        let own = problems.filter(|problem| problem.field.starts_with("forgetting"));
+        own.map(|problem| (problem.field, problem.severity)).collect::<Vec<_>>()
+    };
+    let at = |key: &str, severity| vec![(format!("forgetting.{key}"), severity)];
+    assert_eq!(check(&["forgetting.text=a.txt", "forgetting.replay_weight=1", "forgetting.kl_weight=2"]), []);
+    assert_eq!(check(&["forgetting.kl_weight=1"]), [], "without text it is taken on the data");
+    assert_eq!(check(&["forgetting.replay_weight=1"]), at("replay_weight", Severity::Error));
+    assert_eq!(check(&["forgetting.kl_weight=-1"]), at("kl_weight", Severity::Error));
+    assert_eq!(check(&["forgetting.l2_weight=1e9", "method.kind=full"]), at("l2_weight", Severity::Error));
+    assert_eq!(check(&["forgetting.l2_weight=0.1", "method.kind=full"]), []);
+    assert_eq!(check(&["forgetting.l2_weight=0.1", "method.kind=freeze"]), []);
+    assert_eq!(check(&["forgetting.l2_weight=0.1"]), at("l2_weight", Severity::Warning));
+
+    let mut recipe = Recipe::default();
+    load::set(&mut recipe, "forgetting.text=a b.txt").unwrap();
+    assert_eq!(recipe.forgetting.text.as_deref(), Some(Path::new("a b.txt")));
+    assert_eq!(load::from_toml(&load::write(&recipe).unwrap()).unwrap(), recipe);
+    load::set(&mut recipe, "forgetting.text=none").unwrap();
+    assert_eq!(recipe, Recipe::default());
+}
+
+/// The built program: told before the run, measured and said in it, and not gone on with when the text has changed.
+#[test]
+fn the_program_says_how_well_the_text_is_known() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let words = "The river runs past the old mill and on to the sea.\n".repeat(60);
+    stage.file("text.txt", &words);
+    let recipe = stage.file(
+        "r.toml",
+        format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {rows:?}\n[batch]\nmax_tokens = 64\nmicro_batch_tokens = 128\n\
+             [run]\ndevice = \"cpu\"\n[forgetting]\ntext = \"text.txt\"\nreplay_weight = 1.0\nkl_weight = 0.5\n"
+        ),
+    );
+    let out = stage.path("run");
+    let out = out.to_str().unwrap();
+    let train = ["train", "--recipe", &recipe, "--out", out];
+    let missing = stage.run(&[&train[..], &["--set", "forgetting.text=nowhere.txt"]].concat());
+    assert_eq!(code(&missing), 1);
+    assert!(stderr(&missing).contains("The general text cannot be used"), "{}", stderr(&missing));
+    assert!(!stage.path("run/recipe.toml").exists(), "nothing was begun");
+    let (_, checked) = stage.json(&["recipe", "check", &recipe]);
+    assert_eq!(checked["ok"], true, "{checked}");
+    stage.file("text.txt", "Too short.");
+    let (status, checked) = stage.json(&["recipe", "check", &recipe]);
+    assert!(status == 1 && checked["problems"][0]["field"] == "forgetting.text", "{checked}");
+    stage.file("text.txt", &words);
+
+    let updates = ["--set", "length.updates=4", "--set", "checkpoint.every_updates=2"];
+    let done = stage.run(&[&train[..], &updates].concat());
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("Perplexity of the general text: ") && said.contains(" before, "), "{said}");
+    assert!(stderr(&done).contains("before the run"), "{}", stderr(&done));
+
+    // As if it had been killed after update 2; another text is no way on.
+    let metrics = std::fs::read_to_string(stage.path("run/metrics.jsonl")).unwrap();
+    let kept: Vec<&str> = metrics.lines().filter(|line| !line.contains("\"finished\"")).collect();
+    stage.file("run/metrics.jsonl", kept.join("\n"));
+    stage.file("text.txt", words.replace("river", "brook"));
+    let changed = stage.run(&["train", "--resume", "--out", out]);
+    assert!(code(&changed) == 1 && stderr(&changed).contains("general text"), "{}", stderr(&changed));
+}
