@@ -270,6 +270,19 @@ fn problems_of_the_section_are_told_at_their_fields() {
     assert_eq!(check(&["forgetting.l2_weight=0.1", "method.kind=freeze"]), []);
     assert_eq!(check(&["forgetting.l2_weight=0.1"]), at("l2_weight", Severity::Warning));
 
+    let in_backward = |settings: &[&str]| {
+        let usual = ["method.kind=full", "optimizer.in_backward=true", "optimizer.clip_norm=none"];
+        let mut recipe = Recipe::default();
+        for setting in usual.iter().chain(settings) {
+            load::set(&mut recipe, setting).unwrap();
+        }
+        let problems = recipe.check(&Facts::default());
+        problems.iter().filter(|problem| problem.field == "optimizer.in_backward").count()
+    };
+    assert_eq!(in_backward(&["forgetting.text=a.txt", "forgetting.l2_weight=0"]), 0);
+    assert_eq!(in_backward(&["forgetting.text=a.txt", "forgetting.kl_weight=1"]), 1);
+    assert_eq!(in_backward(&["forgetting.l2_weight=0.1"]), 1);
+
     let mut recipe = Recipe::default();
     load::set(&mut recipe, "forgetting.text=a b.txt").unwrap();
     assert_eq!(recipe.forgetting.text.as_deref(), Some(Path::new("a b.txt")));

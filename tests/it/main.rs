@@ -34,6 +34,7 @@ mod optim;
 mod packed;
 mod parity;
 mod project;
+mod real_libraries;
 mod recipe;
 mod recipe_files;
 mod recommend;

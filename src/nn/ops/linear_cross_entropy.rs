@@ -88,7 +88,10 @@ pub fn linear_cross_entropy_near(
     let rows: Vec<u32> = (0..weights.len()).filter(is_wanted).map(|i| i as u32).collect();
     let (needs, leaf) = (hidden.needs_gradient(), head.weight.leaf());
     let frozen = readable(head.weight.weight(), hidden.value())?;
-    let other = reference.map(|r| readable(r.head.weight.weight(), r.hidden)).transpose()?;
+    let of_reference = |r: &Reference| -> Result<Head> {
+        Ok(Head { weight: readable(r.head.weight.weight(), r.hidden)?.into(), cap: r.head.cap })
+    };
+    let other = reference.map(of_reference).transpose()?;
     let mut sums = Sums::of(leaf);
     let mut gradients = Vec::new();
     for chunk in rows.chunks(CHUNK) {
@@ -97,9 +100,9 @@ pub fn linear_cross_entropy_near(
         let index = Tensor::from_slice(chunk, chunk.len(), device)?;
         let hidden = hidden.value().index_select(&index, 0)?; // [c, d]
         let near = match (reference, &other) {
-            (Some(Reference { hidden, head, weights }), Some(weight)) => {
-                let hidden = hidden.index_select(&index, 0)?; // [c, d]
-                Some(Near { hidden, weight, cap: head.cap, weights: of_chunk(weights) })
+            (Some(reference), Some(head)) => {
+                let hidden = reference.hidden.index_select(&index, 0)?; // [c, d]
+                Some(Near { hidden, head, weights: of_chunk(reference.weights) })
             }
             _ => None,
         };

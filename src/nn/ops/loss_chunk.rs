@@ -2,10 +2,11 @@
 
 use super::gradient::made_in_place;
 use super::linear::{product, times};
+use super::linear_cross_entropy::Head;
 use crate::nn::kernels::cpu::cross_entropy::{Others, in_place, in_place_near};
 use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
 use crate::nn::kernels::portable::cross_entropy::{divergence_and_gradient, losses_and_gradient};
-use crate::nn::kernels::portable::{self, wide};
+use crate::nn::kernels::portable::wide;
 use crate::nn::{Node, Result, Weight};
 use candle_core::{DType, Device, Tensor};
 
@@ -105,23 +106,16 @@ pub(super) struct Chunk<'a> {
     pub near: Option<Near<'a>>,
 }
 
-/// What the same rows are held against: hidden [c, d], weight [v, d], weights [c].
+/// What the same rows are held against: hidden [c, d], weights [c].
 pub(super) struct Near<'a> {
     pub hidden: Tensor,
-    pub weight: &'a Weight,
-    pub cap: Option<f64>,
+    pub head: &'a Head,
     pub weights: Vec<f32>,
 }
 
 impl Near<'_> {
     fn on_cpu(&self) -> Option<(Numbers<'_>, Rows<'_>, &Self)> {
-        Some((Numbers::of(&self.hidden)?, self.weight.on_cpu()?, self))
-    }
-
-    /// [c, v], wide and bent.
-    fn logits(&self) -> Result<Tensor> {
-        let logits = wide(&product(&self.hidden, self.weight, None)?)?;
-        self.cap.map_or(Ok(logits.clone()), |cap| portable::cross_entropy::bent(&logits, cap))
+        Some((Numbers::of(&self.hidden)?, self.head.weight.weight().on_cpu()?, self))
     }
 }
 
@@ -164,7 +158,8 @@ impl Chunk<'_> {
             Some((x, w, near)) => {
                 others.resize(c * w.num_rows(), 0.0);
                 cpu::linear::forward_into(others, &x, &w, c)?;
-                let mut others = Others { logits: others, weights: &near.weights, cap: narrow(near.cap) };
+                let mut others =
+                    Others { logits: others, weights: &near.weights, cap: narrow(near.head.cap) };
                 let (of_targets, of_others) =
                     in_place_near(logits, &mut others, self.targets, self.weights, narrow(cap), wants_any);
                 loss.sum += of_targets;
@@ -192,8 +187,9 @@ impl Chunk<'_> {
         let (losses, mut d_logits) = losses_and_gradient(&logits, &targets, &column(self.weights)?, cap)?;
         sums.loss.terms.push(losses);
         if let Some(near) = &self.near {
+            let others = near.head.logits(&near.hidden)?;
             let (divergences, gradient) =
-                divergence_and_gradient(&logits, &near.logits()?, &column(&near.weights)?, cap)?;
+                divergence_and_gradient(&logits, &others, &column(&near.weights)?, cap)?;
             sums.divergence.terms.push(divergences);
             d_logits = (d_logits + gradient)?;
         }

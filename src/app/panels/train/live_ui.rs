@@ -51,7 +51,7 @@ fn phase_line(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared) 
             ));
         }
         if let Some((before, now)) = run.general_text.before_and_now() {
-            parts.push(format!("general text perplexity {before:.2} before, {now:.2} now"));
+            parts.push(format!("general text perplexity {before:.2}, now {now:.2}"));
         }
         ui.label(RichText::new(parts.join(" · ")).color(t.weak));
     });
