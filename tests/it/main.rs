@@ -7,6 +7,7 @@ mod checkpoints;
 mod cli;
 mod cli_runs;
 mod commands;
+mod comparisons;
 mod compose;
 mod engine;
 mod estimate;
