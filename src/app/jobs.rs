@@ -29,6 +29,10 @@ pub struct JobView {
     /// The place that shows its result.
     pub place: Place,
     pub is_training: bool,
+    /// It trains with several methods, one after the other.
+    pub is_comparison: bool,
+    /// Which of them: "2 of 8: LoRA, rank 8".
+    pub turn: Option<String>,
     pub is_running: bool,
     pub is_paused: bool,
     /// A stop was asked for and has not happened yet.
@@ -63,7 +67,15 @@ impl JobView {
         if !self.is_running {
             return "waiting for its turn".into();
         }
-        if self.is_training {
+        match &self.turn {
+            Some(turn) => format!("{turn} · {}", self.step()),
+            None => self.step(),
+        }
+    }
+
+    fn step(&self) -> String {
+        // What is counted while a model is loaded or tested is no updates.
+        if self.is_training && self.unit.is_none() {
             let Some(total) = self.total else { return self.phase.clone() };
             if self.is_paused {
                 return format!("paused at update {}/{}", human::count(self.done), human::count(total));
@@ -71,7 +83,11 @@ impl JobView {
             let left = total.saturating_sub(self.done) as f64 * self.update_secs;
             let left =
                 if self.update_secs > 0.0 { format!(", {} left", human::secs(left)) } else { String::new() };
-            return format!("update {}/{}{left}", human::count(self.done), human::count(total));
+            let meanwhile = match self.phase.as_str() {
+                phase @ ("validating" | "saving") => format!(", {phase}"),
+                _ => left,
+            };
+            return format!("update {}/{}{meanwhile}", human::count(self.done), human::count(total));
         }
         let show = |n: u64| match self.unit {
             Some(Unit::Bytes) => human::bytes(n),
@@ -84,11 +100,12 @@ impl JobView {
             Some(Unit::Tokens) => " tokens",
             Some(Unit::Bytes) | None => "",
         };
-        match (self.unit, self.total) {
+        let counted = match (self.unit, self.total) {
             (None, _) => String::new(),
             (_, Some(total)) => format!("{} of {}{unit}", show(self.done), show(total)),
             (_, None) => format!("{}{unit}", show(self.done)),
-        }
+        };
+        if self.is_training { format!("{}: {counted}", self.phase.to_lowercase()) } else { counted }
     }
 }
 
@@ -101,11 +118,16 @@ pub struct Jobs {
 impl Jobs {
     pub fn submitted(&mut self, id: JobId, command: &Command, now_secs: f64) {
         let (title, place, is_quiet) = describe(command);
+        let is_comparison =
+            matches!(command, Command::CompareMethods { .. } | Command::ResumeComparison { .. });
         self.list.push(JobView {
             id,
             title,
             place,
-            is_training: matches!(command, Command::Train { .. } | Command::ResumeRun { .. }),
+            is_training: is_comparison
+                || matches!(command, Command::Train { .. } | Command::ResumeRun { .. }),
+            is_comparison,
+            turn: None,
             is_running: false,
             is_paused: false,
             is_stopping: false,
@@ -151,6 +173,10 @@ impl Jobs {
                 job.phase.clone_from(phase);
                 (job.done, job.total, job.unit) = (*done, *total, Some(*unit));
             }
+            EventKind::MethodTurn { name, index, total, .. } => {
+                job.turn = Some(format!("{} of {total}: {name}", index + 1));
+                (job.done, job.total, job.unit, job.update_secs) = (0, None, None, 0.0);
+            }
             EventKind::Run { folder, event } if job.is_training => {
                 job.is_running = true;
                 job.run_folder = Some(folder.clone());
@@ -188,6 +214,7 @@ impl JobView {
         match event {
             RunEvent::Started { num_updates, from_update, device, .. } => {
                 self.device = Some(device.clone());
+                self.unit = None;
                 (self.total, self.done) = (Some(*num_updates), *from_update);
             }
             RunEvent::Update { update, update_secs, .. } => {
@@ -238,6 +265,14 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::ExportAdapter { run, .. } => (format!("Exporting {}", name(run)), Place::Runs, false),
         Command::Train { .. } => ("Training".into(), Place::Train, false),
         Command::ResumeRun { folder } => (format!("Resuming {}", name(folder)), Place::Train, false),
+        Command::CompareMethods { .. } | Command::ResumeComparison { .. } => {
+            ("Comparing methods".into(), Place::Train, false)
+        }
+        Command::ListComparisons { .. } => ("Looking for comparisons".into(), Place::Train, true),
+        Command::DeleteComparison { folder, .. } => {
+            (format!("Deleting {}", name(folder)), Place::Train, false)
+        }
+        Command::MergeAdapter { run, .. } => (format!("Merging {}", name(run)), Place::Runs, false),
         Command::Generate(_) => ("Answering".into(), Place::Playground, false),
     }
 }

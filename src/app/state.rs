@@ -156,10 +156,14 @@ impl AppState {
         let is_due = is_opened || (has_ended && is_training);
         let Some(project) = self.shared.project.as_ref().filter(|_| is_due) else { return Vec::new() };
         let folder = project.folder.clone();
-        vec![
+        let mut effects = vec![
             Effect::submit(Command::ListRuns { project: folder.clone() }),
-            Effect::submit(Command::LookAtMachine { folder }),
-        ]
+            Effect::submit(Command::LookAtMachine { folder: folder.clone() }),
+        ];
+        if is_opened {
+            effects.push(Effect::submit(Command::ListComparisons { project: folder }));
+        }
+        effects
     }
 
     /// Asked for once a session: where it fails, estimates of time stay rough.
@@ -385,6 +389,10 @@ impl AppState {
             return vec![Effect::Job(job.id, JobSwitch::Stop)];
         }
         match jobs.training() {
+            _ if self.place == Place::Train && self.train.compare.is_open() => {
+                let close = train::compare::Action::Close;
+                vec![Effect::Act(UiAction::Train(train::Action::Compare(close)))]
+            }
             _ if self.place == Place::Train && self.train.is_choosing_method => {
                 vec![Effect::Act(UiAction::Train(train::Action::ShowMethods(false)))]
             }

@@ -5,6 +5,7 @@ use super::number::{at_least_one, at_least_two, share, times};
 use super::out;
 use super::show::Show;
 use super::table::table;
+use super::train::{assignment, unusable};
 use super::{Device, PrecisionName};
 use crate::base::{Control, DeviceChoice, hardware, human, storage};
 use crate::engine::Halt;
@@ -19,7 +20,7 @@ use crate::model::info::ModelInfo;
 use crate::model::load::{LoadedModel, Placement};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use crate::recipe::recipe::{Checkpointing, Freeze, Lora, Method};
-use crate::recipe::{Plan, Recipe};
+use crate::recipe::{Plan, Recipe, load};
 use crate::train::bench::{self, BenchOptions, BenchReport};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -101,6 +102,9 @@ pub struct Train {
     /// Whether blocks are run again on the way back instead of kept
     #[arg(long, value_enum, default_value_t)]
     checkpointing: CheckpointingName,
+    /// Changes one setting of the recipe, for example optimizer.in_backward=true; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<String>,
     /// Say where the time of an update goes, by operation
     #[arg(long)]
     profile: bool,
@@ -203,7 +207,10 @@ impl Subject {
 }
 
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
-    let recipe = recipe(a);
+    let mut recipe = recipe(a);
+    for setting in &a.set {
+        load::set(&mut recipe, setting).map_err(unusable)?;
+    }
     let subject = Subject::of(a)?;
     let num_tokens = (a.batch * a.seq) as u64;
     let facts = Facts {

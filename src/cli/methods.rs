@@ -7,12 +7,12 @@ use super::{number, out};
 use crate::base::Control;
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
-use crate::engine::jobs::methods::compare;
-use crate::project::method_comparison::{HEADING, MethodRow};
+use crate::engine::jobs::methods::{Held, compare};
+use crate::engine::jobs::{BaseModel, LastRead};
+use crate::project::method_comparison::HEADING;
 use crate::recipe::recipe::Method;
 use crate::recipe::{Recipe, load};
 use clap::Args;
-use std::cell::RefCell;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -48,24 +48,25 @@ pub struct Arguments {
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a)?;
     let methods = chosen(a);
-    // Both the progress and the rows draw.
-    let show = RefCell::new(Show::new());
-    let mut num = 0;
-    let mut told = |row: &MethodRow| {
-        num += 1;
-        let what = row.problem.as_deref().map_or("done".to_string(), |why| format!("no result. {why}"));
-        show.borrow_mut().say(&format!("{num} of {}: {}: {what}", methods.len(), row.name));
-    };
+    let mut show = Show::new();
     // The rows are the same each time.
     let mut has_told_rows = false;
-    let mut sink = |kind: EventKind| {
-        let is_known = matches!(kind, EventKind::Rows { .. }) && std::mem::replace(&mut has_told_rows, true);
-        if !is_known {
-            show.borrow_mut().take(&kind);
+    let mut turn = None;
+    let mut sink = |kind: EventKind| match kind {
+        EventKind::Rows { .. } if std::mem::replace(&mut has_told_rows, true) => {}
+        EventKind::MethodTurn { kind, index, .. } => turn = Some((kind, index + 1)),
+        EventKind::Compared { comparison, .. } => {
+            let done = turn.take().and_then(|(kind, num)| Some((comparison.row(kind)?, num)));
+            if let Some((row, num)) = done {
+                let what = row.problem.as_deref().map_or("done".into(), |why| format!("no result. {why}"));
+                show.say(&format!("{num} of {}: {}: {what}", methods.len(), row.name));
+            }
         }
+        other => show.take(&other),
     };
-    let comparison = compare(&recipe, &methods, &a.out, control, &mut sink, &mut told);
-    show.borrow_mut().clear();
+    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+    let comparison = compare(held, &recipe, &methods, &a.out, control, &mut sink);
+    show.clear();
     if matches!(comparison, Err(Halt::Stopped)) {
         out::note("What was done is kept. Give the same command again to go on.");
     }

@@ -80,6 +80,8 @@ fn words(pre: &str) -> Result<Words, DataError> {
         "qwen2" | "deepseek-r1-qwen" => (sequence(split(QWEN2), false), json!({"type": "NFC"}), false),
         "tekken" => (sequence(split(TEKKEN), false), Value::Null, true),
         "gpt-2" | "gpt2" | "phi-2" => (byte_level(true), Value::Null, false),
+        // GPT-NeoX's, which OLMo and MPT took over.
+        "olmo" | "mpt" => (byte_level(true), json!({"type": "NFC"}), false),
         "" | "default" => {
             return Err(refuse(
                 "the GGUF file doesn't say how its tokenizer splits words; use the model's folder with tokenizer.json".into(),

@@ -8,6 +8,7 @@ use crate::peft::compose::Source;
 use crate::project::folder::Remembered;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
+use crate::recipe::recipe::Method;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,6 +89,14 @@ pub enum Command {
     DeleteRun {
         folder: PathBuf,
     },
+    ListComparisons {
+        project: PathBuf,
+    },
+    /// Deletes a comparison with its runs and lists those that are left.
+    DeleteComparison {
+        project: PathBuf,
+        folder: PathBuf,
+    },
     ListPromptSets {
         project: PathBuf,
     },
@@ -114,6 +123,20 @@ pub enum Command {
     },
     ResumeRun {
         folder: PathBuf,
+    },
+    /// Trains with each of these methods, one after the other, in a new folder among the project's comparisons.
+    CompareMethods {
+        project: PathBuf,
+        recipe: Box<Recipe>,
+        methods: Vec<Method>,
+    },
+    ResumeComparison {
+        folder: PathBuf,
+    },
+    /// Works what a run trained into its model's weights and writes that to a folder of the user's choice.
+    MergeAdapter {
+        run: PathBuf,
+        to: PathBuf,
     },
     Generate(GenerateRequest),
 }

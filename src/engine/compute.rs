@@ -3,10 +3,11 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{BaseModel, LastRead, answer, speed, train};
+use super::jobs::{BaseModel, LastRead, answer, merge, methods, speed, train};
 use super::lane::{Carrier, Sink};
-use crate::base::Control;
-use crate::project::{Outcome, RunFolder};
+use crate::base::{Control, DeviceChoice};
+use crate::project::run_folder::free_path;
+use crate::project::{Outcome, RunFolder, comparisons};
 use crate::recipe::Recipe;
 use std::path::Path;
 
@@ -27,6 +28,21 @@ impl Carrier for Compute {
             Command::ResumeRun { folder } => {
                 ended(train::resume(&mut self.base, &self.data, &folder, control, sink)?)
             }
+            Command::CompareMethods { project, recipe, methods } => {
+                let folder = free_path(&project.join(comparisons::FOLDER), &train::name_hint(&recipe));
+                methods::compare(self.held(), &recipe, &methods, &folder, control, sink)?;
+                Ok(())
+            }
+            Command::ResumeComparison { folder } => {
+                methods::resume(self.held(), &folder, control, sink)?;
+                Ok(())
+            }
+            Command::MergeAdapter { run, to } => {
+                let from = merge::From { folder: &run, model: None, device: DeviceChoice::Auto };
+                let merged = merge::run(&mut self.base, from, &to, control, sink)?;
+                sink(EventKind::Merged { to, merged });
+                Ok(())
+            }
             Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),
             _ => Ok(()),
         }
@@ -41,6 +57,10 @@ impl Compute {
     /// `data` is shared with the lane that reads files.
     pub fn new(data: LastRead) -> Self {
         Self { data, ..Self::default() }
+    }
+
+    fn held(&mut self) -> methods::Held<'_> {
+        methods::Held { base: &mut self.base, data: &self.data }
     }
 
     fn train(

@@ -9,9 +9,12 @@ use crate::data::{Ledger, Tokeniser};
 use crate::hub::catalogue::ModelEntry;
 use crate::infer::generate::Finish;
 use crate::model::info::ModelInfo;
+use crate::peft::merge::Merged;
 use crate::project::RunEvent;
+use crate::project::comparisons::Comparison;
 use crate::project::event::Phase;
 use crate::project::folder::ProjectView;
+use crate::project::method_comparison::MethodComparison;
 use crate::project::prompt_set::PromptSet;
 use crate::project::runs::RunSummary;
 use crate::recipe::Recipe;
@@ -79,6 +82,21 @@ pub enum EventKind {
         folder: PathBuf,
         events: Vec<RunEvent>,
     },
+    /// The comparisons of methods of a project.
+    Comparisons(Vec<Comparison>),
+    /// A comparison turns to one of its methods; `index` counts from 0.
+    MethodTurn {
+        kind: &'static str,
+        /// As people call it, with its settings.
+        name: String,
+        index: usize,
+        total: usize,
+    },
+    /// A comparison so far, as it is on disk.
+    Compared {
+        folder: PathBuf,
+        comparison: MethodComparison,
+    },
     PromptSets(Vec<PromptSet>),
     Generation {
         column: usize,
@@ -87,6 +105,11 @@ pub enum EventKind {
     },
     Exported {
         to: PathBuf,
+    },
+    /// What a run trained is worked into a model at `to`.
+    Merged {
+        to: PathBuf,
+        merged: Merged,
     },
     /// Which model the adapter in `folder` says that it was made for.
     AdapterModel {

@@ -8,7 +8,7 @@ use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::data::prepare::Dataset;
 use crate::hub;
-use crate::project::{Project, RunFolder, data_ledger, prompt_set, runs, samples};
+use crate::project::{Project, RunFolder, comparisons, data_ledger, prompt_set, runs, samples};
 use crate::recipe::load;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +61,13 @@ impl Carrier for Io {
                     sink(EventKind::Runs(runs::list(siblings)?));
                 }
             }
+            Command::ListComparisons { project } => {
+                sink(EventKind::Comparisons(comparisons::list(&project)?));
+            }
+            Command::DeleteComparison { project, folder } => {
+                comparisons::delete(&folder)?;
+                sink(EventKind::Comparisons(comparisons::list(&project)?));
+            }
             Command::ListPromptSets { project } => list_prompt_sets(&project, sink)?,
             Command::SavePromptSet { project, set } => {
                 prompt_set::save(&project.join("prompts"), &set)?;
@@ -77,6 +84,9 @@ impl Carrier for Io {
             Command::MeasureSpeed
             | Command::Train { .. }
             | Command::ResumeRun { .. }
+            | Command::CompareMethods { .. }
+            | Command::ResumeComparison { .. }
+            | Command::MergeAdapter { .. }
             | Command::Generate(_) => {}
         }
         Ok(())

@@ -45,6 +45,9 @@ impl Lane {
             Command::MeasureSpeed
             | Command::Train { .. }
             | Command::ResumeRun { .. }
+            | Command::CompareMethods { .. }
+            | Command::ResumeComparison { .. }
+            | Command::MergeAdapter { .. }
             | Command::Generate(_) => Self::Compute,
             _ => Self::Io,
         }

@@ -2,7 +2,7 @@
 
 use super::bottleneck::{Bottlenecks, Places};
 use super::{Adapter, PeftError, Settings, Tuning, format, named_tensors};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Family};
 use crate::model::error::During;
 use crate::model::folder::Description;
 use crate::model::hooks::SubLayer;
@@ -16,15 +16,15 @@ use std::path::Path;
 pub(super) const WEIGHTS_FILE: &str = "adapter.safetensors";
 
 /// What Tunesmith's own are called.
-pub(super) const OWN_NAME: &str = "tuned";
+const OWN_NAME: &str = "tuned";
 
 /// `model.layers.0.output_adapters.adapters.tuned.adapter_up.bias`
-pub(super) fn tensor_name(layer: usize, after: SubLayer, adapter: &str, tensor: &str) -> String {
+pub(super) fn tensor_name(family: Family, layer: usize, after: SubLayer, tensor: &str) -> String {
     let place = match after {
         SubLayer::Attention => "attention_adapters",
         SubLayer::FeedForward => "output_adapters",
     };
-    format!("model.layers.{layer}.{place}.adapters.{adapter}.{tensor}")
+    format!("{}{layer}.{place}.adapters.{OWN_NAME}.{tensor}", family.table().names.layers)
 }
 
 /// What the library calls an activation.

@@ -31,14 +31,22 @@ pub struct Part {
 pub enum Source {
     Folder(PathBuf),
     Composed(Composition),
+    /// The base model and so much of what each whole model changed of it, see [`super::task_vectors`].
+    TaskVectors {
+        task_vectors: Vec<Part>,
+    },
 }
 
 impl Source {
     /// All folders that it reads.
     pub fn folders(&self) -> Vec<&Path> {
+        fn of(parts: &[Part]) -> Vec<&Path> {
+            parts.iter().map(|part| part.folder.as_path()).collect()
+        }
         match self {
             Self::Folder(folder) => vec![folder],
-            Self::Composed(composition) => composition.parts.iter().map(|p| p.folder.as_path()).collect(),
+            Self::Composed(composition) => of(&composition.parts),
+            Self::TaskVectors { task_vectors } => of(task_vectors),
         }
     }
 }

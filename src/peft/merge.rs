@@ -26,6 +26,16 @@ pub struct Merged {
     pub largest_logit: f64,
 }
 
+impl Merged {
+    /// "Its logits differ from the adapter's by at most 1.2e-5, where the largest is 23.4."
+    pub fn describe(&self) -> String {
+        format!(
+            "Its logits differ from the adapter's by at most {:.1e}, where the largest is {:.1}.",
+            self.largest_difference, self.largest_logit
+        )
+    }
+}
+
 /// Writes `base` with what `adapter` trained worked into its weights, as a model folder in f32, and reads it again to compare. A
 /// quantised base is merged into its widened weights. `folder` must exist; call inside `storage::create_dir_atomic`.
 ///

@@ -14,6 +14,9 @@ use std::path::Path;
 /// Stands before the names of the model's tensors in PEFT's files.
 const PREFIX: &str = "base_model.model.";
 
+/// PEFT names what is in memory, where transformers calls every family's head so, whatever its files call it.
+const HEAD: &str = "lm_head";
+
 /// Parts of names under which PEFT saves a module's biases once more, where all biases are trained.
 const REPEATED: [&str; 2] = [".original_module.", ".modules_to_save."];
 
@@ -73,12 +76,12 @@ impl OwnWeights {
 
     /// Where embeddings and head are one and only one of them is named, that one and the other.
     pub fn one_of_tied(&self, config: &DecoderConfig) -> Option<(&'static str, &'static str)> {
-        let names = &config.family.table().names;
+        let embedding = config.family.table().names.embedding;
         let is_named = |path: &str| self.modules.iter().any(|name| is_meant(path, name));
-        match (is_named(names.embedding), is_named(names.head)) {
+        match (is_named(embedding), is_named(HEAD)) {
             _ if !config.has_tied_embeddings => None,
-            (true, false) => Some((names.embedding, names.head)),
-            (false, true) => Some((names.head, names.embedding)),
+            (true, false) => Some((embedding, HEAD)),
+            (false, true) => Some((HEAD, embedding)),
             _ => None,
         }
     }
@@ -116,11 +119,13 @@ impl OwnWeights {
                 Part::Bias(_, projection) => config.modules(projection),
                 _ => &[],
             };
+            let is_head = group.part == Part::Head;
             let is_tuned: Vec<bool> = modules.iter().map(|m| targets.contains(&m.linear)).collect();
             group.tensors.into_iter().enumerate().map(move |(i, needed)| {
                 // PEFT puts a layer that it tunes inside one of its own.
                 let name = match is_tuned.get(i) {
                     Some(true) => format!("{}.base_layer.bias", module_path(&needed.name)),
+                    _ if is_head => format!("{HEAD}.weight"),
                     _ => needed.name.clone(),
                 };
                 Needed { name: format!("{PREFIX}{name}"), ..needed }
@@ -164,7 +169,7 @@ impl OwnWeights {
 /// The head where it is trained as the embeddings' other name: PEFT has two copies then, and files need both.
 pub fn tied_head(config: &DecoderConfig, needed: &[Needed]) -> Option<Needed> {
     let embedding = needed.iter().find(|needed| needed.name == tied_name(config))?;
-    let name = format!("{PREFIX}{}.weight", config.family.table().names.head);
+    let name = format!("{PREFIX}{HEAD}.weight");
     config.has_tied_embeddings.then(|| Needed { name, ..embedding.clone() })
 }
 
@@ -198,10 +203,13 @@ fn paths(group: &Group, config: &DecoderConfig) -> Vec<String> {
     if matches!(group.part, Part::Weight(..) | Part::Bias(..)) {
         return Vec::new();
     }
+    if group.part == Part::Head {
+        return vec![HEAD.into()];
+    }
     let mut paths: Vec<String> =
         group.tensors.iter().map(|needed| module_path(&needed.name).to_string()).collect();
     if group.part == Part::Embedding && config.has_tied_embeddings {
-        paths.push(config.family.table().names.head.into());
+        paths.push(HEAD.into());
     }
     paths
 }

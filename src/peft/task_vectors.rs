@@ -2,14 +2,16 @@
 //! taken from it.
 
 use super::compose::{Part, check_weights, refused};
-use super::{PeftError, files, full};
+use super::{Adapter, Full, PeftError, Settings, files, full};
 use crate::base::{Control, Progress, Unit};
 use crate::model::ModelError;
+use crate::model::config::Needed;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
 use crate::model::folder::{self, Description, WEIGHTS_FILE};
 use crate::model::weights::save_in_turn;
-use candle_core::Device;
+use crate::nn::FlatParams;
+use candle_core::{Device, Tensor};
 use std::path::Path;
 
 /// Whether the numbers make sense and all parts are whole models.
@@ -23,10 +25,48 @@ pub fn check(parts: &[Part]) -> Result<(), PeftError> {
             let why = format!("one of them is no whole model ({})", part.folder.display());
             Err(refused(
                 why,
-                "Task vectors are of full tuning. Compose adapters with --how linear or concatenate.",
+                "Task vectors are of whole models: full tuning and freezing. Compose adapters with --how linear or \
+                 concatenate, in the window as a mix of runs.",
             ))
         }
         None => Ok(()),
+    }
+}
+
+/// base + Σ weight · (tuned − base), a tensor at a time.
+struct Sum<'a> {
+    base: &'a ModelFiles,
+    /// Part of the base is what the weights leave of it, so that a single model with weight 1 comes out as it is.
+    own_weight: f64,
+    tuned: Vec<(ModelFiles, f64)>,
+}
+
+impl<'a> Sum<'a> {
+    /// # Errors
+    /// As [`check`]; and for models of other shapes than the base's.
+    fn open(base: &'a ModelFiles, parts: &[Part]) -> Result<Self, PeftError> {
+        check(parts)?;
+        base.weights.check(&base.config)?;
+        let mut sum = Self { base, own_weight: 1.0, tuned: Vec::new() };
+        for part in parts.iter().filter(|part| part.weight != 0.0) {
+            let files = full::open(&part.folder, &base.config)?;
+            files.weights.check(&base.config)?;
+            sum.own_weight -= part.weight;
+            sum.tuned.push((files, part.weight));
+        }
+        Ok(sum)
+    }
+
+    /// One tensor of the result, in f32 on the CPU.
+    fn of(&self, needed: &Needed) -> Result<Tensor, ModelError> {
+        let combine = "combine the weights";
+        let own = self.base.weights.values(needed, &Device::Cpu)?;
+        let mut sum = (own * self.own_weight).during(combine)?;
+        for (files, weight) in &self.tuned {
+            let change = (files.weights.values(needed, &Device::Cpu)? * *weight).during(combine)?;
+            sum = (sum + change).during(combine)?;
+        }
+        Ok(sum)
     }
 }
 
@@ -43,17 +83,7 @@ pub fn save(
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<(), PeftError> {
-    check(parts)?;
-    base.weights.check(&base.config)?;
-    let mut tuned = Vec::new();
-    // Part of the base is what the weights leave of it, so that a single model with weight 1 comes out as it is.
-    let mut own_weight = 1.0;
-    for part in parts.iter().filter(|part| part.weight != 0.0) {
-        let files = full::open(&part.folder, &base.config)?;
-        files.weights.check(&base.config)?;
-        own_weight -= part.weight;
-        tuned.push((files, part.weight));
-    }
+    let sum = Sum::open(base, parts)?;
     folder::save_description(about, folder)?;
     let tensors = base.config.tensors();
     let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.stored_shape())).collect();
@@ -64,13 +94,23 @@ pub fn save(
         }
         progress.report("Composing the models", index as u64 + 1, total, Unit::Tensors);
         let needed = &tensors[index];
-        let combine = "combine the weights";
-        let mut sum = (base.weights.values(needed, &Device::Cpu)? * own_weight).during(combine)?;
-        for (files, weight) in &tuned {
-            let change = (files.weights.values(needed, &Device::Cpu)? * *weight).during(combine)?;
-            sum = (sum + change).during(combine)?;
-        }
-        needed.form.to_file(&sum).during("bring a weight into order")
+        needed.form.to_file(&sum.of(needed)?).during("bring a weight into order")
     })?;
     Ok(())
+}
+
+/// The same model in the places of the base's weights, to answer at once.
+///
+/// # Errors
+/// As [`save`].
+pub fn load(base: &ModelFiles, parts: &[Part], device: &Device) -> Result<Adapter, PeftError> {
+    let sum = Sum::open(base, parts)?;
+    let mut named = Vec::new();
+    for needed in base.config.tensors() {
+        let tensor = sum.of(&needed)?.to_device(device).during("combine the weights")?;
+        named.push((needed.name, tensor));
+    }
+    let params = FlatParams::new(named, device).during("combine the weights")?;
+    let base_model = base.info.source.clone();
+    Ok(Adapter { settings: Settings::Full(Full {}), params, base_model, config: base.config.clone() })
 }

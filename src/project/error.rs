@@ -18,6 +18,8 @@ pub enum ProjectError {
     Occupied { path: PathBuf, is_run: bool },
     #[error("this is not the folder of a run, so it is left alone ({})", path.display())]
     NotARun { path: PathBuf },
+    #[error("this is not the folder of a comparison, so it is left alone ({})", path.display())]
+    NotAComparison { path: PathBuf },
     #[error("another window or command is using it ({})", path.display())]
     InUse { path: PathBuf },
 }
@@ -39,6 +41,7 @@ impl Explain for ProjectError {
             Self::Write { .. } => "Cannot write to the project".into(),
             Self::Occupied { .. } => "Cannot start the run".into(),
             Self::NotARun { .. } => "Cannot delete the run".into(),
+            Self::NotAComparison { .. } => "Cannot delete the comparison".into(),
             Self::Newer { .. } | Self::InUse { .. } => "Cannot open the project".into(),
         }
     }
@@ -61,6 +64,9 @@ impl Explain for ProjectError {
             }
             Self::Occupied { is_run: false, .. } => "Name a folder that is new or empty with --out.".into(),
             Self::NotARun { .. } => "Choose a run in the folder \"runs\" of a project.".into(),
+            Self::NotAComparison { .. } => {
+                "Choose a comparison in the folder \"comparisons\" of a project.".into()
+            }
             Self::Newer { .. } => "Update Tunesmith, or open another project.".into(),
             Self::InUse { .. } => {
                 "Close the other window or wait for the other command first, or choose another folder.".into()

@@ -3,12 +3,15 @@
 
 use super::ProjectError;
 use crate::base::{human, storage};
-use serde::Serialize;
+use crate::recipe::recipe::Method;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
 pub const JSON_FILE: &str = "comparison.json";
 pub const MARKDOWN_FILE: &str = "comparison.md";
+/// Larger than any comparison of all methods.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Heads of the table's columns.
 pub const HEADING: [&str; 8] = [
@@ -23,7 +26,8 @@ pub const HEADING: [&str; 8] = [
 ];
 
 /// What one method made of it; `None` for what was not measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MethodRow {
     /// As recipes call it.
     pub method: String,
@@ -55,31 +59,59 @@ pub struct Best {
     pub method: String,
     /// As the table has it.
     pub figure: String,
+    /// Under which head of [`HEADING`].
+    #[serde(skip)]
+    pub column: usize,
 }
 
-/// The rows in the order in which they were run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// The rows in the order in which they are run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MethodComparison {
     pub model: String,
     pub data: String,
     pub updates: u64,
+    /// All methods that it is of, in order and with their settings; those without a row were not run yet.
+    pub planned: Vec<Method>,
     pub rows: Vec<MethodRow>,
+    /// Found anew from the rows when it is read.
+    #[serde(skip_deserializing)]
     pub best: Vec<Best>,
 }
 
-/// Name of a measure, its column, a number of a row that is the better the lower it is.
-type Measure = (&'static str, usize, fn(&MethodRow) -> Option<f64>);
+/// A column of [`HEADING`] by which methods are told apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    pub name: &'static str,
+    pub column: usize,
+    pub is_better_high: bool,
+}
 
-const MEASURES: [Measure; 6] = [
-    ("exact match", 6, |row| row.exact_match.map(|share| -share)),
-    ("test loss", 7, |row| row.test_loss),
-    ("validation loss", 5, |row| row.best_validation_loss),
-    ("time of an update", 4, |row| row.update_secs),
-    ("memory", 3, |row| row.peak_bytes.map(|bytes| bytes as f64)),
-    ("size of the adapter file", 2, |row| row.adapter_bytes.map(|bytes| bytes as f64)),
+pub const MEASURES: [Measure; 6] = [
+    Measure { name: "exact match", column: 6, is_better_high: true },
+    Measure { name: "test loss", column: 7, is_better_high: false },
+    Measure { name: "validation loss", column: 5, is_better_high: false },
+    Measure { name: "time of an update", column: 4, is_better_high: false },
+    Measure { name: "memory", column: 3, is_better_high: false },
+    Measure { name: "size of the adapter file", column: 2, is_better_high: false },
 ];
 
 impl MethodRow {
+    /// What stands under a head of [`HEADING`], as a number; `None` for the name and what was not measured.
+    pub fn number(&self, column: usize) -> Option<f64> {
+        let number = match column {
+            1 => self.num_trainable_params.map(|n| n as f64),
+            2 => self.adapter_bytes.map(|n| n as f64),
+            3 => self.peak_bytes.map(|n| n as f64),
+            4 => self.update_secs,
+            5 => self.best_validation_loss,
+            6 => self.exact_match,
+            7 => self.test_loss,
+            _ => None,
+        };
+        number.filter(|n| n.is_finite())
+    }
+
     /// Under [`HEADING`]; a row without a result says why in its first cell.
     pub fn cells(&self) -> [String; HEADING.len()] {
         let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
@@ -102,24 +134,43 @@ impl MethodRow {
 }
 
 impl MethodComparison {
-    /// Adds a row and finds anew what is best by what; rows without a result and measures that tell no two apart don't
-    /// count.
+    /// Adds a row in its place and finds anew what is best by what.
     pub fn push(&mut self, row: MethodRow) {
+        self.updates = self.updates.max(row.num_updates);
         self.rows.push(row);
-        let best = |(by, column, number): &Measure| {
+        let planned = &self.planned;
+        self.rows.sort_by_key(|row| planned.iter().position(|method| method.kind() == row.method));
+        self.find_best();
+    }
+
+    /// Rows without a result and measures that tell no two apart don't count.
+    fn find_best(&mut self) {
+        let best = |measure: &Measure| {
+            let sign = if measure.is_better_high { -1.0 } else { 1.0 };
             let sound = self.rows.iter().filter(|row| row.problem.is_none());
-            let measured = sound.filter_map(|row| Some((row, number(row).filter(|n| n.is_finite())?)));
+            let measured = sound.filter_map(|row| Some((row, sign * row.number(measure.column)?)));
             let mut measured: Vec<_> = measured.collect();
             measured.sort_by(|a, b| a.1.total_cmp(&b.1));
             match measured.as_slice() {
                 [(first, a), (_, b), ..] if a < b => {
-                    let figure = first.cells()[*column].clone();
-                    Some(Best { by, method: first.method.clone(), figure })
+                    let column = measure.column;
+                    let figure = first.cells()[column].clone();
+                    Some(Best { by: measure.name, method: first.method.clone(), figure, column })
                 }
                 _ => None,
             }
         };
         self.best = MEASURES.iter().filter_map(best).collect();
+    }
+
+    /// The row of a kind of method.
+    pub fn row(&self, kind: &str) -> Option<&MethodRow> {
+        self.rows.iter().find(|row| row.method == kind)
+    }
+
+    /// Methods that were not run yet, in the order in which they will be.
+    pub fn missing(&self) -> impl Iterator<Item = &Method> {
+        self.planned.iter().filter(|method| self.row(method.kind()).is_none())
     }
 
     /// "Best by validation loss: lora (1.2345)", a line each.
@@ -147,6 +198,19 @@ impl MethodComparison {
         text.push('\n');
         self.best_in_words().iter().for_each(|best| text.push_str(&format!("- {best}\n")));
         text
+    }
+
+    /// Reads the one that [`Self::save`] wrote into `folder`.
+    ///
+    /// # Errors
+    /// For a file that is not there, too large, or no comparison.
+    pub fn read(folder: &Path) -> Result<Self, ProjectError> {
+        let path = folder.join(JSON_FILE);
+        let text = storage::read_text_bounded(&path, MAX_BYTES).map_err(ProjectError::read(&path))?;
+        let read = serde_json::from_str::<Self>(&text);
+        let mut read = read.map_err(|error| ProjectError::Damaged { path, why: error.to_string() })?;
+        read.find_best();
+        Ok(read)
     }
 
     /// Writes both files, each whole, into a folder that is made where there is none.

@@ -71,9 +71,7 @@ impl RunFolder {
     fn furnish(&self, recipe: &Recipe) -> Result<(), ProjectError> {
         let checkpoints = self.path.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(ProjectError::write(&checkpoints))?;
-        let file = self.path.join(RECIPE);
-        let text = load::write(recipe).map_err(|why| ProjectError::Damaged { path: file.clone(), why })?;
-        storage::write_atomic_bytes(&file, text.as_bytes()).map_err(ProjectError::write(&file))
+        write_recipe(&self.path, recipe)
     }
 
     /// Takes back what [`Self::furnish`] could not finish, so that the same name can be tried again.
@@ -83,13 +81,9 @@ impl RunFolder {
         let _ = fs::remove_dir(&self.path);
     }
 
-    /// A new run among `runs`, named by the time and a hint: `2026-11-21-143000-fruit-families`.
+    /// A new run among `runs`, see [`free_path`].
     pub fn create_in(runs: &Path, hint: &str, recipe: &Recipe) -> Result<Self, ProjectError> {
-        let stem = format!("{}-{}", jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S"), slug(hint));
-        let taken = |name: &String| runs.join(name).exists();
-        let numbered = (2..).map(|n| format!("{stem}-{n}"));
-        let name = std::iter::once(stem.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(stem);
-        Self::create(&runs.join(name), recipe)
+        Self::create(&free_path(runs, hint), recipe)
     }
 
     /// Opens an existing run to read it.
@@ -136,12 +130,7 @@ impl RunFolder {
 
     /// The recipe as it was when the run began.
     pub fn recipe(&self) -> Result<Recipe, ProjectError> {
-        let path = self.path.join(RECIPE);
-        let text = storage::read_text_bounded(&path, load::MAX_BYTES).map_err(ProjectError::read(&path))?;
-        load::from_toml(&text).map_err(|problems| {
-            let why = problems.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join("; ");
-            ProjectError::Damaged { path, why }
-        })
+        read_recipe(&self.path)
     }
 
     /// What the run began with; `None` for runs of before this was kept.
@@ -320,6 +309,31 @@ fn ends_with_newline(file: &mut File) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
+}
+
+/// A path in `folder` that is not taken, named by the time and a hint: `2026-11-21-143000-fruit-families`.
+pub fn free_path(folder: &Path, hint: &str) -> PathBuf {
+    let stem = format!("{}-{}", jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S"), slug(hint));
+    let numbered = (2..).map(|n| format!("{stem}-{n}"));
+    let mut paths = std::iter::once(stem.clone()).chain(numbered).map(|name| folder.join(name));
+    paths.find(|path| !path.exists()).unwrap_or_else(|| folder.join(stem))
+}
+
+/// Writes a recipe into `folder`, with its paths as they are.
+pub fn write_recipe(folder: &Path, recipe: &Recipe) -> Result<(), ProjectError> {
+    let file = folder.join(RECIPE);
+    let text = load::write(recipe).map_err(|why| ProjectError::Damaged { path: file.clone(), why })?;
+    storage::write_atomic_bytes(&file, text.as_bytes()).map_err(ProjectError::write(&file))
+}
+
+/// Reads what [`write_recipe`] wrote.
+pub fn read_recipe(folder: &Path) -> Result<Recipe, ProjectError> {
+    let path = folder.join(RECIPE);
+    let text = storage::read_text_bounded(&path, load::MAX_BYTES).map_err(ProjectError::read(&path))?;
+    load::from_toml(&text).map_err(|problems| {
+        let why = problems.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join("; ");
+        ProjectError::Damaged { path, why }
+    })
 }
 
 /// Letters, digits and dashes, at most 40 characters.

@@ -119,6 +119,17 @@ impl Method {
         })
     }
 
+    /// Whether a run leaves a whole model rather than an adapter.
+    pub fn makes_model(&self) -> bool {
+        matches!(self, Self::Full {} | Self::Freeze(_))
+    }
+
+    /// Why what it trains cannot be worked into the model's weights; `None` where it can.
+    pub fn cannot_merge(&self) -> Option<&'static str> {
+        // It does not depend on the family, whose names only LoRA and IA3 look up.
+        self.settings(Family::Llama).ok()?.tuning().cannot_merge()
+    }
+
     /// Positions of the context that the method takes for itself.
     pub fn num_virtual_tokens(&self) -> usize {
         match self {

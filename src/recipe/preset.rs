@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 16] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -19,12 +19,15 @@ const FILES: [(&str, &str, &str); 13] = [
     ("short-answers", "Short answers", include_str!("../../presets/short-answers.toml")),
     ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
     ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
+    ("all-weights", "All weights", include_str!("../../presets/all-weights.toml")),
     ("small-addition", "Small addition", include_str!("../../presets/small-addition.toml")),
+    ("directions", "Directions", include_str!("../../presets/directions.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
     ("factors", "Factors", include_str!("../../presets/factors.toml")),
     ("small-layers", "Small layers", include_str!("../../presets/small-layers.toml")),
     ("prefix", "Prefix", include_str!("../../presets/prefix.toml")),
     ("soft-prompt", "Soft prompt", include_str!("../../presets/soft-prompt.toml")),
+    ("encoded-prompt", "Encoded prompt", include_str!("../../presets/encoded-prompt.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

@@ -6,6 +6,7 @@ pub mod early_stop;
 pub mod error;
 mod forgetting;
 pub mod memory;
+mod micro_step;
 mod optimizer;
 mod profile;
 pub mod report;

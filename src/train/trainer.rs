@@ -5,18 +5,16 @@ use super::early_stop;
 use super::error::During;
 use super::forgetting::{Replay, Step, pull_to_base};
 use super::memory::{self, Meter};
+use super::micro_step::{Accumulated, Pass};
 use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update, hardware};
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
-use crate::model::hooks::NoHooks;
 use crate::model::load::LoadedModel;
-use crate::nn::ops::{Head, Reference};
 use crate::nn::optim::{Optimizer, Schedule, clip_factor, norm};
-use crate::nn::{FlatGradient, Tape};
-use crate::objective::supervised;
-use crate::peft::{Adapter, MicroStep};
+use crate::nn::{FlatGradient, Slot};
+use crate::peft::Adapter;
 use crate::recipe::Plan;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -73,15 +71,6 @@ pub struct Trainer<'a> {
     pub meter: Meter<'a>,
 }
 
-/// Sum of the data's loss over the micro-steps of one update.
-#[derive(Default)]
-struct Accumulated {
-    loss_sum: f64,
-    weight: f64,
-    num_tokens: u64,
-    num_steps: u64,
-}
-
 impl<'a> Trainer<'a> {
     /// A run from the beginning. `samples` are the training rows, `text` pieces of general text.
     pub fn new(
@@ -104,7 +93,10 @@ impl<'a> Trainer<'a> {
         let optimizer = Optimizer::new(optimizer::settings(&recipe.optimizer), &adapter.params)
             .and_then(|optimizer| optimizer.with_rates(&adapter.params, &rates))
             .during("make the optimizer")?;
-        let gradient = FlatGradient::new(&adapter.params).during("make the gradient")?;
+        let gradient = match recipe.optimizer.in_backward {
+            true => FlatGradient::passing(&adapter.params),
+            false => FlatGradient::new(&adapter.params).during("make the gradient")?,
+        };
         let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
         let batch = &recipe.batch;
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
@@ -164,9 +156,12 @@ impl<'a> Trainer<'a> {
     /// When memory ran out nothing has changed, either: the update can be made again, in halves.
     pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
         let before = self.position;
-        match self.micro_steps(control) {
-            Ok(Some(sum)) => {
-                let report = self.apply(sum)?;
+        let made = match self.plan.recipe().optimizer.in_backward {
+            true => self.update_in_backward(control),
+            false => self.micro_steps(control).and_then(|sum| sum.map(|sum| self.apply(sum)).transpose()),
+        };
+        match made {
+            Ok(Some(report)) => {
                 self.position.update.0 += 1;
                 Ok(Some(report))
             }
@@ -191,16 +186,46 @@ impl<'a> Trainer<'a> {
                 if control.is_stopped() {
                     return Ok(None);
                 }
-                self.micro_step(self.replay.of_data(self.pack(&part)), &mut sum)?;
+                let step = self.replay.of_data(self.pack(&part));
+                self.parts().0.run(step, &mut sum, &mut |_| Ok(()))?;
+                self.meter.look()?;
             }
         }
         for step in self.steps_of_text(sum.weight) {
             if control.is_stopped() {
                 return Ok(None);
             }
-            self.micro_step(step, &mut sum)?;
+            self.parts().0.run(step, &mut sum, &mut |_| Ok(()))?;
+            self.meter.look()?;
         }
         Ok(Some(sum))
+    }
+
+    /// An update of one micro-batch whose weights move while the tape walks back. Until then nothing has changed; a gradient that is not
+    /// finite is found when some have.
+    fn update_in_backward(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
+        if control.is_stopped() {
+            return Ok(None);
+        }
+        let rows = self.next_rows();
+        let step = self.replay.of_data(self.pack(&rows));
+        let weight: f64 = step.batch.weights.iter().map(|w| f64::from(*w)).sum();
+        let learning_rate = self.schedule.at(self.position.update);
+        self.gradient.clear();
+        let mut sum = Accumulated::default();
+        let (pass, optimizer) = self.parts();
+        let mut moving = optimizer.in_parts(&pass.adapter.params, 1.0 / weight, learning_rate);
+        pass.run(step, &mut sum, &mut |slot| match slot.take() {
+            Some((start, gradient)) => moving.give(start, gradient),
+            None => Ok(()),
+        })?;
+        let grad_norm = moving.finish().during("optimizer step")? / weight;
+        if !grad_norm.is_finite() {
+            let update = self.position.update.0 + 1;
+            return Err(TrainError::NotFinite { what: "gradient", value: grad_norm, update });
+        }
+        let loss = sum.loss_sum / sum.weight;
+        Ok(Some(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens }))
     }
 
     /// Those of this update beside data of so much weight.
@@ -242,7 +267,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// Only when memory ran out: whatever else is wrong, the update itself will say.
-    pub fn try_largest(&self) -> Result<Option<(usize, u64)>, TrainError> {
+    pub fn try_largest(&mut self) -> Result<Option<(usize, u64)>, TrainError> {
         let steps = self.epoch_batches.iter().flat_map(|rows| self.dealt(rows));
         let size = |rows: &Vec<usize>| {
             let lengths = rows.iter().map(|i| self.samples[*i].len());
@@ -255,7 +280,12 @@ impl<'a> Trainer<'a> {
         let num_tokens = largest.batch.len();
         self.meter.begin();
         self.gradient.clear();
-        let tried = self.micro_step(largest, &mut Accumulated::default());
+        let take_away = &mut |slot: &Slot| {
+            slot.take();
+            Ok(())
+        };
+        let tried = self.parts().0.run(largest, &mut Accumulated::default(), take_away);
+        let tried = tried.and_then(|()| self.meter.look());
         self.gradient.clear();
         match tried.map_err(memory::recognised) {
             Ok(()) => Ok(Some((num_tokens, self.meter.highest_bytes()))),
@@ -267,48 +297,15 @@ impl<'a> Trainer<'a> {
     /// Whether dealing micro-batches in halves makes them smaller: one example cannot be cut.
     pub fn can_be_halved(&self) -> bool {
         let is_dealt = self.replay.num > 1 || self.epoch_batches.iter().any(|rows| rows.len() > 1);
-        !self.position.is_halved && is_dealt
+        // Weights that move during the backward pass move after each half.
+        !self.position.is_halved && is_dealt && !self.plan.recipe().optimizer.in_backward
     }
 
-    /// Forward and backward of one micro-batch, added to `sum`.
-    fn micro_step(&self, step: Step, sum: &mut Accumulated) -> Result<(), TrainError> {
-        let Step { batch, nearness, is_data } = step;
-        let base = if nearness.is_empty() { None } else { Some(self.of_base(&batch)?) };
-        // The tape may come back to the hooks, so it must go first.
-        let hooks;
-        let has_checkpoints = self.plan.estimate().has_checkpoints;
-        let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
-        let update = self.position.update.0;
-        let seed = self.plan.recipe().run.seed;
-        let stream = [update, sum.num_steps];
-        let step = MicroStep { tape: &tape, gradient: &self.gradient, seed, stream };
-        hooks = self.adapter.training_hooks(&step)?;
-        let hidden = self.model.decoder.forward(&tape, &batch, hooks.as_ref())?;
-        let head = self.model.decoder.head(hooks.as_ref())?;
-        let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
-        let loss = supervised(&tape, &hidden, &head, &batch, reference.as_ref()).during("loss")?;
-        drop((hidden, base));
-        // All that the way back needs is there now.
-        self.meter.look()?;
-        let value = loss.sum + loss.divergence;
-        if !value.is_finite() {
-            return Err(TrainError::NotFinite { what: "loss", value, update: update + 1 });
-        }
-        sum.num_steps += 1;
-        if is_data {
-            sum.loss_sum += loss.sum;
-            sum.weight += loss.weight;
-            sum.num_tokens += batch.len() as u64;
-        }
-        let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
-        tape.backward(&loss.node, one).during("backward pass")?;
-        self.meter.look()
-    }
-
-    /// What the model says of a micro-batch without what is trained: hidden states [n, d], and what makes logits of them.
-    fn of_base(&self, batch: &Batch) -> Result<(Tensor, Head), TrainError> {
-        let hidden = self.model.decoder.forward(&Tape::inference(), batch, &NoHooks)?;
-        Ok((hidden.value().clone(), self.model.decoder.head(&NoHooks)?))
+    /// What a micro-step reads of the run, and what moves the weights.
+    fn parts(&mut self) -> (Pass<'_>, &mut Optimizer) {
+        let (adapter, gradient, meter) = (&self.adapter, &self.gradient, &self.meter);
+        let update = self.position.update;
+        (Pass { plan: self.plan, model: self.model, adapter, gradient, meter, update }, &mut self.optimizer)
     }
 
     /// Pulls to where it began, scales by 1 / weight, clips, and steps.

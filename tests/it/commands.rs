@@ -22,24 +22,36 @@ use tunesmith::recipe::{Recipe, load};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The engine as the window has it.
-struct Real {
+pub struct Real {
     engine: Engine,
     events: Events,
 }
 
 impl Real {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (engine, events) = Engine::new(Arc::new(|_| {}));
         Self { engine, events }
     }
 
     /// What a command sends between its start and its end, and how it ended.
     fn carry_out(&self, command: Command) -> (Vec<EventKind>, EventKind) {
+        self.carry_out_until(command, |_| false)
+    }
+
+    /// The same; it is stopped at the event that `is_enough`.
+    pub fn carry_out_until(
+        &self,
+        command: Command,
+        is_enough: impl Fn(&EventKind) -> bool,
+    ) -> (Vec<EventKind>, EventKind) {
         let job = self.engine.submit(command);
         let mut seen = Vec::new();
         loop {
             let event = self.events.recv_timeout(PATIENCE).unwrap();
             assert_eq!(event.job, job);
+            if is_enough(&event.kind) {
+                self.engine.stop(job);
+            }
             match event.kind {
                 EventKind::Started => assert!(seen.is_empty()),
                 EventKind::Progress { .. } => {}
@@ -50,13 +62,13 @@ impl Real {
     }
 
     /// A command that must end well.
-    fn done(&self, command: Command) -> Vec<EventKind> {
+    pub fn done(&self, command: Command) -> Vec<EventKind> {
         let (seen, last) = self.carry_out(command);
         assert!(matches!(last, EventKind::Done), "{last:?}");
         seen
     }
 
-    fn failed(&self, command: Command) -> Failure {
+    pub fn failed(&self, command: Command) -> Failure {
         match self.carry_out(command).1 {
             EventKind::Failed(failure) => failure,
             other => panic!("{other:?}"),
@@ -64,7 +76,7 @@ impl Real {
     }
 }
 
-fn recipe(model: &str, rows: &str) -> Box<Recipe> {
+pub fn recipe(model: &str, rows: &str) -> Box<Recipe> {
     let mut recipe = Recipe::default();
     recipe.model.source = model.into();
     recipe.data.path = Some(rows.into());
@@ -75,8 +87,8 @@ fn recipe(model: &str, rows: &str) -> Box<Recipe> {
 }
 
 /// Trains three updates; the folder of the run.
-fn trained(real: &Real, project: &Path, model: &str, rows: &str) -> PathBuf {
-    let seen = real.done(Command::Train { project: project.into(), recipe: recipe(model, rows) });
+pub fn trained(real: &Real, project: &Path, recipe: Box<Recipe>) -> PathBuf {
+    let seen = real.done(Command::Train { project: project.into(), recipe });
     let mut runs = seen.iter().filter_map(|kind| match kind {
         EventKind::Run { folder, event } => Some((folder, event)),
         _ => None,
@@ -171,7 +183,7 @@ fn the_main_job_goes_through_the_engine() {
     let [EventKind::Prepared(dataset)] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!(dataset.rows.len(), 36);
 
-    let run = trained(&real, &project, &model, &rows);
+    let run = trained(&real, &project, recipe(&model, &rows));
     let seen = real.done(Command::ListRuns { project: project.clone() });
     let [EventKind::Runs(runs)] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((runs.len(), runs[0].last_update, runs[0].outcome), (1, 3, Some(Outcome::Done)));
@@ -208,7 +220,7 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
     let place = tempfile::tempdir().unwrap();
     let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
     let real = Real::new();
-    let run = trained(&real, &place.path().join("project"), &model, &rows);
+    let run = trained(&real, &place.path().join("project"), recipe(&model, &rows));
     let column = |source| ColumnRequest { adapter: source, sampling: Sampling::default() };
     let tuned = Source::Folder(run.join("adapter"));
     let prompt = |text: &str| Prompt { rendered: plain(text), expected: Some("peach".into()) };
@@ -283,6 +295,46 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
         assert!(seen.is_empty(), "nothing is answered before everything is loaded");
         assert!(matches!(last, EventKind::Failed(_)));
     }
+}
+
+/// Whole models are added to the base and taken from it; adapters are not, and the reason is told.
+#[test]
+fn a_column_answers_with_task_vectors() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let (real, project) = (Real::new(), place.path().join("project"));
+    let adapter = trained(&real, &project, recipe(&model, &rows)).join("adapter");
+    let mut full = recipe(&model, &rows);
+    for setting in ["method.kind=full", "optimizer.learning_rate=0.01"] {
+        load::set(&mut full, setting).unwrap();
+    }
+    let tuned = trained(&real, &project, full).join("adapter");
+    let vectors = |parts: &[(&PathBuf, f64)]| {
+        let part = |&(folder, weight): &(&PathBuf, f64)| Part { folder: folder.clone(), weight };
+        Some(Source::TaskVectors { task_vectors: parts.iter().map(part).collect() })
+    };
+    let once = vectors(&[(&tuned, 1.0)]);
+    let nothing = vectors(&[(&tuned, 1.0), (&tuned, -1.0)]);
+    let column = |adapter| ColumnRequest { adapter, sampling: Sampling::default() };
+    let mut request = GenerateRequest {
+        model,
+        columns: [None, Some(Source::Folder(tuned.clone())), once, nothing].map(column).to_vec(),
+        prompts: vec![Prompt { rendered: plain("a peach is a"), expected: None }],
+        max_tokens: 8,
+        stop: Vec::new(),
+    };
+    let mut answers = vec![String::new(); 4];
+    for kind in real.done(Command::Generate(request.clone())) {
+        if let EventKind::Generation { column, event: GenerationEvent::Ended { text, .. }, .. } = kind {
+            answers[column] = text;
+        }
+    }
+    assert_ne!(answers[0], answers[1], "what was trained shows");
+    assert_eq!((&answers[2], &answers[3]), (&answers[1], &answers[0]));
+
+    request.columns[2] = column(vectors(&[(&tuned, 1.0), (&adapter, 1.0)]));
+    let failure = real.failed(Command::Generate(request));
+    assert!(failure.detail.contains("no whole model") && failure.hint.contains("mix"), "{failure}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tunesmith::model::files::ModelFiles;
 use tunesmith::nn::Tape;
 use tunesmith::peft::blend::{Merge, Sign};
 use tunesmith::peft::compose::{Composition, How, Part};
-use tunesmith::peft::{Adapter, files, format};
+use tunesmith::peft::{Adapter, files, format, task_vectors};
 
 const BOUND: f64 = 1e-4;
 
@@ -254,6 +254,13 @@ fn task_vectors_add_up_and_are_taken_away() {
     let alone = compose(&["one", "two"], "0,1", "alone");
     let without = compose(&["one"], "-1", "without");
     assert_eq!(sum.len(), before.len());
+    // In the places of the weights, to answer at once, they come to the same.
+    let files = ModelFiles::open(&base, Path::new(&base)).unwrap();
+    let parts = [("one", 0.8), ("two", -0.5)].map(|(name, weight)| Part { folder: stage.path(name), weight });
+    let loaded = task_vectors::load(&files, &parts, &Device::Cpu).unwrap();
+    for (name, values) in loaded.params.named().unwrap() {
+        assert_eq!(relative_error(&values, &sum[&name]), 0.0, "{name}");
+    }
     for (key, base) in &before {
         let base = wide(base);
         let change =

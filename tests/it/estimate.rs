@@ -266,7 +266,7 @@ fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
 /// Each kind of method, what blocks keep, what the optimizer remembers, and how weights are kept; no machine has a say
 /// in it.
 fn check_against_the_measured() {
-    let variants: [&[&str]; 5] = [
+    let variants: [&[&str]; 6] = [
         &[],
         &["run.checkpointing=all"],
         &["model.precision=q8_0"],
@@ -277,6 +277,7 @@ fn check_against_the_measured() {
             "forgetting.kl_weight=1",
             "forgetting.l2_weight=1",
         ],
+        &["optimizer.in_backward=true", "optimizer.clip_norm=none"],
     ];
     let mut wrong = Vec::new();
     for method in Method::all() {

@@ -35,6 +35,19 @@ const NAMES: [&str; 11] = [
     "gpt_neox-serial",
 ];
 
+const GGUF_NAMES: [&str; 10] = [
+    "smollm3",
+    "granite",
+    "phi3",
+    "olmo2",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neox",
+    "gpt_neox-serial",
+];
+
 /// What transformers made of one row of tokens.
 struct Reference {
     folder: String,
@@ -224,11 +237,54 @@ fn files_of_all_kinds_give_the_same_model() {
 /// `tests/fixtures/parity/make_gguf.py` wrote the files with llama.cpp's own package.
 #[test]
 fn gguf_files_of_the_families_match_transformers() {
-    for name in ["smollm3", "granite", "phi3", "olmo2", "gemma", "gemma2", "gemma3_text"] {
+    for name in GGUF_NAMES {
         let (batch, expected) = logits_of(&format!("parity/families/gguf/{name}.safetensors"));
-        let decoder = decoder(&format!("parity/families/gguf/{name}.gguf"));
-        let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
-        assert!(error < BOUND, "{name}: {error}");
+        let path = format!("parity/families/gguf/{name}.gguf");
+        let files = ModelFiles::open(name, &fixture(&path)).unwrap();
+        for precision in [Precision::Stored, Precision::F32] {
+            let placement = Placement { device: DeviceChoice::Cpu, precision };
+            let decoder = load_decoder(&files, placement, &Control::new(), &mut Silent).unwrap();
+            let error = relative_error(&logits(&decoder, &batch, &NoHooks), &expected);
+            assert!(error < BOUND, "{name} {precision:?}: {error}");
+        }
+
+        // Tuned, it becomes a folder in which the family's own order is back.
+        let base = wordless(name, &fixture(&path), decoder(&path));
+        let folder = tempfile::tempdir().unwrap();
+        let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
+        files::save(&adapter, &base.description(), folder.path()).unwrap();
+        let files = ModelFiles::open(name, folder.path()).unwrap();
+        let again = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+        let error = relative_error(&logits(&again, &batch, &NoHooks), &expected);
+        assert!(error < BOUND, "{name}, as a folder: {error}");
+    }
+}
+
+/// By the ids of Hugging Face's tokenizer.
+#[test]
+fn gguf_files_of_gpt2_and_neox_bring_their_words() {
+    for name in ["gpt2", "gpt_neox"] {
+        let files = ModelFiles::open(name, &fixture(&format!("parity/families/gguf/{name}.gguf"))).unwrap();
+        let tokeniser = files.tokeniser().unwrap();
+        let text = std::fs::read_to_string(fixture(&format!("parity/families/gguf/{name}.json"))).unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(rows.len(), 10);
+        for row in rows {
+            let (text, ids) = (row["text"].as_str().unwrap(), row["ids"].as_array().unwrap());
+            let ids: Vec<u32> = ids.iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            assert_eq!(tokeniser.encode(text).unwrap(), ids, "{name}: {text:?}");
+        }
+    }
+}
+
+/// A model whose words do not matter.
+fn wordless(name: &str, source: &Path, decoder: Decoder) -> LoadedModel {
+    LoadedModel {
+        info: ModelFiles::open(name, source).unwrap().info,
+        decoder: Arc::new(decoder),
+        tokeniser: Arc::new(Tokeniser::without_words().unwrap()),
+        template: Arc::new(Template::plain("", "")),
+        text: Arc::default(),
     }
 }
 
@@ -238,13 +294,7 @@ fn a_tuned_model_of_every_family_is_written_as_its_files_are() {
     for name in NAMES {
         let reference = Reference::open(name);
         let source = fixture(&format!("{}/model", reference.folder));
-        let base = LoadedModel {
-            info: ModelFiles::open(name, &source).unwrap().info,
-            decoder: Arc::new(reference.decoder()),
-            tokeniser: Arc::new(Tokeniser::without_words().unwrap()),
-            template: Arc::new(Template::plain("", "")),
-            text: Arc::default(),
-        };
+        let base = wordless(name, &source, reference.decoder());
         let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
         let folder = tempfile::tempdir().unwrap();
         files::save(&adapter, &base.description(), folder.path()).unwrap();

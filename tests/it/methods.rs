@@ -102,7 +102,7 @@ impl Case {
     }
 }
 
-fn recipes() -> impl Iterator<Item = Recipe> {
+pub fn recipes() -> impl Iterator<Item = Recipe> {
     METHODS.iter().map(Case::recipe)
 }
 

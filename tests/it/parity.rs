@@ -220,8 +220,8 @@ fn a_gradient_that_passes_is_the_whole_one_in_parts() {
             let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
             hooks = adapter.training_hooks(&step).unwrap();
             let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
-            let loss =
-                supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), &batch, None).unwrap();
+            let head = decoder.head(hooks.as_ref()).unwrap();
+            let loss = supervised(&tape, &hidden, &head, &batch, None).unwrap();
             let mut parts = BTreeMap::new();
             let one = Tensor::new(1f32, &Device::Cpu).unwrap();
             tape.backward_each(&loss.node, one, &mut |slot| {

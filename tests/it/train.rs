@@ -37,8 +37,9 @@ pub fn model() -> LoadedModel {
 
 /// `num` samples of different lengths; the last four are for validation.
 pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
-    let samples: Vec<_> =
-        (0..num).map(|i| bench::random_samples(512, 1, 8 + i % 7, i as u64).remove(0)).collect();
+    let samples: Vec<_> = (0..num)
+        .map(|i| bench::random_samples(model.config().vocabulary, 1, 8 + i % 7, i as u64).remove(0))
+        .collect();
     let mut table = Table::with_columns(["prompt", "completion"]);
     (0..num).for_each(|i| table.push_row(i as u64 + 1, ["a", "b"]));
     let schema = Schema::guess(&table);
@@ -335,6 +336,50 @@ fn every_optimizer_resumes_bit_for_bit() {
                 bytes(resumed.folder.path(), name),
                 "{kind}: {name}"
             );
+        }
+    }
+}
+
+/// Weights that move during the backward pass are where they would be after it, to the last bit, and a run of theirs goes on exactly.
+#[test]
+fn moving_weights_in_the_backward_pass_makes_the_same_run() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 20);
+    for (method, optimizer, weights) in [
+        ("full", "adamw", "adapter/model.safetensors"),
+        ("full", "adamw_8bit", "adapter/model.safetensors"),
+        ("full", "lion", "adapter/model.safetensors"),
+        ("lora", "sgd", "adapter/adapter_model.safetensors"),
+    ] {
+        let settings = [
+            &format!("method.kind={method}"),
+            &format!("optimizer.kind={optimizer}"),
+            "optimizer.clip_norm=none",
+            "optimizer.learning_rate=0.001",
+            "batch.accumulation=1",
+            "run.checkpointing=all",
+        ];
+        let plain = recipe(&settings);
+        let moving = recipe(&[&settings[..], &["optimizer.in_backward=true"]].concat());
+        let at = temp.path().join(format!("{method}-{optimizer}"));
+        let (whole, resumed) = whole_and_resumed(&model, &data, &moving, 3, &at);
+        let plain = run(&model, &data, &plain, &at.join("plain"), false, |_, _| {});
+        assert_eq!(plain.outcome.unwrap(), Outcome::Done);
+        assert_eq!(losses(&whole.events), losses(&plain.events), "{method} {optimizer}");
+        let norms = |events: &[RunEvent]| -> Vec<f64> {
+            let norm = |event: &RunEvent| match event {
+                RunEvent::Update { grad_norm, .. } => Some(*grad_norm),
+                _ => None,
+            };
+            events.iter().filter_map(norm).collect()
+        };
+        for (one, other) in norms(&whole.events).into_iter().zip(norms(&plain.events)) {
+            assert!((one / other - 1.0).abs() < 1e-6, "{method} {optimizer}: {one} {other}");
+        }
+        for name in [weights, "checkpoints/update-000006/optimizer.safetensors"] {
+            let of_plain = bytes(plain.folder.path(), name);
+            assert_eq!(bytes(whole.folder.path(), name), of_plain, "{method} {optimizer}: {name}");
+            assert_eq!(bytes(resumed.folder.path(), name), of_plain, "{method} {optimizer}: {name}");
         }
     }
 }

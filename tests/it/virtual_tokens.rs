@@ -295,24 +295,3 @@ fn set_key(folder: &Path, key: &str, value: usize) {
     config[key] = value.into();
     std::fs::write(path, config.to_string()).unwrap();
 }
-
-/// Writes what `tests/peft/open_virtual_tokens.py` opens with PEFT, where that script says so.
-#[test]
-fn what_peft_is_to_open() {
-    let Ok(out) = std::env::var("TUNESMITH_WRITTEN") else { return };
-    let model = model();
-    let names = ["prefix", "prefix_projected", "prompt", "prompt_vocabulary", "p_tuning"];
-    for (name, adapter) in names.into_iter().zip(adapters()) {
-        let folder = Path::new(&out).join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        files::save(&adapter, &model.description(), &folder).unwrap();
-        let sample = sample(14);
-        let hooks = adapter.hooks().unwrap();
-        let hidden =
-            model.decoder.forward(&Tape::inference(), &Batch::pack([&sample]), hooks.as_ref()).unwrap();
-        let logits = model.decoder.logits(hidden.value(), hooks.as_ref()).unwrap();
-        let ids = Tensor::new(sample.ids, &Device::Cpu).unwrap();
-        let expected = HashMap::from([("ids", ids), ("logits", logits)]);
-        candle_core::safetensors::save(&expected, folder.join("expected.safetensors")).unwrap();
-    }
-}

@@ -3,6 +3,7 @@
 mod cpu_renderer;
 mod stage;
 mod actors;
+mod comparisons;
 mod frame;
 mod forgetting;
 mod frames;

@@ -8,7 +8,9 @@ use tunesmith::app::panels::runs::Action;
 use tunesmith::app::{AppState, Effect, Place, UiAction};
 use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::peft::merge::Merged;
 use tunesmith::project::RunEvent;
+use tunesmith::recipe::recipe::Method;
 
 fn first() -> PathBuf {
     PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families")
@@ -268,6 +270,66 @@ fn a_run_is_exported_to_the_folder_that_was_chosen() {
     let [Command::ExportAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*run, first());
     assert!(to.starts_with("/media/usb"));
+}
+
+/// A run that was merged; also a scene of the screenshots.
+pub fn merged() -> AppState {
+    let mut state = opened();
+    let merged = Merged { largest_difference: 1.24e-5, largest_logit: 23.41 };
+    let to = PathBuf::from("/media/usb/2026-11-21-143000-lora-fruit-families-merged");
+    actors::feed(&mut state, EventKind::Merged { to, merged });
+    state
+}
+
+#[test]
+fn a_run_is_merged_and_the_difference_stays_until_it_is_put_away() {
+    let mut h = stage::window(opened());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    stage::effects(&mut h);
+    h.get_by_label("Merge…").click();
+    h.run_steps(stage::SETTLE);
+    let effects = stage::effects(&mut h);
+    let [Effect::Pick(pick)] = &effects[..] else { panic!("{effects:?}") };
+    let chosen = (pick.then)(PathBuf::from("/media/usb"));
+    stage::act(&mut h, chosen);
+    let commands = stage::commands(&mut h);
+    let [Command::MergeAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(*run, first());
+    assert_eq!(*to, PathBuf::from("/media/usb/2026-11-21-143000-lora-fruit-families-merged"));
+
+    let mut h = stage::window(merged());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    let words = "Its logits differ from the adapter's by at most 1.2e-5, where the largest is 23.4.";
+    h.get_by_label(words);
+    h.state_mut().state.tick(60.0, None);
+    h.run_steps(stage::SETTLE);
+    h.get_by_label(words);
+    h.get_by_label("Put this away").click();
+    h.run_steps(stage::SETTLE);
+    assert!(h.query_by_label(words).is_none());
+}
+
+#[test]
+fn what_cannot_be_merged_says_why() {
+    for (kind, why) in [
+        ("prefix", "a prefix is seen beside the text"),
+        ("prompt", "a soft prompt stands before the text"),
+        ("p_tuning", "a soft prompt stands before the text"),
+        ("bottleneck", "layers of their own"),
+        ("full", "It is a whole model already: Export copies it."),
+        ("freeze", "It is a whole model already: Export copies it."),
+    ] {
+        let mut state = opened();
+        let mut runs = state.shared.runs.clone();
+        runs[0].recipe.method = Method::all().into_iter().find(|method| method.kind() == kind).unwrap();
+        actors::feed(&mut state, EventKind::Runs(runs));
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Go(Place::Runs));
+        assert!(h.get_by_label("Merge…").accesskit_node().is_disabled(), "{kind}");
+        h.get_by_label("Merge…").hover();
+        h.run_steps(80);
+        assert!(h.query_all_by_label_contains(why).next().is_some(), "{kind}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, forgetting, methods, places, playground, runs, stage, train};
+use crate::{actors, comparisons, forgetting, methods, places, playground, runs, stage, train};
 use eframe::egui::{Theme, Vec2, vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
@@ -80,6 +80,23 @@ fn scenes() -> Vec<Scene> {
             train_with(Action::SetAdvanced(true)),
         ),
         Scene { size: stage::LARGE, ..scene("train-methods", full, train_with(Action::ShowMethods(true))) },
+        scene("train-compare-form", comparisons::form, go(Place::Train)),
+        scene("train-compare-running", comparisons::running, go(Place::Train)),
+        scene("train-compare", comparisons::result, go(Place::Train)),
+        Scene {
+            size: stage::SMALLEST,
+            ..scene("small-train-compare", comparisons::result, go(Place::Train))
+        },
+        Scene {
+            size: stage::SMALLEST,
+            ..scene("small-train-compare-form", comparisons::form, go(Place::Train))
+        },
+        Scene {
+            size: stage::NARROW,
+            ..scene("narrow-train-compare", comparisons::stopped, go(Place::Train))
+        },
+        scene("runs-merged", runs::merged, go(Place::Runs)),
+        scene("playground-task-vectors", playground::task_vectors, go(Place::Playground)),
         Scene { size: stage::LARGE, ..scene("large-train", full, go(Place::Train)) },
         scene("train-answers", train::running, look(Tab::Answers)),
         scene("train-profile", train::running, look(Tab::Profile)),

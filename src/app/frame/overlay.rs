@@ -14,7 +14,11 @@ pub fn ui(ctx: &egui::Context, state: &AppState, out: &mut Vec<UiAction>) {
         Overlay::None => {}
         Overlay::Palette { text, chosen } => palette_ui(ctx, state, text, *chosen, out),
         Overlay::Ask(question) => ask(ctx, question, out),
-        Overlay::Stop { closes } => stop(ctx, *closes, out),
+        Overlay::Stop { closes } => {
+            let is_comparison = state.shared.jobs.training().is_some_and(|job| job.is_comparison);
+            let words = if is_comparison { &OF_COMPARISON } else { &OF_RUN };
+            stop(ctx, *closes, words, out);
+        }
         Overlay::Shortcuts => shortcuts(ctx, out),
     }
 }
@@ -80,20 +84,45 @@ fn ask(ctx: &egui::Context, question: &Question, out: &mut Vec<UiAction>) {
     });
 }
 
-/// Save or discard the run; keeping on is the default. The same when it is stopped and when the window closes.
-fn stop(ctx: &egui::Context, closes: bool, out: &mut Vec<UiAction>) {
+/// What is asked before something that trains is stopped.
+struct Stopping {
+    title: &'static str,
+    text: &'static str,
+    keep: &'static str,
+    save: &'static str,
+    /// None where there is nothing to throw away.
+    discard: Option<&'static str>,
+}
+
+const OF_RUN: Stopping = Stopping {
+    title: "Stop the run?",
+    text: "Stop and save keeps what it has learnt: you can use it, and resume the run later in Runs. Discard throws \
+           the run away with everything it has learnt.",
+    keep: "Keep training",
+    save: "Stop and save",
+    discard: Some("Discard the run"),
+};
+
+const OF_COMPARISON: Stopping = Stopping {
+    title: "Stop comparing the methods?",
+    text: "The methods that are done keep their rows, and the one in progress is saved where it is: the comparison can go \
+           on later in Train.",
+    keep: "Keep comparing",
+    save: "Stop",
+    discard: None,
+};
+
+/// Save or discard what trains; keeping on is the default. The same when it is stopped and when the window closes.
+fn stop(ctx: &egui::Context, closes: bool, words: &Stopping, out: &mut Vec<UiAction>) {
     let modal = Modal::new(Id::unique("stop the run")).show(ctx, |ui| {
         ui.set_width(480.0);
-        ui.heading("Stop the run?");
+        ui.heading(words.title);
         ui.add_space(space::S);
         if closes {
             ui.label("It is in progress. The window closes once it has ended.");
             ui.add_space(space::S);
         }
-        ui.label(
-            "Stop and save keeps what it has learnt: you can use it, and resume the run later in Runs. Discard throws \
-             the run away with everything it has learnt.",
-        );
+        ui.label(words.text);
         ui.add_space(space::M);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let mut choice = |clicked: bool, how| {
@@ -101,13 +130,15 @@ fn stop(ctx: &egui::Context, closes: bool, out: &mut Vec<UiAction>) {
                     out.push(UiAction::Frame(FrameAction::EndRun(how)));
                 }
             };
-            let keep = ui.button("Keep training");
+            let keep = ui.button(words.keep);
             if ui.memory(|m| m.focused().is_none()) {
                 keep.request_focus(); // Enter keeps
             }
             choice(keep.clicked(), Ending::Keep);
-            choice(widgets::primary_button(ui, "Stop and save", None).clicked(), Ending::Save);
-            choice(widgets::danger_button(ui, "Discard the run").clicked(), Ending::Discard);
+            choice(widgets::primary_button(ui, words.save, None).clicked(), Ending::Save);
+            if let Some(discard) = words.discard {
+                choice(widgets::danger_button(ui, discard).clicked(), Ending::Discard);
+            }
         });
     });
     if modal.backdrop_response.clicked() {

@@ -10,6 +10,9 @@ use crate::base::{DeviceChoice, human};
 use eframe::egui::{self, Align, Layout, RichText};
 use egui_material_icons::icons;
 
+/// Of the button that stops what runs, and the gaps around it.
+const STOP_WIDTH: f32 = 90.0;
+
 pub fn ui(ui: &mut egui::Ui, state: &AppState, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     ui.horizontal_centered(|ui| {
@@ -67,7 +70,10 @@ fn running(ui: &mut egui::Ui, job: &JobView, out: &mut Vec<UiAction>) {
     widgets::progress(ui, &format!("Progress: {}", job.title), job.fraction(), 90.0);
     let detail = job.detail();
     let text = if detail.is_empty() { job.title.clone() } else { format!("{}: {detail}", job.title) };
-    ui.label(RichText::new(human::elide(&text, 56)).small()).on_hover_text(format!("{text}\n{}", job.phase));
+    // The button behind it is always in reach.
+    let room = ((ui.available_width() - STOP_WIDTH) / 6.5) as usize;
+    ui.label(RichText::new(human::elide(&text, room.clamp(16, 72))).small())
+        .on_hover_text(format!("{text}\n{}", job.phase));
     let label = if job.is_stopping { "Stopping…" } else { "Stop" };
     let button =
         egui::Button::new(RichText::new(label).small().color(t.text)).min_size(egui::vec2(0.0, 22.0));

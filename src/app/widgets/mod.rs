@@ -1,10 +1,12 @@
 //! Small pieces that every place uses, each with a name for screen readers.
 
+mod bars;
 pub mod chart;
 pub mod chart_series;
 mod field;
 mod text;
 
+pub use bars::{Bar, bars};
 pub use field::{Field, field};
 pub use text::{elided, mono_data, shown};
 

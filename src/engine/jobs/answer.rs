@@ -11,6 +11,7 @@ use crate::eval::metrics::is_match;
 use crate::infer::batch::{Batch, Job, News};
 use crate::infer::generate::{Answer, Finish, GenerateOptions};
 use crate::infer::session::Session;
+use crate::model::files::ModelFiles;
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
 use crate::peft::compose::Source;
@@ -38,7 +39,7 @@ pub fn run(
             group.columns.push(column);
             continue;
         }
-        let adapter = asked.adapter.as_ref().map(|source| adapter(source, &model)).transpose()?;
+        let adapter = asked.adapter.as_ref().map(|source| adapter(source, &files, &model)).transpose()?;
         let session = Session::new(&model.decoder, adapter.as_ref())?;
         groups.push(Group { adapter: asked.adapter.clone(), session, columns: vec![column] });
     }
@@ -82,10 +83,11 @@ pub fn run(
     }
 }
 
-fn adapter(source: &Source, model: &LoadedModel) -> Result<Adapter, Halt> {
+fn adapter(source: &Source, files: &ModelFiles, model: &LoadedModel) -> Result<Adapter, Halt> {
     match source {
         Source::Folder(folder) => model::adapter(folder, model),
         Source::Composed(composition) => compose::adapter(composition, model),
+        Source::TaskVectors { task_vectors } => compose::task_vectors(task_vectors, files, model),
     }
 }
 

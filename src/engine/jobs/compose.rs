@@ -7,6 +7,7 @@ use crate::engine::lane::Sink;
 use crate::export::into_new_folder;
 use crate::hub::resolve;
 use crate::model::device;
+use crate::model::files::ModelFiles;
 use crate::model::folder::Description;
 use crate::model::load::LoadedModel;
 use crate::peft::compose::{How, Part};
@@ -71,6 +72,13 @@ pub fn adapter(composition: &Composition, model: &LoadedModel) -> Result<Adapter
     composition.check()?;
     one_base(&composition.parts)?;
     Ok(composition.load(model.config(), model.decoder.device())?)
+}
+
+/// The sum of a model and task vectors of it, for answers.
+pub fn task_vectors(parts: &[Part], files: &ModelFiles, model: &LoadedModel) -> Result<Adapter, Halt> {
+    task_vectors::check(parts)?;
+    one_base(parts)?;
+    Ok(task_vectors::load(files, parts, model.decoder.device())?)
 }
 
 /// The model that all of them were made for, as far as they say it.

@@ -11,20 +11,17 @@ use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::report::Report as Figures;
+use crate::project::comparisons::run_folder;
 use crate::project::event::Phase;
 use crate::project::method_comparison::{MethodComparison, MethodRow};
+use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Recipe;
 use crate::recipe::recipe::Method;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest answer to a test row.
 const MAX_ANSWER_TOKENS: usize = 48;
-
-/// The run of one method in the folder of a comparison.
-pub fn run_folder(out: &Path, method: &Method) -> PathBuf {
-    out.join("runs").join(method.kind())
-}
 
 /// `recipe` for a method. Its own keeps its settings and its learning rate; another has its usual ones. Nothing ends a
 /// run early, so that all have as many updates.
@@ -38,49 +35,88 @@ pub fn recipe_for(recipe: &Recipe, method: &Method) -> Recipe {
     of_method
 }
 
+/// Where a comparison takes its model and its rows from.
+pub struct Held<'a> {
+    pub base: &'a mut BaseModel,
+    pub data: &'a LastRead,
+}
+
 /// Runs `recipe` with each of `methods` in a folder of its own below `out`; what is there already goes on or is taken
-/// as it is. After each, the comparison so far is saved and given to `told`. A method that fails is a row with its
-/// reason.
+/// as it is. The comparison so far is saved and told as `EventKind::Compared` at the beginning and after each. A method
+/// that fails is a row with its reason.
 ///
 /// # Errors
 /// When it was stopped, when nothing can be run with any method, or when `out` holds other runs.
 pub fn compare(
+    held: Held<'_>,
     recipe: &Recipe,
     methods: &[Method],
     out: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
-    told: &mut dyn FnMut(&MethodRow),
 ) -> Result<MethodComparison, Halt> {
+    let Held { base, data } = held;
     model::open(&recipe.model.source)?;
     // Read once and held, it serves all runs.
-    let data = LastRead::default();
     let path = recipe.data.path.as_deref();
     let _table = path.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
     for method in methods {
-        refuse_another(&recipe_for(recipe, method), &run_folder(out, method))?;
+        refuse_another(&recipe_for(recipe, method), &run_folder(out, method.kind()))?;
     }
-    let mut base = BaseModel::default();
+    let mut before = MethodComparison::read(out).unwrap_or_default();
     let mut all = MethodComparison {
         model: recipe.model.source.clone(),
         data: path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
+        planned: methods.iter().map(|method| recipe_for(recipe, method).method).collect(),
+        updates: recipe.length.updates.unwrap_or_default(),
         ..MethodComparison::default()
     };
-    for method in methods {
+    let tell = |all: &MethodComparison, sink: &mut Sink<'_>| {
+        sink(EventKind::Compared { folder: out.to_path_buf(), comparison: all.clone() });
+    };
+    // What is done already is neither measured nor tested again, and stays when it is stopped before its turn.
+    before.rows.retain(|row| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method)));
+    for row in before.rows {
+        if all.planned.iter().any(|method| method.kind() == row.method) {
+            all.push(row);
+        }
+    }
+    all.save(out)?;
+    write_recipe(out, recipe)?;
+    tell(&all, sink);
+    for (index, method) in methods.iter().enumerate() {
+        if all.row(method.kind()).is_some() {
+            continue;
+        }
         let recipe = recipe_for(recipe, method);
-        let row = match run(&mut base, &recipe, &data, &run_folder(out, method), control, sink) {
+        let name = recipe.method.describe();
+        sink(EventKind::MethodTurn { kind: method.kind(), name, index, total: methods.len() });
+        let row = match run(base, &recipe, data, &run_folder(out, method.kind()), control, sink) {
             Ok(row) => row,
             Err(Halt::Failed(failure)) if !control.is_stopped() => failed(&recipe, &failure),
             Err(halt) => return Err(halt),
         };
-        all.updates = all.updates.max(row.num_updates);
-        told(&row);
         all.push(row);
         all.save(out)?;
+        tell(&all, sink);
         // What one method needed shall not count as the next one's.
         hardware::give_back_freed();
     }
     Ok(all)
+}
+
+/// Goes on with the comparison in `folder`; methods without a result are tried again.
+///
+/// # Errors
+/// As [`compare`]; and for files that cannot be read.
+pub fn resume(
+    held: Held<'_>,
+    folder: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<MethodComparison, Halt> {
+    let planned = MethodComparison::read(folder)?.planned;
+    compare(held, &read_recipe(folder)?, &planned, folder, control, sink)
 }
 
 /// A run goes on by the recipe it was begun with; with another one, two methods would not be compared on the same.
@@ -127,7 +163,7 @@ fn run(
         true => train::resume(base, data, path, control, &mut watched)?,
         false => train::start(base, &ready, &RunFolder::create(path, recipe)?, control, &mut watched)?,
     };
-    if outcome == Outcome::Stopped {
+    if matches!(outcome, Outcome::Stopped | Outcome::Discarded) {
         return Err(Halt::Stopped);
     }
     let folder = RunFolder::open(path)?;
@@ -205,8 +241,7 @@ fn test(
     let style = Style::zero_shot(recipe.data.chat);
     let asked = ask_rows(&model, dataset, &rows, &style)?;
     let options = greedy(&model, MAX_ANSWER_TOKENS, style.stop(&model));
-    let phase = format!("Testing {}", row.name);
-    let scored = answer_all(&model, Some(&adapter), &asked, &options, &phase, control, sink)?;
+    let scored = answer_all(&model, Some(&adapter), &asked, &options, "Testing", control, sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
     let total = loss(&model, Some(&adapter), &samples, control)?;
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);

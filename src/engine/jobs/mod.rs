@@ -5,6 +5,7 @@ pub mod compose;
 pub mod data;
 pub mod last_read;
 pub mod measure;
+pub mod merge;
 pub mod methods;
 pub mod model;
 pub mod speed;

@@ -3,6 +3,7 @@
 use super::{DecoderConfig, Family, Layers, RopeScaling};
 use crate::base::human;
 use crate::model::ModelError;
+use crate::model::families::NormKind;
 use crate::model::weights::GgufHeader;
 
 impl DecoderConfig {
@@ -26,18 +27,23 @@ impl DecoderConfig {
             what: "tensor token_embd.weight".into(),
         })?;
         let sliding_window = fields.size("attention.sliding_window")?.filter(|n| *n > 0);
+        let has_any = |names: &[&str]| names.iter().any(|name| fields.has_tensor(name));
+        let epsilon = match family.table().norm {
+            NormKind::Layer => "attention.layer_norm_epsilon",
+            NormKind::Rms | NormKind::RmsPlusOne => "attention.layer_norm_rms_epsilon",
+        };
         let mut config = DecoderConfig {
             vocabulary: embedding.shape.first().copied().unwrap_or(0),
             width,
             ffn_width: fields.needed("feed_forward_length")?,
             num_layers: fields.needed("block_count")?,
             num_kv_heads: fields.size("attention.head_count_kv")?.unwrap_or(num_heads),
-            norm_epsilon: fields.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
+            norm_epsilon: fields.number(epsilon)?.unwrap_or(1e-5),
             rope_theta: fields.number("rope.freq_base")?.unwrap_or(10_000.0),
             rope_scaling: fields.rope_scaling()?,
-            has_qkv_bias: header.tensor("blk.0.attn_q.bias").is_some(),
-            has_o_bias: header.tensor("blk.0.attn_output.bias").is_some(),
-            has_mlp_bias: header.tensor("blk.0.ffn_gate.bias").is_some(),
+            has_qkv_bias: has_any(&["blk.0.attn_q.bias", "blk.0.attn_qkv.bias"]),
+            has_o_bias: has_any(&["blk.0.attn_output.bias"]),
+            has_mlp_bias: has_any(&["blk.0.ffn_gate.bias", "blk.0.ffn_up.bias"]),
             has_tied_embeddings: header.tensor("output.weight").is_none(),
             context_tokens: fields.size("context_length")?.unwrap_or(2_048),
             sliding_window,
@@ -123,6 +129,11 @@ impl<'a> Fields<'a> {
 
     fn needed(&self, key: &str) -> Result<usize, ModelError> {
         self.size(key)?.ok_or_else(|| self.wrong(key, "is missing"))
+    }
+
+    pub fn flag(&self, key: &str, absent: bool) -> Result<bool, ModelError> {
+        let Some(value) = self.header.value(&self.key(key)) else { return Ok(absent) };
+        value.flag().ok_or_else(|| self.wrong(key, "must be true or false"))
     }
 
     pub fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {

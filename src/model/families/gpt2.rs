@@ -3,6 +3,7 @@
 use super::llama::LLAMA;
 use super::*;
 use crate::model::config::Layers;
+use crate::nn::ops::Activation;
 
 const fn conv1d(linear: Linear, path: &'static str) -> Module {
     Module { linear, path, stored: Stored::Transposed }
@@ -12,7 +13,14 @@ pub const GPT2: Table = Table {
     title: "GPT-2",
     architecture: "GPT2LMHeadModel",
     model_type: "gpt2",
-    gguf: None,
+    gguf: Some(GgufTable {
+        read: |_, config| {
+            config.rotated = Layers::None;
+            config.activation = Activation::GeluTanh;
+            Ok(())
+        },
+        ..GgufTable::plain("gpt2")
+    }),
     keys: Keys {
         width: "n_embd",
         ffn_width: ("n_inner", Some(4)),

@@ -3,13 +3,23 @@
 
 use super::llama::LLAMA;
 use super::*;
+use crate::nn::ops::Activation;
 use serde_json::json;
 
 pub const NEOX: Table = Table {
     title: "GPT-NeoX/Pythia",
     architecture: "GPTNeoXForCausalLM",
     model_type: "gpt_neox",
-    gguf: None,
+    gguf: Some(GgufTable {
+        read: |fields, config| {
+            config.rotary_width = fields.size("rope.dimension_count")?.unwrap_or(config.head_width);
+            config.is_parallel = fields.flag("use_parallel_residual", true)?;
+            // The file does not say: Pythia's, and what transformers takes where config.json does not say.
+            config.activation = Activation::Gelu;
+            Ok(())
+        },
+        ..GgufTable::plain("gptneox")
+    }),
     keys: Keys { epsilon: ("layer_norm_eps", 1e-5), theta: ("rotary_emb_base", 10_000.0), ..USUAL_KEYS },
     names: Names {
         layers: "gpt_neox.layers.",

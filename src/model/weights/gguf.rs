@@ -28,6 +28,7 @@ fn hub_name(name: &str, table: &Table) -> Option<String> {
     let (part, kind) = name.rsplit_once('.').filter(|(_, kind)| ["weight", "bias"].contains(kind))?;
     let top = match part {
         "token_embd" => Some(names.embedding),
+        "position_embd" => names.positions,
         "output_norm" => Some(names.final_norm),
         "output" => Some(names.head),
         _ => None,

@@ -161,7 +161,15 @@ impl Weights {
     /// # Errors
     /// As [`Self::read`].
     pub fn values(&self, needed: &Needed, device: &Device) -> Result<Tensor, ModelError> {
-        needed.form.from_file(&self.read(&needed.name, device)?).during("bringing a weight into order")
+        self.form(needed).from_file(&self.read(&needed.name, device)?).during("bringing a weight into order")
+    }
+
+    /// How a tensor of these files differs from what the forward pass reads: llama.cpp stores every family as that does.
+    fn form(&self, needed: &Needed) -> Form {
+        match self {
+            Self::Safetensors(_) => needed.form,
+            Self::Gguf(_) => Form::default(),
+        }
     }
 
     /// Reads a matrix [o, i] to keep it in `precision`.
@@ -177,7 +185,7 @@ impl Weights {
         let name = needed.name.as_str();
         let mut blocks = blocks_of(precision);
         if precision == Precision::Stored {
-            if needed.form == Form::default() {
+            if self.form(needed) == Form::default() {
                 if let Some(packed) = self.stored(name, device)? {
                     return Ok(Weight::Packed(packed));
                 }
@@ -235,7 +243,7 @@ impl Weights {
     /// Allocates nothing by what the files say.
     pub fn check(&self, config: &DecoderConfig) -> Result<(), ModelError> {
         for needed in config.tensors() {
-            let expected = needed.stored_shape();
+            let expected = Needed { form: self.form(&needed), ..needed.clone() }.stored_shape();
             let name = needed.name;
             let path = self.path_of(&name);
             let Some(got) = self.shape(&name) else {

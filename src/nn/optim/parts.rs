@@ -3,6 +3,7 @@
 
 use super::optimizer::{Rule, Step};
 use crate::nn::Result;
+use crate::nn::kernels::cpu::elementwise::sum_of_squares;
 use crate::nn::kernels::dynamic_code::BLOCK;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub struct Parts<'o> {
     /// Of blocks that a part does not fill, the gradient so far, by the place of its first number.
     pieces: BTreeMap<usize, Vec<f32>>,
     num_given: usize,
+    /// Of the numbers that were given.
+    squares: f64,
 }
 
 impl<'o> Parts<'o> {
@@ -26,11 +29,11 @@ impl<'o> Parts<'o> {
         values: &'o Tensor,
         step: Step,
     ) -> Self {
-        Self { rule, num_updates, values, step, pieces: BTreeMap::new(), num_given: 0 }
+        Self { rule, num_updates, values, step, pieces: BTreeMap::new(), num_given: 0, squares: 0.0 }
     }
 
     /// Moves the parameters from `start` on against their gradient. What shares a block with other parts waits for
-    /// [`Self::finish`].
+    /// [`Self::finish`]. From the first number on that is not finite nothing moves.
     pub fn give(&mut self, start: usize, gradient: Vec<f32>) -> Result<()> {
         let num = self.values.elem_count();
         let end = start + gradient.len();
@@ -38,6 +41,10 @@ impl<'o> Parts<'o> {
             candle_core::bail!("a gradient of the parameters up to {end} of {num}");
         }
         self.num_given += gradient.len();
+        self.squares += sum_of_squares(&gradient);
+        if !self.squares.is_finite() {
+            return Ok(());
+        }
         let first = start.next_multiple_of(BLOCK).min(end);
         let last = if end == num { end } else { (end / BLOCK * BLOCK).max(first) };
         for (from, to) in [(start, first), (last, end)] {
@@ -58,14 +65,18 @@ impl<'o> Parts<'o> {
         self.rule.step_part(&self.values.narrow(0, start, len)?, start, &gradient, self.step)
     }
 
-    /// Moves what is left.
+    /// Moves what is left, and gives the norm of the whole gradient; when that is not finite, the update counts for nothing, and some
+    /// parameters have moved.
     ///
     /// # Errors
     /// When a parameter was not given.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self) -> Result<f64> {
         let num = self.values.elem_count();
         if self.num_given != num {
             candle_core::bail!("{} of {num} trainable parameters got a gradient", self.num_given);
+        }
+        if !self.squares.is_finite() {
+            return Ok(self.squares.sqrt());
         }
         let mut blocks: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
         for (start, piece) in std::mem::take(&mut self.pieces) {
@@ -76,6 +87,6 @@ impl<'o> Parts<'o> {
             self.step(block * BLOCK, gradient, 0, len)?;
         }
         *self.num_updates = self.step.update;
-        Ok(())
+        Ok(self.squares.sqrt())
     }
 }

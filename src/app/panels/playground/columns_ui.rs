@@ -86,8 +86,8 @@ fn head(
             shared.model_title()
         ));
     }
-    if let Some(Source::Composed(mix)) = &column.adapter {
-        mix_ui::mix(ui, index, mix, shared, out);
+    if let Some(source) = &column.adapter {
+        mix_ui::mix(ui, index, source, shared, out);
     }
     sampling(ui, index, column, out);
 }

@@ -11,7 +11,6 @@ use crate::engine::command::{ColumnRequest, GenerateRequest, Prompt};
 use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
 use crate::infer::sampler::Sampling;
-use crate::peft::Composition;
 use crate::peft::compose::Source;
 use crate::project::prompt_set::PromptSet;
 use serde::{Deserialize, Serialize};
@@ -94,8 +93,8 @@ pub enum Action {
     RemoveColumn(usize),
     /// Who answers in a column; no folder is the base model.
     SetColumn(usize, Option<PathBuf>, String),
-    /// Several adapters as one answer in a column, under this name.
-    SetMix(usize, Box<Composition>, String),
+    /// Several runs as one answer in a column, under this name.
+    SetMix(usize, Box<Source>, String),
     SetSampling(usize, Box<Sampling>),
     PickAdapter(usize),
     AdapterPicked(PathBuf),
@@ -167,7 +166,7 @@ impl State {
             }
             Action::SetMix(column, mix, name) => {
                 if let Some(column) = self.columns.get_mut(column) {
-                    (column.adapter, column.name) = (Some(Source::Composed(*mix)), name);
+                    (column.adapter, column.name) = (Some(*mix), name);
                 }
             }
             Action::SetSampling(column, sampling) => {

@@ -2,7 +2,7 @@ use crate::app::action::{Effect, Pick, PickWhat, Place, Question, UiAction};
 use crate::app::notices::Notice;
 use crate::app::panels::playground;
 use crate::app::panels::train::{self, Look, RunView};
-use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared};
+use crate::app::shared::{Dot, Header, PaletteItem, Primary, Shared, last_part};
 use crate::base::human;
 use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
@@ -27,6 +27,10 @@ pub struct State {
     pub(super) look: Look,
     /// The run whose adapter is being exported, while the folder is asked for.
     exporting: Option<PathBuf>,
+    /// The run that is being merged, while the folder is asked for.
+    merging: Option<PathBuf>,
+    /// What came of the last merge: the folder, and how it compares with the unmerged model.
+    pub(super) merged: Option<(PathBuf, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +50,11 @@ pub enum Action {
     Compare(PathBuf),
     Export(PathBuf),
     ExportTo(PathBuf),
+    /// Works what the run trained into its model, in a folder that is asked for.
+    Merge(PathBuf),
+    MergeTo(PathBuf),
+    /// Put away what came of the last merge.
+    CloseMerged,
     OpenFolder(PathBuf),
     /// Asks, then deletes.
     AskDelete(PathBuf),
@@ -106,9 +115,25 @@ impl State {
             }
             Action::ExportTo(to) => {
                 let Some(run) = self.exporting.take() else { return Vec::new() };
-                let name = crate::app::shared::last_part(&run.to_string_lossy());
+                let name = last_part(&run.to_string_lossy());
                 return vec![Effect::submit(Command::ExportAdapter { run, to: to.join(name) })];
             }
+            Action::Merge(folder) => {
+                self.merging = Some(folder);
+                return vec![Effect::Pick(Pick {
+                    title: "Where the model goes that needs no adapter".into(),
+                    what: PickWhat::Folder,
+                    filters: Vec::new(),
+                    then: |path| UiAction::Runs(Action::MergeTo(path)),
+                })];
+            }
+            Action::MergeTo(to) => {
+                let Some(run) = self.merging.take() else { return Vec::new() };
+                let name = format!("{}-merged", last_part(&run.to_string_lossy()));
+                self.merged = None;
+                return vec![Effect::submit(Command::MergeAdapter { run, to: to.join(name) })];
+            }
+            Action::CloseMerged => self.merged = None,
             Action::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
             Action::AskDelete(folder) => return vec![Effect::Ask(delete_question(&folder, shared))],
             Action::Delete(folder) => {
@@ -160,6 +185,12 @@ impl State {
             EventKind::Exported { to } => {
                 let mut notice = Notice::done("What the run trained was exported");
                 notice.detail = to.display().to_string();
+                return vec![Effect::Say(notice)];
+            }
+            EventKind::Merged { to, merged } => {
+                self.merged = Some((to.clone(), merged.describe()));
+                let mut notice = Notice::done("The run is a model of its own now");
+                notice.detail = format!("{}\n{}", to.display(), merged.describe());
                 return vec![Effect::Say(notice)];
             }
             _ => {}
@@ -262,7 +293,7 @@ fn compare(folder: &Path, shared: &Shared) -> Vec<Effect> {
 
 fn delete_question(folder: &Path, shared: &Shared) -> Question {
     let run = shared.runs.iter().find(|run| run.folder == folder);
-    let name = crate::app::shared::last_part(&folder.to_string_lossy());
+    let name = last_part(&folder.to_string_lossy());
     let lost = run.map_or(String::new(), |run| {
         let adapter = if run.adapter.is_some() { ", what it trained" } else { "" };
         format!("Its {}, checkpoints{adapter} and log", human::plural(run.last_update, "update"))
@@ -298,4 +329,14 @@ fn in_words(run: &RunSummary) -> String {
 /// Why a run has no adapter to compare or export.
 pub(super) fn no_adapter(run: &RunSummary) -> Option<&'static str> {
     run.adapter.is_none().then_some("This run has saved nothing to export yet.")
+}
+
+/// Why what a run trained cannot be worked into the weights of its model.
+pub(super) fn no_merge(run: &RunSummary) -> Option<String> {
+    let method = &run.recipe.method;
+    if method.makes_model() {
+        return Some("It is a whole model already: Export copies it.".into());
+    }
+    let why = method.cannot_merge().map(|why| format!("It cannot be merged: {why}. Export it instead."));
+    why.or_else(|| no_adapter(run).map(String::from))
 }

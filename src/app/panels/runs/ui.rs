@@ -1,5 +1,5 @@
 use super::compare;
-use super::state::{MOST_TICKED, no_adapter, state_words};
+use super::state::{MOST_TICKED, no_adapter, no_merge, state_words};
 use super::{Action, State};
 use crate::app::action::{Place, UiAction};
 use crate::app::panels::train;
@@ -165,6 +165,7 @@ fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, shared: &Shared, 
         ui.add(Label::new(RichText::new(&run.name).strong()).truncate()).on_hover_text(&run.name);
     });
     buttons(ui, run, shared, out);
+    merged(ui, state, out);
     ui.add_space(space::XS);
     let Some(view) = state.views.get(&run.folder) else {
         ui.label(RichText::new("Reading what it reported…").color(theme::of(ui).weak));
@@ -174,6 +175,25 @@ fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, shared: &Shared, 
     if look != state.look {
         out.push(UiAction::Runs(Action::SetLook(look)));
     }
+}
+
+/// What came of the last merge, until it is put away.
+fn merged(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
+    let t = theme::of(ui);
+    let Some((folder, words)) = &state.merged else { return };
+    ui.horizontal_wrapped(|ui| {
+        let done = format!("Merged into {}.", human::elide(&folder.display().to_string(), 60));
+        ui.label(RichText::new(done).color(t.green)).on_hover_text(folder.display().to_string());
+        let hint = "Logits are the model's scores for each possible next token. Both were asked with the same few tokens; a \
+                    difference this far below the scores themselves is rounding.";
+        ui.label(words).on_hover_text(hint);
+        if ui.small_button("Open the model's folder").clicked() {
+            out.push(UiAction::Runs(Action::OpenFolder(folder.clone())));
+        }
+        if widgets::close_button(ui, "Put this away").clicked() {
+            out.push(UiAction::Runs(Action::CloseMerged));
+        }
+    });
 }
 
 fn buttons(ui: &mut egui::Ui, run: &RunSummary, shared: &Shared, out: &mut Vec<UiAction>) {
@@ -195,6 +215,10 @@ fn buttons(ui: &mut egui::Ui, run: &RunSummary, shared: &Shared, out: &mut Vec<U
         }
         if widgets::button_or_why(ui, "Export…", no_adapter(run)).clicked() {
             push(Action::Export);
+        }
+        let hint = "Work what was trained into the weights: a model folder that other programs open without an adapter";
+        if widgets::button_or_why(ui, "Merge…", no_merge(run).as_deref()).on_hover_text(hint).clicked() {
+            push(Action::Merge);
         }
         if ui.button("Open folder").clicked() {
             push(Action::OpenFolder);

@@ -1,5 +1,6 @@
 //! Train: the recipe, Start, and the run as it goes.
 
+pub mod compare;
 mod form;
 mod fields;
 mod forgetting;

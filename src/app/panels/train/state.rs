@@ -1,3 +1,4 @@
+use super::compare;
 use super::live::RunView;
 use super::look::Look;
 use super::review::{DataSight, Review, compose};
@@ -29,6 +30,7 @@ pub struct State {
     pub is_advanced: bool,
     /// The list of methods stands where the run is drawn otherwise.
     pub is_choosing_method: bool,
+    pub compare: compare::State,
     pub look: Look,
     pub review: Review,
     /// The run in progress, or the last one.
@@ -54,6 +56,7 @@ impl Default for State {
             undo: Vec::new(),
             is_advanced: false,
             is_choosing_method: false,
+            compare: compare::State::default(),
             look: Look::default(),
             review: Review::default(),
             live: None,
@@ -90,7 +93,11 @@ pub enum Action {
     ShowMethods(bool),
     /// Take up the method that recipes call so, with its settings.
     ChooseMethod(&'static str),
+    /// Take up a method with these settings and this learning rate.
+    TakeMethod(Box<Method>, f64),
     TakeRecommendation,
+    /// Several methods on the same data.
+    Compare(compare::Action),
     Undo,
     Reset,
     /// The pointer rests: prepare the data with the new limit.
@@ -156,11 +163,20 @@ impl State {
                     self.draft = with_method(&self.draft, method, &self.origin);
                 }
             }
+            Action::TakeMethod(method, learning_rate) => {
+                self.remember("");
+                self.draft.method = *method;
+                self.draft.optimizer.learning_rate = learning_rate;
+            }
             Action::TakeRecommendation => {
                 if let Some(recommended) = self.review.recommendation.clone() {
                     self.remember("");
                     recommended.apply(&mut self.draft, &self.origin);
                 }
+            }
+            Action::Compare(action) => {
+                let why_not = self.why_not(shared).map(|obstacle| obstacle.words);
+                return self.compare.act(action, &self.review, why_not, shared);
             }
             Action::Undo => {
                 if let Some((_, before)) = self.undo.pop() {
@@ -285,6 +301,9 @@ impl State {
     fn why_not(&self, shared: &Shared) -> Option<Obstacle> {
         let lasting = |words: &str| Some(Obstacle { words: words.into(), is_passing: false });
         let passing = |words: &str| Some(Obstacle { words: words.into(), is_passing: true });
+        if self.compare.job().is_some() {
+            return lasting("Methods are being compared.");
+        }
         if self.job.is_some() || shared.jobs.training().is_some() {
             return lasting("A run is in progress.");
         }
@@ -312,6 +331,7 @@ impl State {
 
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.compare.apply(event);
         let is_ours = self.job == Some(event.job);
         match &event.kind {
             EventKind::Run { folder, event } => {
@@ -357,6 +377,7 @@ impl State {
 
     /// A command of any place was given to the engine.
     pub fn submitted(&mut self, job: JobId, command: &Command, shared: &Shared) {
+        self.compare.submitted(job, command);
         let mut begin = |folder: Option<PathBuf>, recipe: Option<Recipe>| {
             let mut live = RunView::new(folder, recipe);
             live.loss.set_smoothing(self.look.smoothing);
@@ -364,6 +385,7 @@ impl State {
             self.job = Some(job);
             self.look = self.look.afresh();
             self.is_choosing_method = false;
+            self.compare.view = compare::View::Closed;
         };
         match command {
             Command::Train { recipe, .. } => begin(None, Some((**recipe).clone())),
@@ -397,6 +419,10 @@ impl State {
     }
 
     pub fn header(&self, shared: &Shared) -> Header {
+        let why_not = self.why_not(shared).map(|o| o.words);
+        if self.compare.is_open() {
+            return self.compare.header(&self.review, why_not, shared);
+        }
         let state = match &self.live {
             Some(live) => match &live.failure {
                 Some(failure) => format!("The run failed: {}", failure.title),
@@ -421,7 +447,6 @@ impl State {
                 None => "The recipe: how the model is to learn from the data".into(),
             },
         };
-        let why_not = self.why_not(shared).map(|o| o.words);
         let action = UiAction::Train(Action::Start);
         Header { state, primary: Some(Primary { label: "Start".into(), action, why_not }) }
     }
@@ -443,7 +468,9 @@ impl State {
         }
         let (label, other) = if self.is_advanced { ("simple", false) } else { ("advanced", true) };
         items.push(item(format!("Train: {label} form"), "", Action::SetAdvanced(other)));
-        items.push(item("Train: compare the methods".into(), "", Action::ShowMethods(true)));
+        items.push(item("Train: show all methods".into(), "", Action::ShowMethods(true)));
+        let compare = Action::Compare(compare::Action::Open);
+        items.push(item("Train: compare methods on this data".into(), "", compare));
         for method in Method::all() {
             let label = format!("Train: method {}", method.title());
             items.push(item(label, "", Action::ChooseMethod(method.kind())));
@@ -466,7 +493,7 @@ impl State {
     pub fn draft(&self) -> serde_json::Value {
         serde_json::json!({
             "preset": self.preset, "recipe": self.draft, "origin": self.origin,
-            "is_advanced": self.is_advanced, "look": self.look,
+            "is_advanced": self.is_advanced, "look": self.look, "compare": self.compare.draft(),
         })
     }
 
@@ -478,6 +505,7 @@ impl State {
         self.preset = draft["preset"].as_str().map(String::from).or(self.preset.take());
         self.is_advanced = draft["is_advanced"].as_bool().unwrap_or(false);
         self.look = serde_json::from_value(draft["look"].clone()).unwrap_or_default();
+        self.compare.restore(&draft["compare"]);
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Action, State, form, live_ui, method, preview_ui};
+use super::{Action, State, compare, form, live_ui, method, preview_ui};
 use crate::app::action::{Place, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme::{self, space};
@@ -8,7 +8,13 @@ use egui_material_icons::icons;
 
 pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     settle_when_at_rest(ui, state, out);
-    if shared.imported.is_none() && state.live.is_none() && !shared.is_model_ready() {
+    // A table of all methods wants the whole width.
+    if matches!(state.compare.view, compare::View::Starting | compare::View::Result(_)) {
+        compare::ui(ui, state, shared, out);
+        return;
+    }
+    let is_bare = shared.imported.is_none() && !shared.is_model_ready();
+    if is_bare && state.live.is_none() && !state.compare.is_open() {
         nothing_yet(ui, out);
         return;
     }
@@ -29,6 +35,7 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
     CentralPanel::default()
         .frame(Frame::new().inner_margin(Margin { left: space::M as i8, ..Margin::ZERO }))
         .show(ui, |ui| match &state.live {
+            _ if state.compare.is_open() => compare::ui(ui, state, shared, out),
             _ if state.is_choosing_method => method::picker(ui, state, shared, out),
             Some(run) => live_ui::live(ui, state, run, shared, out),
             None => preview_ui::preview(ui, &state.review, shared),

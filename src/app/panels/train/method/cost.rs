@@ -45,6 +45,14 @@ pub fn short(ui: &mut egui::Ui, option: &MethodOption, num_params: u64) {
     line(ui, parts(option, num_params).get(..2).unwrap_or_default());
 }
 
+/// Memory, and time where it is known.
+pub fn of_comparison(ui: &mut egui::Ui, option: &MethodOption, num_params: u64, secs: Option<f64>) {
+    let mut shown = parts(option, num_params);
+    shown.truncate(3);
+    shown.extend(secs.map(|secs| format!("time about {}", human::secs(secs)).replace(' ', "\u{a0}")));
+    line(ui, &shown);
+}
+
 fn line(ui: &mut egui::Ui, parts: &[String]) {
     if !parts.is_empty() {
         ui.label(RichText::new(parts.join(" · ")).small());

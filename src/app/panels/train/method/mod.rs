@@ -9,6 +9,7 @@ mod modules;
 mod picker;
 mod virtual_tokens;
 
+pub use cost::of_comparison as cost_of;
 pub use picker::picker;
 
 use super::Action;

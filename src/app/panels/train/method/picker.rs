@@ -1,7 +1,7 @@
 //! All methods side by side, with what each would cost on the model and the data at hand.
 
 use super::super::review::Review;
-use super::super::{Action, State};
+use super::super::{Action, State, compare};
 use super::cost;
 use crate::app::action::UiAction;
 use crate::app::shared::Shared;
@@ -16,6 +16,10 @@ pub fn picker(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<U
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if widgets::close_button(ui, "Close the list of methods").clicked() {
                 out.push(UiAction::Train(Action::ShowMethods(false)));
+            }
+            let hint = "Train a little with several of them and see which did best on this data";
+            if ui.button("Compare methods…").on_hover_text(hint).clicked() {
+                out.push(UiAction::Train(Action::Compare(compare::Action::Open)));
             }
         });
     });

@@ -1,0 +1,87 @@
+//! Forward and backward of one micro-batch.
+
+use super::TrainError;
+use super::error::During;
+use super::forgetting::Step;
+use super::memory::Meter;
+use crate::base::Update;
+use crate::data::Batch;
+use crate::model::hooks::NoHooks;
+use crate::model::load::LoadedModel;
+use crate::nn::ops::{Head, Reference};
+use crate::nn::{self, FlatGradient, Slot, Tape};
+use crate::objective::supervised;
+use crate::peft::{Adapter, MicroStep};
+use crate::recipe::Plan;
+use candle_core::Tensor;
+
+/// Sum of the data's loss over the micro-steps of one update.
+#[derive(Default)]
+pub struct Accumulated {
+    pub loss_sum: f64,
+    pub weight: f64,
+    pub num_tokens: u64,
+    pub num_steps: u64,
+}
+
+/// What a micro-step reads of the run.
+pub struct Pass<'p> {
+    pub plan: &'p Plan,
+    pub model: &'p LoadedModel,
+    pub adapter: &'p Adapter,
+    pub gradient: &'p FlatGradient,
+    pub meter: &'p Meter<'p>,
+    /// Updates done.
+    pub update: Update,
+}
+
+impl Pass<'_> {
+    /// Adds to `sum` and to the gradient. `done` is told of each slot of the gradient that is whole.
+    ///
+    /// # Errors
+    /// When memory is short before the way back, and whatever the computation says.
+    pub fn run(
+        &self,
+        step: Step,
+        sum: &mut Accumulated,
+        done: &mut dyn FnMut(&Slot) -> nn::Result<()>,
+    ) -> Result<(), TrainError> {
+        let Step { batch, nearness, is_data } = step;
+        let base = if nearness.is_empty() { None } else { Some(self.of_base(&batch)?) };
+        // The tape may come back to the hooks, so it must go first.
+        let hooks;
+        let has_checkpoints = self.plan.estimate().has_checkpoints;
+        let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
+        let update = self.update.0;
+        let seed = self.plan.recipe().run.seed;
+        let stream = [update, sum.num_steps];
+        let step = MicroStep { tape: &tape, gradient: self.gradient, seed, stream };
+        hooks = self.adapter.training_hooks(&step)?;
+        let hidden = self.model.decoder.forward(&tape, &batch, hooks.as_ref())?;
+        let head = self.model.decoder.head(hooks.as_ref())?;
+        let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
+        let loss = supervised(&tape, &hidden, &head, &batch, reference.as_ref()).during("loss")?;
+        drop((hidden, base));
+        // All that the way back needs is there now.
+        self.meter.look()?;
+        let value = loss.sum + loss.divergence;
+        if !value.is_finite() {
+            return Err(TrainError::NotFinite { what: "loss", value, update: update + 1 });
+        }
+        sum.num_steps += 1;
+        if is_data {
+            sum.loss_sum += loss.sum;
+            sum.weight += loss.weight;
+            sum.num_tokens += batch.len() as u64;
+        }
+        let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
+        tape.backward_each(&loss.node, one, done).during("backward pass")?;
+        Ok(())
+    }
+
+    /// What the model says of a micro-batch without what is trained: hidden states [n, d], and what makes logits of them.
+    fn of_base(&self, batch: &Batch) -> Result<(Tensor, Head), TrainError> {
+        let hidden = self.model.decoder.forward(&Tape::inference(), batch, &NoHooks)?;
+        Ok((hidden.value().clone(), self.model.decoder.head(&NoHooks)?))
+    }
+}

@@ -1,0 +1,123 @@
+//! Methods compared in a project: what is kept, stopped, gone on with, listed and deleted.
+
+use crate::cli::{rows_file, tiny_model};
+use crate::commands::{Real, recipe, trained};
+use std::fs;
+use std::path::Path;
+use tunesmith::base::Explain;
+use tunesmith::engine::Command;
+use tunesmith::engine::event::EventKind;
+use tunesmith::project::comparisons;
+use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
+use tunesmith::recipe::load;
+use tunesmith::recipe::recipe::Method;
+
+fn methods(kinds: &[&str]) -> Vec<Method> {
+    Method::all().into_iter().filter(|method| kinds.contains(&method.kind())).collect()
+}
+
+fn compared(seen: &[EventKind]) -> MethodComparison {
+    let last = seen.iter().rev().find_map(|kind| match kind {
+        EventKind::Compared { comparison, .. } => Some(comparison.clone()),
+        _ => None,
+    });
+    last.unwrap()
+}
+
+#[test]
+fn a_comparison_is_read_back_as_it_was_saved() {
+    let temp = tempfile::tempdir().unwrap();
+    let planned = methods(&["lora", "ia3"]);
+    let mut all = MethodComparison { planned, ..MethodComparison::default() };
+    for (method, loss) in [("ia3", 1.5), ("lora", 2.5)] {
+        let best_validation_loss = Some(loss);
+        all.push(MethodRow { method: method.into(), best_validation_loss, ..MethodRow::default() });
+    }
+    assert_eq!(all.rows.iter().map(|row| row.method.as_str()).collect::<Vec<_>>(), ["lora", "ia3"]);
+    let folder = temp.path().join(comparisons::FOLDER).join("one");
+    all.save(&folder).unwrap();
+    assert_eq!(MethodComparison::read(&folder).unwrap(), all);
+    assert_eq!(all.best[0].method, "ia3");
+
+    // What is damaged is listed with the reason, and the others beside it.
+    let bad = folder.with_file_name("two");
+    fs::create_dir_all(&bad).unwrap();
+    for text in ["{\"rows\": 3}".to_string(), "not json".into(), " ".repeat(2 << 20)] {
+        fs::write(bad.join(JSON_FILE), text).unwrap();
+        let listed = comparisons::list(temp.path()).unwrap();
+        assert_eq!(listed.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["two", "one"]);
+        assert!(listed[0].found.as_ref().unwrap_err().contains(JSON_FILE), "{:?}", listed[0]);
+        assert_eq!(listed[1].found.as_ref(), Ok(&all));
+    }
+    let other = temp.path().join("elsewhere");
+    all.save(&other).unwrap();
+    let refusal = comparisons::delete(&other).unwrap_err();
+    assert!(other.exists() && refusal.title().contains("comparison"), "{refusal}");
+    comparisons::delete(&bad).unwrap();
+    assert_eq!(comparisons::list(temp.path()).unwrap().len(), 1);
+}
+
+/// A window and its engine: the first method is done when it is stopped, and is not trained again.
+#[test]
+fn a_stopped_comparison_goes_on_with_the_method_that_was_in_progress() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let project = place.path().join("project");
+    let real = Real::new();
+    let mut recipe = recipe(&model, &rows);
+    load::set(&mut recipe, "length.updates=40").unwrap();
+    let command = Command::CompareMethods {
+        project: project.clone(),
+        recipe,
+        methods: methods(&["lora", "ia3", "bottleneck"]),
+    };
+    let stop_at_second = |kind: &EventKind| matches!(kind, EventKind::MethodTurn { index: 1, .. });
+    let (seen, last) = real.carry_out_until(command, stop_at_second);
+    assert!(matches!(last, EventKind::Stopped), "{last:?}");
+    let before = compared(&seen);
+    assert_eq!(before.missing().map(Method::kind).collect::<Vec<_>>(), ["ia3", "bottleneck"]);
+    assert_eq!((before.rows.len(), before.rows[0].num_updates, before.updates), (1, 40, 40));
+
+    let [EventKind::Comparisons(listed)] =
+        &real.done(Command::ListComparisons { project: project.clone() })[..]
+    else {
+        panic!()
+    };
+    assert_eq!(listed[0].found.as_ref(), Ok(&before));
+    let folder = listed[0].folder.clone();
+    assert!(folder.starts_with(project.join(comparisons::FOLDER)));
+    let metrics = comparisons::run_folder(&folder, "lora").join("metrics.jsonl");
+    let told = fs::read(&metrics).unwrap();
+    let seen = real.done(Command::ResumeComparison { folder: folder.clone() });
+    let turns = seen.iter().filter_map(|kind| match kind {
+        EventKind::MethodTurn { kind, index, total, .. } => Some((*kind, *index, *total)),
+        _ => None,
+    });
+    assert_eq!(turns.collect::<Vec<_>>(), [("ia3", 1, 3), ("bottleneck", 2, 3)]);
+    let after = compared(&seen);
+    assert_eq!(after.rows[0], before.rows[0]);
+    assert!(after.missing().next().is_none() && after.rows.iter().all(|row| row.num_updates == 40));
+    assert_eq!(fs::read(&metrics).unwrap(), told, "it was not trained again");
+    let runs = real.done(Command::ListRuns { project: project.clone() });
+    assert!(matches!(&runs[..], [EventKind::Runs(runs)] if runs.is_empty()), "they are no runs of the list");
+
+    let seen = real.done(Command::DeleteComparison { project, folder: folder.clone() });
+    assert!(matches!(&seen[..], [EventKind::Comparisons(left)] if left.is_empty()) && !folder.exists());
+}
+
+#[test]
+fn a_run_is_merged_and_the_difference_told() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let real = Real::new();
+    let run = trained(&real, &place.path().join("project"), recipe(&model, &rows));
+    let to = place.path().join("merged");
+    let seen = real.done(Command::MergeAdapter { run: run.clone(), to: to.clone() });
+    let [EventKind::Merged { to: at, merged }] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(*at, to);
+    assert!(merged.largest_difference < 1e-3 * merged.largest_logit, "{merged:?}");
+    assert!(to.join("model.safetensors").is_file() && !to.join("adapter_config.json").exists());
+    let again = real.failed(Command::MergeAdapter { run, to: to.clone() });
+    assert!(again.detail.contains("there already"), "{again}");
+    assert!(Path::new(&to).join("model.safetensors").is_file());
+}
