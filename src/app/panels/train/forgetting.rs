@@ -39,10 +39,14 @@ fn text(ui: &mut egui::Ui, form: &mut Form) {
     form.row(ui, "forgetting.text", "General text", help, |ui, r| {
         let text = &mut r.forgetting.text;
         let mut typed = text.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let response = ui.add(TextEdit::singleline(&mut typed).desired_width(70.0).hint_text("none"));
+        let response = ui.add(TextEdit::singleline(&mut typed).desired_width(96.0).hint_text("none"));
         if response.changed() {
             *text = Some(PathBuf::from(typed)).filter(|path| !path.as_os_str().is_empty());
         }
+        let response = match text {
+            Some(path) => response.on_hover_text(path.display().to_string()),
+            None => response,
+        };
         is_asked = widgets::named(ui.small_button("…"), "Choose a general text")
             .on_hover_text("Choose the text file")
             .clicked();
