@@ -27,13 +27,10 @@ impl Recipe {
             let text = "move after each micro-batch: there can be one in an update.";
             refuse(text, "One micro-batch an update", "batch.accumulation", "1");
         }
-        if self.pieces_of_an_update() > 0 {
-            let text = "move before the general text has its turn.";
-            refuse(text, "Leave the text out", "forgetting.text", "none");
-        }
-        if self.forgetting.l2_weight > 0.0 {
-            let text = "cannot be pulled to where they began.";
-            refuse(text, "Do not pull", "forgetting.l2_weight", "0.0");
+        let is_pulled = self.forgetting.l2_weight > 0.0 && self.method.trains_own_weights();
+        if is_pulled || self.pieces_of_an_update() > 0 {
+            let text = "move before the general text is read, and before they are pulled back.";
+            refuse(text, "Move them together", field, "false");
         }
         if self.method.lora().is_some_and(|lora| lora.b_rate_factor != 1.0) {
             let text = "have one learning rate.";

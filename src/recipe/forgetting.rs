@@ -71,16 +71,6 @@ impl Recipe {
             let text = "There is no general text to learn again. Choose a text file, or use 0.";
             found.error("forgetting.replay_weight", text, Some("0.0"));
         }
-        let is_pulled = of.l2_weight > 0.0 && self.method.trains_own_weights();
-        if self.optimizer.in_backward && (is_pulled || self.pieces_of_an_update() > 0) {
-            let text = "Weights that move during the backward pass move before the general text is read, and before they are pulled back.";
-            let fix = Fix {
-                label: "Move them together".into(),
-                field: "optimizer.in_backward".into(),
-                value: "false".into(),
-            };
-            found.error_fix_elsewhere("optimizer.in_backward", text, fix);
-        }
         if of.l2_weight > 0.0 && !self.method.trains_own_weights() {
             let text = format!(
                 "{} counts for nothing with {}: it is for full tuning and freezing, which train the model's own weights and nothing else.",

@@ -78,7 +78,8 @@ pub fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiA
                 out.push(UiAction::Train(Action::Undo));
             }
             if !changed.is_empty() {
-                let lines: Vec<String> = changed.iter().map(|(f, a, b)| format!("{f}: {a} → {b}")).collect();
+                let lines: Vec<String> =
+                    changed.iter().map(|(f, a, b)| format!("{f}: {a}, now {b}")).collect();
                 widgets::chip(ui, &format!("{} changed", changed.len()), t.text, t.accent_soft)
                     .on_hover_text(lines.join("\n"));
             }
