@@ -40,7 +40,7 @@ impl Carrier for Compute {
             Command::MergeAdapter { run, to } => {
                 let from = merge::From { folder: &run, model: None, device: DeviceChoice::Auto };
                 let merged = merge::run(&mut self.base, from, &to, control, sink)?;
-                sink(EventKind::Merged { to, merged });
+                sink(EventKind::Merged { run, to, merged });
                 Ok(())
             }
             Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),

@@ -106,8 +106,9 @@ pub enum EventKind {
     Exported {
         to: PathBuf,
     },
-    /// What a run trained is worked into a model at `to`.
+    /// What `run` trained is worked into a model at `to`.
     Merged {
+        run: PathBuf,
         to: PathBuf,
         merged: Merged,
     },

@@ -113,8 +113,8 @@ fn a_run_is_merged_and_the_difference_told() {
     let run = trained(&real, &place.path().join("project"), recipe(&model, &rows));
     let to = place.path().join("merged");
     let seen = real.done(Command::MergeAdapter { run: run.clone(), to: to.clone() });
-    let [EventKind::Merged { to: at, merged }] = &seen[..] else { panic!("{seen:?}") };
-    assert_eq!(*at, to);
+    let [EventKind::Merged { run: of, to: at, merged }] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!((of, at), (&run, &to));
     assert!(merged.largest_difference < 1e-3 * merged.largest_logit, "{merged:?}");
     assert!(to.join("model.safetensors").is_file() && !to.join("adapter_config.json").exists());
     let again = real.failed(Command::MergeAdapter { run, to: to.clone() });

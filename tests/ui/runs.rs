@@ -277,7 +277,7 @@ pub fn merged() -> AppState {
     let mut state = opened();
     let merged = Merged { largest_difference: 1.24e-5, largest_logit: 23.41 };
     let to = PathBuf::from("/media/usb/2026-11-21-143000-lora-fruit-families-merged");
-    actors::feed(&mut state, EventKind::Merged { to, merged });
+    actors::feed(&mut state, EventKind::Merged { run: first(), to, merged });
     state
 }
 
@@ -304,6 +304,9 @@ fn a_run_is_merged_and_the_difference_stays_until_it_is_put_away() {
     h.state_mut().state.tick(60.0, None);
     h.run_steps(stage::SETTLE);
     h.get_by_label(words);
+    stage::act(&mut h, UiAction::Runs(Action::Open(second())));
+    assert!(h.query_by_label(words).is_none(), "it is of the other run");
+    stage::act(&mut h, UiAction::Runs(Action::Open(first())));
     h.get_by_label("Put this away").click();
     h.run_steps(stage::SETTLE);
     assert!(h.query_by_label(words).is_none());

@@ -29,8 +29,18 @@ pub struct State {
     exporting: Option<PathBuf>,
     /// The run that is being merged, while the folder is asked for.
     merging: Option<PathBuf>,
-    /// What came of the last merge: the folder, and how it compares with the unmerged model.
-    pub(super) merged: Option<(PathBuf, String)>,
+    /// What came of the last merge.
+    pub(super) merged: Option<Merged>,
+}
+
+/// A run that was merged.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub run: PathBuf,
+    /// The model's folder.
+    pub to: PathBuf,
+    /// How it compares with the unmerged model.
+    pub words: String,
 }
 
 #[derive(Debug, Clone)]
@@ -187,10 +197,11 @@ impl State {
                 notice.detail = to.display().to_string();
                 return vec![Effect::Say(notice)];
             }
-            EventKind::Merged { to, merged } => {
-                self.merged = Some((to.clone(), merged.describe()));
+            EventKind::Merged { run, to, merged } => {
+                let words = merged.describe();
                 let mut notice = Notice::done("The run is a model of its own now");
-                notice.detail = format!("{}\n{}", to.display(), merged.describe());
+                notice.detail = format!("{}\n{words}", to.display());
+                self.merged = Some(Merged { run: run.clone(), to: to.clone(), words });
                 return vec![Effect::Say(notice)];
             }
             _ => {}

@@ -165,7 +165,7 @@ fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, shared: &Shared, 
         ui.add(Label::new(RichText::new(&run.name).strong()).truncate()).on_hover_text(&run.name);
     });
     buttons(ui, run, shared, out);
-    merged(ui, state, out);
+    merged(ui, state, run, out);
     ui.add_space(space::XS);
     let Some(view) = state.views.get(&run.folder) else {
         ui.label(RichText::new("Reading what it reported…").color(theme::of(ui).weak));
@@ -178,9 +178,10 @@ fn details(ui: &mut egui::Ui, state: &State, run: &RunSummary, shared: &Shared, 
 }
 
 /// What came of the last merge, until it is put away.
-fn merged(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
+fn merged(ui: &mut egui::Ui, state: &State, run: &RunSummary, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
-    let Some((folder, words)) = &state.merged else { return };
+    let Some(merged) = state.merged.as_ref().filter(|merged| merged.run == run.folder) else { return };
+    let (folder, words) = (&merged.to, &merged.words);
     ui.horizontal_wrapped(|ui| {
         let done = format!("Merged into {}.", human::elide(&folder.display().to_string(), 60));
         ui.label(RichText::new(done).color(t.green)).on_hover_text(folder.display().to_string());

@@ -314,7 +314,10 @@ impl State {
         if let Some(job) = job {
             return format!("Comparing methods: {}", job.detail());
         }
-        let Some(found) = found else { return "Comparing methods".into() };
+        let Some(found) = found else {
+            let is_starting = self.view == View::Starting;
+            return if is_starting { "Comparing methods" } else { "This comparison cannot be read" }.into();
+        };
         let about = format!("{}, {} each", found.data, human::plural(found.updates, "update"));
         match found.missing().count() as u64 {
             0 => format!("{} compared on {about}", human::plural(found.rows.len() as u64, "method")),
