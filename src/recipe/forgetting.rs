@@ -1,6 +1,5 @@
 //! What holds a model near what it was while it learns something else (catastrophic forgetting).
 
-use super::Fix;
 use super::check::Findings;
 use super::method::Method;
 use super::recipe::Recipe;
