@@ -20,6 +20,10 @@ impl<const N: usize> Moments<N> {
     pub(super) fn new(names: [&str; N], origin: &mut Origin) -> Result<Self> {
         let (mut numbers, mut tensors) = (Vec::with_capacity(N), Vec::with_capacity(N));
         for name in names {
+            if let Some(zeros) = origin.zeros() {
+                numbers.push(zeros);
+                continue;
+            }
             let moment = origin.moment(name)?;
             match Numbers::of(&moment) {
                 Some(of) => numbers.push(of.to_vec()),

@@ -65,6 +65,12 @@ impl Origin<'_> {
         self.tensor(name, self.num_values(), self.dtype())
     }
 
+    /// The same of a new run, where it is f32 in the memory of the CPU: nothing is copied, and none of it is there before it is used.
+    pub(super) fn zeros(&self) -> Option<Vec<f32>> {
+        let is_on_cpu = self.params.values().device().is_cpu() && self.dtype() == DType::F32;
+        (self.saved.is_none() && is_on_cpu).then(|| vec![0.0; self.num_values()])
+    }
+
     /// Number of parameters P.
     pub(super) fn num_values(&self) -> usize {
         self.params.num_values()
