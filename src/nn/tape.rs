@@ -175,7 +175,8 @@ impl<'a> Tape<'a> {
         self.backward_each(root, seed, &mut |_| Ok(()))
     }
 
-    /// The same, and tells `done` of each parameter's slot as soon as nothing more will be added to it.
+    /// The same, and tells `done` of each parameter's slot as soon as nothing more will be added to it. From then on no operation reads
+    /// the parameter either, as long as each names what it reads among its inputs.
     pub fn backward_each(
         self,
         root: &Node,

@@ -154,7 +154,9 @@ impl OwnWeights {
         path: &Path,
     ) -> Result<Vec<(String, Tensor)>, PeftError> {
         let needed = self.needed(config, targets);
-        tensors.retain(|name, _| !REPEATED.iter().any(|part| name.contains(part)));
+        if self.biases == Biases::All {
+            tensors.retain(|name, _| !REPEATED.iter().any(|part| name.contains(part)));
+        }
         if let Some(head) = tied_head(config, &needed)
             && let Some(tensor) = tensors.remove(&head.name)
             && !tensors.get(&tied_name(config)).is_some_and(|embedding| has_same_values(embedding, &tensor))

@@ -63,7 +63,9 @@ impl Method {
         let of_additions = optimizer.usual_learning_rate();
         let rate = match self {
             Self::Lora(_) | Self::Bottleneck(_) => of_additions,
-            Self::Full {} | Self::Freeze(_) => of_additions / 10.0,
+            Self::Full {} => of_additions / 10.0,
+            // Fewer of them may move by more.
+            Self::Freeze(_) => of_additions / 2.5,
             Self::Ia3(_) => of_additions * 10.0,
             Self::Prefix(_) => of_additions * 20.0,
             Self::Prompt(_) => of_additions * 60.0,

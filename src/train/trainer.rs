@@ -214,7 +214,8 @@ impl<'a> Trainer<'a> {
         self.gradient.clear();
         let mut sum = Accumulated::default();
         let (pass, optimizer) = self.parts();
-        let mut moving = optimizer.in_parts(&pass.adapter.params, 1.0 / weight, learning_rate);
+        let moving = optimizer.in_parts(&pass.adapter.params, 1.0 / weight, learning_rate);
+        let mut moving = moving.during("optimizer step")?;
         pass.run(step, &mut sum, &mut |slot| match slot.take() {
             Some((start, gradient)) => moving.give(start, gradient),
             None => Ok(()),

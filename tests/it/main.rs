@@ -38,6 +38,7 @@ mod real_libraries;
 mod recipe;
 mod recipe_files;
 mod recommend;
+mod resume;
 mod samples;
 mod schema;
 mod shots;

@@ -222,7 +222,7 @@ fn parts_of_a_gradient_move_the_parameters_as_the_whole_does() {
             let gradient = uneven(num, update);
             optimizers[0].step(&mut whole, &gradient, 0.5, rate).unwrap();
             let gradient = gradient.to_vec1::<f32>().unwrap();
-            let mut step = optimizers[1].in_parts(&pieced, 0.5, rate);
+            let mut step = optimizers[1].in_parts(&pieced, 0.5, rate).unwrap();
             parts.rotate_left(4);
             for part in &parts {
                 step.give(part.start, gradient[part.clone()].to_vec()).unwrap();
@@ -239,10 +239,21 @@ fn parts_of_a_gradient_move_the_parameters_as_the_whole_does() {
             of.state().into_iter().map(|(_, state)| bytes(state)).collect()
         };
         assert_eq!(state(&optimizers[0]), state(&optimizers[1]), "{settings:?}");
-        let mut step = optimizers[1].in_parts(&pieced, 1.0, rate);
+        let mut step = optimizers[1].in_parts(&pieced, 1.0, rate).unwrap();
         step.give(0, vec![1.0; num - 1]).unwrap();
         assert!(step.finish().unwrap_err().to_string().contains("got a gradient"));
-        assert!(optimizers[1].in_parts(&pieced, 1.0, rate).give(num, vec![1.0]).is_err());
+        assert!(optimizers[1].in_parts(&pieced, 1.0, rate).unwrap().give(num, vec![1.0]).is_err());
+        // What is not finite stops the update, which counts for nothing.
+        let before = numbers(pieced.values());
+        let mut step = optimizers[1].in_parts(&pieced, 1.0, rate).unwrap();
+        step.give(0, [vec![f32::NAN], vec![1.0; 299]].concat()).unwrap();
+        step.give(300, vec![1.0; num - 300]).unwrap();
+        assert!(!step.finish().unwrap().is_finite());
+        assert_eq!(numbers(pieced.values()), before);
+        assert_eq!(optimizers[1].num_updates(), 3);
+        let mut uneven_rates = Optimizer::new(settings, &pieced).unwrap();
+        uneven_rates = uneven_rates.with_rates(&pieced, &[(0..1, 2.0)]).unwrap();
+        assert!(uneven_rates.in_parts(&pieced, 1.0, rate).is_err());
     }
 }
 

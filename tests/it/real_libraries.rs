@@ -91,8 +91,10 @@ impl Library {
 
     fn recipes(&self, config: &DecoderConfig) -> Vec<(String, Recipe)> {
         let norm = config.family.table().names.final_norm.rsplit('.').next();
-        let head = (!config.has_tied_embeddings).then_some("lm_head");
-        let whole: Vec<_> = norm.into_iter().chain(head).collect();
+        // A model with one matrix for both trains both; PEFT has a copy of each.
+        let names = [config.family.table().names.embedding, "lm_head"];
+        let tables = if config.has_tied_embeddings { &names[..] } else { &names[1..] };
+        let whole: Vec<_> = norm.into_iter().chain(tables.iter().copied()).collect();
         let more = [
             recipe(&["method.rank=3", "method.rank_stabilised=true", "optimizer.learning_rate=0.01"]),
             // Layers that most families have under some name.

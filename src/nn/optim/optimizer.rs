@@ -164,12 +164,6 @@ impl Optimizer {
         params.set_values((before + moved)?)
     }
 
-    /// Begins an update whose gradient comes in parts: see [`Parts`].
-    pub fn in_parts<'o>(&'o mut self, params: &'o FlatParams, scale: f64, learning_rate: f64) -> Parts<'o> {
-        let step = Step { scale, learning_rate, update: self.num_updates + 1 };
-        Parts::new(self.rule.as_mut(), &mut self.num_updates, params.values(), step)
-    }
-
     /// The same with learning rates of their own for some ranges of the parameters: factors on the rate of a step. They are no part
     /// of the state.
     pub fn with_rates(mut self, params: &FlatParams, rates: &[(Range<usize>, f64)]) -> Result<Self> {
@@ -181,5 +175,22 @@ impl Optimizer {
             self.factors = Some(factors.to_dtype(values.dtype())?.to_device(values.device())?);
         }
         Ok(self)
+    }
+
+    /// Begins an update whose gradient comes in parts: see [`Parts`]. Nothing may read a parameter once it was given.
+    ///
+    /// # Errors
+    /// With learning rates of their own for some ranges.
+    pub fn in_parts<'o>(
+        &'o mut self,
+        params: &'o FlatParams,
+        scale: f64,
+        learning_rate: f64,
+    ) -> Result<Parts<'o>> {
+        if self.factors.is_some() {
+            candle_core::bail!("parameters that move part by part have one learning rate");
+        }
+        let step = Step { scale, learning_rate, update: self.num_updates + 1 };
+        Ok(Parts::new(self.rule.as_mut(), &mut self.num_updates, params.values(), step))
     }
 }

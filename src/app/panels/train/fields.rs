@@ -76,8 +76,8 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
         form.row(ui, "optimizer.clip_norm", "Largest change (clip norm)", help, |ui, r| {
             optional(ui, &mut r.optimizer.clip_norm, 1.0, 0.01, 0.0..=100.0)
         });
-        let help = "Moves each weight as soon as its gradient is known: a quarter less memory with all weights, almost half with 8-bit \
-                    AdamW. On the CPU, without clipping, one round an update.";
+        let help = "Moves each weight as soon as its gradient is known, which saves four bytes of memory for each that is trained. On the CPU, without \
+                    clipping, one round an update.";
         form.row(ui, "optimizer.in_backward", "Move at once (in backward)", help, |ui, r| {
             check(ui, &mut r.optimizer.in_backward)
         });
