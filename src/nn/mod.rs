@@ -20,7 +20,7 @@ pub mod params;
 mod weight;
 
 pub use gradient::{FlatGradient, Slot};
-pub use params::{FlatParams, Leaves, ParamName};
+pub use params::{Collected, FlatParams, Leaves, ParamName};
 pub use tape::{Gradients, Kept, Node, Tape};
 pub use weight::{Weight, WeightNode};
 

@@ -2,8 +2,9 @@
 //!
 //! Clipping, the optimizer and checkpoints each work on one tensor, however many matrices a method adds.
 
+use super::kernels::cpu::Numbers;
 use super::{FlatGradient, Node, Result, Tape};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::ops::Range;
 
 /// The name of a parameter as it stands in files.
@@ -27,21 +28,12 @@ pub struct FlatParams {
 impl FlatParams {
     /// Takes named tensors of any shape, f32.
     pub fn new(named: Vec<(ParamName, Tensor)>, device: &Device) -> Result<Self> {
-        let mut parts = Vec::with_capacity(named.len());
-        let mut flat = Vec::with_capacity(named.len());
-        let mut start = 0;
+        let num_values = named.iter().map(|(_, tensor)| tensor.elem_count()).sum();
+        let mut collected = Collected::new(num_values, device);
         for (name, tensor) in named {
-            let len = tensor.elem_count();
-            parts.push(Part { name, shape: tensor.dims().to_vec(), start, len });
-            flat.push(tensor.to_device(device)?.flatten_all()?);
-            start += len;
+            collected.push(name, &tensor)?;
         }
-        let values = if flat.is_empty() {
-            Tensor::zeros(0, candle_core::DType::F32, device)?
-        } else {
-            Tensor::cat(&flat, 0)?
-        };
-        Ok(Self { parts, values })
+        collected.into_params()
     }
 
     /// All values, [P].
@@ -120,6 +112,65 @@ impl FlatParams {
     /// Its parameters as they are, for answering.
     pub fn frozen(&self) -> Leaves<'_, '_> {
         Leaves { params: self, tape: None }
+    }
+}
+
+/// Parameters that come one after the other: beside the buffer, nobody need hold more than one of them.
+pub struct Collected {
+    parts: Vec<Part>,
+    numbers: Vec<f32>,
+    /// What does not go into the numbers: on a device, or of another type.
+    tensors: Vec<Tensor>,
+    device: Device,
+}
+
+impl Collected {
+    /// `num_values` of them are expected.
+    pub fn new(num_values: usize, device: &Device) -> Self {
+        let room = if device.is_cpu() { num_values } else { 0 };
+        Self {
+            parts: Vec::new(),
+            numbers: Vec::with_capacity(room),
+            tensors: Vec::new(),
+            device: device.clone(),
+        }
+    }
+
+    pub fn push(&mut self, name: ParamName, tensor: &Tensor) -> Result<()> {
+        let start = self.parts.last().map_or(0, |part| part.start + part.len);
+        self.parts.push(Part { name, shape: tensor.dims().to_vec(), start, len: tensor.elem_count() });
+        let own = tensor.to_device(&self.device)?.flatten_all()?;
+        match Numbers::of(&own).filter(|_| self.tensors.is_empty()) {
+            Some(numbers) => self.numbers.extend_from_slice(&numbers),
+            None => {
+                self.keep_numbers()?;
+                self.tensors.push(own.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers so far as a tensor before the others.
+    fn keep_numbers(&mut self) -> Result<()> {
+        let numbers = std::mem::take(&mut self.numbers);
+        if !numbers.is_empty() {
+            let len = numbers.len();
+            self.tensors.push(Tensor::from_vec(numbers, len, &self.device)?);
+        }
+        Ok(())
+    }
+
+    pub fn into_params(self) -> Result<FlatParams> {
+        let Self { parts, numbers, tensors, device } = self;
+        let values = match (parts.is_empty(), tensors.is_empty()) {
+            (true, _) => Tensor::zeros(0, DType::F32, &device)?,
+            (false, true) => {
+                let len = numbers.len();
+                Tensor::from_vec(numbers, len, &device)?
+            }
+            (false, false) => Tensor::cat(&tensors, 0)?,
+        };
+        Ok(FlatParams { parts, values })
     }
 }
 

@@ -5,6 +5,7 @@ use super::lora::Factor;
 use super::{Adapter, LoraSettings, PeftError, Settings, files};
 use crate::model::config::DecoderConfig;
 use crate::model::error::During;
+use crate::nn::optim::norm;
 use crate::nn::{FlatParams, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,12 @@ pub fn compose(
         _ => return Err(unlike()),
     };
     let params = FlatParams::new(named, device).during("compose the adapters")?;
+    if !norm(params.values()).during("compose the adapters")?.is_finite() {
+        return Err(refused(
+            "the result has values that are no finite numbers".into(),
+            "Use smaller weights.",
+        ));
+    }
     Ok(Adapter { settings, params, base_model: first.base_model.clone(), config: first.config.clone() })
 }
 

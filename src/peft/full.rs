@@ -10,7 +10,7 @@ use crate::model::flops::Work;
 use crate::model::folder::{self, Description};
 use crate::model::hooks::{Hooks, Part};
 use crate::model::load::LoadedModel;
-use crate::nn::{FlatParams, Leaves, Node, Result};
+use crate::nn::{Collected, FlatParams, Leaves, Node, Result};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -67,26 +67,31 @@ impl Tuning for Full {
 
 /// The model's own tensors of these groups as parameters.
 pub(super) fn copied(decoder: &Decoder, groups: Vec<Group>) -> std::result::Result<FlatParams, PeftError> {
-    let named = tensors_of(decoder, groups)?;
-    Ok(FlatParams::new(named, decoder.device()).during("copy the weights")?)
+    let needed = groups.iter().flat_map(|group| &group.tensors);
+    let num_values = needed.map(|needed| needed.shape.iter().product::<usize>()).sum();
+    let mut collected = Collected::new(num_values, decoder.device());
+    each_tensor(decoder, groups, &mut |name, tensor| {
+        Ok(collected.push(name, &tensor).during("copy the weights")?)
+    })?;
+    Ok(collected.into_params().during("copy the weights")?)
 }
 
-/// The model's own tensors of these groups, in f32, under their names in Hugging Face's files.
-pub(super) fn tensors_of(
+/// Gives the model's own tensors of these groups, in f32, under their names in Hugging Face's files, one after the other.
+pub(super) fn each_tensor(
     decoder: &Decoder,
     groups: Vec<Group>,
-) -> std::result::Result<Vec<(String, Tensor)>, PeftError> {
-    let mut named = Vec::new();
+    take: &mut dyn FnMut(String, Tensor) -> std::result::Result<(), PeftError>,
+) -> std::result::Result<(), PeftError> {
     for group in groups {
         let whole = decoder.tensor(group.part)?;
         let mut first = 0;
         for needed in group.tensors {
             let rows = needed.shape[0];
-            named.push((needed.name, whole.narrow(0, first, rows).during("split the weights")?));
+            take(needed.name, whole.narrow(0, first, rows).during("split the weights")?)?;
             first += rows;
         }
     }
-    Ok(named)
+    Ok(())
 }
 
 /// Reads the parameters of a model folder that has the shapes of `config`.
@@ -96,12 +101,12 @@ pub fn load(
     device: &Device,
 ) -> std::result::Result<Adapter, PeftError> {
     let files = open(folder, config)?;
-    let mut named = Vec::new();
+    let mut collected = Collected::new(config.num_params() as usize, device);
     for needed in config.tensors() {
         let tensor = files.weights.values(&needed, device)?;
-        named.push((needed.name, tensor));
+        collected.push(needed.name, &tensor).during("copy the weights")?;
     }
-    let params = FlatParams::new(named, device).during("copy the weights")?;
+    let params = collected.into_params().during("copy the weights")?;
     let base_model = base_model(folder).unwrap_or_default();
     Ok(Adapter { settings: Settings::Full(Full {}), params, base_model, config: config.clone() })
 }
@@ -111,12 +116,12 @@ pub(super) fn open(folder: &Path, config: &DecoderConfig) -> std::result::Result
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let needed = config.tensors();
     if let Some(other) = files.config.tensors().into_iter().find(|tensor| !needed.contains(tensor)) {
-        let path = folder.to_path_buf();
-        return Err(PeftError::Tensor {
-            path,
-            tensor: other.name,
-            why: "the base model has no such tensor".into(),
-        });
+        let namesake = needed.iter().find(|tensor| tensor.name == other.name);
+        let why = match namesake {
+            Some(own) => format!("its shape is {:?} where {:?} is needed", other.shape, own.shape),
+            None => "the base model has no such tensor".into(),
+        };
+        return Err(PeftError::Tensor { path: folder.to_path_buf(), tensor: other.name, why });
     }
     Ok(files)
 }

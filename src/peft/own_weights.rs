@@ -1,6 +1,6 @@
 //! The model's own weights that LoRA trains besides, whole: PEFT's `bias` and `modules_to_save`.
 
-use super::full::tensors_of;
+use super::full::each_tensor;
 use super::{PeftError, named_tensors};
 use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::decoder::Decoder;
@@ -136,9 +136,13 @@ impl OwnWeights {
 
     /// The model's values of them, in that order.
     pub fn values(&self, decoder: &Decoder, targets: &[Linear]) -> Result<Vec<(String, Tensor)>, PeftError> {
-        let values = tensors_of(decoder, self.groups(decoder.config(), targets))?;
+        let mut values = Vec::new();
+        each_tensor(decoder, self.groups(decoder.config(), targets), &mut |_, value| {
+            values.push(value);
+            Ok(())
+        })?;
         let needed = self.needed(decoder.config(), targets);
-        Ok(needed.into_iter().zip(values).map(|(needed, (_, value))| (needed.name, value)).collect())
+        Ok(needed.into_iter().zip(values).map(|(needed, value)| (needed.name, value)).collect())
     }
 
     /// A file's tensors but for LoRA's own, in that order.

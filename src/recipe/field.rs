@@ -61,12 +61,14 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
     // As long as any method takes it.
     let value_problem = || {
-        let mut problems = None;
+        let mut problems = Vec::new();
         for method in Method::all() {
             let mut recipe = Recipe { method, ..complete() };
-            problems = Some(set_field(&mut recipe, field, value).err()?);
+            problems.extend(set_field(&mut recipe, field, value).err()?);
         }
-        problems?.into_iter().next()
+        // What a method says that has the setting, before those that have it not.
+        problems.sort_by_key(|problem| problem.text.contains("is a setting of"));
+        problems.into_iter().next()
     };
     misnamed(field).or_else(value_problem)
 }

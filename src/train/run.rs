@@ -367,6 +367,8 @@ impl<'a> Run<'a> {
         if update > 0 {
             self.save(reporter)?;
         }
+        // The best state may be another one, and as large as the model.
+        self.trainer.end_updates();
         let adapter = self.best_adapter(reporter)?;
         checkpoint::save_adapter(
             adapter.as_ref().unwrap_or(&self.trainer.adapter),
@@ -378,9 +380,12 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
-    /// The adapter of the best checkpoint; `None` when there is none that can be read.
+    /// The adapter of the best checkpoint; `None` when it is the trainer's own, or there is none that can be read.
     fn best_adapter(&self, reporter: &mut Reporter) -> Result<Option<Adapter>, TrainError> {
-        let Some(best) = self.trainer.position.validation.best else { return Ok(None) };
+        let best = self.trainer.position.validation.best;
+        let Some(best) = best.filter(|best| best.update != self.trainer.position.update.0) else {
+            return Ok(None);
+        };
         let folder = self.folder.checkpoint_dir(best.update);
         let config = self.model.config();
         match crate::peft::files::load(&folder, config, self.trainer.adapter.device()) {

@@ -140,6 +140,13 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Gives back what only updates need: there is none after that.
+    pub fn end_updates(&mut self) {
+        self.gradient = FlatGradient::passing(&self.adapter.params);
+        self.optimizer.forget();
+        hardware::give_back_freed();
+    }
+
     /// Training rows that have something to learn from.
     pub fn num_samples(&self) -> usize {
         self.samples.len()

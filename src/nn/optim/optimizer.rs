@@ -53,6 +53,24 @@ pub enum State<'a> {
     Tensor(&'a Tensor),
 }
 
+/// What is left of a rule whose state is gone.
+#[derive(Debug)]
+struct Forgotten;
+
+impl Rule for Forgotten {
+    fn step(&mut self, _params: &mut FlatParams, _gradient: &Tensor, _step: Step) -> Result<()> {
+        candle_core::bail!("the optimizer has forgotten its state")
+    }
+
+    fn step_part(&mut self, _values: &Tensor, _start: usize, _gradient: &Tensor, _step: Step) -> Result<()> {
+        candle_core::bail!("the optimizer has forgotten its state")
+    }
+
+    fn state(&self) -> Vec<(&'static str, State<'_>)> {
+        Vec::new()
+    }
+}
+
 /// Where a rule's state comes from: zeros for a new run, or a checkpoint.
 pub(super) struct Origin<'a> {
     params: &'a FlatParams,
@@ -134,6 +152,11 @@ impl Optimizer {
     /// Its state by name. With [`Self::num_updates`] that is all there is to keep.
     pub fn state(&self) -> Vec<(&'static str, State<'_>)> {
         self.rule.state()
+    }
+
+    /// Lets go of its state, which may be larger than the model: there is no step after that.
+    pub fn forget(&mut self) {
+        self.rule = Box::new(Forgotten);
     }
 
     pub fn num_updates(&self) -> u64 {
