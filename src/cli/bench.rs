@@ -7,7 +7,7 @@ use super::show::Show;
 use super::table::table;
 use super::train::{assignment, unusable};
 use super::{Device, PrecisionName};
-use crate::base::{Control, DeviceChoice, hardware, human, storage};
+use crate::base::{Control, DeviceChoice, Failure, hardware, human, storage};
 use crate::engine::Halt;
 use crate::engine::jobs::model::{self, BaseModel};
 use crate::engine::jobs::{speed, train as jobs};
@@ -210,6 +210,14 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let mut recipe = recipe(a);
     for setting in &a.set {
         load::set(&mut recipe, setting).map_err(unusable)?;
+    }
+    if recipe.forgetting.text.is_some() {
+        return Err(Failure::new(
+            "The benchmark cannot be run",
+            "forgetting.text: the benchmark trains on random tokens and reads no text",
+            "Leave it out. What the divergence costs can be measured with forgetting.kl_weight alone.",
+        )
+        .into());
     }
     let subject = Subject::of(a)?;
     let num_tokens = (a.batch * a.seq) as u64;

@@ -2,13 +2,13 @@
 
 use super::show::Show;
 use super::table::table;
-use super::train::{assignment, settled, unusable};
+use super::train::{assignment, unusable};
 use super::{number, out};
 use crate::base::Control;
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
-use crate::engine::jobs::{BaseModel, LastRead};
+use crate::engine::jobs::{BaseModel, LastRead, train};
 use crate::project::method_comparison::HEADING;
 use crate::recipe::recipe::Method;
 use crate::recipe::{Recipe, load};
@@ -97,7 +97,7 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         recipe.model.source.clone_from(model);
     }
     recipe.length.updates = a.updates.or(recipe.length.updates);
-    settled(recipe)
+    Ok(train::settled(recipe)?)
 }
 
 /// Each once, in the order given; the recipe's own settings of its own method are put in later.

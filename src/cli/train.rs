@@ -6,7 +6,6 @@ use crate::base::{Control, Failure, human};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::{BaseModel, LastRead, train};
-use crate::hub;
 use crate::project::{Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::{Problem, Recipe, load};
 use clap::Args;
@@ -112,28 +111,11 @@ fn read(path: &std::path::Path, set: &[String]) -> Result<Recipe, Halt> {
     for assignment in set {
         load::set(&mut recipe, assignment).map_err(unusable)?;
     }
-    settled(recipe)
+    Ok(train::settled(recipe)?)
 }
 
 pub(super) fn unusable(problems: Vec<Problem>) -> Failure {
     train::refusal("The recipe cannot be used", &problems)
-}
-
-/// With names that mean the same in another folder, where the frozen recipe is read again.
-pub(super) fn settled(mut recipe: Recipe) -> Result<Recipe, Halt> {
-    let files = [
-        (&mut recipe.data.path, "data file", "data.path"),
-        (&mut recipe.forgetting.text, "general text", "forgetting.text"),
-    ];
-    for (file, what, field) in files {
-        let Some(path) = file else { continue };
-        *path = std::path::absolute(&path).map_err(|e| {
-            let hint = format!("Give its whole path in {field}.");
-            Failure::new(format!("Cannot find the {what}"), e.to_string(), hint)
-        })?;
-    }
-    recipe.model.source = hub::lasting(&recipe.model.source);
-    Ok(recipe)
 }
 
 fn ending(outcome: Outcome, a: &Arguments) -> String {

@@ -24,11 +24,14 @@ impl Carrier for Compute {
                 sink(EventKind::Speed(speed::measured()?));
                 Ok(())
             }
-            Command::Train { project, recipe } => self.train(&project, &recipe, control, sink),
+            Command::Train { project, recipe } => {
+                self.train(&project, &train::settled(*recipe)?, control, sink)
+            }
             Command::ResumeRun { folder } => {
                 ended(train::resume(&mut self.base, &self.data, &folder, control, sink)?)
             }
             Command::CompareMethods { project, recipe, methods } => {
+                let recipe = train::settled(*recipe)?;
                 let folder = free_path(&project.join(comparisons::FOLDER), &train::name_hint(&recipe));
                 methods::compare(self.held(), &recipe, &methods, &folder, control, sink)?;
                 Ok(())

@@ -27,7 +27,7 @@ impl Recipe {
             let text = "move after each micro-batch: there can be one in an update.";
             refuse(text, "One micro-batch an update", "batch.accumulation", "1");
         }
-        let is_pulled = self.forgetting.l2_weight > 0.0 && self.method.trains_own_weights();
+        let is_pulled = self.forgetting.l2_weight > 0.0 && self.method.makes_model();
         if is_pulled || self.pieces_of_an_update() > 0 {
             let text = "move before the general text is read, and before they are pulled back.";
             refuse(text, "Move them together", field, "false");

@@ -1,7 +1,6 @@
 //! What holds a model near what it was while it learns something else (catastrophic forgetting).
 
 use super::check::Findings;
-use super::method::Method;
 use super::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,13 +27,6 @@ pub struct Forgetting {
     pub kl_weight: f64,
     /// Pull of trained weights to where they began (L2-SP, Li et al. 2018, arXiv:1802.01483); for methods that train the model's own.
     pub l2_weight: f64,
-}
-
-impl Method {
-    /// Whether it trains weights that the model had before, and nothing else.
-    pub fn trains_own_weights(&self) -> bool {
-        matches!(self, Self::Full {} | Self::Freeze(_))
-    }
 }
 
 impl Recipe {
@@ -70,7 +62,7 @@ impl Recipe {
             let text = "There is no general text to learn again. Choose a text file, or use 0.";
             found.error("forgetting.replay_weight", text, Some("0.0"));
         }
-        if of.l2_weight > 0.0 && !self.method.trains_own_weights() {
+        if of.l2_weight > 0.0 && !self.method.makes_model() {
             let text = format!(
                 "{} counts for nothing with {}: it is for full tuning and freezing, which train the model's own weights and nothing else.",
                 of.l2_weight,

@@ -119,7 +119,7 @@ impl Method {
         })
     }
 
-    /// Whether a run leaves a whole model rather than an adapter.
+    /// Whether it trains weights that the model had before and nothing else, so that a run leaves a whole model rather than an adapter.
     pub fn makes_model(&self) -> bool {
         matches!(self, Self::Full {} | Self::Freeze(_))
     }

@@ -475,6 +475,9 @@ fn benchmarks_report_their_figures() {
     assert!(value["allocated_bytes_per_update"].as_u64().unwrap() > 1000);
     let (code, value) = stage.json(&["bench", "train", "--model", &model, "--seq", "100000"]);
     assert_eq!(code, 1, "longer than the model's context: {value}");
+    let (code, value) = stage.json(&[&args[..], &["--set", "forgetting.text=x.txt"]].concat());
+    assert_eq!(code, 1, "{value}");
+    assert!(value["failure"]["detail"].as_str().unwrap().contains("forgetting.text"), "{value}");
     let args = ["bench", "generate", "--model", &model, "--prompt-tokens", "8", "--max-tokens", "4"];
     let (code, value) = stage.json(&args);
     assert_eq!((code, &value["num_tokens"]), (0, &4.into()));

@@ -100,6 +100,19 @@ pub fn trained(real: &Real, project: &Path, recipe: Box<Recipe>) -> PathBuf {
     folder.clone()
 }
 
+/// A path that was typed in the window is taken from the folder it was started in, also when the run is resumed from another.
+#[test]
+fn the_frozen_recipe_has_whole_paths() {
+    let place = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(&tiny_model(place.path()), &rows_file(place.path()));
+    // Tests are started in the folder of the manifest.
+    load::set(&mut recipe, "forgetting.text=LICENSE-MIT").unwrap();
+    let run = trained(&Real::new(), &place.path().join("project"), recipe);
+    let frozen = load::from_file(&run.join("recipe.toml")).unwrap();
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-MIT");
+    assert_eq!(frozen.forgetting.text, Some(whole));
+}
+
 /// The ledger lies beside the data, one file for each data file, however often it is prepared.
 #[test]
 fn the_project_keeps_the_ledger_of_its_data() {

@@ -29,7 +29,9 @@ pub fn running() -> AppState {
 fn the_run_shows_the_perplexity_before_and_now() {
     let mut h = stage::window(running());
     stage::act(&mut h, UiAction::Go(Place::Train));
-    assert!(h.query_all_by_label_contains("general text perplexity 14.21, now 15.93").next().is_some());
+    assert!(
+        h.query_all_by_label_contains("general text perplexity 14.21 before, 15.93 now").next().is_some()
+    );
     // What the run leaves is its best state.
     let finished = RunEvent::Finished {
         outcome: Outcome::Done,
@@ -41,7 +43,9 @@ fn the_run_shows_the_perplexity_before_and_now() {
     };
     feed(&mut h.state_mut().state, &[finished]);
     stage::act(&mut h, UiAction::Train(Action::SetLook(Look { tab: Tab::Numbers, ..Look::default() })));
-    assert!(h.query_all_by_label_contains("general text perplexity 14.21, now 15.10").next().is_some());
+    assert!(
+        h.query_all_by_label_contains("general text perplexity 14.21 before, 15.10 now").next().is_some()
+    );
     assert!(h.query_all_by_label("14.21 before, 15.10 now").next().is_some());
 }
 

@@ -10,6 +10,7 @@ use crate::data::{DataError, GeneralText};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
+use crate::hub;
 use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::load::Placement;
@@ -84,6 +85,23 @@ pub fn machine_facts(out: &Path) -> Facts {
         speed: speed::known(),
         ..Facts::default()
     }
+}
+
+/// With names that mean the same in another folder, where the frozen recipe is read again.
+pub fn settled(mut recipe: Recipe) -> Result<Recipe, Failure> {
+    let files = [
+        (&mut recipe.data.path, "data file", "data.path"),
+        (&mut recipe.forgetting.text, "general text", "forgetting.text"),
+    ];
+    for (file, what, field) in files {
+        let Some(path) = file else { continue };
+        *path = std::path::absolute(&path).map_err(|e| {
+            let hint = format!("Give its whole path in {field}.");
+            Failure::new(format!("Cannot find the {what}"), e.to_string(), hint)
+        })?;
+    }
+    recipe.model.source = hub::lasting(&recipe.model.source);
+    Ok(recipe)
 }
 
 /// Everything before the first update of a new run: opens, imports, prepares and checks. Writes nothing.

@@ -26,13 +26,16 @@ impl<'a> Run<'a> {
         has_some && (is_last || self.is_due(self.plan.validation_every(), update))
     }
 
-    /// How well the base model knows the general text, before the first update. `Ok(None)` when stopped before that was known.
+    /// How well the base model knows the general text, before the first update; once, also when the run begins again because it
+    /// ended before its first checkpoint. `Ok(None)` when stopped before that was known.
     pub(super) fn measure_before(
         &mut self,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<()>, TrainError> {
-        if self.text.is_none() || self.trainer.position.update.0 > 0 {
+        let is_of_base = |event: &RunEvent| matches!(event, RunEvent::GeneralText { update: 0, .. });
+        let is_due = self.text.is_some() && self.trainer.position.update.0 == 0;
+        if !is_due || self.folder.events()?.iter().any(is_of_base) {
             return Ok(Some(()));
         }
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;

@@ -26,7 +26,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form) {
     let help = "Pulls every trained weight to where it began (L2-SP). For methods that train the model's own weights: full tuning \
                 and freezing. 0 is off.";
     form.row(ui, "forgetting.l2_weight", "Pull to the start (L2)", help, |ui, r| {
-        let is_on = r.method.trains_own_weights() || r.forgetting.l2_weight > 0.0;
+        let is_on = r.method.makes_model() || r.forgetting.l2_weight > 0.0;
         let response = weight(ui, is_on, &mut r.forgetting.l2_weight);
         response.on_disabled_hover_text("It is for full tuning and freezing.")
     });

@@ -50,8 +50,8 @@ fn phase_line(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared) 
                 human::bytes(expected)
             ));
         }
-        if let Some((before, now)) = run.general_text.before_and_now() {
-            parts.push(format!("general text perplexity {before:.2}, now {now:.2}"));
+        if let Some(course) = run.general_text.describe() {
+            parts.push(format!("general text perplexity {course}"));
         }
         ui.label(RichText::new(parts.join(" · ")).color(t.weak));
     });
