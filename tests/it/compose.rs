@@ -6,8 +6,9 @@ use crate::parity::{decoder, fixture, lora, tensors};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tunesmith::base::Failure;
+use tunesmith::base::{Control, Failure};
 use tunesmith::data::{Batch, LossWeights, Sample};
+use tunesmith::engine::halt::Halt;
 use tunesmith::model::config::Family;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
@@ -292,7 +293,11 @@ fn task_vectors_add_up_and_are_taken_away() {
     // In the places of the weights, to answer at once, they come to the same.
     let files = ModelFiles::open(&base, Path::new(&base)).unwrap();
     let parts = [("one", 0.8), ("two", -0.5)].map(|(name, weight)| Part { folder: stage.path(name), weight });
-    let loaded = task_vectors::load(&files, &parts, &Device::Cpu).unwrap();
+    let stopped = Control::new();
+    stopped.stop();
+    let halt: Halt = task_vectors::load(&files, &parts, &Device::Cpu, &stopped).unwrap_err().into();
+    assert!(matches!(halt, Halt::Stopped), "{halt:?}");
+    let loaded = task_vectors::load(&files, &parts, &Device::Cpu, &Control::new()).unwrap();
     for (name, values) in loaded.params.named().unwrap() {
         assert_eq!(relative_error(&values, &sum[&name]), 0.0, "{name}");
     }
