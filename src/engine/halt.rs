@@ -78,6 +78,9 @@ impl From<ProjectError> for Halt {
 
 impl From<ExportError> for Halt {
     fn from(error: ExportError) -> Self {
-        halt(error, false)
+        match error {
+            ExportError::Merge(error) => error.into(),
+            error => halt(error, false),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::adapter::into_new_folder;
 use super::{ExportError, card};
-use crate::base::storage;
+use crate::base::{Control, storage};
 use crate::model::load::LoadedModel;
 use crate::peft::Adapter;
 use crate::peft::merge::{Merged, merge};
@@ -12,11 +12,17 @@ use std::path::Path;
 /// folder that the card is about.
 ///
 /// # Errors
-/// A method that cannot be merged, a folder with something in it, or a failed write; then nothing is left behind.
-pub fn merged(adapter: &Adapter, base: &LoadedModel, run: &Path, to: &Path) -> Result<Merged, ExportError> {
+/// A method that cannot be merged, a folder with something in it, a failed write, or a stop; then nothing is left behind.
+pub fn merged(
+    adapter: &Adapter,
+    base: &LoadedModel,
+    run: &Path,
+    to: &Path,
+    control: &Control,
+) -> Result<Merged, ExportError> {
     let mut compared = Merged::default();
     into_new_folder(to, |temporary| {
-        compared = merge(adapter, base, temporary).map_err(ExportError::Merge)?;
+        compared = merge(adapter, base, temporary, control).map_err(ExportError::Merge)?;
         let card = card::text(run, true);
         storage::write_atomic_bytes(&temporary.join("README.md"), card.as_bytes())
             .map_err(|source| ExportError::Write { path: to.to_path_buf(), source })

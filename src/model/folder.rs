@@ -7,7 +7,7 @@ use super::hooks::Hooks;
 use super::load::LoadedModel;
 use super::text::TextSettings;
 use super::weights::{save_in_turn, save_safetensors};
-use crate::base::storage;
+use crate::base::{Control, storage};
 use crate::data::Tokeniser;
 use candle_core::Tensor;
 use serde_json::{Value, json};
@@ -44,7 +44,15 @@ pub fn save(base: &Description, named: &[(String, Tensor)], folder: &Path) -> Re
 
 /// Writes a model that is like `base` but for what `hooks` change of its weights, which all become f32: what they leave alone keeps
 /// its value bit for bit. One tensor is in memory at a time besides the model. Call inside `storage::create_dir_atomic`.
-pub fn save_changed(base: &LoadedModel, hooks: &dyn Hooks, folder: &Path) -> Result<(), ModelError> {
+///
+/// # Errors
+/// [`ModelError::Stopped`] between two tensors, and a failed write.
+pub fn save_changed(
+    base: &LoadedModel,
+    hooks: &dyn Hooks,
+    folder: &Path,
+    control: &Control,
+) -> Result<(), ModelError> {
     save_description(&base.description(), folder)?;
     let (mut stored, mut places) = (Vec::new(), Vec::new());
     for group in base.config().groups() {
@@ -57,6 +65,9 @@ pub fn save_changed(base: &LoadedModel, hooks: &dyn Hooks, folder: &Path) -> Res
         }
     }
     save_in_turn(&stored, &folder.join(WEIGHTS_FILE), |index| {
+        if control.is_stopped() {
+            return Err(ModelError::Stopped);
+        }
         let (part, first, rows, form) = places[index];
         let own = base.decoder.merged(part, hooks)?.narrow(0, first, rows);
         own.and_then(|own| form.to_file(&own)).during("bring a weight into order")

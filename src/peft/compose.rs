@@ -82,6 +82,11 @@ impl How {
             Self::Dare { with, .. } => with,
         }
     }
+
+    /// Whether a part of this weight has a say. In an election by sign it has a vote even with a weight of 0.
+    fn counts(self, weight: f64) -> bool {
+        weight != 0.0 || self.merge() != Merge::Linear
+    }
 }
 
 impl Composition {
@@ -144,19 +149,19 @@ pub fn compose(
     device: &Device,
 ) -> std::result::Result<Adapter, PeftError> {
     let Some((first, _)) = parts.first() else { return Err(refused("there are none".into(), "Name two.")) };
+    let of_parts: Vec<_> = parts.iter().map(|(adapter, weight)| (&adapter.settings, *weight)).collect();
+    check_settings(&of_parts, how)?;
     let mut loras = Vec::new();
     for (adapter, weight) in parts {
         if let Settings::Lora(settings) = &adapter.settings {
             loras.push(Lora { settings, adapter, weight: *weight });
         }
     }
-    let (settings, named) = match loras.len() {
-        0 => (first.settings.clone(), sum_of_like(parts, how)?),
-        n if n == parts.len() => {
-            let (settings, named) = of_loras(loras, how, &first.config)?;
-            (Settings::Lora(settings), named)
-        }
-        _ => return Err(unlike()),
+    let (settings, named) = if loras.is_empty() {
+        (first.settings.clone(), sum_of_like(parts)?)
+    } else {
+        let (settings, named) = of_loras(loras, how, &first.config)?;
+        (Settings::Lora(settings), named)
     };
     let params = FlatParams::new(named, device).during("compose the adapters")?;
     if !norm(params.values()).during("compose the adapters")?.is_finite() {
@@ -168,6 +173,48 @@ pub fn compose(
     Ok(Adapter { settings, params, base_model: first.base_model.clone(), config: first.config.clone() })
 }
 
+/// Whether adapters with these settings and weights can become one in this way.
+///
+/// # Errors
+/// [`PeftError::Compose`]
+pub fn check_settings(parts: &[(&Settings, f64)], how: How) -> std::result::Result<(), PeftError> {
+    let mut loras = Vec::new();
+    for (settings, weight) in parts {
+        if let Settings::Lora(lora) = settings {
+            loras.push((lora, *weight));
+        }
+    }
+    if !loras.is_empty() && loras.len() == parts.len() {
+        return check_loras(&loras, how);
+    }
+    if parts.iter().any(|(settings, _)| *settings != parts[0].0) {
+        return Err(unlike());
+    }
+    if how != How::Linear {
+        return Err(refused("only LoRAs can be composed in this way".into(), "Compose them linearly."));
+    }
+    Ok(())
+}
+
+fn check_loras(parts: &[(&LoraSettings, f64)], how: How) -> std::result::Result<(), PeftError> {
+    let is_plain = |settings: &LoraSettings| {
+        let has_one_rank = settings.ranks.is_empty() && settings.alphas.is_empty();
+        !settings.has_magnitudes && has_one_rank && settings.own.is_empty()
+    };
+    if !parts.iter().all(|(settings, _)| is_plain(settings)) {
+        let why = "one of them is a DoRA, has ranks or alphas of its own for single layers, or trained weights of the model besides";
+        let hint = "Merge it into its model, and add and subtract whole models instead.";
+        return Err(refused(why.into(), hint));
+    }
+    let mut ranks = parts.iter().filter(|part| how.counts(part.1)).map(|(settings, _)| settings.rank);
+    let first = ranks.next();
+    if how != How::Concatenate && ranks.any(|rank| Some(rank) != first) {
+        let hint = "Concatenate them, which takes adapters of any rank.";
+        return Err(refused("their ranks differ".into(), hint));
+    }
+    Ok(())
+}
+
 fn unlike() -> PeftError {
     let hint = "Compose adapters of one method with the same settings; only LoRAs may have targets and ranks of their own.";
     refused("they were trained by different methods, or with other settings".into(), hint)
@@ -176,13 +223,7 @@ fn unlike() -> PeftError {
 type Named = Vec<(String, Tensor)>;
 
 /// The weighted sum of the parameters, for methods whose change is no product: IA3 as PEFT has it, and bottlenecks.
-fn sum_of_like(parts: &[(Adapter, f64)], how: How) -> std::result::Result<Named, PeftError> {
-    if parts.iter().any(|(adapter, _)| adapter.settings != parts[0].0.settings) {
-        return Err(unlike());
-    }
-    if how != How::Linear {
-        return Err(refused("only LoRAs can be composed in this way".into(), "Compose them linearly."));
-    }
+fn sum_of_like(parts: &[(Adapter, f64)]) -> std::result::Result<Named, PeftError> {
     let sum = || -> Result<Named> {
         let mut sum = (parts[0].0.params.values() * parts[0].1)?;
         for (adapter, weight) in &parts[1..] {
@@ -213,39 +254,20 @@ impl Lora<'_> {
 }
 
 /// PEFT brings each adapter's scale into its factors and gives the result a scale of 1. Here the result has the scale of the
-/// strongest part, so that one with weight 1 among others with weight 0 stays as it is to the last bit.
+/// strongest part, so that one with weight 1 among others with weight 0 stays as it is to the last bit. The parts have passed
+/// [`check_settings`].
 fn of_loras(
     mut parts: Vec<Lora<'_>>,
     how: How,
     config: &DecoderConfig,
 ) -> std::result::Result<(LoraSettings, Named), PeftError> {
-    let is_plain = |settings: &LoraSettings| {
-        let has_one_rank = settings.ranks.is_empty() && settings.alphas.is_empty();
-        !settings.has_magnitudes && has_one_rank && settings.own.is_empty()
-    };
-    if !parts.iter().all(|part| is_plain(part.settings)) {
-        let why = "one of them is a DoRA, has ranks or alphas of its own for single layers, or trained weights of the model besides";
-        return Err(refused(
-            why.into(),
-            "Merge it into its model, and add and subtract whole models instead.",
-        ));
-    }
-    if how.merge() == Merge::Linear {
-        // In an election by sign they have a vote all the same.
-        parts.retain(|part| part.weight != 0.0);
-    }
+    parts.retain(|part| how.counts(part.weight));
     let strongest = parts.iter().max_by(|a, b| a.strength().abs().total_cmp(&b.strength().abs()));
     let Some(own) = strongest.map(|part| part.settings.clone()).filter(|own| usual_scale(own) != 0.0) else {
         return Err(refused("nothing is left of any: weights or alphas are 0".into(), "Change the weights."));
     };
-    let rank = if how == How::Concatenate {
-        parts.iter().map(|part| part.settings.rank).sum()
-    } else if parts.iter().all(|part| part.settings.rank == own.rank) {
-        own.rank
-    } else {
-        let hint = "Concatenate them, which takes adapters of any rank.";
-        return Err(refused("their ranks differ".into(), hint));
-    };
+    let rank =
+        if how == How::Concatenate { parts.iter().map(|part| part.settings.rank).sum() } else { own.rank };
     let mut targets: Vec<_> = parts.iter().flat_map(|part| part.settings.targets.clone()).collect();
     targets.sort();
     targets.dedup();

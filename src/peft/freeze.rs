@@ -3,7 +3,7 @@
 
 use super::full::{FullHooks, copied};
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning, format, named_tensors};
-use crate::base::storage;
+use crate::base::{Control, storage};
 use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::error::During;
 use crate::model::flops::{Learning, Work};
@@ -158,7 +158,8 @@ impl Tuning for Freeze {
         base: &LoadedModel,
         folder: &Path,
     ) -> std::result::Result<(), PeftError> {
-        Ok(folder::save_changed(base, adapter.hooks()?.as_ref(), folder)?)
+        // A run that was stopped saves what it has.
+        Ok(folder::save_changed(base, adapter.hooks()?.as_ref(), folder, &Control::new())?)
     }
 
     /// As full tuning.

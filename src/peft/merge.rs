@@ -40,16 +40,21 @@ impl Merged {
 /// quantised base is merged into its widened weights. `folder` must exist; call inside `storage::create_dir_atomic`.
 ///
 /// # Errors
-/// [`PeftError::CannotMerge`] for a method that has no place in the weights.
-pub fn merge(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<Merged, PeftError> {
+/// [`PeftError::CannotMerge`] for a method that has no place in the weights, and [`ModelError::Stopped`].
+pub fn merge(
+    adapter: &Adapter,
+    base: &LoadedModel,
+    folder: &Path,
+    control: &Control,
+) -> Result<Merged, PeftError> {
     if let Some(why) = adapter.settings.tuning().cannot_merge() {
         return Err(PeftError::CannotMerge(why));
     }
     let hooks = adapter.hooks()?;
-    folder::save_changed(base, hooks.as_ref(), folder)?;
+    folder::save_changed(base, hooks.as_ref(), folder, control)?;
     let expected = logits(&base.decoder, hooks.as_ref())?;
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
-    let merged = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent)?;
+    let merged = load_decoder(&files, DeviceChoice::Cpu.into(), control, &mut Silent)?;
     let got = logits(&merged, &NoHooks)?;
     Ok(compare(&got, &expected).during("compare the merged model")?)
 }

@@ -103,10 +103,18 @@ pub fn save(
 ///
 /// # Errors
 /// As [`save`].
-pub fn load(base: &ModelFiles, parts: &[Part], device: &Device) -> Result<Adapter, PeftError> {
+pub fn load(
+    base: &ModelFiles,
+    parts: &[Part],
+    device: &Device,
+    control: &Control,
+) -> Result<Adapter, PeftError> {
     let sum = Sum::open(base, parts)?;
     let mut named = Vec::new();
     for needed in base.config.tensors() {
+        if control.is_stopped() {
+            return Err(ModelError::Stopped.into());
+        }
         let tensor = sum.of(&needed)?.to_device(device).during("combine the weights")?;
         named.push((needed.name, tensor));
     }

@@ -33,6 +33,9 @@ pub struct Beginning {
     pub time: DateTime,
     /// Hash of the tokens that are learnt from and validated on.
     pub data: String,
+    /// Hash of the tokens that are tested on, which matter where runs are compared; not kept by earlier versions.
+    #[serde(default)]
+    pub test: Option<String>,
     /// Hash of the base weights.
     pub weights: String,
 }

@@ -4,9 +4,14 @@ use crate::cli::{rows_file, tiny_model};
 use crate::commands::{Real, recipe, trained};
 use std::fs;
 use std::path::Path;
-use tunesmith::base::Explain;
+use tunesmith::base::{Control, DeviceChoice, Explain, Precision};
 use tunesmith::engine::Command;
 use tunesmith::engine::event::EventKind;
+use tunesmith::engine::halt::Halt;
+use tunesmith::engine::jobs::methods::{Held, compare};
+use tunesmith::engine::jobs::model::open;
+use tunesmith::engine::jobs::{BaseModel, LastRead, merge};
+use tunesmith::model::load::Placement;
 use tunesmith::project::comparisons;
 use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use tunesmith::recipe::load;
@@ -112,6 +117,16 @@ fn a_run_is_merged_and_the_difference_told() {
     let real = Real::new();
     let run = trained(&real, &place.path().join("project"), recipe(&model, &rows));
     let to = place.path().join("merged");
+    // The model is held already when it is stopped: it is the merging that heeds it.
+    let mut base = BaseModel::default();
+    let files = open(&model).unwrap();
+    let placement = Placement { device: DeviceChoice::Cpu, precision: Precision::Stored };
+    base.load(&files, placement, &Control::new(), &mut |_| ()).unwrap();
+    let stopped = Control::new();
+    stopped.stop();
+    let from = merge::From { folder: &run, model: None, device: DeviceChoice::Cpu };
+    let halt = merge::run(&mut base, from, &to, &stopped, &mut |_| ()).unwrap_err();
+    assert!(matches!(halt, Halt::Stopped) && !to.exists(), "{halt:?}");
     let seen = real.done(Command::MergeAdapter { run: run.clone(), to: to.clone() });
     let [EventKind::Merged { run: of, to: at, merged }] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((of, at), (&run, &to));
@@ -120,4 +135,73 @@ fn a_run_is_merged_and_the_difference_told() {
     let again = real.failed(Command::MergeAdapter { run, to: to.clone() });
     assert!(again.detail.contains("there already"), "{again}");
     assert!(Path::new(&to).join("model.safetensors").is_file());
+}
+
+/// A recipe names its data file: when a row of it has changed, whichever, the methods left would not be compared with
+/// those that are done.
+#[test]
+fn a_comparison_does_not_go_on_with_other_rows() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let real = Real::new();
+    let command = Command::CompareMethods {
+        project: place.path().join("project"),
+        recipe: recipe(&model, &rows),
+        methods: methods(&["lora", "ia3"]),
+    };
+    let stop_at_second = |kind: &EventKind| matches!(kind, EventKind::MethodTurn { index: 1, .. });
+    let (seen, _) = real.carry_out_until(command, stop_at_second);
+    let before = compared(&seen);
+    assert_eq!(before.rows.len(), 1);
+    let folder = seen.iter().find_map(|kind| match kind {
+        EventKind::Compared { folder, .. } => Some(folder.clone()),
+        _ => None,
+    });
+    let folder = folder.unwrap();
+
+    let was = fs::read_to_string(&rows).unwrap();
+    let mut of_test_rows = 0;
+    for changed in 1..was.lines().count() {
+        let lines = was.lines().enumerate();
+        let other = |(i, line): (usize, &str)| format!("{line}{}\n", if i == changed { " tree" } else { "" });
+        fs::write(&rows, lines.map(other).collect::<String>()).unwrap();
+        let refusal = real.failed(Command::ResumeComparison { folder: folder.clone() });
+        assert!(refusal.title.contains("comparison") && refusal.hint.contains("new comparison"), "{refusal}");
+        of_test_rows += usize::from(refusal.detail.contains("the test rows"));
+        assert_eq!(MethodComparison::read(&folder).unwrap(), before);
+    }
+    assert!(of_test_rows > 0);
+
+    // A note of an earlier version says nothing of the test rows.
+    fs::write(&rows, &was).unwrap();
+    let note = comparisons::run_folder(&folder, "lora").join("beginning.json");
+    let mut said: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
+    assert!(said.as_object_mut().unwrap().remove("test").is_some());
+    fs::write(&note, said.to_string()).unwrap();
+    let after = compared(&real.done(Command::ResumeComparison { folder }));
+    assert_eq!((after.rows.len(), &after.rows[0]), (2, &before.rows[0]));
+}
+
+#[test]
+fn a_comparison_that_cannot_be_read_is_not_written_over() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let (out, recipe) = (place.path().join("out"), recipe(&model, &rows));
+    let json = out.join(JSON_FILE);
+    let compare = || {
+        let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+        compare(held, &recipe, &methods(&["lora"]), &out, &Control::default(), &mut |_| ())
+    };
+    let whole = compare().unwrap_or_else(|_| panic!("it is new"));
+    for text in ["not json".to_string(), " ".repeat(2 << 20)] {
+        fs::write(&json, &text).unwrap();
+        let Err(Halt::Failed(refusal)) = compare() else { panic!("{json:?} was taken for none") };
+        assert!(refusal.detail.contains(JSON_FILE) && refusal.hint.contains("delete the file"), "{refusal}");
+        assert_eq!(fs::read_to_string(&json).unwrap(), text);
+    }
+    // As the hint has it: what was learned is tested again, and not trained again.
+    fs::remove_file(&json).unwrap();
+    let again = compare().unwrap_or_else(|_| panic!("it is made anew"));
+    let figures = |all: &MethodComparison| (all.rows[0].best_validation_loss, all.rows[0].test_loss);
+    assert_eq!(figures(&again), figures(&whole));
 }

@@ -6,14 +6,17 @@ use crate::parity::{decoder, fixture, lora, tensors};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tunesmith::base::Failure;
+use tunesmith::base::{Control, Failure};
 use tunesmith::data::{Batch, LossWeights, Sample};
+use tunesmith::engine::halt::Halt;
+use tunesmith::model::config::Family;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
 use tunesmith::nn::Tape;
 use tunesmith::peft::blend::{Merge, Sign};
-use tunesmith::peft::compose::{Composition, How, Part};
+use tunesmith::peft::compose::{Composition, How, Part, check_settings};
 use tunesmith::peft::{Adapter, files, format, task_vectors};
+use tunesmith::recipe::{Recipe, load};
 
 const BOUND: f64 = 1e-4;
 
@@ -156,6 +159,39 @@ fn what_does_not_go_together_is_refused_in_words() {
     assert!(refusal(&[("a", 1.0), ("../tiny-llama/model", 1.0)], How::Linear).contains("whole model"));
 }
 
+/// Recipes tell it before there is a file to look at; a part with weight 0 has no say but in an election.
+#[test]
+fn settings_tell_what_goes_together() {
+    let settings = |changes: &[&str]| {
+        let mut recipe = Recipe::default();
+        changes.iter().for_each(|change| load::set(&mut recipe, change).unwrap());
+        recipe.method.settings(Family::Llama).unwrap()
+    };
+    let said = |other: &[&str], weight: f64, how| {
+        let (one, other) = (settings(&[]), settings(other));
+        check_settings(&[(&one, 1.0), (&other, weight)], how).err().map(|error| error.to_string())
+    };
+    let ties = How::Ties { density: 0.5, sign: Sign::Total };
+    for how in [How::Concatenate, How::Linear, ties] {
+        assert_eq!(said(&["method.alpha=3", "method.target_modules=[\"q_proj\"]"], 1.0, how), None);
+        for own in [
+            "method.dora=true",
+            "method.bias=\"all\"",
+            "method.modules_to_save=[\"lm_head\"]",
+            "method.rank_pattern={ q_proj = 4 }",
+            "method.alpha_pattern={ q_proj = 4.0 }",
+        ] {
+            assert!(said(&[own], 0.0, how).unwrap().contains("is a DoRA"), "{own}");
+        }
+        assert!(said(&["method.kind=ia3"], 1.0, how).unwrap().contains("different methods"));
+        let ranks_differ = |weight| said(&["method.rank=4"], weight, how).is_some();
+        assert_eq!((ranks_differ(1.0), ranks_differ(0.0)), (how != How::Concatenate, how == ties));
+    }
+    let scales = settings(&["method.kind=ia3"]);
+    let of_scales = |how| check_settings(&[(&scales, 1.0), (&scales, 1.0)], how);
+    assert!(of_scales(How::Linear).is_ok() && of_scales(How::Concatenate).is_err());
+}
+
 /// Copies of adapters, which say of themselves that they were made for `base`.
 fn adapters(stage: &Stage, names: &[&str], base: &str) -> Vec<String> {
     let copied = |name: &&str| {
@@ -257,7 +293,11 @@ fn task_vectors_add_up_and_are_taken_away() {
     // In the places of the weights, to answer at once, they come to the same.
     let files = ModelFiles::open(&base, Path::new(&base)).unwrap();
     let parts = [("one", 0.8), ("two", -0.5)].map(|(name, weight)| Part { folder: stage.path(name), weight });
-    let loaded = task_vectors::load(&files, &parts, &Device::Cpu).unwrap();
+    let stopped = Control::new();
+    stopped.stop();
+    let halt: Halt = task_vectors::load(&files, &parts, &Device::Cpu, &stopped).unwrap_err().into();
+    assert!(matches!(halt, Halt::Stopped), "{halt:?}");
+    let loaded = task_vectors::load(&files, &parts, &Device::Cpu, &Control::new()).unwrap();
     for (name, values) in loaded.params.named().unwrap() {
         assert_eq!(relative_error(&values, &sum[&name]), 0.0, "{name}");
     }

@@ -238,7 +238,7 @@ fn merged_equals_unmerged() {
     for recipe in recipes() {
         let (name, adapter) = (recipe.method.describe(), stirred(&recipe, &model));
         let out = tempfile::tempdir().unwrap();
-        let merged = match merge(&adapter, &model, out.path()) {
+        let merged = match merge(&adapter, &model, out.path(), &Control::new()) {
             Ok(merged) => merged,
             Err(refusal) => {
                 assert!(adapter.settings.tuning().cannot_merge().is_some(), "{name}: {refusal}");

@@ -157,7 +157,7 @@ fn merged_equals_unmerged() {
         let name = numbers()[kind]["model"].as_str().unwrap().to_string();
         let base = loaded(Placement { precision, ..DeviceChoice::Cpu.into() }, &name);
         let out = tempfile::tempdir().unwrap();
-        let compared = merge(&adapter, &base, out.path()).unwrap();
+        let compared = merge(&adapter, &base, out.path(), &Control::new()).unwrap();
         assert!(compared.largest_difference < 1e-4 * compared.largest_logit, "{kind}: {compared:?}");
         let files = ModelFiles::open("merged", out.path()).unwrap();
         let merged = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
@@ -277,7 +277,7 @@ fn own_weights_are_trained_and_tied_ones_are_saved_under_both_names() {
     let num_saved: usize = saved.values().map(Tensor::elem_count).sum();
     assert_eq!(tuning.num_saved(model.config()), num_saved as u64);
     let out = tempfile::tempdir().unwrap();
-    let compared = merge(&adapter, &model, out.path()).unwrap();
+    let compared = merge(&adapter, &model, out.path(), &Control::new()).unwrap();
     assert!(compared.largest_difference < 1e-4 * compared.largest_logit, "{compared:?}");
 
     let mut untied = saved.clone();

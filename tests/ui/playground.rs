@@ -12,6 +12,7 @@ use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::infer::generate::Finish;
 use tunesmith::peft::blend::Sign;
 use tunesmith::peft::compose::{How, Part, Source};
+use tunesmith::recipe::load;
 use tunesmith::recipe::recipe::{Freeze, Method};
 
 const JOB: u64 = 31;
@@ -571,4 +572,44 @@ fn a_mix_of_unlike_methods_says_so_before_it_is_asked() {
     let set = Action::SetMix(1, Box::new(Source::Composed(mix)), "mix".into());
     stage::act(&mut h, UiAction::Playground(set));
     h.get_by_label("LoRA and IA3 cannot be mixed: choose runs of one method.");
+}
+
+/// What cannot become one is told under the column, and what begins goes together.
+#[test]
+fn a_mix_says_what_of_its_recipes_cannot_become_one() {
+    let begun = |settings: [&[&str]; 2]| {
+        let mut state = whole_models();
+        let mut runs = state.shared.runs.clone();
+        for (run, changes) in runs.iter_mut().zip(settings) {
+            run.recipe.method = Method::default();
+            changes.iter().for_each(|change| load::set(&mut run.recipe, change).unwrap());
+        }
+        runs.truncate(2);
+        actors::feed(&mut state, EventKind::Runs(runs));
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Go(Place::Playground));
+        h.get_by_label_contains("Column 2: ").click();
+        h.run_steps(stage::SETTLE);
+        h.get_by_label("Mix of runs…").click();
+        h.run_steps(stage::SETTLE);
+        let chosen = h.state().state.playground.draft()["columns"][1]["adapter"].clone();
+        let Ok(Source::Composed(mix)) = serde_json::from_value(chosen) else { panic!("no mix") };
+        (h, mix)
+    };
+    let (h, mix) = begun([&["method.kind=ia3"], &["method.kind=ia3"]]);
+    assert_eq!(mix.how, How::Linear);
+    assert!(h.query_by_label_contains("cannot be").is_none());
+    for own in ["method.dora=true", "method.bias=\"all\"", "method.rank_pattern={ q_proj = 4 }"] {
+        let (h, _) = begun([&[], &[own]]);
+        h.get_by_label_contains("This mix cannot be made: one of them is a DoRA, has ranks");
+    }
+    let (mut h, mut mix) = begun([&[], &["method.rank=4"]]);
+    assert_eq!(mix.how, How::Concatenate);
+    assert!(h.query_by_label_contains("cannot be").is_none());
+    mix.how = How::Linear;
+    stage::act(
+        &mut h,
+        UiAction::Playground(Action::SetMix(1, Box::new(Source::Composed(mix)), "mix".into())),
+    );
+    h.get_by_label_contains("This mix cannot be made: their ranks differ. Concatenate them");
 }

@@ -39,7 +39,8 @@ pub fn run(
             group.columns.push(column);
             continue;
         }
-        let adapter = asked.adapter.as_ref().map(|source| adapter(source, &files, &model)).transpose()?;
+        let adapter =
+            asked.adapter.as_ref().map(|source| adapter(source, &files, &model, control)).transpose()?;
         let session = Session::new(&model.decoder, adapter.as_ref())?;
         groups.push(Group { adapter: asked.adapter.clone(), session, columns: vec![column] });
     }
@@ -83,11 +84,16 @@ pub fn run(
     }
 }
 
-fn adapter(source: &Source, files: &ModelFiles, model: &LoadedModel) -> Result<Adapter, Halt> {
+fn adapter(
+    source: &Source,
+    files: &ModelFiles,
+    model: &LoadedModel,
+    control: &Control,
+) -> Result<Adapter, Halt> {
     match source {
         Source::Folder(folder) => model::adapter(folder, model),
         Source::Composed(composition) => compose::adapter(composition, model),
-        Source::TaskVectors { task_vectors } => compose::task_vectors(task_vectors, files, model),
+        Source::TaskVectors { task_vectors } => compose::task_vectors(task_vectors, files, model, control),
     }
 }
 

@@ -75,10 +75,15 @@ pub fn adapter(composition: &Composition, model: &LoadedModel) -> Result<Adapter
 }
 
 /// The sum of a model and task vectors of it, for answers.
-pub fn task_vectors(parts: &[Part], files: &ModelFiles, model: &LoadedModel) -> Result<Adapter, Halt> {
+pub fn task_vectors(
+    parts: &[Part],
+    files: &ModelFiles,
+    model: &LoadedModel,
+    control: &Control,
+) -> Result<Adapter, Halt> {
     task_vectors::check(parts)?;
     one_base(parts)?;
-    Ok(task_vectors::load(files, parts, model.decoder.device())?)
+    Ok(task_vectors::load(files, parts, model.decoder.device(), control)?)
 }
 
 /// The model that all of them were made for, as far as they say it.

@@ -42,7 +42,7 @@ pub fn run(
     let placement = Placement { device: from.device, precision: Precision::Stored };
     let base = base.load(&model_files, placement, control, sink)?;
     let adapter = model::adapter(&adapter, &base)?;
-    Ok(export::merged(&adapter, &base, &run, to)?)
+    Ok(export::merged(&adapter, &base, &run, to, control)?)
 }
 
 fn nameless(adapter: &Path) -> Failure {

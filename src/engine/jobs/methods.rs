@@ -15,9 +15,10 @@ use crate::project::comparisons::run_folder;
 use crate::project::event::Phase;
 use crate::project::method_comparison::{MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
-use crate::project::{Outcome, RunEvent, RunFolder};
+use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::Recipe;
 use crate::recipe::recipe::Method;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Longest answer to a test row.
@@ -63,7 +64,7 @@ pub fn compare(
     for method in methods {
         refuse_another(&recipe_for(recipe, method), &run_folder(out, method.kind()))?;
     }
-    let mut before = MethodComparison::read(out).unwrap_or_default();
+    let mut before = so_far(out)?;
     let mut all = MethodComparison {
         model: recipe.model.source.clone(),
         data: path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
@@ -91,7 +92,15 @@ pub fn compare(
         let recipe = recipe_for(recipe, method);
         let name = recipe.method.describe();
         sink(EventKind::MethodTurn { kind: method.kind(), name, index, total: methods.len() });
-        let row = match run(base, &recipe, data, &run_folder(out, method.kind()), control, sink) {
+        let path = run_folder(out, method.kind());
+        let begun = begun(out, methods);
+        // Chat templates may write the date: all methods have that of the first.
+        let time = begun.first().map_or_else(|| jiff::Zoned::now().datetime(), |first| first.time);
+        let ready = train::ready_at(time, &recipe, data, &path, control, sink);
+        if let Ok(ready) = &ready {
+            refuse_other_rows(ready, &begun)?;
+        }
+        let row = match ready.and_then(|ready| run(base, &ready, data, &path, control, sink)) {
             Ok(row) => row,
             Err(Halt::Failed(failure)) if !control.is_stopped() => failed(&recipe, &failure),
             Err(halt) => return Err(halt),
@@ -115,7 +124,7 @@ pub fn resume(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<MethodComparison, Halt> {
-    let planned = MethodComparison::read(folder)?.planned;
+    let planned = MethodComparison::read(folder).map_err(unreadable)?.planned;
     compare(held, &read_recipe(folder)?, &planned, folder, control, sink)
 }
 
@@ -127,6 +136,42 @@ fn refuse_another(recipe: &Recipe, path: &Path) -> Result<(), Halt> {
     let detail = format!("{} holds a run with another recipe or other data", path.display());
     let hint = "Name another folder with --out, or give the same recipe again to go on.";
     Err(Failure::new("Cannot go on with the comparison", detail, hint).into())
+}
+
+/// The comparison in `folder`; an empty one where none is. One that cannot be read is not written over.
+fn so_far(folder: &Path) -> Result<MethodComparison, Halt> {
+    match MethodComparison::read(folder) {
+        Err(ProjectError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Ok(Default::default())
+        }
+        read => Ok(read.map_err(unreadable)?),
+    }
+}
+
+fn unreadable(error: ProjectError) -> Failure {
+    let hint = "Restore the file from a copy, or begin a new comparison. Or delete the file and compare the same methods \
+                again with the same --out: the runs in it are kept, and tested again.";
+    Failure::new("Cannot go on with the comparison", error.to_string(), hint)
+}
+
+/// What the runs in a comparison's folder began with, as far as they say it.
+fn begun(out: &Path, methods: &[Method]) -> Vec<Beginning> {
+    let folders = methods.iter().map(|method| run_folder(out, method.kind()));
+    folders.filter_map(|path| RunFolder::open(&path).ok()?.beginning()).collect()
+}
+
+/// A recipe names its files, which may have changed since: all methods learn from the same rows and are tested on the same.
+fn refuse_other_rows(ready: &Ready, begun: &[Beginning]) -> Result<(), Halt> {
+    let now = ready.beginning()?;
+    for before in begun {
+        train::refuse_change("comparison", before, &now)?;
+        if before.test.is_some() && before.test != now.test {
+            let detail = "the test rows are not those that the comparison began with";
+            let hint = "Put the data file back as it was, or begin a new comparison with the new data.";
+            return Err(Failure::new("Cannot go on with the comparison", detail, hint).into());
+        }
+    }
+    Ok(())
 }
 
 fn failed(recipe: &Recipe, failure: &Failure) -> MethodRow {
@@ -145,13 +190,13 @@ fn new_row(recipe: &Recipe) -> MethodRow {
 /// One method: its run, from where it is, and its row.
 fn run(
     base: &mut BaseModel,
-    recipe: &Recipe,
+    ready: &Ready,
     data: &LastRead,
     path: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<MethodRow, Halt> {
-    let ready = train::ready(recipe, data, path, control, sink)?;
+    let recipe = ready.plan.recipe();
     let mut peak = Peak::default();
     let mut watched = |kind: EventKind| {
         if let EventKind::Run { event, .. } = &kind {
@@ -161,7 +206,7 @@ fn run(
     };
     let outcome = match RunFolder::is_one(path) {
         true => train::resume(base, data, path, control, &mut watched)?,
-        false => train::start(base, &ready, &RunFolder::create(path, recipe)?, control, &mut watched)?,
+        false => train::start(base, ready, &RunFolder::create(path, recipe)?, control, &mut watched)?,
     };
     if matches!(outcome, Outcome::Stopped | Outcome::Discarded) {
         return Err(Halt::Stopped);
@@ -171,7 +216,7 @@ fn run(
     take_in(&mut row, &folder.events()?);
     row.adapter_bytes = num_bytes(&folder.adapter_dir());
     row.peak_bytes = row.peak_bytes.max(peak.highest_bytes);
-    test(&mut row, base, &ready, &folder, control, sink)?;
+    test(&mut row, base, ready, &folder, control, sink)?;
     Ok(row)
 }
 

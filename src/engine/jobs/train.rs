@@ -6,7 +6,7 @@ use super::{LastRead, Report, speed};
 use crate::base::{Control, Failure, Progress, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
-use crate::data::{DataError, GeneralText};
+use crate::data::{DataError, GeneralText, Sample};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -34,42 +34,50 @@ pub struct Ready {
 }
 
 impl Ready {
-    fn beginning(&self) -> Result<Beginning, Halt> {
-        let mut hasher = blake3::Hasher::new();
+    /// What a run begins with that begins now.
+    pub(super) fn beginning(&self) -> Result<Beginning, Halt> {
         let split = &self.dataset.split;
         let rows = |part: &[usize]| part.iter().map(|row| &self.dataset.samples[*row]).collect::<Vec<_>>();
         let mut parts = vec![rows(&split.train), rows(&split.valid)];
         if let Some(text) = &self.dataset.general_text {
             parts.extend([&text.held_out, &text.rest].map(|pieces| pieces.iter().collect()));
         }
-        for part in parts {
-            hasher.update(&part.len().to_le_bytes());
-            for sample in part {
-                hasher.update(&sample.len().to_le_bytes());
-                hasher.update(bytemuck::cast_slice(&sample.ids));
-                let weights: Vec<f32> = sample.weights.iter().collect();
-                hasher.update(bytemuck::cast_slice(&weights));
-            }
-        }
         let weights = self.files.weights.fingerprint()?;
-        Ok(Beginning { time: self.began, data: hasher.finalize().to_hex().to_string(), weights })
+        let test = Some(hash_of(&[rows(&split.test)]));
+        Ok(Beginning { time: self.began, data: hash_of(&parts), test, weights })
     }
 }
 
-/// A run goes on exactly or not at all: not with other data, not on another model.
-fn refuse_change(before: &Beginning, now: &Beginning) -> Result<(), Failure> {
-    let refuse = |what: &str, hint: &str| Err(Failure::new("Cannot go on with the run", what, hint));
+/// Of tokens and their weights.
+fn hash_of(parts: &[Vec<&Sample>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&part.len().to_le_bytes());
+        for sample in part {
+            hasher.update(&sample.len().to_le_bytes());
+            hasher.update(bytemuck::cast_slice(&sample.ids));
+            let weights: Vec<f32> = sample.weights.iter().collect();
+            hasher.update(bytemuck::cast_slice(&weights));
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// A run goes on exactly or not at all: not with other data, not on another model. The same of a comparison; `what` is
+/// which of them.
+pub(super) fn refuse_change(what: &str, before: &Beginning, now: &Beginning) -> Result<(), Failure> {
+    let title = format!("Cannot go on with the {what}");
     if before.weights != now.weights {
-        return refuse(
-            "the model is not the one the run began with: its weights have changed",
-            "Put the model back as it was, or begin a new run.",
-        );
+        let detail = format!("the model is not the one the {what} began with: its weights have changed");
+        let hint = format!("Put the model back as it was, or begin a new {what}.");
+        return Err(Failure::new(title, detail, hint));
     }
     if before.data != now.data {
-        return refuse(
-            "the data is not what the run began with: rows were changed, added or taken away, or the general text was changed",
-            "Put the files back as they were, or begin a new run with the new data.",
+        let detail = format!(
+            "the data is not what the {what} began with: rows were changed, added or taken away, or the general text was changed"
         );
+        let hint = format!("Put the files back as they were, or begin a new {what} with the new data.");
+        return Err(Failure::new(title, detail, hint));
     }
     Ok(())
 }
@@ -115,7 +123,8 @@ pub fn ready(
     ready_at(jiff::Zoned::now().datetime(), recipe, data, out, control, sink)
 }
 
-fn ready_at(
+/// [`ready`] for a run that began at this time.
+pub(super) fn ready_at(
     began: DateTime,
     recipe: &Recipe,
     data: &LastRead,
@@ -240,7 +249,7 @@ pub fn resume(
     let time = beginning.as_ref().map_or_else(|| jiff::Zoned::now().datetime(), |b| b.time);
     let ready = ready_at(time, &recipe, data, path, control, sink)?;
     if let Some(before) = beginning {
-        refuse_change(&before, &ready.beginning()?)?;
+        refuse_change("run", &before, &ready.beginning()?)?;
     }
     carry_on(base, &ready, &folder, true, control, sink)
 }

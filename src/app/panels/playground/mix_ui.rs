@@ -6,10 +6,11 @@ use crate::app::action::UiAction;
 use crate::app::shared::{Shared, last_part};
 use crate::app::theme;
 use crate::app::widgets;
-use crate::base::human;
+use crate::base::{Explain, human};
+use crate::model::config::Family;
 use crate::peft::Composition;
 use crate::peft::blend::{Merge, Sign};
-use crate::peft::compose::{How, Part, Source};
+use crate::peft::compose::{How, Part, Source, check_settings};
 use crate::project::runs::RunSummary;
 use eframe::egui::{self, Button, ComboBox, DragValue, RichText};
 use std::path::Path;
@@ -131,9 +132,12 @@ fn begin(kind: Kind, shared: &Shared) -> Option<Source> {
         return Some(Source::TaskVectors { task_vectors: vec![part(folder, 1.0)] });
     }
     let is_like = |other: &&(&RunSummary, &Path)| other.0.recipe.method.kind() == first.recipe.method.kind();
-    let (_, other) = all[1..].iter().find(is_like).or(all.get(1))?;
-    let parts = vec![part(folder, 0.5), part(other, 0.5)];
-    Some(Source::Composed(Composition { parts, how: How::Concatenate }))
+    let (other, folder_of_other) = all[1..].iter().find(is_like).or(all.get(1))?;
+    let parts = vec![part(folder, 0.5), part(folder_of_other, 0.5)];
+    // Only LoRAs can be concatenated.
+    let are_loras = [first, other].iter().all(|run| run.recipe.method.lora().is_some());
+    let how = if are_loras { How::Concatenate } else { How::Linear };
+    Some(Source::Composed(Composition { parts, how }))
 }
 
 fn changed(index: usize, source: Source, shared: &Shared) -> UiAction {
@@ -174,7 +178,7 @@ pub(super) fn mix(
         Source::Composed(mix) => {
             parts(ui, index, &mut mix.parts, Kind::Adapters, shared);
             mix.how = how(ui, index, mix.how);
-            if let Some(why) = unlike(&mix.parts, shared) {
+            if let Some(why) = unlike(mix, shared) {
                 ui.label(RichText::new(why).small().color(theme::of(ui).amber));
             }
         }
@@ -191,16 +195,25 @@ pub(super) fn mix(
 }
 
 /// Why the parts of a mix cannot become one adapter, as far as their recipes tell.
-fn unlike(parts: &[Part], shared: &Shared) -> Option<String> {
-    let methods = || parts.iter().filter_map(|part| Some(&run_of(&part.folder, shared)?.recipe.method));
-    if methods().any(|method| method.lora().is_some_and(|lora| lora.dora)) {
-        return Some(
-            "A DoRA cannot be mixed: what it adds depends on the weights it was trained with.".into(),
-        );
+fn unlike(mix: &Composition, shared: &Shared) -> Option<String> {
+    let method_of = |part: &Part| Some((&run_of(&part.folder, shared)?.recipe.method, part.weight));
+    let methods: Vec<_> = mix.parts.iter().filter_map(method_of).collect();
+    let (first, _) = methods.first()?;
+    if let Some((other, _)) = methods.iter().find(|(method, _)| method.kind() != first.kind()) {
+        return Some(format!(
+            "{} and {} cannot be mixed: choose runs of one method.",
+            first.name(),
+            other.name()
+        ));
     }
-    let first = methods().next()?;
-    let other = methods().find(|method| method.kind() != first.kind())?;
-    Some(format!("{} and {} cannot be mixed: choose runs of one method.", first.name(), other.name()))
+    let family = shared.model.as_ref().map_or(Family::Llama, |model| model.config.family);
+    let settings: Vec<_> = methods
+        .iter()
+        .filter_map(|(method, weight)| Some((method.settings(family).ok()?, *weight)))
+        .collect();
+    let settings: Vec<_> = settings.iter().map(|(settings, weight)| (settings, *weight)).collect();
+    let refusal = check_settings(&settings, mix.how).err()?;
+    Some(format!("This mix cannot be made: {refusal}. {}", refusal.hint()))
 }
 
 /// Weights and runs, each with a way to leave it out.
