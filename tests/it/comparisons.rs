@@ -205,3 +205,20 @@ fn a_comparison_that_cannot_be_read_is_not_written_over() {
     let figures = |all: &MethodComparison| (all.rows[0].best_validation_loss, all.rows[0].test_loss);
     assert_eq!(figures(&again), figures(&whole));
 }
+
+/// A recipe of somebody's own and what a run froze have the same name.
+#[test]
+fn a_comparison_is_not_begun_among_other_files() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let recipe = recipe(&model, &rows);
+    let own = place.path().join("own");
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("recipe.toml"), "# mine").unwrap();
+    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+    let refusal = compare(held, &recipe, &methods(&["lora"]), &own, &Control::default(), &mut |_| ());
+    let Err(Halt::Failed(refusal)) = refusal else { panic!("it began") };
+    assert!(refusal.detail.contains("other files") && refusal.hint.contains("new folder"), "{refusal}");
+    assert_eq!(fs::read_to_string(own.join("recipe.toml")).unwrap(), "# mine");
+    assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
+}

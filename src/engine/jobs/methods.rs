@@ -13,7 +13,7 @@ use crate::engine::lane::Sink;
 use crate::eval::report::Report as Figures;
 use crate::project::comparisons::run_folder;
 use crate::project::event::Phase;
-use crate::project::method_comparison::{MethodComparison, MethodRow};
+use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::Recipe;
@@ -57,6 +57,7 @@ pub fn compare(
     sink: &mut Sink<'_>,
 ) -> Result<MethodComparison, Halt> {
     let Held { base, data } = held;
+    refuse_foreign(out)?;
     model::open(&recipe.model.source)?;
     // Read once and held, it serves all runs.
     let path = recipe.data.path.as_deref();
@@ -126,6 +127,18 @@ pub fn resume(
 ) -> Result<MethodComparison, Halt> {
     let planned = MethodComparison::read(folder).map_err(unreadable)?.planned;
     compare(held, &read_recipe(folder)?, &planned, folder, control, sink)
+}
+
+/// Files of other things would be written over: a recipe of somebody's own, a run's.
+fn refuse_foreign(out: &Path) -> Result<(), Halt> {
+    let is_empty = std::fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+    let is_begun = |method: &Method| RunFolder::is_one(&run_folder(out, method.kind()));
+    let is_comparison = out.join(JSON_FILE).exists() || Method::all().iter().any(is_begun);
+    if is_empty || (is_comparison && !RunFolder::is_one(out)) {
+        return Ok(());
+    }
+    let detail = format!("{} holds other files", out.display());
+    Err(Failure::new("Cannot compare there", detail, "Name a new folder, or one of a comparison.").into())
 }
 
 /// A run goes on by the recipe it was begun with; with another one, two methods would not be compared on the same.
