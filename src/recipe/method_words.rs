@@ -67,8 +67,7 @@ impl Method {
             // Fewer of them may move by more.
             Self::Freeze(_) => of_additions / 2.5,
             Self::Ia3(_) => of_additions * 10.0,
-            Self::Prefix(_) => of_additions * 20.0,
-            Self::Prompt(_) => of_additions * 60.0,
+            Self::Prefix(_) | Self::Prompt(_) => of_additions * 60.0,
             Self::PTuning(_) => of_additions * 4.0,
         };
         // Without the digits that the product makes up.

@@ -16,7 +16,7 @@ fn freezing_is_chosen_in_the_form() {
     stage::act(&mut h, UiAction::Go(Place::Train));
     let recipe = h.state().state.train.recipe().clone();
     assert_eq!(recipe.method, Method::Freeze(Freeze::default()));
-    assert!(recipe.optimizer.learning_rate < 1e-4);
+    assert_eq!(recipe.optimizer.learning_rate, 2e-4);
     assert!(h.query_all_by_label("Strength (rank)").next().is_none());
     h.get_by_label_contains("Backward stops at block");
 }
