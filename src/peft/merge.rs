@@ -1,8 +1,9 @@
 //! What was trained, worked into the model's weights: a model folder that needs no adapter.
 
-use super::{Adapter, PeftError};
+use super::{Adapter, PeftError, files};
 use crate::base::{Control, DeviceChoice, Silent};
 use crate::data::{Batch, LossWeights, Sample};
+use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
 use crate::model::files::ModelFiles;
@@ -10,7 +11,7 @@ use crate::model::hooks::{Hooks, NoHooks};
 use crate::model::load::{LoadedModel, load_decoder};
 use crate::model::{ModelError, folder};
 use crate::nn::Tape;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 use std::path::Path;
 
@@ -47,9 +48,7 @@ pub fn merge(
     folder: &Path,
     control: &Control,
 ) -> Result<Merged, PeftError> {
-    if let Some(why) = adapter.settings.tuning().cannot_merge() {
-        return Err(PeftError::CannotMerge(why));
-    }
+    require_mergeable(adapter)?;
     let hooks = adapter.hooks()?;
     folder::save_changed(base, hooks.as_ref(), folder, control)?;
     let expected = logits(&base.decoder, hooks.as_ref())?;
@@ -57,6 +56,24 @@ pub fn merge(
     let merged = load_decoder(&files, DeviceChoice::Cpu.into(), control, &mut Silent)?;
     let got = logits(&merged, &NoHooks)?;
     Ok(compare(&got, &expected).during("compare the merged model")?)
+}
+
+/// Whether what lies in a folder is an adapter for a model of this config that can be merged: before the model is loaded.
+///
+/// # Errors
+/// As [`merge`], and for what cannot be read.
+pub fn check(folder: &Path, config: &DecoderConfig) -> Result<(), PeftError> {
+    if files::is_model(folder) {
+        return Ok(());
+    }
+    require_mergeable(&files::load(folder, config, &Device::Cpu)?)
+}
+
+fn require_mergeable(adapter: &Adapter) -> Result<(), PeftError> {
+    match adapter.settings.tuning().cannot_merge() {
+        Some(why) => Err(PeftError::CannotMerge(why)),
+        None => Ok(()),
+    }
 }
 
 /// Logits of a few tokens spread over the vocabulary, [n, v], on the CPU.
@@ -67,7 +84,7 @@ fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;
     let logits = decoder.logits(hidden.value(), hooks)?;
-    logits.to_device(&candle_core::Device::Cpu).during("compare the merged model")
+    logits.to_device(&Device::Cpu).during("compare the merged model")
 }
 
 fn compare(got: &Tensor, expected: &Tensor) -> crate::nn::Result<Merged> {

@@ -237,6 +237,11 @@ fn merged_equals_unmerged() {
     let sample = dataset(&model, 4).samples.remove(0);
     for recipe in recipes() {
         let (name, adapter) = (recipe.method.describe(), stirred(&recipe, &model));
+        // Told by the files alone, before a model is loaded.
+        let saved = tempfile::tempdir().unwrap();
+        tunesmith::peft::files::save(&adapter, &model.description(), saved.path()).unwrap();
+        let told = tunesmith::peft::merge::check(saved.path(), model.config());
+        assert_eq!(told.is_ok(), adapter.settings.tuning().cannot_merge().is_none(), "{name}: {told:?}");
         let out = tempfile::tempdir().unwrap();
         let merged = match merge(&adapter, &model, out.path(), &Control::new()) {
             Ok(merged) => merged,

@@ -6,8 +6,8 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::export;
 use crate::model::load::Placement;
-use crate::peft::files;
 use crate::peft::merge::Merged;
+use crate::peft::{self, files};
 use crate::project::RunFolder;
 use std::path::Path;
 
@@ -38,6 +38,7 @@ pub fn run(
     };
     let named = from.model.map(String::from).or_else(|| files::base_model(&adapter));
     let model_files = model::open(&named.ok_or_else(|| nameless(&adapter))?)?;
+    peft::merge::check(&adapter, &model_files.config)?;
     // As in its file: what is widened from there is exact.
     let placement = Placement { device: from.device, precision: Precision::Stored };
     let base = base.load(&model_files, placement, control, sink)?;
