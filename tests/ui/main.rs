@@ -14,4 +14,5 @@ mod playground;
 mod runs;
 mod screenshots;
 mod methods;
+mod mixes;
 mod train;

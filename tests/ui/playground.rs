@@ -1,7 +1,7 @@
 //! Playground: what is sent, what comes back, examples, the matrix, prompt sets.
 
 use crate::{actors, stage};
-use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::kittest::Queryable;
 use std::path::PathBuf;
 use tunesmith::app::panels::playground::Action;
 use tunesmith::app::{AppState, Place, UiAction};
@@ -10,19 +10,16 @@ use tunesmith::engine::command::GenerateRequest;
 use tunesmith::engine::event::{EventKind, GenerationEvent};
 use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::infer::generate::Finish;
-use tunesmith::peft::blend::Sign;
-use tunesmith::peft::compose::{How, Part, Source};
-use tunesmith::recipe::load;
-use tunesmith::recipe::recipe::{Freeze, Method};
+use tunesmith::peft::compose::Source;
 
 const JOB: u64 = 31;
 
-fn adapter() -> PathBuf {
+pub fn adapter() -> PathBuf {
     PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families/adapter")
 }
 
 /// The request that Generate asks for now.
-fn generate(state: &mut AppState) -> GenerateRequest {
+pub fn generate(state: &mut AppState) -> GenerateRequest {
     let effects = state.act(UiAction::Playground(Action::Generate));
     for effect in effects {
         if let tunesmith::app::Effect::Submit(command) = effect
@@ -35,14 +32,14 @@ fn generate(state: &mut AppState) -> GenerateRequest {
     panic!("nothing was asked of the engine")
 }
 
-fn type_prompt(state: &mut AppState, prompt: &str) {
+pub fn type_prompt(state: &mut AppState, prompt: &str) {
     let mut draft = state.playground.draft();
     draft["prompt"] = prompt.into();
     set_draft(state, draft);
 }
 
 /// Drafts come back after a restart; here they are how a test types.
-fn set_draft(state: &mut AppState, draft: serde_json::Value) {
+pub fn set_draft(state: &mut AppState, draft: serde_json::Value) {
     state.playground.restore(draft);
     state.apply(Event { job: JobId(0), kind: actors::voice() });
 }
@@ -442,174 +439,4 @@ fn the_matrix_fits_the_window() {
     for y in last + 8..last + 30 {
         assert_eq!(*image.get_pixel(700, y), plain, "a scroll bar at {y}");
     }
-}
-
-/// A mix is chosen in the list of a column, changed under it, sent, kept, and gone with one of its runs.
-#[test]
-fn a_column_answers_with_a_mix_of_runs() {
-    let mut h = stage::window(actors::furnished(40));
-    stage::act(&mut h, UiAction::Go(Place::Playground));
-    h.get_by_label_contains("Column 2: ").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label("Mix of runs…").click();
-    h.run_steps(stage::SETTLE);
-    for label in ["Weight, part 1 of column 2", "Run, part 2 of column 2", "How they become one, column 2"] {
-        h.get_by_label(label);
-    }
-    assert!(h.query_by_label("Remove part 1 of column 2").is_none(), "two are the fewest");
-    h.get_by_label("How they become one, column 2").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label("Agreed (TIES)").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label("Share that is kept, column 2");
-
-    let kept = h.state_mut().state.playground.draft();
-    let mut state = actors::furnished(40);
-    state.playground.restore(kept);
-    type_prompt(&mut state, "peach");
-    let request = generate(&mut state);
-    let Some(Source::Composed(mix)) = &request.columns[1].adapter else { panic!("{request:?}") };
-    assert_eq!(mix.how, How::Ties { density: 0.5, sign: Sign::Total });
-    assert_eq!(mix.parts.iter().map(|part| part.weight).collect::<Vec<_>>(), [0.5, 0.5]);
-    assert_eq!(mix.parts[0].folder, adapter());
-    mix.check().unwrap();
-
-    let EventKind::Runs(mut runs) = actors::runs() else { panic!() };
-    runs.truncate(1);
-    state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
-    type_prompt(&mut state, "peach");
-    assert_eq!(generate(&mut state).columns.len(), 1);
-}
-
-/// Runs of two methods that make whole models, one of LoRA, and no column but the base.
-fn whole_models() -> AppState {
-    let mut state = actors::furnished(40);
-    let mut runs = state.shared.runs.clone();
-    let mut third = runs[0].clone();
-    third.name = "2026-11-19-080000-full-fruit-families".into();
-    third.folder = third.folder.with_file_name(&third.name);
-    third.adapter = Some(third.folder.join("adapter"));
-    third.recipe.method = Method::Full {};
-    runs[1].recipe.method = Method::Freeze(Freeze::default());
-    runs.push(third);
-    actors::feed(&mut state, EventKind::Runs(runs));
-    state
-}
-
-fn full_run() -> PathBuf {
-    PathBuf::from("/home/ada/Tunesmith/runs/2026-11-19-080000-full-fruit-families/adapter")
-}
-
-/// A column of two whole models, one of them taken away; also a scene of the screenshots.
-pub fn task_vectors() -> AppState {
-    let mut state = whole_models();
-    let frozen = state.shared.runs[1].adapter.clone().unwrap();
-    let parts = [(frozen, 1.0), (full_run(), -0.5)].map(|(folder, weight)| Part { folder, weight }).to_vec();
-    let source = Source::TaskVectors { task_vectors: parts };
-    let name = "Base + 1.00 letters − 0.50 fruit".to_string();
-    state.act(UiAction::Playground(Action::SetMix(1, Box::new(source), name)));
-    type_prompt(&mut state, "What type of fruit is a peach?");
-    state
-}
-
-/// Whole models are added and subtracted; an adapter among them is refused with the reason.
-#[test]
-fn a_column_answers_with_whole_models_added_and_taken_away() {
-    let mut h = stage::window(whole_models());
-    stage::act(&mut h, UiAction::Go(Place::Playground));
-    h.get_by_label_contains("Column 2: ").click();
-    h.run_steps(stage::SETTLE);
-    assert!(h.get_by_label("Mix of runs…").accesskit_node().is_disabled(), "there is one adapter only");
-    h.get_by_label("Add or subtract tuned models…").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label_contains("so much of what each run changed");
-    h.get_by_label_contains("Column 2: Base + 1.00 2026-11-20-091200");
-    assert!(h.query_by_label("How they become one, column 2").is_none(), "there is one way only");
-    h.get_by_label("Add a run").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label("Remove part 1 of column 2");
-    h.get_by_label("Run, part 2 of column 2").click();
-    h.run_steps(stage::SETTLE);
-    let lora = h.get_all_by_label("2026-11-21-143000-lora-fruit-families").last().unwrap();
-    assert!(lora.accesskit_node().is_disabled());
-    lora.hover();
-    h.run_steps(80);
-    h.get_by_label_contains("made an adapter, and only whole models are added and subtracted");
-
-    // It is kept, and sent as it was chosen.
-    let kept = task_vectors().playground.draft();
-    let mut state = whole_models();
-    state.playground.restore(kept);
-    type_prompt(&mut state, "peach");
-    let request = generate(&mut state);
-    let Some(Source::TaskVectors { task_vectors }) = &request.columns[1].adapter else {
-        panic!("{request:?}")
-    };
-    assert_eq!(task_vectors.iter().map(|part| part.weight).collect::<Vec<_>>(), [1.0, -0.5]);
-    assert_eq!(task_vectors[1].folder, full_run());
-}
-
-/// A mix begins with runs of one method; when another is chosen, it says why that comes to nothing.
-#[test]
-fn a_mix_of_unlike_methods_says_so_before_it_is_asked() {
-    let mut state = whole_models();
-    let mut runs = state.shared.runs.clone();
-    runs[1].recipe.method = Method::Ia3(Default::default());
-    let mut last = runs[0].clone();
-    last.adapter = Some(PathBuf::from("/home/ada/Tunesmith/runs/older/adapter"));
-    runs.push(last);
-    actors::feed(&mut state, EventKind::Runs(runs.clone()));
-    let mut h = stage::window(state);
-    stage::act(&mut h, UiAction::Go(Place::Playground));
-    h.get_by_label_contains("Column 2: ").click();
-    h.run_steps(stage::SETTLE);
-    h.get_by_label("Mix of runs…").click();
-    h.run_steps(stage::SETTLE);
-    let chosen = h.state().state.playground.draft()["columns"][1]["adapter"].clone();
-    let Ok(Source::Composed(mut mix)) = serde_json::from_value(chosen) else { panic!("no mix") };
-    assert_eq!(mix.parts[1].folder, PathBuf::from("/home/ada/Tunesmith/runs/older/adapter"));
-    mix.parts[1].folder = runs[1].adapter.clone().unwrap();
-    let set = Action::SetMix(1, Box::new(Source::Composed(mix)), "mix".into());
-    stage::act(&mut h, UiAction::Playground(set));
-    h.get_by_label("LoRA and IA3 cannot be mixed: choose runs of one method.");
-}
-
-/// What cannot become one is told under the column, and what begins goes together.
-#[test]
-fn a_mix_says_what_of_its_recipes_cannot_become_one() {
-    let begun = |settings: [&[&str]; 2]| {
-        let mut state = whole_models();
-        let mut runs = state.shared.runs.clone();
-        for (run, changes) in runs.iter_mut().zip(settings) {
-            run.recipe.method = Method::default();
-            changes.iter().for_each(|change| load::set(&mut run.recipe, change).unwrap());
-        }
-        runs.truncate(2);
-        actors::feed(&mut state, EventKind::Runs(runs));
-        let mut h = stage::window(state);
-        stage::act(&mut h, UiAction::Go(Place::Playground));
-        h.get_by_label_contains("Column 2: ").click();
-        h.run_steps(stage::SETTLE);
-        h.get_by_label("Mix of runs…").click();
-        h.run_steps(stage::SETTLE);
-        let chosen = h.state().state.playground.draft()["columns"][1]["adapter"].clone();
-        let Ok(Source::Composed(mix)) = serde_json::from_value(chosen) else { panic!("no mix") };
-        (h, mix)
-    };
-    let (h, mix) = begun([&["method.kind=ia3"], &["method.kind=ia3"]]);
-    assert_eq!(mix.how, How::Linear);
-    assert!(h.query_by_label_contains("cannot be").is_none());
-    for own in ["method.dora=true", "method.bias=\"all\"", "method.rank_pattern={ q_proj = 4 }"] {
-        let (h, _) = begun([&[], &[own]]);
-        h.get_by_label_contains("This mix cannot be made: one of them is a DoRA, has ranks");
-    }
-    let (mut h, mut mix) = begun([&[], &["method.rank=4"]]);
-    assert_eq!(mix.how, How::Concatenate);
-    assert!(h.query_by_label_contains("cannot be").is_none());
-    mix.how = How::Linear;
-    stage::act(
-        &mut h,
-        UiAction::Playground(Action::SetMix(1, Box::new(Source::Composed(mix)), "mix".into())),
-    );
-    h.get_by_label_contains("This mix cannot be made: their ranks differ. Concatenate them");
 }

@@ -255,18 +255,23 @@ fn a_run_is_resumed_with_its_past_or_says_why_not() {
     assert!(stage::effects(&mut h).is_empty());
 }
 
-#[test]
-fn a_run_is_exported_to_the_folder_that_was_chosen() {
+/// What a button of the opened run asks of the engine once a folder was picked.
+fn commands_for_a_folder(button: &str) -> Vec<Command> {
     let mut h = stage::window(opened());
     stage::act(&mut h, UiAction::Go(Place::Runs));
     stage::effects(&mut h);
-    h.get_by_label("Export…").click();
+    h.get_by_label(button).click();
     h.run_steps(stage::SETTLE);
     let effects = stage::effects(&mut h);
     let [Effect::Pick(pick)] = &effects[..] else { panic!("{effects:?}") };
     let chosen = (pick.then)(PathBuf::from("/media/usb"));
     stage::act(&mut h, chosen);
-    let commands = stage::commands(&mut h);
+    stage::commands(&mut h)
+}
+
+#[test]
+fn a_run_is_exported_to_the_folder_that_was_chosen() {
+    let commands = commands_for_a_folder("Export…");
     let [Command::ExportAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*run, first());
     assert!(to.starts_with("/media/usb"));
@@ -283,16 +288,7 @@ pub fn merged() -> AppState {
 
 #[test]
 fn a_run_is_merged_and_the_difference_stays_until_it_is_put_away() {
-    let mut h = stage::window(opened());
-    stage::act(&mut h, UiAction::Go(Place::Runs));
-    stage::effects(&mut h);
-    h.get_by_label("Merge…").click();
-    h.run_steps(stage::SETTLE);
-    let effects = stage::effects(&mut h);
-    let [Effect::Pick(pick)] = &effects[..] else { panic!("{effects:?}") };
-    let chosen = (pick.then)(PathBuf::from("/media/usb"));
-    stage::act(&mut h, chosen);
-    let commands = stage::commands(&mut h);
+    let commands = commands_for_a_folder("Merge…");
     let [Command::MergeAdapter { run, to }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*run, first());
     assert_eq!(*to, PathBuf::from("/media/usb/2026-11-21-143000-lora-fruit-families-merged"));

@@ -1,6 +1,6 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, comparisons, forgetting, methods, places, playground, runs, stage, train};
+use crate::{actors, comparisons, forgetting, methods, mixes, places, playground, runs, stage, train};
 use eframe::egui::{Theme, Vec2, vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
@@ -96,7 +96,7 @@ fn scenes() -> Vec<Scene> {
             ..scene("narrow-train-compare", comparisons::stopped, go(Place::Train))
         },
         scene("runs-merged", runs::merged, go(Place::Runs)),
-        scene("playground-task-vectors", playground::task_vectors, go(Place::Playground)),
+        scene("playground-task-vectors", mixes::task_vectors, go(Place::Playground)),
         Scene { size: stage::LARGE, ..scene("large-train", full, go(Place::Train)) },
         scene("train-answers", train::running, look(Tab::Answers)),
         scene("train-profile", train::running, look(Tab::Profile)),
