@@ -13,7 +13,8 @@ use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
     self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
 };
-use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
+use tunesmith::nn::optim::{AdamWSettings, LionSettings, Optimizer, OptimizerSettings, SgdSettings};
+use tunesmith::nn::{FlatParams, Node, Result, Tape, Weight, WeightNode};
 
 const CPU: Device = Device::Cpu;
 const N: usize = 1024;
@@ -263,9 +264,43 @@ fn embedding(c: &mut Criterion) {
     );
 }
 
+/// A step of each optimizer over the parameters of a LoRA of rank 16, and AdamW's in candle's tensor operations.
+fn optimizers(c: &mut Criterion) {
+    const P: usize = 4_884_480;
+    let adamw = AdamWSettings { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
+    let gradient = random(P);
+    let mut group = c.benchmark_group("optimizers");
+    for (name, settings) in [
+        ("adamw", OptimizerSettings::AdamW(adamw)),
+        ("adamw_8bit", OptimizerSettings::AdamW8Bit(adamw)),
+        ("lion", OptimizerSettings::Lion(LionSettings { beta1: 0.9, beta2: 0.99, weight_decay: 0.01 })),
+        ("sgd", OptimizerSettings::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.01 })),
+    ] {
+        let mut params = FlatParams::new(vec![("theta".into(), random(P))], &CPU).unwrap();
+        let mut optimizer = Optimizer::new(settings, &params).unwrap();
+        group.bench_function(name, |bench| {
+            bench.iter(|| optimizer.step(&mut params, &gradient, 1.0, 1e-4).unwrap());
+        });
+    }
+    let (mut theta, mut m, mut v) =
+        (random(P), gradient.zeros_like().unwrap(), gradient.zeros_like().unwrap());
+    group.bench_function("adamw_candle", |bench| {
+        bench.iter(|| {
+            let step = || -> Result<[Tensor; 3]> {
+                let m = ((&m * 0.9)? + (&gradient * 0.1)?)?;
+                let v = ((&v * 0.999)? + (gradient.sqr()? * 0.001)?)?;
+                let moved = ((&m * 1e-4)? / (v.sqrt()? + 1e-8)?)?;
+                Ok([((&theta * (1.0 - 1e-6))? - moved)?, m, v])
+            };
+            [theta, m, v] = step().unwrap();
+        });
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
-    targets = linear_layers, norms, activations, small_ones, attention, virtual_rows, loss, embedding
+    targets = linear_layers, norms, activations, small_ones, attention, virtual_rows, loss, embedding, optimizers
 }
 criterion_main!(benches);

@@ -12,6 +12,7 @@ use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
     self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
 };
+use tunesmith::nn::optim::Optimizer;
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
 
 #[global_allocator]
@@ -150,6 +151,25 @@ fn check() {
         }
     }
     assert!(wrong.is_empty(), "operation, found, expected, forward and back: {wrong:#?}");
+}
+
+/// A step changes parameters and moments where they lie.
+fn check_optimizers() {
+    let gradient = random(&[1 << 20], 1);
+    for (settings, rate) in crate::optim::ALL {
+        let mut params = crate::optim::params(&random(&[1 << 20], 2));
+        let mut optimizer = Optimizer::new(settings, &params).unwrap();
+        let mut step = || optimizer.step(&mut params, &gradient, 1.0, rate).unwrap();
+        step();
+        let (asked, ()) = numbers_of(&mut step);
+        assert_eq!(asked, 0, "{settings:?}");
+    }
+}
+
+#[test]
+fn optimizers_ask_for_no_memory() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(check_optimizers);
 }
 
 #[test]

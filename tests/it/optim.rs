@@ -20,14 +20,14 @@ const ADAMW: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.99, epsilon: 1
 const LION: LionSettings = LionSettings { beta1: 0.9, beta2: 0.99, weight_decay: 0.1 };
 
 /// Every optimizer, and the learning rate that it is tried with.
-const ALL: [(OptimizerSettings, f64); 4] = [
+pub const ALL: [(OptimizerSettings, f64); 4] = [
     (OptimizerSettings::AdamW(ADAMW), 0.01),
     (OptimizerSettings::AdamW8Bit(ADAMW), 0.01),
     (OptimizerSettings::Lion(LION), 0.003),
     (OptimizerSettings::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.1 }), 0.05),
 ];
 
-fn params(values: &Tensor) -> FlatParams {
+pub fn params(values: &Tensor) -> FlatParams {
     // A copy, since optimizers change what they are given.
     FlatParams::new(vec![("theta".into(), values.copy().unwrap())], &Device::Cpu).unwrap()
 }
