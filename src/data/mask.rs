@@ -20,6 +20,8 @@ pub enum TrainOn {
 pub struct Sample {
     pub ids: Vec<u32>,
     pub weights: LossWeights,
+    /// Where the second of two texts begins.
+    pub second: Option<u32>,
 }
 
 impl Sample {
@@ -49,7 +51,7 @@ pub fn sample(
     let num_tokens = placed.len();
     let mut ranges = rendered.trained.iter().peekable();
     let room = num_tokens.min(max_tokens);
-    let mut out = Sample { ids: Vec::with_capacity(room), weights: LossWeights::default() };
+    let mut out = Sample { ids: Vec::with_capacity(room), ..Sample::default() };
     for token in placed.into_iter().take(max_tokens) {
         while ranges.next_if(|range| range.end <= token.bytes.start).is_some() {}
         let is_trained = ranges.peek().is_some_and(|range| range.start < token.bytes.end);

@@ -15,6 +15,8 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// Weight of each prediction in the loss; 0 at a segment's end, [n].
     pub weights: Vec<f32>,
+    /// Which of two texts each token is of, 0 or 1, [n]; empty where all are of the first.
+    pub types: Vec<u32>,
 }
 
 impl Batch {
@@ -31,9 +33,21 @@ impl Batch {
             batch.targets.push(0);
             batch.weights.extend(sample.weights.iter().skip(1));
             batch.weights.push(0.0);
+            batch.add_types(sample);
             batch.segments.push(batch.tokens.len());
         }
         batch
+    }
+
+    /// The types of the sample whose tokens were added last.
+    fn add_types(&mut self, sample: &Sample) {
+        if sample.second.is_none() && self.types.is_empty() {
+            return;
+        }
+        let begin = self.tokens.len() - sample.len();
+        let second = begin + sample.second.map_or(sample.len(), |second| second as usize);
+        self.types.resize(begin, 0);
+        self.types.extend((begin..self.tokens.len()).map(|token| u32::from(token >= second)));
     }
 
     /// Number of tokens `n`.

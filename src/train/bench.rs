@@ -68,6 +68,7 @@ pub fn random_samples(vocabulary: usize, batch: usize, seq: usize, seed: u64) ->
     let sample = |_| Sample {
         ids: (0..seq).map(|_| rng.below(vocabulary) as u32).collect(),
         weights: LossWeights::all(1.0, seq),
+        second: None,
     };
     (0..batch).map(sample).collect()
 }

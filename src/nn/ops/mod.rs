@@ -17,6 +17,7 @@ mod linear;
 mod linear_cross_entropy;
 mod loss_chunk;
 mod low_rank;
+mod pool;
 mod prefix_attention;
 mod rms_norm;
 mod rotate;
@@ -37,6 +38,7 @@ pub use linear_cross_entropy::{
     CrossEntropy, Head, Reference, linear_cross_entropy, linear_cross_entropy_near,
 };
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
+pub use pool::mean_rows;
 pub use prefix_attention::prefix_attention;
 pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};
 pub use rotate::{HeadNorms, RopeRows, RopeTable, rotate};
