@@ -15,6 +15,7 @@ pub mod classification;
 pub mod multi_label;
 mod label_tables;
 pub mod correlation;
+pub mod regression;
 
 /// What scikit-learn, SciPy and NumPy make of the same numbers.
 #[cfg(test)]
