@@ -16,6 +16,7 @@ pub mod multi_label;
 mod label_tables;
 pub mod correlation;
 pub mod regression;
+pub mod retrieval;
 
 /// What scikit-learn, SciPy and NumPy make of the same numbers.
 #[cfg(test)]
