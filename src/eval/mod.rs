@@ -17,6 +17,7 @@ mod label_tables;
 pub mod correlation;
 pub mod regression;
 pub mod retrieval;
+pub mod projection;
 
 /// What scikit-learn, SciPy and NumPy make of the same numbers.
 #[cfg(test)]
