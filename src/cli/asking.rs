@@ -33,13 +33,17 @@ pub struct Loaded {
     pub adapter: Option<Adapter>,
 }
 
-pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<LoadedModel, Halt> {
     let files = jobs::model::open(&a.model)?;
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
         None => jobs::model::answering(&files, a.device.into()),
     };
-    let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
+    BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))
+}
+
+pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+    let model = load_model(a, control, show)?;
     let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
 }
