@@ -35,6 +35,9 @@ pub struct Loaded {
 
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     let files = jobs::model::open(&a.model)?;
+    if let Some(adapter) = &a.adapter {
+        jobs::model::require_base(adapter, &files, &mut |kind| show.take(&kind))?;
+    }
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
         None => jobs::model::answering(&files, a.device.into()),

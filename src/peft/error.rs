@@ -41,6 +41,8 @@ pub enum PeftError {
     CannotMerge(&'static str),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("it was made for {made_for}, and the model here is {chosen}: {why} ({})", folder.display())]
+    OtherBase { folder: PathBuf, made_for: String, chosen: String, why: String },
     #[error("{why}")]
     Compose { why: String, hint: String },
     #[error("{0}")]
@@ -57,6 +59,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
+            Self::OtherBase { .. } => "The adapter is for another model".into(),
             Self::Compose { .. } => "Cannot compose these adapters".into(),
             Self::CannotMerge(_) => "The adapter cannot be merged into the model".into(),
             Self::NoTarget { .. }
@@ -103,6 +106,10 @@ impl Explain for PeftError {
             Self::CannotMerge(_) => "Use it as an adapter beside the model.".into(),
             Self::Text(_) => "Type a few words on what the model is to do.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
+            Self::OtherBase { made_for, chosen, .. } if made_for == chosen => {
+                "The weights under that name have changed since: put the model back as it was, or tune again.".into()
+            }
+            Self::OtherBase { made_for, .. } => format!("Choose {made_for} as the model, or an adapter that was made for this one."),
             Self::Compose { hint, .. } => hint.clone(),
             Self::Model(e) => e.hint(),
         }

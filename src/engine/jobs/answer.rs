@@ -32,6 +32,11 @@ pub fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
+    for folder in
+        request.columns.iter().filter_map(|column| column.adapter.as_ref()).flat_map(Source::folders)
+    {
+        model::require_base(folder, &files, sink)?;
+    }
     let model = base.load_to_answer(&files, control, sink)?;
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (column, asked) in request.columns.iter().enumerate() {

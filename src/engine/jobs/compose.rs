@@ -11,7 +11,7 @@ use crate::model::files::ModelFiles;
 use crate::model::folder::Description;
 use crate::model::load::LoadedModel;
 use crate::peft::compose::{How, Part};
-use crate::peft::{Adapter, Composition, files, format, task_vectors};
+use crate::peft::{Adapter, BaseModel, Composition, files, format, task_vectors};
 use std::path::{Path, PathBuf};
 
 /// What comes of it.
@@ -50,10 +50,19 @@ pub fn run(
         .into());
     };
     let files = model::open(&name)?;
+    for part in parts {
+        model::require_base(&part.folder, &files, sink)?;
+    }
+    let identity = files.identity()?;
     let source = resolve::lasting(&told.unwrap_or(name));
     let tokeniser = files.tokeniser()?;
-    let about =
-        Description { source: &source, config: &files.config, text: &files.text, tokeniser: &tokeniser };
+    let about = Description {
+        source: &source,
+        config: &files.config,
+        text: &files.text,
+        tokeniser: &tokeniser,
+        identity: Some(&identity),
+    };
     match way {
         Way::Adapters(how) => {
             let composition = Composition { parts: parts.to_vec(), how };
@@ -88,7 +97,7 @@ pub fn task_vectors(
 
 /// The model that all of them were made for, as far as they say it.
 fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
-    let mut first: Option<(String, PathBuf)> = None;
+    let mut first: Option<(String, PathBuf, Option<BaseModel>)> = None;
     for part in parts {
         if !files::is_model(&part.folder) {
             format::read_config(&part.folder)?;
@@ -97,9 +106,12 @@ fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
         // A folder, a catalogue name and a hub id may all mean one model.
         let place = resolve::resolve(&name).ok().and_then(|path| path.canonicalize().ok());
         let place = place.unwrap_or_else(|| PathBuf::from(&name));
+        let known = BaseModel::read(&part.folder)?;
         match &first {
-            None => first = Some((name, place)),
-            Some((other, at)) if *at != place => {
+            None => first = Some((name, place, known)),
+            // What is known by its weights is held against the model itself, whatever its name.
+            Some((.., Some(_))) if known.is_some() => {}
+            Some((other, at, _)) if *at != place => {
                 return Err(Failure::new(
                     "Cannot compose these adapters",
                     format!("they were made for different models: {other} and {name}"),
@@ -110,5 +122,5 @@ fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
             Some(_) => {}
         }
     }
-    Ok(first.map(|(name, _)| name))
+    Ok(first.map(|(name, ..)| name))
 }
