@@ -16,7 +16,7 @@ pub struct Model {
     /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     pub model: String,
-    /// Folder of an adapter or a tuned model: the folder "adapter" of a run, or one made by PEFT
+    /// Folder of a run, of an adapter, also one made by PEFT, or of a tuned model
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Where to compute
@@ -35,7 +35,8 @@ pub struct Loaded {
 
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     let files = jobs::model::open(&a.model)?;
-    if let Some(adapter) = &a.adapter {
+    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
+    if let Some(adapter) = &adapter {
         jobs::model::require_base(adapter, &files, &mut |kind| show.take(&kind))?;
     }
     let placement = match a.precision {
@@ -43,7 +44,7 @@ pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Hal
         None => jobs::model::answering(&files, a.device.into()),
     };
     let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
-    let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
+    let adapter = adapter.map(|folder| jobs::model::adapter(&folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
 }
 

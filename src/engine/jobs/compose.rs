@@ -4,7 +4,7 @@ use super::{Report, model};
 use crate::base::{Control, DeviceChoice, Failure};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
-use crate::export::into_new_folder;
+use crate::export::{self, into_new_folder};
 use crate::hub::resolve;
 use crate::model::device;
 use crate::model::files::ModelFiles;
@@ -36,6 +36,8 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
+    let inside = |part: &Part| Part { folder: model::adapter_in(&part.folder), weight: part.weight };
+    let parts: &[Part] = &parts.iter().map(inside).collect::<Vec<_>>();
     match way {
         Way::Adapters(how) => Composition { parts: parts.to_vec(), how }.check()?,
         Way::TaskVectors => task_vectors::check(parts)?,
@@ -68,10 +70,15 @@ pub fn run(
             let composition = Composition { parts: parts.to_vec(), how };
             let adapter = composition.load(&files.config, &device::open(DeviceChoice::Cpu)?)?;
             let adapter = Adapter { base_model: source.clone(), ..adapter };
-            into_new_folder(to, |folder| Ok(files::save(&adapter, &about, folder)?))
+            into_new_folder(to, |folder| {
+                files::save(&adapter, &about, folder)?;
+                Ok(export::composed(Some(&adapter.settings), how.describe(), parts, &source, folder)?)
+            })
         }
         Way::TaskVectors => into_new_folder(to, |folder| {
-            Ok(task_vectors::save(&files, &about, parts, folder, control, &mut Report::to(sink))?)
+            task_vectors::save(&files, &about, parts, folder, control, &mut Report::to(sink))?;
+            let how = "the base model and the sum of the weighted task vectors".into();
+            Ok(export::composed(None, how, parts, &source, folder)?)
         }),
     }
 }

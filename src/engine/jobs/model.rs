@@ -9,6 +9,7 @@ use crate::hub;
 use crate::model::files::ModelFiles;
 use crate::model::load::{LoadedModel, Placement};
 use crate::peft::{self, Adapter, files};
+use crate::project::RunFolder;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -93,6 +94,11 @@ impl BaseModel {
     pub fn forget(&mut self) {
         self.held = None;
     }
+}
+
+/// The adapter in a folder that may be a run's.
+pub fn adapter_in(folder: &Path) -> PathBuf {
+    if RunFolder::is_one(folder) { folder.join("adapter") } else { folder.to_path_buf() }
 }
 
 /// Refuses what was trained of another model than this one, before any of it is loaded. Of files that only name their model, a name
