@@ -2,13 +2,12 @@
 
 use super::ExportError;
 use crate::base::{human, storage};
-use crate::data::mask::TrainOn;
 use crate::peft::Settings;
 use crate::peft::compose::Part;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
 use crate::recipe::load;
-use crate::recipe::recipe::{Method, Objective};
+use crate::recipe::recipe::Method;
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -141,12 +140,11 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
 
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;
-    let Objective::Supervised { train_on } = &recipe.objective;
     let mut facts = vec![
         ("Base model", model_name(&recipe.model.source)),
         ("Data", recipe.data.path.as_deref().map(last_name).unwrap_or_else(|| "unknown".into())),
         ("Method", recipe.describe()),
-        ("Loss on", if *train_on == TrainOn::Answers { "answers" } else { "everything" }.into()),
+        ("Objective", recipe.objective.describe()),
         ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),

@@ -144,7 +144,9 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.data.chat = options.chat;
         recipe.data.split.clone_from(&options.split);
         recipe.batch.max_tokens = options.max_tokens;
-        recipe.objective = Objective::Supervised { train_on: options.train_on };
+        if let Some(train_on) = options.reading.train_on() {
+            recipe.objective = Objective::Supervised { train_on };
+        }
     }
     recipe
 }
