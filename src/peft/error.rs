@@ -1,5 +1,6 @@
 //! Why an adapter cannot be made or loaded.
 
+use super::{base_model, bottleneck_files, format as files};
 use crate::base::{Explain, human};
 use crate::model::ModelError;
 use crate::model::config::Family;
@@ -80,8 +81,13 @@ impl Explain for PeftError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Unreadable { .. } => {
-                "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
+            Self::Unreadable { path, .. } if path.ends_with(base_model::FILE) => {
+                "Take the adapter from where it was made; without this file it is not known what model it is for.".into()
+            }
+            Self::Unreadable { path, .. } => {
+                let is_bottleneck = path.ends_with(bottleneck_files::WEIGHTS_FILE);
+                let weights = if is_bottleneck { bottleneck_files::WEIGHTS_FILE } else { files::WEIGHTS_FILE };
+                format!("Choose a folder that holds {} and {weights}.", files::CONFIG_FILE)
             }
             Self::Unsupported { .. } => {
                 "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded.".into()
