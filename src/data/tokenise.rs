@@ -192,6 +192,23 @@ impl Tokeniser {
         self.tokenizer.token_to_id(token)
     }
 
+    /// The token that hides another one, of models that guess them.
+    pub fn mask(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.id_of(token))
+    }
+
+    /// Whether each token begins a word, by how the vocabulary spells it.
+    pub fn begins_word(&self) -> Vec<bool> {
+        let texts: Vec<String> =
+            (0..self.vocabulary() as u32).map(|id| self.token_text(id).unwrap_or_default()).collect();
+        let marks_rest = texts.iter().any(|text| text.starts_with("##"));
+        let begins = |text: &String| match marks_rest {
+            true => !text.starts_with("##"),
+            false => text.starts_with(['Ġ', '▁']),
+        };
+        texts.iter().map(begins).collect()
+    }
+
     /// Number of tokens, added ones included.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)

@@ -36,7 +36,9 @@ impl Objective for Classification {
         let probabilities = |(mut row, goal): (Vec<f32>, &Goal)| {
             match goal {
                 Goal::Classes(_) => row.iter_mut().for_each(|x| *x = sigmoid(*x)),
-                _ => softmax(&mut row),
+                _ => {
+                    softmax(&mut row);
+                }
             }
             row
         };
@@ -107,7 +109,11 @@ mod tests {
         let one = cross_entropy(&x, 3, &[Goal::Class(1)], &[2.0]);
         assert!((one.sum - 2.0 * 0.349_012_2).abs() < 1e-6, "{}", one.sum);
         let several = cross_entropy(&x, 3, &[Goal::Classes(vec![0])], &[1.0]);
-        assert!((several.sum - (0.313_261_7 + 2.126_928_0 + 0.313_261_7) / 3.0).abs() < 1e-6, "{}", several.sum);
+        assert!(
+            (several.sum - (0.313_261_7 + 2.126_928_0 + 0.313_261_7) / 3.0).abs() < 1e-6,
+            "{}",
+            several.sum
+        );
         assert!(cross_entropy(&[1e4, -1e4], 2, &[Goal::Classes(vec![1])], &[1.0]).sum.is_finite());
     }
 }

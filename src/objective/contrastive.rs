@@ -3,8 +3,9 @@
 use super::{Draw, LossSum, Made, Objective};
 use crate::data::{Batch, Goal, Sample};
 use crate::model::ModelError;
+use crate::model::config::Pooling;
 use crate::model::error::During;
-use crate::nn::ops::{Judgement, Pooling, Reference, judged, pool};
+use crate::nn::ops::{Judgement, Reference, judged};
 use crate::nn::{Node, Result};
 use candle_core::{Device, Tensor};
 use std::ops::Range;
@@ -24,7 +25,7 @@ pub struct Contrastive {
 impl Contrastive {
     /// One row for each text, [s, d].
     fn embedded(&self, made: Made) -> std::result::Result<Node, ModelError> {
-        pool(made.tape, made.hidden, &made.batch.segments, self.pooling).during("pool the texts")
+        made.decoder.pooled(made.tape, made.hidden, made.batch, self.pooling)
     }
 
     /// A score as a cosine from -1 to 1.

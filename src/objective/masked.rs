@@ -113,12 +113,17 @@ mod tests {
         assert_eq!(batch.targets, sample.ids);
         let guessed: Vec<usize> = (0..batch.len()).filter(|i| batch.weights[*i] > 0.0).collect();
         assert!((500..700).contains(&guessed.len()), "{}", guessed.len());
-        let share = |is: &dyn Fn(usize) -> bool| guessed.iter().filter(|i| is(**i)).count() as f64 / guessed.len() as f64;
+        let share = |is: &dyn Fn(usize) -> bool| {
+            guessed.iter().filter(|i| is(**i)).count() as f64 / guessed.len() as f64
+        };
         let hidden = share(&|i| batch.tokens[i] == 4);
         let kept = share(&|i| batch.tokens[i] == sample.ids[i]);
         assert!((0.75..0.85).contains(&hidden) && (0.06..0.15).contains(&kept), "{hidden} {kept}");
         assert!((0..batch.len()).all(|i| batch.weights[i] > 0.0 || batch.tokens[i] == sample.ids[i]));
-        assert!(batch.weights[0] == 0.0 && batch.weights[4001] == 0.0, "what stands around a text is not hidden");
+        assert!(
+            batch.weights[0] == 0.0 && batch.weights[4001] == 0.0,
+            "what stands around a text is not hidden"
+        );
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! What is minimised. An objective turns hidden states into a [`LossSum`]: a sum and its weight, never a bare
 //! mean, so that accumulated micro-batches equal one large batch.
 
+mod classification;
 mod contrastive;
 #[cfg(test)]
 mod finite;
 mod language;
+mod masked;
+mod regression;
 
+pub use classification::Classification;
 pub use contrastive::Contrastive;
 pub use language::Language;
+pub use masked::Masked;
+pub use regression::{Distance, NUM_STEPS, Regression};
 
 use crate::data::{Batch, Sample};
 use crate::model::ModelError;
@@ -50,6 +56,13 @@ pub struct Made<'t, 'a> {
     /// After the final norm, [n, d].
     pub hidden: &'t Node,
     pub batch: &'t Batch,
+}
+
+impl Made<'_, '_> {
+    /// What one of the model's heads makes of each text, [segments, labels].
+    fn scores(&self, head: usize) -> Result<Node, ModelError> {
+        self.decoder.scores(self.tape, self.hidden, self.batch, head, self.hooks)
+    }
 }
 
 /// What a run learns: how rows are shown to the model, and what is wrong with what it makes of them.

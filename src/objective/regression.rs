@@ -94,7 +94,8 @@ impl Distance {
 /// The steps beside a number, with the shares that make it their mean.
 fn shares(number: f32, low: f64, high: f64) -> [(usize, f32); 2] {
     let width = (high - low).max(f64::MIN_POSITIVE);
-    let place = ((f64::from(number) - low) / width * (NUM_STEPS - 1) as f64).clamp(0.0, (NUM_STEPS - 1) as f64);
+    let place =
+        ((f64::from(number) - low) / width * (NUM_STEPS - 1) as f64).clamp(0.0, (NUM_STEPS - 1) as f64);
     let below = (place.floor() as usize).min(NUM_STEPS - 2);
     let share = (place - below as f64) as f32;
     [(below, 1.0 - share), (below + 1, share)]

@@ -1,12 +1,13 @@
 //! What is minimised, and what rows it takes.
 
 use super::check::Findings;
-use super::plan::DataFacts;
+use super::plan::{DataFacts, Facts};
 use super::recipe::Recipe;
 use crate::data::mask::TrainOn;
 use crate::data::sentences::Pairing;
 use crate::data::{Reading, Schema};
-use crate::nn::ops::Pooling;
+use crate::model::config::{DecoderConfig, Pooling, Problem as HeadProblem, TaskHead};
+use crate::objective::NUM_STEPS;
 use serde::{Deserialize, Serialize};
 
 /// More classes than this are most likely no classes.
@@ -208,6 +209,37 @@ impl Objective {
         }
     }
 
+    /// A model's config as it is trained for this: with a head for its classes or numbers, without what predicts tokens where nothing is
+    /// learnt of them.
+    pub fn config(&self, config: &DecoderConfig, labels: &[String]) -> DecoderConfig {
+        let usual = config.family.table().scores.poolings[0];
+        let head = |labels: Vec<String>, problem, pooling: PoolingChoice| {
+            vec![TaskHead { name: String::new(), labels, problem, pooling: pooling.or(usual) }]
+        };
+        let heads = match self {
+            Self::Supervised { .. } | Self::Pretraining(_) => return config.clone(),
+            Self::Masked(_) => {
+                return DecoderConfig { predicts_tokens: true, heads: Vec::new(), ..config.clone() };
+            }
+            Self::Contrastive(_) => Vec::new(),
+            Self::Sentences(_) => head(labels.to_vec(), HeadProblem::SingleLabel, PoolingChoice::Auto),
+            Self::Classification(of) => {
+                let problem = if of.several { HeadProblem::MultiLabel } else { HeadProblem::SingleLabel };
+                head(labels.to_vec(), problem, of.pooling)
+            }
+            Self::Regression(of) => match of.loss {
+                ScoreLoss::Soft => head(
+                    (0..NUM_STEPS).map(|i| format!("step {i}")).collect(),
+                    HeadProblem::SingleLabel,
+                    of.pooling,
+                ),
+                _ => head(vec!["score".into()], HeadProblem::Regression, of.pooling),
+            },
+        };
+        let heads = if heads.iter().any(|head| head.labels.is_empty()) { Vec::new() } else { heads };
+        DecoderConfig { predicts_tokens: false, heads, ..config.clone() }
+    }
+
     /// Why rows of such columns are nothing for it; `None` where they are.
     pub fn refuses(&self, schema: &Schema) -> Option<String> {
         match self {
@@ -237,7 +269,7 @@ impl Objective {
 }
 
 impl Recipe {
-    pub(super) fn check_objective(&self, found: &mut Findings) {
+    pub(super) fn check_objective(&self, facts: &Facts, found: &mut Findings) {
         match &self.objective {
             Objective::Masked(masked) if !(masked.share > 0.0 && masked.share < 1.0) => {
                 let text = format!(
@@ -258,6 +290,33 @@ impl Recipe {
                     self.batch.max_tokens / 4
                 );
                 found.error("objective.overlap", text, Some(&(self.batch.max_tokens / 4).to_string()));
+            }
+            _ => {}
+        }
+        if self.objective.has_head() && !self.method.trains_heads() {
+            let text = format!(
+                "The model gets a new head for {}, which {} does not train. Use LoRA, freezing or full tuning.",
+                self.objective.name(),
+                self.method.name()
+            );
+            found.error("method.kind", text, Some("\"lora\""));
+        }
+        let causal = facts.model.as_ref().map(|model| model.config.is_causal());
+        match (self.objective.wants_causal(), causal) {
+            (Some(true), Some(false)) => {
+                let text = format!(
+                    "{} reads whole texts and cannot write, which {} is about. Choose another model, or masked language modelling.",
+                    self.model.source,
+                    self.objective.name()
+                );
+                found.error("objective.kind", text, Some("\"masked\""));
+            }
+            (Some(false), Some(true)) => {
+                let text = format!(
+                    "{} reads from left to right and cannot guess what stands in the middle. Choose an encoder such as BERT, or continued pretraining.",
+                    self.model.source
+                );
+                found.error("objective.kind", text, Some("\"pretraining\""));
             }
             _ => {}
         }

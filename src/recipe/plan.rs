@@ -39,6 +39,16 @@ impl Facts {
         self.speed.filter(|speed| speed.device == device).map(|speed| speed.flops_per_second)
     }
 
+    /// With the model as the recipe's objective trains it.
+    #[must_use]
+    pub fn of_objective(mut self, recipe: &Recipe) -> Self {
+        let labels = self.data.as_ref().map_or(&[][..], |data| &data.labels);
+        if let Some(model) = &mut self.model {
+            model.config = recipe.objective.config(&model.config, labels);
+        }
+        self
+    }
+
     /// The most memory that the whole process may have while the recipe is run; `None` where a share is asked for and the system does
     /// not say what is free.
     pub fn memory_limit_bytes(&self, recipe: &Recipe) -> Option<u64> {

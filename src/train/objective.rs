@@ -4,15 +4,15 @@ use super::TrainError;
 use crate::data::prepare::Dataset;
 use crate::data::{Goal, Sample};
 use crate::model::load::LoadedModel;
-use crate::objective::{self, Language};
+use crate::objective::{self, Distance, Language};
 use crate::recipe::Recipe;
-use crate::recipe::recipe::Objective;
+use crate::recipe::recipe::{Objective, ScoreLoss};
 
 /// What `recipe` minimises on `dataset`.
 pub fn of(
     recipe: &Recipe,
     dataset: &Dataset,
-    _model: &LoadedModel,
+    model: &LoadedModel,
 ) -> Result<Box<dyn objective::Objective>, TrainError> {
     Ok(match &recipe.objective {
         Objective::Supervised { .. } | Objective::Pretraining(_) => Box::new(Language),
@@ -21,10 +21,28 @@ pub fn of(
             pooling: of.pooling,
             range: range(dataset),
         }),
-        Objective::Masked(_)
-        | Objective::Sentences(_)
-        | Objective::Classification(_)
-        | Objective::Regression(_) => Box::new(Language),
+        Objective::Masked(of) => Box::new(objective::Masked {
+            share: of.share,
+            mask: dataset.tokeniser.mask().ok_or(TrainError::NoMask)?,
+            vocabulary: model.config().vocabulary,
+            begins_word: of.whole_words.then(|| dataset.tokeniser.begins_word()),
+        }),
+        Objective::Sentences(_) => Box::new(objective::Classification { head: 0, weights: Vec::new() }),
+        Objective::Classification(of) => {
+            let weights = if of.balanced { balanced(dataset) } else { Vec::new() };
+            Box::new(objective::Classification { head: 0, weights })
+        }
+        Objective::Regression(of) => Box::new(objective::Regression {
+            head: 0,
+            distance: match of.loss {
+                ScoreLoss::Mse => Distance::Square,
+                ScoreLoss::Huber => Distance::Huber,
+                ScoreLoss::Soft => {
+                    let [low, high] = range(dataset);
+                    Distance::Steps { low, high }
+                }
+            },
+        }),
     })
 }
 
@@ -40,4 +58,16 @@ fn range(dataset: &Dataset) -> [f64; 2] {
             [scores.iter().copied().fold(f64::MAX, f64::min), scores.iter().copied().fold(f64::MIN, f64::max)]
         }
     }
+}
+
+/// Weights of the classes by which all count as much together: rows / (classes · rows of the class), as scikit-learn's `balanced`.
+fn balanced(dataset: &Dataset) -> Vec<f32> {
+    let mut counts = vec![0usize; dataset.labels.names().len()];
+    for sample in dataset.split.train.iter().filter_map(|row| dataset.samples.get(*row)) {
+        if let Goal::Class(class) = sample.goal {
+            counts[class as usize] += 1;
+        }
+    }
+    let (total, num) = (counts.iter().sum::<usize>() as f32, counts.len() as f32);
+    counts.into_iter().map(|count| if count == 0 { 1.0 } else { total / (num * count as f32) }).collect()
 }

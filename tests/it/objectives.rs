@@ -1,31 +1,8 @@
 //! What rows become for each objective, and what operations of objectives compute.
 
-use crate::ops::check;
 use candle_core::{Device, Tensor};
-use tunesmith::nn::ops::{self, Judgement, Pooling};
+use tunesmith::nn::ops::{self, Judgement};
 use tunesmith::nn::{Node, Tape};
-
-#[test]
-fn pooling_matches_autograd() {
-    let segments = [0, 3, 4, 9];
-    for pooling in [Pooling::First, Pooling::Mean, Pooling::Last] {
-        check(
-            &[&[9, 4]],
-            |tape, x| ops::pool(tape, &x[0], &segments, pooling),
-            |x| {
-                let row = |ends: &[usize]| {
-                    let rows = x[0].narrow(0, ends[0], ends[1] - ends[0])?;
-                    match pooling {
-                        Pooling::First => rows.narrow(0, 0, 1),
-                        Pooling::Last => rows.narrow(0, ends[1] - ends[0] - 1, 1),
-                        Pooling::Mean => rows.mean_keepdim(0),
-                    }
-                };
-                Tensor::cat(&segments.windows(2).map(row).collect::<candle_core::Result<Vec<_>>>()?, 0)
-            },
-        );
-    }
-}
 
 /// The gradient that a function of the host gives reaches what it was worked out from, times that of the sum.
 #[test]

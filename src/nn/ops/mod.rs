@@ -40,7 +40,7 @@ pub use linear_cross_entropy::{
     CrossEntropy, Head, Reference, linear_cross_entropy, linear_cross_entropy_near,
 };
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
-pub use pool::{Pooling, pool};
+pub use pool::mean_rows;
 pub use prefix_attention::prefix_attention;
 pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};
 pub use rotate::{HeadNorms, RopeRows, RopeTable, rotate};

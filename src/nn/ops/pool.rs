@@ -1,41 +1,34 @@
-//! One row for each segment of tokens: its first, its last, or the mean of all.
+//! One row for each text: the mean of some of its rows.
 
+use crate::nn::kernels::portable::wide;
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
-/// Which row stands for a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    First,
-    Mean,
-    Last,
-}
-
-/// x [n, d], `segments` [s + 1] offsets of segments that are not empty -> [s, d].
-pub fn pool(tape: &Tape, x: &Node, segments: &[usize], pooling: Pooling) -> Result<Node> {
-    let _span = profile::forward("pool");
-    let pooled = |ends: &[usize]| -> Result<Tensor> {
-        let rows = x.value().narrow(0, ends[0], ends[1] - ends[0])?; // [t, d]
-        match pooling {
-            Pooling::First => rows.narrow(0, 0, 1),
-            Pooling::Last => rows.narrow(0, ends[1] - ends[0] - 1, 1),
-            Pooling::Mean => rows.mean_keepdim(0),
-        }
+/// x [n, d] and ranges of its rows, ascending, apart and not empty -> their means, [ranges, d].
+pub fn mean_rows(tape: &Tape, x: &Node, ranges: Vec<Range<usize>>) -> Result<Node> {
+    let _span = profile::forward("mean_rows");
+    let (n, d) = x.value().dims2()?;
+    let dtype = x.value().dtype();
+    let mean = |range: &Range<usize>| match range.len() {
+        1 => x.value().narrow(0, range.start, 1),
+        len => wide(&x.value().narrow(0, range.start, len)?)?.mean_keepdim(0)?.to_dtype(dtype), // [1, d]
     };
-    let y = Tensor::cat(&segments.windows(2).map(pooled).collect::<Result<Vec<_>>>()?, 0)?;
-    let segments = segments.to_vec();
-    Ok(tape.record("pool", &[x], y, move |dy| {
-        let spread = |(i, ends): (usize, &[usize])| -> Result<Tensor> {
-            let (row, len) = (dy.narrow(0, i, 1)?, ends[1] - ends[0]); // [1, d]
-            match pooling {
-                Pooling::First => row.pad_with_zeros(0, 0, len - 1),
-                Pooling::Last => row.pad_with_zeros(0, len - 1, 0),
-                Pooling::Mean => (row / len as f64)?.broadcast_as((len, dy.dim(1)?))?.contiguous(),
+    let y = Tensor::cat(&ranges.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)?;
+    Ok(tape.record("mean_rows", &[x], y, move |dy| {
+        let (mut pieces, mut end) = (Vec::with_capacity(2 * ranges.len() + 1), 0);
+        let zeros = |num: usize| Tensor::zeros((num, d), dy.dtype(), dy.device());
+        for (i, range) in ranges.iter().enumerate() {
+            if range.start > end {
+                pieces.push(zeros(range.start - end)?);
             }
-        };
-        let rows = segments.windows(2).enumerate().map(spread).collect::<Result<Vec<_>>>()?;
-        Ok(vec![Some(Tensor::cat(&rows, 0)?)]) // [n, d]
+            let share = (dy.narrow(0, i, 1)? / range.len() as f64)?; // [1, d]
+            pieces.push(share.broadcast_as((range.len(), d))?.contiguous()?);
+            end = range.end;
+        }
+        if n > end {
+            pieces.push(zeros(n - end)?);
+        }
+        Ok(vec![Some(Tensor::cat(&pieces, 0)?)]) // [n, d]
     }))
 }

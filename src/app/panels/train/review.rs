@@ -42,7 +42,8 @@ impl Review {
             free_memory_bytes: shared.machine.memory.available_bytes,
             resident_bytes: shared.machine.resident_bytes,
             ..shared.facts.clone()
-        };
+        }
+        .of_objective(&recipe);
         let problems = recipe.check(&facts);
         let is_known = facts.model.is_some() && facts.data.is_some();
         let plan =
