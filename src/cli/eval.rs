@@ -140,7 +140,7 @@ fn judged(a: &Arguments, task: Task, control: &Control, show: &mut Show) -> Resu
 /// The recipe of the run that made the adapter: rows it was trained on must not count as test rows.
 fn recipe_of_run(a: &Arguments) -> Option<Recipe> {
     let adapter = std::path::absolute(a.model.adapter.as_ref()?).ok()?;
-    adapter.ancestors().skip(1).take(2).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
+    adapter.ancestors().take(3).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
 }
 
 /// As in the run; or the usual choices. The place of a row hangs on its prompt and so on roles and template.

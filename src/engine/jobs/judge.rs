@@ -14,7 +14,7 @@ use crate::peft::Adapter;
 use crate::recipe::Task;
 use crate::train::objective;
 use crate::train::validate::{LossTotal, Measured, loss_of};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A model with what it was tuned for.
 pub struct Judge {
@@ -26,8 +26,8 @@ pub struct Judge {
 
 /// The task beside an adapter, or else beside the model; `None` where nothing was tuned for one.
 pub fn task(source: &str, adapter: Option<&Path>) -> Result<Option<Task>, Halt> {
-    let folder = adapter.unwrap_or(Path::new(source));
-    Task::load(folder).map_err(|why| {
+    let folder = adapter.map_or_else(|| PathBuf::from(source), model::adapter_in);
+    Task::load(&folder).map_err(|why| {
         Failure::new("The task cannot be read", why, "Restore the file from a copy, or train again.").into()
     })
 }
@@ -39,7 +39,7 @@ impl Judge {
     /// Those of the adapter, and where the vocabulary lacks what the task needs.
     pub fn new(loaded: &LoadedModel, adapter: Option<&Path>, task: Task) -> Result<Self, Halt> {
         let model = loaded.with_config(task.config(loaded.config()), 0)?;
-        let adapter = adapter.map(|folder| model::adapter(folder, &model)).transpose()?;
+        let adapter = adapter.map(|folder| model::adapter(&model::adapter_in(folder), &model)).transpose()?;
         let objective = objective::of(&task, &model, Vec::new())?;
         Ok(Self { model, task, adapter, objective })
     }
