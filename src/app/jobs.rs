@@ -105,7 +105,8 @@ impl JobView {
             (_, Some(total)) => format!("{} of {}{unit}", show(self.done), show(total)),
             (_, None) => format!("{}{unit}", show(self.done)),
         };
-        if self.is_training { format!("{}: {counted}", self.phase.to_lowercase()) } else { counted }
+        let paused = if self.is_paused { "paused, " } else { "" };
+        if self.is_training { format!("{paused}{}: {counted}", self.phase.to_lowercase()) } else { counted }
     }
 }
 

@@ -22,6 +22,9 @@ use crate::recipe::plan::{Facts, Speed};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Phase of `EventKind::Progress` while a method that is compared is tested.
+pub const TESTING: &str = "Testing";
+
 #[derive(Debug, Clone)]
 pub struct Event {
     pub job: JobId,

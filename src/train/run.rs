@@ -19,7 +19,7 @@ use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::Plan;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a run hears and sees of the world while it goes.
 #[derive(Clone, Copy)]
@@ -302,9 +302,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         reporter.send(RunEvent::Phase { phase: Phase::Paused })?;
-        while control.is_paused() && !control.is_stopped() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        control.wait_while_paused();
         reporter.send(RunEvent::Phase { phase })
     }
 

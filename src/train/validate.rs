@@ -43,8 +43,8 @@ pub fn micro_batches<'a, 'b>(samples: &'b [&'a Sample], budget_tokens: usize) ->
     batches
 }
 
-/// The loss over `samples`, in micro-batches of about `budget_tokens`. `goes_on` is asked before each; `Ok(None)` when it says
-/// no. `look` reads the memory where a micro-batch takes the most of it.
+/// The loss over `samples`, in micro-batches of about `budget_tokens`. `goes_on` is asked before each, with the number of
+/// samples that are done; `Ok(None)` when it says no. `look` reads the memory where a micro-batch takes the most of it.
 ///
 /// # Errors
 /// Those of the model, and what `goes_on` and `look` say.
@@ -53,12 +53,12 @@ pub fn loss_of(
     hooks: &dyn Hooks,
     samples: &[&Sample],
     budget_tokens: usize,
-    goes_on: &mut dyn FnMut() -> Result<bool, TrainError>,
+    goes_on: &mut dyn FnMut(usize) -> Result<bool, TrainError>,
     look: &dyn Fn() -> Result<(), TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
     let mut total = LossTotal::default();
     for rows in micro_batches(samples, budget_tokens) {
-        if !goes_on()? {
+        if !goes_on(total.num_examples)? {
             return Ok(None);
         }
         let batch = Batch::pack(rows.iter().copied());

@@ -4,9 +4,11 @@ use crate::cli::{rows_file, tiny_model};
 use crate::commands::{Real, recipe, trained};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tunesmith::base::{Control, DeviceChoice, Explain, Precision};
 use tunesmith::engine::Command;
-use tunesmith::engine::event::EventKind;
+use tunesmith::engine::event::{EventKind, TESTING};
 use tunesmith::engine::halt::Halt;
 use tunesmith::engine::jobs::methods::{Held, compare};
 use tunesmith::engine::jobs::model::open;
@@ -264,6 +266,37 @@ fn one_process_at_a_time_compares_in_a_folder() {
     assert_eq!(compare(&mut watch).unwrap_or_else(|_| panic!("it is free")).rows.len(), 1);
     assert_eq!(is_locked.get(), 3);
     comparisons::delete(&out).unwrap();
+}
+
+/// Pausing holds for the test of a method as for its updates.
+#[test]
+fn a_comparison_waits_in_the_test_of_a_method_while_it_is_paused() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let (recipe, out) = (recipe(&model, &rows), place.path().join("out"));
+    let (control, is_resumed) = (Control::new(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let mut is_paused = false;
+        let mut watch = |kind: EventKind| match kind {
+            EventKind::Progress { phase, .. } if phase == TESTING && !is_paused => {
+                is_paused = true;
+                control.pause();
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    is_resumed.store(true, Ordering::SeqCst);
+                    control.resume();
+                });
+            }
+            EventKind::Compared { comparison, .. } if !comparison.rows.is_empty() => {
+                assert!(is_resumed.load(Ordering::SeqCst), "it did not wait");
+            }
+            _ => {}
+        };
+        let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+        let all = compare(held, &recipe, &methods(&["lora"]), &out, &control, &mut watch);
+        let all = all.unwrap_or_else(|_| panic!("it ends well"));
+        assert!(is_paused && all.rows[0].test_loss.is_some());
+    });
 }
 
 /// A recipe of somebody's own and what a run froze have the same name.

@@ -319,7 +319,7 @@ fn an_adapter_is_trained_on_quantised_weights() {
     assert_eq!(run.outcome.unwrap(), Outcome::Done);
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
-        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true), &|| Ok(()))
+        train::validate::loss_of(model, hooks, &samples, 64, &mut |_| Ok(true), &|| Ok(()))
             .unwrap()
             .unwrap()
             .mean()

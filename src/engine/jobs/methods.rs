@@ -8,7 +8,7 @@ use super::{BaseModel, LastRead, model};
 use crate::base::storage::LOCK_FILE;
 use crate::base::{Control, Failure, hardware};
 use crate::data::split::spread;
-use crate::engine::event::EventKind;
+use crate::engine::event::{EventKind, TESTING};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::report::Report as Figures;
@@ -80,6 +80,7 @@ pub fn compare(
         let recipe = recipe_for(recipe, method);
         let name = recipe.method.describe();
         sink(EventKind::MethodTurn { kind: method.kind(), name, index, total: methods.len() });
+        control.wait_while_paused();
         let path = run_folder(out, method.kind());
         let begun = begun(out, &methods);
         // Chat templates may write the date: all methods have that of the first.
@@ -321,9 +322,9 @@ fn test(
     let style = Style::zero_shot(recipe.data.chat);
     let asked = ask_rows(&model, dataset, &rows, &style)?;
     let options = greedy(&model, MAX_ANSWER_TOKENS, style.stop(&model));
-    let scored = answer_all(&model, Some(&adapter), &asked, &options, "Testing", control, sink)?;
+    let scored = answer_all(&model, Some(&adapter), &asked, &options, TESTING, control, sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
-    let total = loss(&model, Some(&adapter), &samples, control)?;
+    let total = loss(&model, Some(&adapter), &samples, TESTING, control, sink)?;
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
     row.exact_match = figures.exact_match;
     row.test_loss = figures.loss;

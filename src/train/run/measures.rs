@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
             Of::Base => Box::new(NoHooks),
             Of::Tuned => self.trainer.adapter.hooks()?,
         };
-        let mut goes_on = || {
+        let mut goes_on = |_| {
             self.wait_while_paused(Phase::Validating, control, reporter)?;
             Ok(!control.is_stopped())
         };
