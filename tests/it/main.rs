@@ -26,6 +26,7 @@ mod ledger;
 mod loader;
 mod long_run;
 mod methods;
+mod mixes;
 mod model_files;
 mod ops;
 mod ops_loss;

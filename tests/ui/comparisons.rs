@@ -238,7 +238,7 @@ fn the_test_of_a_method_is_told_as_such() {
 #[test]
 fn a_comparison_is_paused_and_goes_on_while_it_trains_and_while_it_tests() {
     let mut h = window(running());
-    let mut press = |h: &mut Harness<'static, App>, label: &str| {
+    let press = |h: &mut Harness<'static, App>, label: &str| {
         h.get_by_label(label).click();
         h.run_steps(stage::SETTLE);
         let effects = stage::effects(h);

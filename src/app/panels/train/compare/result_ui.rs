@@ -79,12 +79,12 @@ pub(super) fn progress(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &
     let t = theme::of(ui);
     let Some(job) = state.job().and_then(|job| shared.jobs.get(job)) else { return };
     ui.horizontal_wrapped(|ui| {
+        if !job.is_stopping {
+            live_ui::pause_or_resume(ui, job.is_paused, out);
+        }
         widgets::progress(ui, "Progress of the method", job.fraction(), 110.0);
         ui.label(RichText::new(job.detail()).strong());
         let so_far = human::secs((shared.now_secs - job.since_secs).max(0.0));
         ui.label(RichText::new(format!("{so_far} so far")).color(t.weak));
-        if !job.is_stopping {
-            live_ui::pause_or_resume(ui, job.is_paused, out);
-        }
     });
 }
