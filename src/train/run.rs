@@ -323,6 +323,8 @@ impl<'a> Run<'a> {
             tokens_per_second: r.num_tokens as f64 / secs.max(1e-9),
             update_secs: secs,
             memory_bytes: self.trainer.meter.now_bytes(),
+            replay_loss: r.replay_loss,
+            divergence: r.divergence,
         })
     }
 
