@@ -1,4 +1,4 @@
-//! One decoder block, for every family: attention and feed-forward, each added to the stream that both read. Where it
+//! One block, for every family: attention and feed-forward, each added to the stream that both read. Where it
 //! normalises, and how, the family's table says.
 
 use super::cache::{CachedRows, Look};
@@ -142,11 +142,13 @@ impl Block<'_> {
         let made = self.attention(tape, &normed, sight)?;
         let made = self.normed(tape, made, NormAt::AfterAttention)?;
         let mixed = self.joined(tape, x, made, SubLayer::Attention)?;
+        let mixed = self.normed(tape, mixed, NormAt::OfAttentionSum)?;
         let read = if self.config.is_parallel { x } else { &mixed };
         let normed = self.normed(tape, read.clone(), NormAt::BeforeFeedForward)?;
         let made = self.feed_forward(tape, &normed)?;
         let made = self.normed(tape, made, NormAt::AfterFeedForward)?;
-        self.joined(tape, &mixed, made, SubLayer::FeedForward)
+        let sum = self.joined(tape, &mixed, made, SubLayer::FeedForward)?;
+        self.normed(tape, sum, NormAt::OfFeedForwardSum)
     }
 }
 
@@ -174,7 +176,11 @@ impl Norms<'_> {
     pub fn apply(&self, tape: &Tape, x: &Node, weight: Part, bias: Part) -> Result<Option<Node>> {
         let Some(weight) = self.weight(tape, weight)? else { return Ok(None) };
         let epsilon = self.config.norm_epsilon;
-        match self.vector(bias) {
+        let bias = match (self.config.family.table().norm, self.vector(bias)) {
+            (NormKind::Layer, None) => Some(Node::frozen(weight.value().zeros_like()?)),
+            (_, bias) => bias,
+        };
+        match bias {
             Some(bias) => ops::layer_norm(tape, x, &weight, &bias, epsilon).map(Some),
             None => ops::rms_norm(tape, x, &weight, epsilon).map(Some),
         }

@@ -1,4 +1,4 @@
-//! The decoder of all families: embedding, blocks, final norm; logits are made by whoever needs them.
+//! The model of all families: embedding, blocks, final norm; logits are made by whoever needs them.
 
 use super::ModelError;
 use super::block::{Block, Norms, Sight};
@@ -9,7 +9,7 @@ use super::hooks::{Hooks, NoHooks, Part, Projection};
 use super::params::{DecoderParams, index_tensor};
 use super::virtual_tokens::{Fed, Rows, begin, with_prompts};
 use crate::data::Batch;
-use crate::nn::ops::{self, Head, RopeRows, RopeTable, Seen};
+use crate::nn::ops::{self, RopeRows, RopeTable, Seen};
 use crate::nn::{Node, Tape};
 use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
@@ -18,12 +18,12 @@ use std::rc::Rc;
 /// A model on a device. Shared, never changed: adapters come as hooks.
 #[derive(Debug)]
 pub struct Decoder {
-    config: DecoderConfig,
-    params: DecoderParams,
+    pub(super) config: DecoderConfig,
+    pub(super) params: DecoderParams,
     rope: RopeTable,
     /// Of layers with a sliding window, where they have one of their own.
     local_rope: Option<RopeTable>,
-    device: Device,
+    pub(super) device: Device,
 }
 
 /// The rows of both tables at the positions of one pass.
@@ -56,12 +56,6 @@ impl Decoder {
     /// The type of activations and products. Logits, losses and trained parameters are f32.
     pub fn compute(&self) -> DType {
         self.params.compute
-    }
-
-    /// What makes logits, as these hooks leave it.
-    pub fn head(&self, hooks: &dyn Hooks) -> Result<Head, ModelError> {
-        let weight = hooks.matrix(Part::Head, self.params.matrix(Part::Head)?);
-        Ok(Head { weight, cap: self.config.logit_cap })
     }
 
     /// One of its own tensors as f32: what is computed as one comes as one.
@@ -137,19 +131,39 @@ impl Decoder {
     }
 
     /// What the blocks read of embedded tokens and virtual ones, [n, d].
-    fn placed(&self, tape: &Tape, x: Node, positions: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+    fn placed(
+        &self,
+        tape: &Tape,
+        x: Node,
+        positions: &[u32],
+        types: &[u32],
+        hooks: &dyn Hooks,
+    ) -> Result<Node, ModelError> {
         let table = self.config.family.table();
         let x = match table.scales_prompts {
             true => self.scaled(tape, x, self.config.embedding_scale)?,
             false => x,
         };
-        match table.names.positions {
-            Some(_) => {
-                let rows = self.rows(tape, Part::Positions, positions, hooks)?;
-                ops::add(tape, &x, &rows).during("embedding")
-            }
-            None => Ok(x),
+        let add = |x: Node, part, rows: &[u32]| {
+            let rows = self.rows(tape, part, rows, hooks)?;
+            ops::add(tape, &x, &rows).during("embedding")
+        };
+        let mut x = x;
+        if table.names.types.is_some() {
+            // A table of one row has it for both texts.
+            let highest = self.config.num_types.saturating_sub(1) as u32;
+            x = add(x, Part::Types, &types.iter().map(|row| (*row).min(highest)).collect::<Vec<_>>())?;
         }
+        if table.names.positions.is_some() {
+            let offset = self.config.position_offset as u32;
+            x = add(x, Part::Positions, &positions.iter().map(|row| row + offset).collect::<Vec<_>>())?;
+        }
+        let normed = self.norms(hooks).apply(tape, &x, Part::EmbeddingNorm, Part::EmbeddingNormBias);
+        Ok(normed.during("norm of the embedding")?.unwrap_or(x))
+    }
+
+    pub(super) fn norms<'n>(&'n self, hooks: &'n dyn Hooks) -> Norms<'n> {
+        Norms { config: &self.config, params: &self.params, hooks }
     }
 
     fn scaled(&self, tape: &Tape, x: Node, factor: f64) -> Result<Node, ModelError> {
@@ -164,8 +178,8 @@ impl Decoder {
     }
 
     fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
-        let norms = Norms { config: &self.config, params: &self.params, hooks };
-        let normed = norms.apply(tape, x, Part::FinalNorm, Part::FinalNormBias).during("final norm")?;
+        let normed =
+            self.norms(hooks).apply(tape, x, Part::FinalNorm, Part::FinalNormBias).during("final norm")?;
         // Scaled here, logits are scaled.
         self.scaled(tape, normed.unwrap_or_else(|| x.clone()), self.config.logit_scale)
     }
@@ -180,6 +194,14 @@ impl Decoder {
         let usual = || self.config.rotated.contains(layer).then_some(&turns.usual);
         let local = turns.local.as_ref().filter(|_| self.config.windowed.contains(layer));
         Block { layer, config: &self.config, params: &self.params, hooks, rope: local.or_else(usual) }
+    }
+
+    /// Whether the model can go on with a text.
+    ///
+    /// # Errors
+    /// [`ModelError::CannotWrite`], for an encoder and for a model without a vocabulary projection.
+    pub fn check_writes(&self) -> Result<(), ModelError> {
+        self.config.check_writes()
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
@@ -214,7 +236,8 @@ impl Decoder {
         let turns = self.turns(&rows.positions)?;
         let seen = |window| {
             let (scale, cap) = (self.config.attention_scale, self.config.attention_cap);
-            Rc::new(Seen::new(rows.segments.clone(), scale, window, cap))
+            let seen = Seen::new(rows.segments.clone(), scale, window, cap);
+            Rc::new(if self.config.is_causal() { seen } else { seen.both_ways() })
         };
         let (everything, windowed) = (seen(None), seen(self.config.sliding_window));
         let x = self.embed(tape, &batch.tokens, hooks)?;
@@ -224,7 +247,7 @@ impl Decoder {
             }
             _ => x,
         };
-        let mut x = self.placed(tape, x, &rows.positions, hooks)?;
+        let mut x = self.placed(tape, x, &rows.positions, &rows.types, hooks)?;
         for layer in 0..self.config.num_layers {
             let seen = if self.config.window_of(layer).is_some() { &windowed } else { &everything };
             let (seen, turns, prefix) = (seen.clone(), turns.clone(), rows.prefix.clone());
@@ -232,7 +255,7 @@ impl Decoder {
                 let sight = Sight::Packed(&seen, prefix.as_deref());
                 self.block(layer, hooks, &turns).forward(tape, &x, sight)
             };
-            x = tape.checkpoint(block).during("decoder block")?;
+            x = tape.checkpoint(block).during("block")?;
         }
         if let Some(places) = &rows.soft_prompt {
             x = ops::without_virtual_rows(tape, &x, places).during("soft prompt")?;
@@ -257,6 +280,7 @@ impl Decoder {
         rows: &mut [(&[u32], &mut Cache)],
         hooks: &dyn Hooks,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.check_writes()?;
         let (mut tokens, mut fed, mut num_rows) = (Vec::new(), Vec::new(), 0);
         for (new, cache) in rows.iter_mut() {
             if tokens.is_empty() && new.is_empty() {
@@ -274,13 +298,13 @@ impl Decoder {
         let tape = Tape::inference();
         let embedded = self.embed(&tape, &tokens, hooks)?;
         let x = Node::frozen(with_prompts(embedded.value().clone(), &fed, hooks)?);
-        let mut x = self.placed(&tape, x, &positions, hooks)?;
+        let mut x = self.placed(&tape, x, &positions, &[], hooks)?;
         for layer in 0..self.config.num_layers {
             let block = self.block(layer, hooks, &turns);
             let caches = rows.iter_mut().zip(&fed);
             let caches = caches.map(|((_, cache), fed)| (fed.rows.len(), &mut cache.layers[layer]));
             let sight = Sight::Cached(CachedRows(caches.collect()));
-            x = block.forward(&tape, &x, sight).during("decoder block")?;
+            x = block.forward(&tape, &x, sight).during("block")?;
         }
         for (_, cache) in rows {
             cache.num_virtual = hooks.num_virtual_tokens();
@@ -290,10 +314,5 @@ impl Decoder {
         let last = x.value().index_select(&lasts, 0).during("last positions")?; // [b, d]
         let last = self.final_norm(&tape, &Node::frozen(last), hooks)?;
         self.logits(last.value(), hooks)?.to_vec2().during("logits")
-    }
-
-    /// hidden [n, d] -> logits [n, v], f32. For evaluation of few rows; training never makes this tensor.
-    pub fn logits(&self, hidden: &Tensor, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
-        self.head(hooks)?.logits(hidden).during("vocabulary projection")
     }
 }

@@ -31,6 +31,12 @@ pub enum ModelError {
     Shape { path: PathBuf, tensor: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("tensor {tensor}: {why} ({})", path.display())]
     Tensor { path: PathBuf, tensor: String, why: String },
+    #[error("{title} {}", if *is_causal { "comes without the part that predicts tokens" } else { "is an encoder: it reads whole texts and writes none" })]
+    CannotWrite { title: &'static str, is_causal: bool },
+    #[error("the model does not predict masked tokens: its files hold no head for it")]
+    NoMaskedHead,
+    #[error("the heads of tasks {0}")]
+    Heads(String),
     #[error("the prompt is empty")]
     EmptyPrompt,
     #[error("the prompt has {prompt_tokens} tokens, but the model's context holds {context_tokens}")]
@@ -73,6 +79,9 @@ impl Explain for ModelError {
             }
             Self::SampleTooLong { .. } => "A sample is too long for the model".into(),
             Self::ForeignToken { .. } => "The model does not know a token".into(),
+            Self::CannotWrite { .. } => "This model writes no text".into(),
+            Self::NoMaskedHead => "This model fills no gaps".into(),
+            Self::Heads(_) => "The tasks cannot be set up".into(),
             Self::Stopped => "Stopped".into(),
             Self::Write { .. } => "Cannot save the model".into(),
             _ => "Cannot load the model".into(),
@@ -110,6 +119,16 @@ impl Explain for ModelError {
             Self::Refused { .. } => "Choose another model, or another version of this one.".into(),
             Self::Setting { .. } => "Download the model again, or correct the setting.".into(),
             Self::Shape { .. } => "config.json and the weights do not belong together: download both again.".into(),
+            Self::CannotWrite { is_causal: false, .. } => {
+                "Choose a model that answers, such as smollm2-135m-instruct; or use this one for masked words, labels, scores or \
+                 embeddings."
+                    .into()
+            }
+            Self::CannotWrite { .. } => "Choose the model that it was made from, or one that answers.".into(),
+            Self::NoMaskedHead => {
+                "Choose a checkpoint made for masked language modelling, or train one on that first.".into()
+            }
+            Self::Heads(_) => "Give every task a name of its own and at least one label.".into(),
             Self::EmptyPrompt => "Write a prompt first.".into(),
             Self::PromptTooLong { .. } => "Shorten the prompt, or show fewer examples.".into(),
             Self::NoLikelyToken { .. } => {

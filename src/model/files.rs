@@ -146,6 +146,7 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
     let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(|e| ModelError::of_file(&path, &e))?;
     let config = DecoderConfig::from_json(&path, &text)?;
     let weights = Weights::open(folder)?;
+    let config = config.found_in(&weights);
     weights.check(&config)?;
     let tokens = SpecialTokens::of_folder(folder, &text)?;
     let chat_template = chat_template(folder, &tokens.settings)?;

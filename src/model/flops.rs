@@ -56,7 +56,9 @@ impl DecoderConfig {
     /// something is trained.
     pub fn training_flops(&self, work: Work<'_>, learning: &dyn Fn(Part) -> Learning) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
-        let pairs: f64 = work.segments.iter().map(|s| (s * (s + 1)) as f64 / 2.0).sum();
+        let share = if self.is_causal() { 2.0 } else { 1.0 };
+        let seen = |s: &usize| (s * if self.is_causal() { s + 1 } else { *s }) as f64 / share;
+        let pairs: f64 = work.segments.iter().map(seen).sum();
         let attention = 2.0 * pairs * (self.num_heads * self.head_width) as f64;
         let mut has_learner_below = learning(Part::Embedding) != Learning::No;
         // Forward, the gradient of the input, and that of the weights.
@@ -75,6 +77,9 @@ impl DecoderConfig {
                 flops += 2.0 * n * size as f64 * products(learns, has_learner_below);
             }
             has_learner_below |= learns != Learning::No;
+        }
+        if !self.predicts_tokens {
+            return flops;
         }
         let head = 2.0 * (work.num_trained * self.vocabulary * self.width) as f64;
         flops + head * products(learning(Part::Head), has_learner_below)

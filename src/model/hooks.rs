@@ -49,6 +49,10 @@ pub enum NormAt {
     AfterAttention,
     BeforeFeedForward,
     AfterFeedForward,
+    /// The stream with the attention's output added.
+    OfAttentionSum,
+    /// The stream with the feed-forward's output added.
+    OfFeedForwardSum,
 }
 
 /// A tensor of the model, as the forward pass reads it.
@@ -57,6 +61,10 @@ pub enum Part {
     Embedding,
     /// One row a position, where positions are learned.
     Positions,
+    /// One row for the first text of two, one for the second.
+    Types,
+    EmbeddingNorm,
+    EmbeddingNormBias,
     Norm(usize, NormAt),
     NormBias(usize, NormAt),
     QueryNorm(usize),
@@ -65,8 +73,30 @@ pub enum Part {
     Bias(usize, Projection),
     FinalNorm,
     FinalNormBias,
+    /// What an encoder's states go through before the vocabulary projection: a dense layer and a norm.
+    Transform,
+    TransformBias,
+    TransformNorm,
+    TransformNormBias,
     /// The vocabulary projection; the embedding where they are tied.
     Head,
+    HeadBias,
+    /// What the heads of a BERT read its first token through.
+    Pooler,
+    PoolerBias,
+    /// Of the task head with this number.
+    Score(usize, HeadTensor),
+}
+
+/// A tensor of a task's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HeadTensor {
+    Dense,
+    DenseBias,
+    Norm,
+    NormBias,
+    Out,
+    OutBias,
 }
 
 /// The two halves of a block, each of which is added to what went into it.

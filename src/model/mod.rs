@@ -1,4 +1,4 @@
-//! The models: what a checkpoint folder holds, the weights, and one decoder for all families.
+//! The models: what a checkpoint folder holds, the weights, and one forward pass for all families.
 
 pub mod families;
 pub mod config;
@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod cache;
 pub mod block;
 pub mod decoder;
+pub mod heads;
 pub mod device;
 pub mod load;
 

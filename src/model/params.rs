@@ -56,7 +56,12 @@ impl DecoderParams {
         control: &Control,
         progress: &mut dyn Progress,
     ) -> Result<Self, ModelError> {
-        let groups = config.groups();
+        let mut groups = config.groups();
+        if let Source::Files(weights) = &read.source {
+            let is_there = |needed: &Needed| weights.shape(&needed.name).as_ref() == Some(&needed.shape);
+            let spare = config.spare_groups().into_iter();
+            groups.extend(spare.filter(|group| group.tensors.iter().all(is_there)));
+        }
         let num = groups.len() as u64;
         let mut all = Self {
             matrices: HashMap::new(),
@@ -70,13 +75,14 @@ impl DecoderParams {
             }
             progress.report("Loading the model", i as u64, Some(num), Unit::Tensors);
             if tensors.iter().all(|needed| needed.shape.len() == 2) {
-                let parts = tensors.iter().map(|needed| read.on_host(needed)).collect::<Result<_, _>>()?;
+                let parts =
+                    tensors.iter().map(|needed| read.on_host(part, needed)).collect::<Result<_, _>>()?;
                 let joined = Weight::stacked(parts).during("join the weights")?;
                 let placed = read.placed(&joined)?;
-                if part == Part::Embedding && config.has_tied_embeddings {
+                if part == Part::Embedding && config.has_tied_head() {
                     all.matrices.insert(Part::Head, placed.clone());
                 }
-                let is_table = matches!(part, Part::Embedding | Part::Positions);
+                let is_table = matches!(part, Part::Embedding | Part::Positions | Part::Types);
                 let stays = is_table && matches!(placed, Weight::Packed(_));
                 all.matrices.insert(part, if stays { joined } else { placed });
                 all.row_squares.insert(part, OnceLock::new());
@@ -106,6 +112,11 @@ impl DecoderParams {
         }
         let squares = self.matrix(part)?.row_squares().during("measure a weight")?;
         Ok(known.map_or(squares.clone(), |known| known.get_or_init(|| squares).clone()))
+    }
+
+    /// Lets [`Self::row_squares`] keep those of a matrix that was added.
+    pub(super) fn expect_row_squares(&mut self, part: Part) {
+        self.row_squares.insert(part, OnceLock::new());
     }
 
     /// A norm's weight or a bias, if the model has it.
@@ -141,14 +152,19 @@ impl Reading<'_> {
         place().during("place a weight on the device")
     }
 
-    fn on_host(&self, needed: &Needed) -> Result<Weight, ModelError> {
+    fn on_host(&self, part: Part, needed: &Needed) -> Result<Weight, ModelError> {
+        // The heads of tasks are small, and trained.
+        let precision = match part {
+            Part::Pooler | Part::Score(..) => Precision::F32,
+            _ => self.precision,
+        };
         match &self.source {
-            Source::Files(weights) => weights.weight(needed, self.precision, &Device::Cpu),
+            Source::Files(weights) => weights.weight(needed, precision, &Device::Cpu),
             Source::Random => {
                 // About the size of a trained model's numbers.
                 let numbers = Tensor::rand(-0.03f32, 0.03, needed.shape.as_slice(), &Device::Cpu)
                     .during("make random weights")?;
-                match blocks_of(self.precision) {
+                match blocks_of(precision) {
                     None => Ok(numbers.into()),
                     Some(dtype) => Ok(Weight::Packed(
                         Packed::quantise(&numbers, dtype).during("quantise random weights")?,

@@ -15,6 +15,8 @@ use std::rc::Rc;
 pub(super) struct Rows {
     /// Position of each row in its segment.
     pub positions: Vec<u32>,
+    /// Which of two texts each row is of.
+    pub types: Vec<u32>,
     /// Offsets where segments begin among the rows that attention sees, with their number at the end.
     pub segments: Vec<usize>,
     /// Which of them are a soft prompt's.
@@ -31,15 +33,24 @@ impl Rows {
         let segments = places.segments();
         if hooks.soft_prompt().is_none() {
             let positions = batch.positions.iter().map(|position| position + num as u32).collect();
+            let mut types = batch.types.clone();
+            types.resize(batch.len(), 0);
             return Self {
                 positions,
+                types,
                 segments,
                 soft_prompt: None,
                 prefix: hooks.prefix(0).map(|_| Rc::new(places)),
             };
         }
-        let positions = segments.windows(2).flat_map(|ends| 0..(ends[1] - ends[0]) as u32).collect();
-        Self { positions, segments, soft_prompt: Some(places), prefix: None }
+        let positions: Vec<u32> =
+            segments.windows(2).flat_map(|ends| 0..(ends[1] - ends[0]) as u32).collect();
+        let mut types = Vec::with_capacity(positions.len());
+        for ends in batch.segments.windows(2) {
+            types.resize(types.len() + num, 0);
+            types.extend((ends[0]..ends[1]).map(|token| batch.types.get(token).copied().unwrap_or(0)));
+        }
+        Self { positions, types, segments, soft_prompt: Some(places), prefix: None }
     }
 }
 

@@ -68,6 +68,9 @@ const MUST_BE_NEUTRAL: [&str; 6] = [
     "target_parameters",
 ];
 
+/// What PEFT adds to `modules_to_save` of every classifier, whether its model has a module of the name or not.
+const PEFTS_HEADS: [&str; 2] = ["classifier", "score"];
+
 impl Config {
     /// Whether a key is absent or says what its absence says.
     fn is_neutral(&self, key: &str) -> bool {
@@ -86,7 +89,7 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
     let names = targets::names(family, &settings.targets);
     let config = Config {
         peft_type: "LORA".into(),
-        task_type: Some("CAUSAL_LM".into()),
+        task_type: task_type(&adapter.config).map(String::from),
         base_model_name_or_path: Some(adapter.base_model.clone()),
         r: settings.rank,
         lora_alpha: settings.alpha,
@@ -136,6 +139,17 @@ pub fn write_config(folder: &Path, config: &impl Serialize) -> Result<(), PeftEr
     let text = serde_json::to_vec_pretty(config)
         .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
     storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })
+}
+
+/// PEFT's word for what the model makes.
+fn task_type(config: &DecoderConfig) -> Option<&'static str> {
+    match (config.predicts_tokens, config.native_head()) {
+        (true, _) if config.is_causal() => Some("CAUSAL_LM"),
+        // It has none for masked tokens.
+        (true, _) => None,
+        (false, Some(_)) => Some("SEQ_CLS"),
+        (false, None) => Some("FEATURE_EXTRACTION"),
+    }
 }
 
 /// The parameters as files have them.
@@ -213,7 +227,11 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         return Err(PeftError::ZeroRank);
     }
     let alpha = |site| alphas.of(&config.site_name(site)).unwrap_or(usual);
-    let own = OwnWeights { biases: parsed.bias, modules: parsed.modules_to_save.clone().unwrap_or_default() };
+    let modules = parsed.modules_to_save.clone().unwrap_or_default();
+    let is_asked = |name: &String| !PEFTS_HEADS.contains(&name.as_str());
+    let is_there = |name: &String| is_asked(name) || own_weights::names_module(config, name);
+    let modules = modules.into_iter().filter(is_there).collect();
+    let own = OwnWeights { biases: parsed.bias, modules };
     let finished = |targets: Vec<Linear>, rank: usize| LoraSettings {
         has_rank_stabilised_scale: parsed.use_rslora,
         has_magnitudes: parsed.use_dora,

@@ -73,7 +73,7 @@ impl Kind {
             | Part::NormBias(layer, _)
             | Part::QueryNorm(layer)
             | Part::KeyNorm(layer) => Some((layer, Self::Norms)),
-            Part::Embedding | Part::Positions | Part::FinalNorm | Part::FinalNormBias | Part::Head => None,
+            _ => None,
         }
     }
 }
@@ -90,9 +90,16 @@ impl Freeze {
     /// Whether a part of the model is trained.
     pub fn trains(&self, part: Part, config: &DecoderConfig) -> bool {
         match part {
-            Part::Embedding => self.embeddings || (config.has_tied_embeddings && self.head),
-            Part::Head => self.head || (config.has_tied_embeddings && self.embeddings),
-            Part::Positions => self.embeddings,
+            Part::Embedding => self.embeddings || (config.has_tied_head() && self.head),
+            Part::Head => self.head || (config.has_tied_head() && self.embeddings),
+            Part::Positions | Part::Types | Part::EmbeddingNorm | Part::EmbeddingNormBias => self.embeddings,
+            Part::Transform
+            | Part::TransformBias
+            | Part::TransformNorm
+            | Part::TransformNormBias
+            | Part::HeadBias => self.head,
+            // What a task's answer is made with has to be learnt.
+            Part::Pooler | Part::PoolerBias | Part::Score(..) => true,
             Part::FinalNorm | Part::FinalNormBias => self.final_norm,
             part => Kind::of(part).is_some_and(|(layer, kind)| {
                 self.train.contains(&kind) && self.has_block(layer, config.num_layers)

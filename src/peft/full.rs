@@ -136,7 +136,7 @@ pub fn base_model(folder: &Path) -> Option<String> {
 /// The parameters in the places of the model's own tensors.
 pub struct FullHooks {
     nodes: BTreeMap<Part, Node>,
-    has_tied_embeddings: bool,
+    has_tied_head: bool,
 }
 
 impl FullHooks {
@@ -153,14 +153,14 @@ impl FullHooks {
             };
             nodes.insert(group.part, node);
         }
-        Ok(Self { nodes, has_tied_embeddings: config.has_tied_embeddings })
+        Ok(Self { nodes, has_tied_head: config.has_tied_head() })
     }
 }
 
 impl Hooks for FullHooks {
     fn replaced(&self, part: Part) -> Option<&Node> {
         match part {
-            Part::Head if self.has_tied_embeddings => self.nodes.get(&Part::Embedding),
+            Part::Head if self.has_tied_head => self.nodes.get(&Part::Embedding),
             part => self.nodes.get(&part),
         }
     }

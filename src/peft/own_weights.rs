@@ -5,7 +5,7 @@ use super::{PeftError, named_tensors};
 use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::families::Module;
-use crate::model::hooks::{Linear, Part};
+use crate::model::hooks::{HeadTensor, Linear, Part};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -14,8 +14,12 @@ use std::path::Path;
 /// Stands before the names of the model's tensors in PEFT's files.
 const PREFIX: &str = "base_model.model.";
 
-/// PEFT names what is in memory, where transformers calls every family's head so, whatever its files call it.
+/// PEFT names what is in memory, where transformers calls every decoder's head so, whatever its files call it.
 const HEAD: &str = "lm_head";
+
+fn head(config: &DecoderConfig) -> &'static str {
+    if config.is_causal() { HEAD } else { config.family.table().names.head }
+}
 
 /// Parts of names under which PEFT saves a module's biases once more, where all biases are trained.
 const REPEATED: [&str; 2] = [".original_module.", ".modules_to_save."];
@@ -76,12 +80,12 @@ impl OwnWeights {
 
     /// Where embeddings and head are one and only one of them is named, that one and the other.
     pub fn one_of_tied(&self, config: &DecoderConfig) -> Option<(&'static str, &'static str)> {
-        let embedding = config.family.table().names.embedding;
+        let (embedding, head) = (config.name_of(config.family.table().names.embedding), head(config));
         let is_named = |path: &str| self.modules.iter().any(|name| is_meant(path, name));
-        match (is_named(embedding), is_named(HEAD)) {
-            _ if !config.has_tied_embeddings => None,
-            (true, false) => Some((embedding, HEAD)),
-            (false, true) => Some((HEAD, embedding)),
+        match (is_named(embedding), is_named(head)) {
+            _ if !config.has_tied_head() => None,
+            (true, false) => Some((embedding, head)),
+            (false, true) => Some((head, embedding)),
             _ => None,
         }
     }
@@ -96,7 +100,7 @@ impl OwnWeights {
                 Biases::LoraOnly => config.modules(projection).iter().any(|m| targets.contains(&m.linear)),
                 Biases::All => true,
             },
-            Part::NormBias(..) | Part::FinalNormBias => self.biases == Biases::All || is_named(group),
+            part if is_bias(part) => self.biases == Biases::All || is_named(group),
             _ => is_named(group),
         };
         config.groups().into_iter().filter(is_trained).collect()
@@ -106,7 +110,7 @@ impl OwnWeights {
     pub fn parts(&self, config: &DecoderConfig, targets: &[Linear]) -> BTreeSet<Part> {
         let mut parts: BTreeSet<Part> =
             self.groups(config, targets).into_iter().map(|group| group.part).collect();
-        if config.has_tied_embeddings && parts.contains(&Part::Embedding) {
+        if config.has_tied_head() && parts.contains(&Part::Embedding) {
             parts.insert(Part::Head);
         }
         parts
@@ -125,7 +129,7 @@ impl OwnWeights {
                 // PEFT puts a layer that it tunes inside one of its own.
                 let name = match is_tuned.get(i) {
                     Some(true) => format!("{}.base_layer.bias", module_path(&needed.name)),
-                    _ if is_head => format!("{HEAD}.weight"),
+                    _ if is_head => format!("{}.weight", head(config)),
                     _ => needed.name.clone(),
                 };
                 Needed { name: format!("{PREFIX}{name}"), ..needed }
@@ -175,13 +179,18 @@ impl OwnWeights {
 /// The head where it is trained as the embeddings' other name: PEFT has two copies then, and files need both.
 pub fn tied_head(config: &DecoderConfig, needed: &[Needed]) -> Option<Needed> {
     let embedding = needed.iter().find(|needed| needed.name == tied_name(config))?;
-    let name = format!("{PREFIX}{HEAD}.weight");
-    config.has_tied_embeddings.then(|| Needed { name, ..embedding.clone() })
+    let name = format!("{PREFIX}{}.weight", head(config));
+    config.has_tied_head().then(|| Needed { name, ..embedding.clone() })
 }
 
 /// PEFT's name of the table of embeddings.
 pub fn tied_name(config: &DecoderConfig) -> String {
-    format!("{PREFIX}{}.weight", config.family.table().names.embedding)
+    format!("{PREFIX}{}.weight", config.name_of(config.family.table().names.embedding))
+}
+
+/// Whether a name stands for any module that may be trained whole.
+pub fn names_module(config: &DecoderConfig, name: &str) -> bool {
+    config.groups().iter().flat_map(|group| paths(group, config)).any(|path| is_meant(&path, name))
 }
 
 /// What `modules_to_save` may name in such a model: for one module, the end of its path that no other has.
@@ -189,7 +198,7 @@ pub fn module_names(config: &DecoderConfig) -> Vec<String> {
     let paths: Vec<String> = config.groups().iter().flat_map(|group| paths(group, config)).collect();
     let mut names: Vec<String> = Vec::new();
     for path in &paths {
-        let in_block = path.starts_with(config.family.table().names.layers);
+        let in_block = path.starts_with(config.layers_name());
         let last = path.rsplit('.').next().unwrap_or(path);
         let stands_for = paths.iter().filter(|other| is_meant(other, last)).count();
         let name = if in_block || stands_for == 1 { last } else { path };
@@ -198,6 +207,21 @@ pub fn module_names(config: &DecoderConfig) -> Vec<String> {
         }
     }
     names
+}
+
+/// Whether a part outside the blocks' layers is a bias.
+fn is_bias(part: Part) -> bool {
+    matches!(
+        part,
+        Part::NormBias(..)
+            | Part::EmbeddingNormBias
+            | Part::FinalNormBias
+            | Part::TransformBias
+            | Part::TransformNormBias
+            | Part::HeadBias
+            | Part::PoolerBias
+            | Part::Score(_, HeadTensor::DenseBias | HeadTensor::NormBias | HeadTensor::OutBias)
+    )
 }
 
 fn is_meant(path: &str, name: &str) -> bool {
@@ -210,12 +234,18 @@ fn paths(group: &Group, config: &DecoderConfig) -> Vec<String> {
         return Vec::new();
     }
     if group.part == Part::Head {
-        return vec![HEAD.into()];
+        return vec![head(config).into()];
     }
     let mut paths: Vec<String> =
         group.tensors.iter().map(|needed| module_path(&needed.name).to_string()).collect();
-    if group.part == Part::Embedding && config.has_tied_embeddings {
-        paths.push(HEAD.into());
+    match group.part {
+        Part::Embedding if config.has_tied_head() => paths.push(head(config).into()),
+        // They may be meant by the module that they lie in.
+        Part::Pooler | Part::PoolerBias | Part::Score(..) => {
+            let outer = paths[0].rsplit_once('.').map(|(outer, _)| outer.to_string());
+            paths.extend(outer);
+        }
+        _ => {}
     }
     paths
 }

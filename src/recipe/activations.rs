@@ -72,6 +72,7 @@ fn num_bent(config: &DecoderConfig) -> u64 {
 /// later, that gradient on its way. What the base says, its last state and its logits, lies beside it.
 fn at_the_loss(config: &DecoderConfig, n: u64, is_held: bool) -> u64 {
     let (width, vocabulary) = (config.width as u64, config.vocabulary as u64);
+    let vocabulary = if config.predicts_tokens { vocabulary } else { 0 };
     let logits = product(&[n.min(LOGIT_ROWS), vocabulary]);
     let of_base = if is_held { sum(&[product(&[n, width]), logits]) } else { 0 };
     sum(&[product(&[4, n, width]), logits, of_base]).max(product(&[6, n, width]))

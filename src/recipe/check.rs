@@ -71,6 +71,7 @@ impl Recipe {
         self.check_in_backward(facts, &mut found);
         self.check_numbers(&mut found);
         self.check_forgetting(&mut found);
+        self.check_objective(facts, &mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
         self.check_data(facts.data.as_ref(), &mut found);

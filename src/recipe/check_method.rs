@@ -223,7 +223,7 @@ fn check_blocks(freeze: &Freeze, model: Option<&ModelFacts>, found: &mut Finding
         let text = format!("There is no block {block}: the model has {num}, counted from 0. Use {fix:?}.");
         found.error("method.chosen", text, Some(&format!("{fix:?}")));
     }
-    let has_one_only = freeze.head != freeze.embeddings && config.has_tied_embeddings;
+    let has_one_only = freeze.head != freeze.embeddings && config.has_tied_head();
     if has_one_only && freeze.trains(Part::Embedding, config) {
         let field = if freeze.head { "method.head" } else { "method.embeddings" };
         let text = "This model has one matrix for its embeddings and its head: both are trained, and the way back goes through \

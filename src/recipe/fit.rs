@@ -75,6 +75,7 @@ impl Recipe {
             }
             return;
         };
+        self.check_classes(data, found);
         let num_rest = data.num_valid + data.num_test;
         match data.num_train {
             0 if num_rest > 0 => {

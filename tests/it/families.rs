@@ -74,7 +74,11 @@ impl Reference {
     }
 
     fn batch(&self) -> Batch {
-        Batch::pack([&Sample { weights: LossWeights::all(1.0, self.ids.len()), ids: self.ids.clone() }])
+        Batch::pack([&Sample {
+            weights: LossWeights::all(1.0, self.ids.len()),
+            ids: self.ids.clone(),
+            ..Sample::default()
+        }])
     }
 
     fn number(&self, key: &str) -> f64 {
@@ -215,7 +219,10 @@ fn the_modules_of_a_family_are_its_own() {
 fn logits_of(path: &str) -> (Batch, Tensor) {
     let expected = candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap();
     let ids: Vec<u32> = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1().unwrap();
-    (Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]), expected["logits"].clone())
+    (
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]),
+        expected["logits"].clone(),
+    )
 }
 
 /// Shards in bf16, f16 with rows in another order, and names that lack the first word: as they lie and widened.

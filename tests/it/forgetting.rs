@@ -9,6 +9,7 @@ use tunesmith::data::{Batch, DataError, GeneralText, LossWeights, Sample};
 use tunesmith::model::hooks::NoHooks;
 use tunesmith::model::load::LoadedModel;
 use tunesmith::nn::Tape;
+use tunesmith::objective::Language;
 use tunesmith::project::{Outcome, RunEvent, runs};
 use tunesmith::recipe::plan::Facts;
 use tunesmith::recipe::recipe::Method;
@@ -76,7 +77,7 @@ fn trained(
     let recipe = recipe(&[&DESCENT[..], &["batch.accumulation=1"], settings].concat());
     let plan = plan(&recipe, &dataset(model, 8));
     let meter = Meter::new(&|| 0, None);
-    let mut trainer = Trainer::new(&plan, model, rows.iter().collect(), text, meter).unwrap();
+    let mut trainer = Trainer::new(&plan, model, &Language, rows.iter().collect(), text, meter).unwrap();
     trainer.position.is_halved = is_halved;
     let mut report = None;
     for _ in 0..updates {
@@ -223,11 +224,11 @@ fn controls_hold_what_was_known() {
         let done = run(&model, &data, &recipe, &folder, false, |_, _| {});
         assert_eq!(done.outcome.unwrap(), Outcome::Done);
         let [(0, before), (_, now)] = perplexities(&done.events)[..] else { panic!("{:?}", done.events) };
-        let divergences = done.events.iter().filter_map(|event| match event {
+        let mut divergences = done.events.iter().rev().filter_map(|event| match event {
             RunEvent::Update { divergence, .. } => *divergence,
             _ => None,
         });
-        (now / before, divergences.last())
+        (now / before, divergences.next())
     };
     for method in Method::all() {
         let method = method.kind();

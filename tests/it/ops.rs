@@ -377,7 +377,7 @@ pub fn plain_prefix_attention(qkv: &Tensor, prefix: &Tensor, seen: &Seen) -> Res
             let within = |distance: usize| seen.window.is_none_or(|w| distance < w);
             let sees = match j.checked_sub(p) {
                 None => within(i - begin(i) + p - j),
-                Some(j) => j <= i && segment(i) == segment(j) && within(i - j),
+                Some(j) => (j <= i || !seen.is_causal) && segment(i) == segment(j) && within(i.abs_diff(j)),
             };
             if sees { 0.0 } else { f32::NEG_INFINITY }
         })
@@ -399,7 +399,8 @@ pub fn plain_attention(qkv: &Tensor, seen: &Seen) -> Result<Tensor> {
     plain_prefix_attention(qkv, &Tensor::zeros((0, 24), qkv.dtype(), &CPU)?, seen)
 }
 
-/// (segments, window, cap): one segment, several with one of a single token, windowed, longer than a block, capped.
+/// (segments, window, cap): one segment, several with one of a single token, windowed, longer than a block, capped. Causal and both
+/// ways.
 pub fn sights() -> Vec<Rc<Seen>> {
     let cases = [
         (vec![0, 1], None, None),
@@ -412,8 +413,9 @@ pub fn sights() -> Vec<Rc<Seen>> {
         (vec![0, 20, 320], Some(40), Some(0.7)),
         (vec![0, 70], None, Some(50.0)),
     ];
-    let seen = |(segments, window, cap)| Rc::new(Seen::new(segments, 0.4, window, cap));
-    cases.into_iter().map(seen).collect()
+    let seen = |(segments, window, cap)| Seen::new(segments, 0.4, window, cap);
+    let both_ways = cases.clone().map(seen).map(Seen::both_ways);
+    cases.map(seen).into_iter().chain(both_ways).map(Rc::new).collect()
 }
 
 #[test]

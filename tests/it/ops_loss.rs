@@ -45,9 +45,21 @@ fn cross_entropy_matches_autograd_over_several_chunks() {
         |x| plain_cross_entropy(&x[0], &x[1], &targets, &weights),
     );
     check(
+        &[&[n, d], &[v, d], &[v]],
+        |tape, x| {
+            let head = ops::Head { bias: Some(x[2].clone()), ..WeightNode::trained(&x[1]).into() };
+            Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
+        },
+        |x| {
+            let logits = x[0].matmul(&x[1].t()?)?.broadcast_add(&x[2])?;
+            let unit = like(&Tensor::eye(v, candle_core::DType::F32, &CPU)?, &x[0]);
+            plain_cross_entropy(&logits, &unit, &targets, &weights)
+        },
+    );
+    check(
         &[&[n, d], &[v, d]],
         |tape, x| {
-            let head = ops::Head { weight: WeightNode::trained(&x[1]), cap: Some(0.7) };
+            let head = ops::Head { cap: Some(0.7), ..WeightNode::trained(&x[1]).into() };
             Ok(ops::linear_cross_entropy(tape, &x[0], &head, &targets, &weights)?.sum)
         },
         |x| {
@@ -85,7 +97,7 @@ fn divergence_from_a_reference_matches_autograd_over_several_chunks() {
     let nearness: Vec<f32> = (0..n).map(|i| if i % 2 == 1 { 0.0 } else { 0.25 + (i % 5) as f32 }).collect();
     let ours = |tape: &Tape, x: &ops::Head, hidden: &tunesmith::nn::Node, base_cap: Option<f64>| {
         let base = like(&base, hidden.value());
-        let of_base = ops::Head { weight: like(&base_head, hidden.value()).into(), cap: base_cap };
+        let of_base = ops::Head { cap: base_cap, ..like(&base_head, hidden.value()).into() };
         let reference = Reference { hidden: &base, head: &of_base, weights: &nearness };
         let loss =
             ops::linear_cross_entropy_near(tape, hidden, x, &targets, &weights, Some(&reference)).unwrap();
@@ -109,7 +121,7 @@ fn divergence_from_a_reference_matches_autograd_over_several_chunks() {
     check(
         &[&[n, d], &[v, d]],
         |tape, x| {
-            let head = ops::Head { weight: WeightNode::trained(&x[1]), cap: Some(0.7) };
+            let head = ops::Head { cap: Some(0.7), ..WeightNode::trained(&x[1]).into() };
             ours(tape, &head, &x[0], Some(2.0))
         },
         |x| {

@@ -128,7 +128,7 @@ fn column_scales_and_bottlenecks_match_autograd() {
 pub fn behind(num: usize, seen: &Seen) -> (VirtualRows, Rc<Seen>) {
     let places = VirtualRows::new(num, &seen.segments);
     let wide = Seen::new(places.segments(), seen.scale, seen.window, seen.cap);
-    (places, Rc::new(wide))
+    (places, Rc::new(if seen.is_causal { wide } else { wide.both_ways() }))
 }
 
 #[test]

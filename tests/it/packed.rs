@@ -144,7 +144,11 @@ fn bytes_that_are_no_such_matrix_are_refused() {
 fn logits(files: &ModelFiles, precision: Precision) -> Tensor {
     let placement = Placement { device: DeviceChoice::Cpu, precision };
     let decoder: Decoder = load_decoder(files, placement, &Control::new(), &mut Silent).unwrap();
-    let sample = Sample { ids: (0..24).map(|i| i * 17 + 3).collect(), weights: LossWeights::all(1.0, 24) };
+    let sample = Sample {
+        ids: (0..24).map(|i| i * 17 + 3).collect(),
+        weights: LossWeights::all(1.0, 24),
+        ..Sample::default()
+    };
     let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     decoder.logits(hidden.value(), &NoHooks).unwrap()
 }

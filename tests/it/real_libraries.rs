@@ -90,7 +90,7 @@ impl Library {
     }
 
     fn recipes(&self, config: &DecoderConfig) -> Vec<(String, Recipe)> {
-        let norm = config.family.table().names.final_norm.rsplit('.').next();
+        let norm = config.family.table().names.final_norm.and_then(|name| name.rsplit('.').next());
         // A model with one matrix for both trains both; PEFT has a copy of each.
         let names = [config.family.table().names.embedding, "lm_head"];
         let tables = if config.has_tied_embeddings { &names[..] } else { &names[1..] };
@@ -180,7 +180,8 @@ fn train(model: &LoadedModel, recipe: Recipe, to: &Path) {
 }
 
 fn logits(decoder: &Decoder, hooks: &dyn Hooks, ids: Vec<u32>) -> Tensor {
-    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids }]);
+    let batch =
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks).unwrap();
     decoder.logits(hidden.value(), hooks).unwrap()
 }

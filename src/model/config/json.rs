@@ -1,5 +1,6 @@
 //! Hugging Face's `config.json` -> [`DecoderConfig`], in the forms of transformers 4 and 5.
 
+use super::heads::Class;
 use super::{DecoderConfig, Family, Layers, RopeScaling};
 use crate::base::human;
 use crate::model::ModelError;
@@ -25,7 +26,7 @@ impl DecoderConfig {
 }
 
 fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
-    let family = family(fields)?;
+    let (family, class) = family(fields)?;
     refuse_what_is_not_there(fields)?;
     let table = family.table();
     let keys = &table.keys;
@@ -47,13 +48,14 @@ fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
         rope_scaling: rope_scaling(fields, family)?,
         has_tied_embeddings: fields.flag("tie_word_embeddings", keys.ties_embeddings)?,
         context_tokens: fields.size_or(keys.context.0, keys.context.1)?,
-        activation: activation(fields, keys.activation)?,
+        activation: fields.activation(keys.activation)?,
         ..DecoderConfig::plain(family, num_heads, head_width)
     };
     if let RopeScaling::LongRope { original_context, .. } = config.rope_scaling {
         config.context_tokens = config.context_tokens.min(original_context);
     }
     (table.read)(fields, &mut config)?;
+    config.read_heads(fields, class)?;
     // Families that turn a part of each head have read it by now.
     if let Some(part) = fields.rope_number("partial_rotary_factor")?
         && part != 1.0
@@ -64,16 +66,21 @@ fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
     config.bounded(fields.path)
 }
 
-fn family(fields: &Fields) -> Result<Family, ModelError> {
+fn family(fields: &Fields) -> Result<(Family, Class), ModelError> {
     let listed = fields.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str);
     let Some(name) = listed.or_else(|| fields.get("model_type").and_then(Value::as_str)) else {
         return Err(fields.wrong("architectures", "is missing"));
     };
-    let is_called = |family: &Family| [family.table().architecture, family.name()].contains(&name);
-    Family::ALL.into_iter().find(is_called).ok_or_else(|| ModelError::Unsupported {
-        path: fields.path.into(),
-        architecture: human::elide(name, 80),
-        familiar: FAMILIAR.into_iter().filter(|key| fields.get(key).is_some()).collect(),
+    let class = |family: &Family| match name == family.name() {
+        true => Some(Class::PredictsTokens),
+        false => Class::named(family.table(), name),
+    };
+    Family::ALL.into_iter().find_map(|family| Some((family, class(&family)?))).ok_or_else(|| {
+        ModelError::Unsupported {
+            path: fields.path.into(),
+            architecture: human::elide(name, 80),
+            familiar: FAMILIAR.into_iter().filter(|key| fields.get(key).is_some()).collect(),
+        }
     })
 }
 
@@ -92,15 +99,6 @@ const FAMILIAR: [&str; 12] = [
     "num_local_experts",
     "vision_config",
 ];
-
-fn activation(fields: &Fields, key: &str) -> Result<Activation, ModelError> {
-    match fields.get(key).map(|act| act.as_str().unwrap_or_default()) {
-        Some("silu" | "swish") | None => Ok(Activation::Silu),
-        Some("gelu") => Ok(Activation::Gelu),
-        Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
-        Some(other) => Err(fields.refused(format!("the activation \"{}\"", human::elide(other, 40)))),
-    }
-}
 
 fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ModelError> {
     if let Some(how) = fields.get("quantization_config") {
@@ -210,6 +208,17 @@ impl<'a> Fields<'a> {
         whole
             .and_then(|n| usize::try_from(n).ok())
             .ok_or_else(|| self.wrong(key, "must be a whole number that is not negative"))
+    }
+
+    /// SiLU where it is not there.
+    pub fn activation(&self, key: &str) -> Result<Activation, ModelError> {
+        match self.get(key).map(|act| act.as_str().unwrap_or_default()) {
+            Some("silu" | "swish") | None => Ok(Activation::Silu),
+            Some("gelu") => Ok(Activation::Gelu),
+            Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
+            Some("relu") => Ok(Activation::Relu),
+            Some(other) => Err(self.refused(format!("the activation \"{}\"", human::elide(other, 40)))),
+        }
     }
 
     pub fn size_or(&self, key: &str, default: usize) -> Result<usize, ModelError> {

@@ -1,20 +1,24 @@
-//! The numbers of a decoder: what the families differ in, and nothing else.
+//! The numbers of a model: what the families differ in, and nothing else.
 
 pub(super) mod gguf;
+mod heads;
 pub(super) mod json;
 mod tensors;
 mod write;
 
 pub use super::families::Family;
+pub use heads::{Pooling, Problem, TaskHead};
 pub use tensors::{Form, Group, Needed};
+pub(super) use write::activation_name;
 
 use super::ModelError;
+use super::families::NormKind;
 use super::hooks::Site;
 use crate::nn::ops::Activation;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A decoder with grouped-query attention. What only its family decides is in the family's table.
+/// A decoder with grouped-query attention, or an encoder. What only its family decides is in the family's table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     pub family: Family,
@@ -44,9 +48,25 @@ pub struct DecoderConfig {
     pub has_o_bias: bool,
     /// Biases of gate, up and down (Llama with `mlp_bias`).
     pub has_mlp_bias: bool,
+    /// Biases of layer norms.
+    pub has_norm_bias: bool,
     pub has_tied_embeddings: bool,
     pub context_tokens: usize,
-    /// Each position sees at most so many positions back, itself included.
+    /// Rows of learned positions before the one of the first token (RoBERTa).
+    pub position_offset: usize,
+    /// Rows of the table of token types; 0 where the family has none.
+    pub num_types: usize,
+    /// Whether there is a vocabulary projection.
+    pub predicts_tokens: bool,
+    /// Whether that has a bias.
+    pub has_head_bias: bool,
+    /// Biases of the dense layer before it, or of that of a task's head.
+    pub has_transform_bias: bool,
+    /// Of that layer.
+    pub transform_activation: Activation,
+    /// What the model makes of whole texts.
+    pub heads: Vec<TaskHead>,
+    /// Each position sees at most so many positions back, itself included; in an encoder as many ahead.
     pub sliding_window: Option<usize>,
     /// Which layers have it; the others see everything.
     pub windowed: Layers,
@@ -155,8 +175,16 @@ impl DecoderConfig {
             has_qkv_bias: false,
             has_o_bias: false,
             has_mlp_bias: false,
+            has_norm_bias: family.table().norm == NormKind::Layer,
             has_tied_embeddings: false,
             context_tokens: 0,
+            position_offset: 0,
+            num_types: 0,
+            predicts_tokens: true,
+            has_head_bias: false,
+            has_transform_bias: true,
+            transform_activation: Activation::Gelu,
+            heads: Vec::new(),
             sliding_window: None,
             windowed: Layers::None,
             is_parallel: false,
@@ -174,7 +202,49 @@ impl DecoderConfig {
     pub fn site_name(&self, site: Site) -> String {
         let table = self.family.table();
         let path = table.all_modules().find(|module| module.linear == site.linear).map_or("", |m| m.path);
-        format!("{}{}.{path}", table.names.layers, site.layer)
+        format!("{}{}.{path}", self.layers_name(), site.layer)
+    }
+
+    /// Whether a token sees those before it and none after it: whether the model can write.
+    pub fn is_causal(&self) -> bool {
+        self.family.table().is_causal
+    }
+
+    /// Whether the model can go on with a text.
+    ///
+    /// # Errors
+    /// [`ModelError::CannotWrite`], for an encoder and for a model without a vocabulary projection.
+    pub fn check_writes(&self) -> Result<(), ModelError> {
+        match self.is_causal() && self.predicts_tokens {
+            true => Ok(()),
+            false => {
+                Err(ModelError::CannotWrite { title: self.family.table().title, is_causal: self.is_causal() })
+            }
+        }
+    }
+
+    /// Whether the model fills masked tokens.
+    pub fn has_masked_head(&self) -> bool {
+        self.predicts_tokens && !self.is_causal()
+    }
+
+    /// Whether the embeddings are the vocabulary projection as well.
+    pub fn has_tied_head(&self) -> bool {
+        self.has_tied_embeddings && self.predicts_tokens
+    }
+
+    /// What stands before the number of a layer in names.
+    pub fn layers_name(&self) -> &'static str {
+        self.name_of(self.family.table().names.layers)
+    }
+
+    /// A name of the family's table as it is in this model: one that is nothing but its body has names without what they all begin
+    /// with.
+    pub fn name_of(&self, name: &'static str) -> &'static str {
+        match name.strip_prefix(self.family.table().names.body) {
+            Some(own) if self.is_bare() => own,
+            _ => name,
+        }
     }
 
     /// Turns this share of each head's numbers, rounded down as transformers does.
@@ -214,6 +284,8 @@ impl DecoderConfig {
             ("number of key/value heads", self.num_kv_heads, 1 << 10),
             ("head size", self.head_width, 1 << 10),
             ("context length", self.context_tokens, 1 << 30),
+            ("number of token types", self.num_types.max(1), 1 << 10),
+            ("padding token", self.position_offset.max(1), 1 << 20),
         ];
         for (key, value, most) in sizes {
             if value == 0 || value > most {

@@ -1,8 +1,8 @@
 //! Every tensor of a model: its name and shape in files, and what the forward pass makes of it.
 
 use super::DecoderConfig;
-use crate::model::families::{Module, NormKind, QkNorm, Stored};
-use crate::model::hooks::{Linear, Part, Projection};
+use crate::model::families::{Module, QkNorm, Stored};
+use crate::model::hooks::{Linear, NormAt, Part, Projection};
 use crate::nn::Result;
 use crate::nn::ops::HeadLayout;
 use candle_core::Tensor;
@@ -84,13 +84,45 @@ impl DecoderConfig {
     /// The same, by what the forward pass reads as one.
     pub fn groups(&self) -> Vec<Group> {
         let (d, names) = (self.width, &self.family.table().names);
-        let table = |part, name: &str, rows| Group::one(part, format!("{name}.weight"), vec![rows, d]);
+        let table =
+            |part, name, rows| Group::one(part, format!("{}.weight", self.name_of(name)), vec![rows, d]);
         let mut all = vec![table(Part::Embedding, names.embedding, self.vocabulary)];
-        all.extend(names.positions.map(|name| table(Part::Positions, name, self.context_tokens)));
+        let num_positions = self.context_tokens.saturating_add(self.position_offset);
+        all.extend(names.positions.map(|name| table(Part::Positions, name, num_positions)));
+        all.extend(names.types.map(|name| table(Part::Types, name, self.num_types)));
+        let norm = |weight, bias, name| {
+            let of_name = move |name| self.norm_groups(weight, bias, self.name_of(name));
+            Option::into_iter(name).flat_map(of_name)
+        };
+        all.extend(norm(Part::EmbeddingNorm, Part::EmbeddingNormBias, names.embedding_norm));
         (0..self.num_layers).for_each(|layer| all.extend(self.layer_groups(layer)));
-        all.extend(self.norm_groups(Part::FinalNorm, Part::FinalNormBias, names.final_norm));
-        if !self.has_tied_embeddings {
-            all.push(table(Part::Head, names.head, self.vocabulary));
+        all.extend(norm(Part::FinalNorm, Part::FinalNormBias, names.final_norm));
+        if self.predicts_tokens {
+            all.extend(self.transform_groups());
+            if !self.has_tied_embeddings {
+                all.push(table(Part::Head, names.head, self.vocabulary));
+            }
+        }
+        all.extend(self.head_groups());
+        all
+    }
+
+    /// Of what stands between an encoder's states and the vocabulary projection, and of that one's bias.
+    fn transform_groups(&self) -> Vec<Group> {
+        let Some(transform) = self.family.table().names.transform else { return Vec::new() };
+        let (d, dense) = (self.width, transform.dense);
+        let mut all = vec![Group::one(Part::Transform, format!("{dense}.weight"), vec![d, d])];
+        if self.has_transform_bias {
+            all.push(Group::one(Part::TransformBias, format!("{dense}.bias"), vec![d]));
+        }
+        all.extend(self.norm_groups(Part::TransformNorm, Part::TransformNormBias, transform.norm));
+        if self.has_head_bias {
+            // Of a tied head, transformers saves the bias under another name.
+            let name = match self.has_tied_embeddings {
+                true => transform.bias.to_string(),
+                false => format!("{}.bias", self.family.table().names.head),
+            };
+            all.push(Group::one(Part::HeadBias, name, vec![self.vocabulary]));
         }
         all
     }
@@ -98,8 +130,9 @@ impl DecoderConfig {
     fn layer_groups(&self, layer: usize) -> Vec<Group> {
         let table = self.family.table();
         let mut all = Vec::new();
-        for (at, name) in table.norms {
-            let name = format!("{}{layer}.{name}", table.names.layers);
+        let is_there = |at| !(layer == 0 && table.lacks_first_norm && at == NormAt::BeforeAttention);
+        for (at, name) in table.norms.iter().filter(|(at, _)| is_there(*at)) {
+            let name = format!("{}{layer}.{name}", self.layers_name());
             all.extend(self.norm_groups(Part::Norm(layer, *at), Part::NormBias(layer, *at), &name));
         }
         if let Some(kind) = table.qk_norm {
@@ -111,7 +144,7 @@ impl DecoderConfig {
             for (part, name, width) in
                 [(Part::QueryNorm(layer), "q_norm", q), (Part::KeyNorm(layer), "k_norm", k)]
             {
-                let name = format!("{}{layer}.self_attn.{name}.weight", table.names.layers);
+                let name = format!("{}{layer}.self_attn.{name}.weight", self.layers_name());
                 all.push(Group::one(part, name, vec![width]));
             }
         }
@@ -120,9 +153,9 @@ impl DecoderConfig {
     }
 
     /// A weight, and a bias where norms have one.
-    fn norm_groups(&self, weight: Part, bias: Part, name: &str) -> impl Iterator<Item = Group> {
+    fn norm_groups(&self, weight: Part, bias: Part, name: &str) -> impl Iterator<Item = Group> + use<> {
         let vector = |part, kind| Group::one(part, format!("{name}.{kind}"), vec![self.width]);
-        let bias = (self.family.table().norm == NormKind::Layer).then(|| vector(bias, "bias"));
+        let bias = self.has_norm_bias.then(|| vector(bias, "bias"));
         std::iter::once(vector(weight, "weight")).chain(bias)
     }
 
@@ -132,7 +165,7 @@ impl DecoderConfig {
         let tensors = |kind: &str, of: &dyn Fn(&Module) -> (Vec<usize>, Form)| {
             let needed = |module: &Module| {
                 let (shape, form) = of(module);
-                let name = format!("{}{layer}.{}.{kind}", self.family.table().names.layers, module.path);
+                let name = format!("{}{layer}.{}.{kind}", self.layers_name(), module.path);
                 Needed { name, shape, form }
             };
             modules.iter().map(needed).collect()

@@ -11,16 +11,18 @@ impl DecoderConfig {
         let keys = &table.keys;
         let mut json = Map::new();
         let mut put = |key: &str, value: Value| json.insert(key.into(), value);
-        put("architectures", json!([table.architecture]));
+        put("architectures", json!([self.architecture()]));
         put("model_type", json!(table.model_type));
         put("vocab_size", json!(self.vocabulary));
         put(keys.width, json!(self.width));
         put(keys.ffn_width.0, json!(self.ffn_width));
         put(keys.num_layers, json!(self.num_layers));
         put(keys.num_heads, json!(self.num_heads));
-        put("num_key_value_heads", json!(self.num_kv_heads));
-        put("head_dim", json!(self.head_width));
-        put(keys.activation, json!(name(self.activation)));
+        if table.is_causal {
+            put("num_key_value_heads", json!(self.num_kv_heads));
+            put("head_dim", json!(self.head_width));
+        }
+        put(keys.activation, json!(activation_name(self.activation)));
         put(keys.epsilon.0, json!(self.norm_epsilon));
         let context = match self.rope_scaling {
             RopeScaling::LongRope { context, .. } => context,
@@ -41,12 +43,13 @@ impl DecoderConfig {
             put("original_max_position_embeddings", json!(original_context));
         }
         (table.write)(self, &mut json);
+        self.write_heads(&mut json);
         Value::Object(json)
     }
 }
 
 /// As transformers calls it.
-fn name(activation: Activation) -> &'static str {
+pub fn activation_name(activation: Activation) -> &'static str {
     match activation {
         Activation::Silu => "silu",
         Activation::Gelu => "gelu",

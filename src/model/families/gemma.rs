@@ -65,6 +65,7 @@ pub const GEMMA3: Table = Table {
     title: "Gemma 3 (text)",
     architecture: "Gemma3ForCausalLM",
     model_type: "gemma3_text",
+    stem: Some("Gemma3Text"),
     gguf: Some(GgufTable { read: |_, config| windows_of_gguf(config, 6, 62), ..GgufTable::plain("gemma3") }),
     keys: Keys {
         context: ("max_position_embeddings", 131_072),

@@ -34,10 +34,11 @@ pub const GPT2: Table = Table {
     },
     names: Names {
         layers: "transformer.h.",
+        body: "transformer.",
         embedding: "transformer.wte",
         positions: Some("transformer.wpe"),
-        final_norm: "transformer.ln_f",
-        head: "lm_head",
+        final_norm: Some("transformer.ln_f"),
+        ..USUAL_NAMES
     },
     modules: [
         &[conv1d(Linear::Qkv, "attn.c_attn")],

@@ -17,6 +17,17 @@ pub const LLAMA: Table = Table {
     qk_norm: None,
     scales_prompts: false,
     has_local_rope: false,
+    lacks_first_norm: false,
+    is_causal: true,
+    stem: None,
+    scores: Scores {
+        pooler: None,
+        dense: None,
+        norm: None,
+        out: "score",
+        has_bias: false,
+        poolings: &[Pooling::Last],
+    },
     read: read_biases,
     write: write_biases,
 };

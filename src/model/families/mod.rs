@@ -1,20 +1,24 @@
-//! The families of decoders. A family is a table of names and numbers and, where it differs from the others in what its
+//! The families of decoders and encoders. A family is a table of names and numbers and, where it differs from the others in what its
 //! config.json says, how that is read and written. There is one block for all.
 
+mod bert;
+mod distilbert;
 mod gemma;
 mod gpt2;
 mod granite;
 mod llama;
+mod modernbert;
 mod neox;
 mod olmo2;
 mod phi3;
 mod qwen;
+mod roberta;
 mod smollm3;
 
 use super::ModelError;
-use super::config::DecoderConfig;
 use super::config::gguf::Fields as GgufFields;
 use super::config::json::Fields;
+use super::config::{DecoderConfig, Pooling};
 use super::hooks::{Linear, NormAt, Projection};
 use serde_json::{Map, Value};
 
@@ -33,10 +37,15 @@ pub enum Family {
     Gemma3,
     Gpt2,
     GptNeoX,
+    Bert,
+    DistilBert,
+    Roberta,
+    XlmRoberta,
+    ModernBert,
 }
 
 impl Family {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Llama,
         Self::Mistral,
         Self::Qwen2,
@@ -50,6 +59,11 @@ impl Family {
         Self::Gemma3,
         Self::Gpt2,
         Self::GptNeoX,
+        Self::Bert,
+        Self::DistilBert,
+        Self::Roberta,
+        Self::XlmRoberta,
+        Self::ModernBert,
     ];
 
     pub fn table(self) -> &'static Table {
@@ -67,6 +81,11 @@ impl Family {
             Self::Gemma3 => &gemma::GEMMA3,
             Self::Gpt2 => &gpt2::GPT2,
             Self::GptNeoX => &neox::NEOX,
+            Self::Bert => &bert::BERT,
+            Self::DistilBert => &distilbert::DISTILBERT,
+            Self::Roberta => &roberta::ROBERTA,
+            Self::XlmRoberta => &roberta::XLM_ROBERTA,
+            Self::ModernBert => &modernbert::MODERNBERT,
         }
     }
 
@@ -114,6 +133,13 @@ pub struct Table {
     pub scales_prompts: bool,
     /// Layers with a sliding window have a rope of their own.
     pub has_local_rope: bool,
+    /// The first block has no norm before its attention.
+    pub lacks_first_norm: bool,
+    /// A token sees those before it and none after it. Otherwise it sees the whole text, as in an encoder.
+    pub is_causal: bool,
+    /// How transformers' names of the family's classes begin, where `architecture` doesn't say it.
+    pub stem: Option<&'static str>,
+    pub scores: Scores,
     /// Reads what of config.json the others don't have.
     pub read: fn(&Fields, &mut DecoderConfig) -> Result<(), ModelError>,
     /// Writes the same.
@@ -136,6 +162,14 @@ impl Table {
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(*name));
         names
+    }
+
+    /// How the names of its classes begin: `Llama`, `Bert`.
+    pub fn stem(&self) -> &'static str {
+        let own = self.architecture;
+        let end =
+            ["ForCausalLM", "LMHeadModel", "ForMaskedLM"].into_iter().find_map(|end| own.strip_suffix(end));
+        self.stem.or(end).unwrap_or(own)
     }
 
     /// Whether the feed-forward multiplies its activation with a second product.
@@ -196,19 +230,62 @@ const USUAL_KEYS: Keys = Keys {
 pub struct Names {
     /// What stands before the number of a layer.
     pub layers: &'static str,
+    /// What all names begin with but those of heads, unless a file holds nothing else.
+    pub body: &'static str,
     pub embedding: &'static str,
     /// Where positions are learned.
     pub positions: Option<&'static str>,
-    pub final_norm: &'static str,
+    /// Where a token's embedding says which of two texts it is of.
+    pub types: Option<&'static str>,
+    pub embedding_norm: Option<&'static str>,
+    pub final_norm: Option<&'static str>,
     pub head: &'static str,
+    /// What an encoder's states go through before they predict tokens.
+    pub transform: Option<Transform>,
+}
+
+/// A dense layer, the activation, and a norm, before the vocabulary projection; and that one's bias.
+#[derive(Clone, Copy)]
+pub struct Transform {
+    pub dense: &'static str,
+    pub norm: &'static str,
+    /// The whole name.
+    pub bias: &'static str,
+}
+
+/// What makes a class or a score of a text in transformers' `…ForSequenceClassification`.
+#[derive(Clone, Copy)]
+pub struct Scores {
+    /// A dense layer with tanh that belongs to the body.
+    pub pooler: Option<&'static str>,
+    /// A dense layer of the head.
+    pub dense: Option<(&'static str, Bend)>,
+    pub norm: Option<&'static str>,
+    pub out: &'static str,
+    pub has_bias: bool,
+    /// What of the hidden states it can read; the usual one first.
+    pub poolings: &'static [Pooling],
+}
+
+/// What follows the dense layer of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bend {
+    Tanh,
+    Relu,
+    /// The one of the masked head.
+    Own,
 }
 
 const USUAL_NAMES: Names = Names {
     layers: "model.layers.",
+    body: "model.",
     embedding: "model.embed_tokens",
     positions: None,
-    final_norm: "model.norm",
+    types: None,
+    embedding_norm: None,
+    final_norm: Some("model.norm"),
     head: "lm_head",
+    transform: None,
 };
 
 /// A linear layer of every block, as the family's checkpoints have it.

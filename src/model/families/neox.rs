@@ -23,10 +23,11 @@ pub const NEOX: Table = Table {
     keys: Keys { epsilon: ("layer_norm_eps", 1e-5), theta: ("rotary_emb_base", 10_000.0), ..USUAL_KEYS },
     names: Names {
         layers: "gpt_neox.layers.",
+        body: "gpt_neox.",
         embedding: "gpt_neox.embed_in",
-        positions: None,
-        final_norm: "gpt_neox.final_layer_norm",
+        final_norm: Some("gpt_neox.final_layer_norm"),
         head: "embed_out",
+        ..USUAL_NAMES
     },
     modules: [
         &[Module { linear: Linear::Qkv, path: "attention.query_key_value", stored: Stored::HeadByHead }],

@@ -29,7 +29,7 @@ fn hub_name(name: &str, table: &Table) -> Option<String> {
     let top = match part {
         "token_embd" => Some(names.embedding),
         "position_embd" => names.positions,
-        "output_norm" => Some(names.final_norm),
+        "output_norm" => names.final_norm,
         "output" => Some(names.head),
         _ => None,
     };

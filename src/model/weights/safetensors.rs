@@ -121,7 +121,7 @@ impl Safetensors {
                     shape: entry.shape,
                     offset: data_start + entry.data_offsets[0],
                 };
-                self.tensors.insert(name, place);
+                self.tensors.insert(modern(name), place);
             }
         }
         self.shards.push(Shard { path, num_bytes });
@@ -185,6 +185,16 @@ impl Safetensors {
         };
         read_plain(&path, place.offset, place.shape.iter().product(), plain)
     }
+}
+
+/// Early BERTs call a norm's numbers otherwise.
+fn modern(name: String) -> String {
+    for (old, new) in [(".LayerNorm.gamma", ".LayerNorm.weight"), (".LayerNorm.beta", ".LayerNorm.bias")] {
+        if let Some(path) = name.strip_suffix(old) {
+            return format!("{path}{new}");
+        }
+    }
+    name
 }
 
 fn nothing_to_open(folder: &Path) -> ModelError {

@@ -36,8 +36,10 @@ pub struct Seen {
     pub segments: Vec<usize>,
     /// Multiplies the scores, usually 1 / sqrt(e).
     pub scale: f64,
-    /// Each position sees at most so many positions back, itself included.
+    /// Each position sees at most so many positions back, itself included; and so many ahead where it sees any there.
     pub window: Option<usize>,
+    /// No position sees those after it.
+    pub is_causal: bool,
     /// Scores are bent so that they stay below this: cap · tanh(score / cap) (Gemma 2, arXiv:2408.00118).
     pub cap: Option<f64>,
     /// Made once for all layers of a forward pass, and for their way back.
@@ -53,12 +55,13 @@ pub struct Sights {
     pub keys: Tensor,
 }
 
-/// Queries [start, end) of one segment and the keys [first_key, end) that any of them sees.
+/// Queries [start, end) of one segment and the keys [first_key, end_key) that any of them sees.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub start: usize,
     pub end: usize,
     pub first_key: usize,
+    pub end_key: usize,
 }
 
 impl Span {
@@ -67,18 +70,32 @@ impl Span {
     }
 
     pub fn num_keys(self) -> usize {
-        self.end - self.first_key
+        self.end_key - self.first_key
     }
 }
 
 impl Seen {
+    /// Causal.
     pub fn new(segments: Vec<usize>, scale: f64, window: Option<usize>, cap: Option<f64>) -> Self {
-        Self { segments, scale, window, cap, sights: OnceLock::new() }
+        Self { segments, scale, window, is_causal: true, cap, sights: OnceLock::new() }
+    }
+
+    /// The same with each position seeing those after it as those before.
+    pub fn both_ways(self) -> Self {
+        Self { is_causal: false, sights: OnceLock::new(), ..self }
     }
 
     /// The first key that a query of the segment that begins at `begin` sees.
     pub fn first_key_of(&self, begin: usize, query: usize) -> usize {
         self.window.map_or(begin, |w| (query + 1).saturating_sub(w)).max(begin)
+    }
+
+    /// The end of the keys that a query of the segment that ends at `end` sees.
+    fn end_key_of(&self, end: usize, query: usize) -> usize {
+        match (self.is_causal, self.window) {
+            (true, _) => query + 1,
+            (false, window) => window.map_or(end, |w| (query + w).min(end)),
+        }
     }
 
     /// What each query sees, on `device`, which must be the same whenever it is asked.
@@ -87,15 +104,19 @@ impl Seen {
             return Ok(sights.clone());
         }
         let n = self.segments.last().copied().unwrap_or(0);
-        let of_segment = |s: &[usize]| {
-            let begin = s[0];
-            (begin..s[1]).map(move |query| self.first_key_of(begin, query) as f32)
+        let (mut first, mut last) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        for segment in self.segments.windows(2) {
+            for query in segment[0]..segment[1] {
+                first.push(self.first_key_of(segment[0], query) as f32);
+                last.push((self.end_key_of(segment[1], query) - 1) as f32);
+            }
+        }
+        let keys: Vec<f32> = (0..n).map(|key| key as f32).collect();
+        let sights = Sights {
+            first: Tensor::from_vec(first, (n, 1), device)?,
+            last: Tensor::from_vec(last, (n, 1), device)?,
+            keys: Tensor::from_vec(keys, (1, n), device)?,
         };
-        let first: Vec<f32> = self.segments.windows(2).flat_map(of_segment).collect();
-        let last: Vec<f32> = (0..n).map(|query| query as f32).collect();
-        let last = Tensor::from_vec(last, (n, 1), device)?;
-        let sights =
-            Sights { first: Tensor::from_vec(first, (n, 1), device)?, keys: last.reshape((1, n))?, last };
         Ok(self.sights.get_or_init(|| sights).clone())
     }
 
@@ -104,9 +125,14 @@ impl Seen {
     pub fn joined_spans(&self, block: usize) -> Vec<Span> {
         let n = self.segments.last().copied().unwrap_or(0);
         let span = |start: usize| {
-            let segment = self.segments.partition_point(|begin| *begin <= start) - 1;
-            let first_key = self.first_key_of(self.segments[segment], start);
-            Span { start, end: (start + block).min(n), first_key }
+            let segment = |query| self.segments.partition_point(|begin| *begin <= query);
+            let end = (start + block).min(n);
+            Span {
+                start,
+                end,
+                first_key: self.first_key_of(self.segments[segment(start) - 1], start),
+                end_key: self.end_key_of(self.segments[segment(end - 1)], end - 1),
+            }
         };
         (0..n).step_by(block).map(span).collect()
     }
@@ -118,10 +144,10 @@ impl Seen {
 
     /// The blocks of one segment.
     pub fn spans_of(&self, begin: usize, end: usize, block: usize) -> impl Iterator<Item = Span> {
-        (begin..end).step_by(block).map(move |start| Span {
-            start,
-            end: (start + block).min(end),
-            first_key: self.first_key_of(begin, start),
+        (begin..end).step_by(block).map(move |start| {
+            let last = (start + block).min(end) - 1;
+            let end_key = self.end_key_of(end, last);
+            Span { start, end: last + 1, first_key: self.first_key_of(begin, start), end_key }
         })
     }
 
@@ -131,6 +157,6 @@ impl Seen {
         let position = span.start + i;
         let first =
             self.window.map_or(span.first_key, |w| (position + 1).saturating_sub(w).max(span.first_key));
-        first - span.first_key..position + 1 - span.first_key
+        first - span.first_key..self.end_key_of(span.end_key, position) - span.first_key
     }
 }

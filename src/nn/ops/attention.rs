@@ -1,4 +1,4 @@
-//! Causal attention over packed segments, with grouped queries, an optional sliding window and an optional cap on the scores.
+//! Attention over packed segments, causal or both ways, with grouped queries, an optional sliding window and an optional cap on the scores.
 //!
 //! The probabilities are made again in the backward pass, a block of queries at a time (Dao et al. 2022, arXiv:2205.14135),
 //! so that no [n, n] tensor outlives its block.

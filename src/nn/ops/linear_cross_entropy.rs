@@ -38,22 +38,34 @@ pub struct Reference<'a> {
 pub struct Head {
     /// [v, d]
     pub weight: WeightNode,
+    /// [v], where the model has one.
+    pub bias: Option<Node>,
     /// Logits are bent so that they stay below this: cap · tanh(logit / cap) (Gemma 2, arXiv:2408.00118).
     pub cap: Option<f64>,
 }
 
 impl<W: Into<WeightNode>> From<W> for Head {
-    /// Without a cap.
+    /// Without a bias and a cap.
     fn from(weight: W) -> Self {
-        Self { weight: weight.into(), cap: None }
+        Self { weight: weight.into(), bias: None, cap: None }
     }
 }
 
 impl Head {
     /// hidden [n, d] -> logits [n, v], f32 at least. No gradient.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let logits = wide(&product(hidden, self.weight.weight(), None)?)?;
+        let logits = self.product(hidden, self.weight.weight())?;
         self.cap.map_or(Ok(logits.clone()), |cap| portable::cross_entropy::bent(&logits, cap))
+    }
+
+    /// Logits before the cap, by a `weight` that has the head's numbers.
+    pub(super) fn product(&self, hidden: &Tensor, weight: &Weight) -> Result<Tensor> {
+        wide(&product(hidden, weight, self.bias.as_ref().map(Node::value))?)
+    }
+
+    /// The bias where it is trained.
+    fn bias_leaf(&self) -> Option<&Node> {
+        self.bias.as_ref().filter(|bias| bias.needs_gradient())
     }
 }
 
@@ -89,10 +101,11 @@ pub fn linear_cross_entropy_near(
     let (needs, leaf) = (hidden.needs_gradient(), head.weight.leaf());
     let frozen = readable(head.weight.weight(), hidden.value())?;
     let of_reference = |r: &Reference| -> Result<Head> {
-        Ok(Head { weight: readable(r.head.weight.weight(), r.hidden)?.into(), cap: r.head.cap })
+        Ok(Head { weight: readable(r.head.weight.weight(), r.hidden)?.into(), ..r.head.clone() })
     };
     let other = reference.map(of_reference).transpose()?;
-    let mut sums = Sums::of(leaf);
+    let bias = head.bias_leaf();
+    let mut sums = Sums::of(leaf, bias);
     let mut gradients = Vec::new();
     for chunk in rows.chunks(CHUNK) {
         let targets: Vec<u32> = chunk.iter().map(|i| targets[*i as usize]).collect();
@@ -107,7 +120,7 @@ pub fn linear_cross_entropy_near(
             _ => None,
         };
         let chunk = Chunk { hidden, targets: &targets, weights: &of_chunk(weights), near };
-        gradients.extend(chunk.run(&frozen, head.cap, needs, &mut sums)?);
+        gradients.extend(chunk.run(&frozen, head, needs, &mut sums)?);
     }
     let (value, divergence) = sums.totals()?;
     // Metal knows no f64.
@@ -115,25 +128,27 @@ pub fn linear_cross_entropy_near(
     let sum = total.to_dtype(wide_dtype(hidden.value().dtype()))?.to_device(device)?;
     let mut inputs = vec![hidden];
     inputs.extend(leaf);
+    inputs.extend(bias);
     if rows.is_empty() || inputs.iter().all(|node| !node.needs_gradient()) {
         return Ok(CrossEntropy { sum: Node::frozen(sum), value, divergence });
     }
     let gradient = needs.then(|| Tensor::cat(&gradients, 0)).transpose()?; // [m, d]
     let (index, like) = (Tensor::new(rows, device)?, hidden.value().clone());
-    let is_trained = leaf.is_some();
-    let of_weight = sums.gradient_of_weight();
+    let of_parameters = sums.gradients();
     let sum = tape.record("linear_cross_entropy", &inputs, sum, move |dy| {
         let placed = |gradient: Tensor| {
             let gradient = gradient.broadcast_mul(&dy.to_dtype(gradient.dtype())?)?;
             like.zeros_like()?.index_add(&index, &gradient, 0) // [n, d]
         };
         let mut gradients = vec![gradient.map(placed).transpose()?];
-        match of_weight {
-            Some(of_weight) => gradients.push(Some(of_weight.broadcast_mul(dy)?)), // [v, d]
-            None if is_trained && on_host(dy)?.to_scalar::<f64>()? != 1.0 => {
-                candle_core::bail!("the gradient of a sum of losses must be one")
+        for gradient in of_parameters {
+            match gradient {
+                Some(gradient) => gradients.push(Some(gradient.broadcast_mul(dy)?)), // [v, d], [v]
+                None if on_host(dy)?.to_scalar::<f64>()? != 1.0 => {
+                    candle_core::bail!("the gradient of a sum of losses must be one")
+                }
+                None => gradients.push(None),
             }
-            None => gradients.push(None),
         }
         Ok(gradients)
     });

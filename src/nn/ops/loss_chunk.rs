@@ -1,9 +1,10 @@
 //! A few rows at a time through the vocabulary projection and the losses, and what is added up over them.
 
 use super::gradient::made_in_place;
-use super::linear::{product, times};
+use super::linear::times;
 use super::linear_cross_entropy::Head;
 use crate::nn::kernels::cpu::cross_entropy::{Others, in_place, in_place_near};
+use crate::nn::kernels::cpu::elementwise::{add_bias, add_column_sums};
 use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
 use crate::nn::kernels::portable::cross_entropy::{divergence_and_gradient, losses_and_gradient};
 use crate::nn::kernels::portable::wide;
@@ -36,21 +37,24 @@ impl Total {
 pub(super) struct Sums<'a> {
     loss: Total,
     divergence: Total,
-    of_weight: OfWeight<'a>,
+    of_weight: OfParameter<'a>,
+    of_bias: OfParameter<'a>,
     /// Buffers that serve chunk after chunk.
     logits: Vec<f32>,
     others: Vec<f32>,
 }
 
 impl<'a> Sums<'a> {
-    /// `leaf` is the projection's weight where it is trained.
-    pub fn of(leaf: Option<&'a Node>) -> Self {
-        Self { of_weight: OfWeight { leaf, sum: None }, ..Self::default() }
+    /// The projection's weight and bias where they are trained.
+    pub fn of(weight: Option<&'a Node>, bias: Option<&'a Node>) -> Self {
+        let of = |leaf| OfParameter { leaf, sum: None };
+        Self { of_weight: of(weight), of_bias: of(bias), ..Self::default() }
     }
 
-    /// [v, d]; `None` where none is wanted or it lies in its slot.
-    pub fn gradient_of_weight(self) -> Option<Tensor> {
-        self.of_weight.sum
+    /// Of the trained ones, [v, d] and [v]; `None` for one that lies in its slot.
+    pub fn gradients(self) -> Vec<Option<Tensor>> {
+        let all = [self.of_weight, self.of_bias];
+        all.into_iter().filter(OfParameter::is_wanted).map(|of| of.sum).collect()
     }
 
     /// Of the losses and of the divergences.
@@ -59,15 +63,15 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The gradient of the projection [v, d], added up over the chunks.
+/// The gradient of the projection's weight [v, d] or bias [v], added up over the chunks.
 #[derive(Default)]
-struct OfWeight<'a> {
+struct OfParameter<'a> {
     leaf: Option<&'a Node>,
     /// Where the leaf has no slot.
     sum: Option<Tensor>,
 }
 
-impl OfWeight<'_> {
+impl OfParameter<'_> {
     fn is_wanted(&self) -> bool {
         self.leaf.is_some()
     }
@@ -81,7 +85,19 @@ impl OfWeight<'_> {
         self.keep(made)
     }
 
-    /// Adds such a product, [v, d], that a device made.
+    /// Adds the sums of the columns of d_logits [c, v].
+    fn add_columns(&mut self, d_logits: &[f32]) -> Result<()> {
+        let Some(leaf) = self.leaf else { return Ok(()) };
+        let made = made_in_place(leaf, |out, is_first| {
+            if is_first {
+                out.fill(0.0);
+            }
+            add_column_sums(out, d_logits);
+        })?;
+        self.keep(made)
+    }
+
+    /// Adds a part that a device made.
     fn add(&mut self, part: Tensor) -> Result<()> {
         match self.leaf.and_then(Node::slot) {
             Some(slot) => slot.add(&part),
@@ -122,20 +138,14 @@ impl Near<'_> {
 impl Chunk<'_> {
     /// -> d hidden = d logits · W [c, d] when it is wanted, where d logits = weight (p - onehot) + weight of the divergence (p - q);
     /// Σ weight · -log p(target), Σ weight · KL(q || p) and dW = d logitsᵀ · hidden are added to `sums`.
-    pub fn run(
-        &self,
-        weight: &Weight,
-        cap: Option<f64>,
-        wants: bool,
-        sums: &mut Sums,
-    ) -> Result<Option<Tensor>> {
+    pub fn run(&self, weight: &Weight, head: &Head, wants: bool, sums: &mut Sums) -> Result<Option<Tensor>> {
         let near = match &self.near {
             Some(near) => near.on_cpu().map(Some),
             None => Some(None),
         };
         match (Numbers::of(&self.hidden), weight.on_cpu(), near) {
-            (Some(x), Some(w), Some(near)) => self.run_on_cpu(&x, &w, near, cap, wants, sums),
-            _ => self.run_anywhere(weight, cap, wants, sums),
+            (Some(x), Some(w), Some(near)) => self.run_on_cpu(&x, &w, near, head, wants, sums),
+            _ => self.run_anywhere(weight, head, wants, sums),
         }
     }
 
@@ -144,20 +154,21 @@ impl Chunk<'_> {
         x: &[f32],
         w: &Rows,
         near: Option<(Numbers, Rows, &Near)>,
-        cap: Option<f64>,
+        head: &Head,
         wants: bool,
         sums: &mut Sums,
     ) -> Result<Option<Tensor>> {
         let c = self.targets.len();
-        let Sums { loss, divergence, of_weight, logits, others } = sums;
+        let Sums { loss, divergence, of_weight, of_bias, logits, others } = sums;
         logits.resize(c * w.num_rows(), 0.0);
-        cpu::linear::forward_into(logits, x, w, c)?;
-        let wants_any = wants || of_weight.is_wanted();
+        made_logits(logits, x, w, head, c)?;
+        let wants_any = wants || of_weight.is_wanted() || of_bias.is_wanted();
+        let cap = head.cap;
         let narrow = |cap: Option<f64>| cap.map(|cap| cap as f32);
         match near {
             Some((x, w, near)) => {
                 others.resize(c * w.num_rows(), 0.0);
-                cpu::linear::forward_into(others, &x, &w, c)?;
+                made_logits(others, &x, &w, near.head, c)?;
                 let mut others =
                     Others { logits: others, weights: &near.weights, cap: narrow(near.head.cap) };
                 let (of_targets, of_others) =
@@ -168,6 +179,7 @@ impl Chunk<'_> {
             None => loss.sum += in_place(logits, self.targets, self.weights, narrow(cap), wants_any),
         }
         of_weight.add_numbers(logits, x, c)?;
+        of_bias.add_columns(logits)?;
         let gradient = wants.then(|| tensor(cpu::linear::backward(logits, w, c)?, self.hidden.shape()));
         gradient.transpose()
     }
@@ -175,11 +187,12 @@ impl Chunk<'_> {
     fn run_anywhere(
         &self,
         weight: &Weight,
-        cap: Option<f64>,
+        head: &Head,
         wants: bool,
         sums: &mut Sums,
     ) -> Result<Option<Tensor>> {
-        let logits = wide(&product(&self.hidden, weight, None)?)?; // [c, v]
+        let cap = head.cap;
+        let logits = head.product(&self.hidden, weight)?; // [c, v]
         let column = |numbers: &[f32]| {
             Tensor::from_slice(numbers, (numbers.len(), 1), logits.device())?.to_dtype(logits.dtype())
         };
@@ -193,10 +206,26 @@ impl Chunk<'_> {
             sums.divergence.terms.push(divergences);
             d_logits = (d_logits + gradient)?;
         }
+        if sums.of_bias.is_wanted() {
+            sums.of_bias.add(d_logits.sum(0)?)?; // [v]
+        }
         let d_logits = d_logits.to_dtype(self.hidden.dtype())?;
         if sums.of_weight.is_wanted() {
             sums.of_weight.add(d_logits.t()?.matmul(&self.hidden)?)?; // [v, d]
         }
         wants.then(|| times(&d_logits, weight)).transpose()
     }
+}
+
+/// `x Wᵀ + bias` in place of what stands in the logits [c, v]: x [c, d].
+fn made_logits(logits: &mut [f32], x: &[f32], w: &Rows, head: &Head, c: usize) -> Result<()> {
+    cpu::linear::forward_into(logits, x, w, c)?;
+    if let Some(bias) = &head.bias {
+        let own = bias.value().to_dtype(DType::F32)?;
+        match Numbers::of(&own) {
+            Some(bias) => add_bias(logits, &bias),
+            None => candle_core::bail!("the bias of the logits lies on another device"),
+        }
+    }
+    Ok(())
 }

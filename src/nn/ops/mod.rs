@@ -12,11 +12,13 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod gradient;
+mod judged;
 mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
 mod loss_chunk;
 mod low_rank;
+mod pool;
 mod prefix_attention;
 mod rms_norm;
 mod rotate;
@@ -31,12 +33,14 @@ pub use decomposed::{Magnitudes, decomposed_linear};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{add, affine, cast, tanh};
 pub use embedding::embedding;
+pub use judged::{Judgement, judged};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
 pub use linear_cross_entropy::{
     CrossEntropy, Head, Reference, linear_cross_entropy, linear_cross_entropy_near,
 };
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
+pub use pool::mean_rows;
 pub use prefix_attention::prefix_attention;
 pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};
 pub use rotate::{HeadNorms, RopeRows, RopeTable, rotate};

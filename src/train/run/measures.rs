@@ -4,11 +4,12 @@ use super::{Run, TrainError};
 use crate::base::Control;
 use crate::data::Sample;
 use crate::model::hooks::{Hooks, NoHooks};
+use crate::objective::{Language, Objective};
 use crate::project::RunEvent;
 use crate::project::event::Phase;
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
-use crate::train::validate::{LossTotal, loss_of, micro_batches};
+use crate::train::validate::{LossTotal, Measured, loss_of, micro_batches};
 
 /// Which model is measured.
 #[derive(Clone, Copy)]
@@ -53,7 +54,8 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<Option<bool>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
-        let Some(total) = self.loss(&self.valid_samples(), Of::Tuned, control, reporter)? else {
+        let Some(total) = self.loss(self.objective, &self.valid_samples(), Of::Tuned, control, reporter)?
+        else {
             return Ok(None);
         };
         let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
@@ -112,19 +114,20 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         let held_out: Vec<&Sample> = self.text.iter().flat_map(|text| &text.held_out).collect();
-        self.loss(&held_out, of, control, reporter)
+        self.loss(&Language, &held_out, of, control, reporter)
     }
 
     /// The loss over some samples, with fewer tokens at once where memory is short. `Ok(None)` when stopped.
     fn loss(
         &mut self,
+        objective: &dyn Objective,
         samples: &[&Sample],
         of: Of,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         loop {
-            match self.loss_once(samples, of, control, reporter).map_err(memory::recognised) {
+            match self.loss_once(objective, samples, of, control, reporter).map_err(memory::recognised) {
                 Err(TrainError::OutOfMemory(shortage)) => {
                     self.give_in_validating(shortage, samples, reporter)?;
                 }
@@ -135,6 +138,7 @@ impl<'a> Run<'a> {
 
     fn loss_once(
         &self,
+        objective: &dyn Objective,
         samples: &[&Sample],
         of: Of,
         control: &Control,
@@ -149,7 +153,8 @@ impl<'a> Run<'a> {
             Ok(!control.is_stopped())
         };
         let look = || self.trainer.meter.look();
-        loss_of(self.model, hooks.as_ref(), samples, self.validation_budget(), &mut goes_on, &look)
+        let (model, hooks, budget_tokens) = (self.model, hooks.as_ref(), self.validation_budget());
+        loss_of(Measured { model, hooks, objective, budget_tokens }, samples, &mut goes_on, &look)
     }
 
     /// As [`Self::give_in`], of validation.

@@ -1,4 +1,4 @@
-//! Causal attention inside packed segments, a block of queries and a head at a time (Dao et al. 2022, arXiv:2205.14135):
+//! Attention inside packed segments, a block of queries and a head at a time (Dao et al. 2022, arXiv:2205.14135):
 //! scores exist for one block only, and are made again on the way back from the saved log-sum-exp.
 
 use super::lanes::{dot, exp, exp_sum, max, tanh};
@@ -152,7 +152,7 @@ impl Attention<'_> {
                     }
                 }
             }
-            let keys = (span.first_key - begin) * e..(span.end - begin) * e;
+            let keys = (span.first_key - begin) * e..(span.end_key - begin) * e;
             let (p, ds) = (Matrix::new(p, s, t), Matrix::new(ds, s, t));
             let dv = MatrixMut::new(&mut of_head.v[keys.clone()], t, e);
             matmul(dv, Into::Add, 1.0, p.t(), d_out, Workers::One);

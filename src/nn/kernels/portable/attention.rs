@@ -1,4 +1,4 @@
-//! Causal attention over packed segments with grouped queries, a block of queries at a time.
+//! Attention over packed segments with grouped queries, a block of queries at a time.
 
 use super::wide;
 use crate::nn::Result;
