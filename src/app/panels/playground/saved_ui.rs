@@ -23,7 +23,7 @@ pub(super) fn save(
 ) {
     let mut push = |action| out.push(UiAction::Playground(playground::Action::Saved(action)));
     let Some((_, name)) = saved.naming.as_ref().filter(|(column, _)| *column == index) else {
-        let button = widgets::button_or_why(ui, "Save…", unlike);
+        let button = ui.horizontal(|ui| widgets::button_or_why(ui, "Save…", unlike)).inner;
         if button.on_hover_text("Keeps this mix in the project, as one adapter or model").clicked() {
             push(Action::Begin(index));
         }
