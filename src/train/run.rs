@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
             // Also before the first update: a run that was stopped while it validated goes on with that validation.
             match self.settle(control, reporter)? {
                 Some(Outcome::Stopped) => return self.stop(control, reporter),
-                Some(outcome) => return self.finish(outcome, reporter),
+                Some(outcome) => return self.finish(outcome, control, reporter),
                 None => self.wait_while_paused(Phase::Training, control, reporter)?,
             }
             let start = Instant::now();
@@ -369,11 +369,16 @@ impl<'a> Run<'a> {
         if self.trainer.position.update.0 > 0 {
             self.save(reporter)?;
         }
-        self.finish(Outcome::Stopped, reporter)
+        self.finish(Outcome::Stopped, control, reporter)
     }
 
     /// Saves the adapter: the best checkpoint's, or the last state when nothing was validated.
-    fn finish(&mut self, outcome: Outcome, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Outcome, TrainError> {
         let update = self.trainer.position.update.0;
         if update > 0 {
             self.save(reporter)?;
@@ -381,11 +386,12 @@ impl<'a> Run<'a> {
         // The best state may be another one, and as large as the model.
         self.trainer.end_updates();
         let adapter = self.best_adapter(reporter)?;
-        checkpoint::save_adapter(
-            adapter.as_ref().unwrap_or(&self.trainer.adapter),
-            self.model,
-            &self.folder.adapter_dir(),
-        )?;
+        let own = self.trainer.adapter.clone();
+        let adapter = adapter.as_ref().unwrap_or(&own);
+        checkpoint::save_adapter(adapter, self.model, &self.folder.adapter_dir())?;
+        if outcome != Outcome::Stopped {
+            self.test(Some(adapter), control, reporter)?;
+        }
         self.model.decoder.device().synchronize().during("finish")?;
         self.end(outcome, update, Some("adapter".into()), reporter)?;
         Ok(outcome)
