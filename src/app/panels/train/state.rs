@@ -213,7 +213,7 @@ impl State {
     }
 
     fn switch(&self, switch: JobSwitch) -> Vec<Effect> {
-        self.job.map(|job| Effect::Job(job, switch)).into_iter().collect()
+        self.job.or(self.compare.job()).map(|job| Effect::Job(job, switch)).into_iter().collect()
     }
 
     /// Keeps the draft for Undo; a field that is still being changed is one step.
@@ -483,7 +483,7 @@ impl State {
     pub fn commands(&self, _shared: &Shared) -> Vec<PaletteItem> {
         let item = |label: String, keys, action| PaletteItem::new(label, keys, UiAction::Train(action));
         let mut items = vec![item("Train: start".into(), "Ctrl+Enter", Action::Start)];
-        if self.job.is_some() {
+        if self.job.or(self.compare.job()).is_some() {
             items.extend([
                 item("Train: pause".into(), "", Action::Pause),
                 item("Train: go on".into(), "", Action::Resume),
