@@ -35,6 +35,7 @@ pub struct Loaded {
 
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     let files = jobs::model::open(&a.model)?;
+    files.config.check_writes()?;
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
         None => jobs::model::answering(&files, a.device.into()),

@@ -12,6 +12,7 @@ pub mod template;
 pub mod general_text;
 pub mod gguf_vocab;
 pub mod tokenise;
+pub mod specials;
 pub mod loss_weights;
 pub mod mask;
 pub mod pack;

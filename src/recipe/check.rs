@@ -64,6 +64,7 @@ impl Recipe {
     pub fn check(&self, facts: &Facts) -> Vec<Problem> {
         let mut found = Findings::default();
         self.check_written(&mut found);
+        self.check_model(facts.model.as_ref(), &mut found);
         self.check_method(facts.model.as_ref(), &mut found);
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);

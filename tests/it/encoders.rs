@@ -1,11 +1,13 @@
 //! Encoders against transformers and PEFT: states, predictions of masked tokens, classes, losses, and the gradients of every weight.
 //! `tests/fixtures/parity/make_encoders.py` made the numbers.
 
+use crate::cli::Stage;
 use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, model_of, tensors};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
+use tunesmith::base::rng::Rng;
 use tunesmith::base::{Control, DeviceChoice, Explain, Silent};
 use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::ModelError;
@@ -13,11 +15,13 @@ use tunesmith::model::cache::Cache;
 use tunesmith::model::config::{DecoderConfig, Pooling, Problem, TaskHead};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
-use tunesmith::model::hooks::{HeadTensor, Hooks, NoHooks, Part};
+use tunesmith::model::hooks::{HeadTensor, Hooks, NoHooks, Part, WithDropout};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::ops::{cast, linear_cross_entropy};
+use tunesmith::nn::ops::{Dropout, cast, linear_cross_entropy};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape};
 use tunesmith::peft::{Adapter, Full, MicroStep, Settings, files, format};
+use tunesmith::recipe::plan::{Facts, ModelFacts};
+use tunesmith::recipe::{Recipe, Severity};
 
 const BOUND: f64 = 1e-4;
 
@@ -378,6 +382,42 @@ fn heads_that_cannot_be_told_apart_are_refused() {
     }
 }
 
+/// Two streams give two states of one text, one stream the same again, also where blocks are run again; and none without.
+#[test]
+fn dropout_of_the_body_is_a_function_of_its_stream() {
+    for name in READERS {
+        let reference = Reference::open(name);
+        let (decoder, batch) = (reference.decoder("scores"), reference.batch());
+        let plain = hidden(&decoder, &batch, &NoHooks);
+        let with = |share, stream| {
+            let dropout = Dropout { share, stream: Rng::new(stream, &[]) };
+            hidden(&decoder, &batch, &WithDropout { hooks: &NoHooks, dropout })
+        };
+        assert_eq!(relative_error(&with(0.0, 1), &plain), 0.0, "{name}");
+        assert_eq!(relative_error(&with(0.2, 1), &with(0.2, 1)), 0.0, "{name}");
+        assert!(relative_error(&with(0.2, 2), &with(0.2, 1)) > 0.01, "{name}");
+        assert!(relative_error(&with(0.2, 1), &plain) > 0.01, "{name}");
+        let gradient = |has_checkpoints: bool| {
+            let adapter = full(reference.decoder("scores"));
+            let gradient = FlatGradient::new(&adapter.params).unwrap();
+            let own;
+            let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
+            let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
+            own = adapter.training_hooks(&step).unwrap();
+            let hooks = WithDropout {
+                hooks: own.as_ref(),
+                dropout: Dropout { share: 0.2, stream: Rng::new(3, &[]) },
+            };
+            let states = decoder.forward(&tape, &batch, &hooks).unwrap();
+            let scores = decoder.scores(&tape, &states, &batch, 0, &hooks).unwrap();
+            let seed = scores.value().ones_like().unwrap();
+            tape.backward(&scores, seed).unwrap();
+            gradient.whole(&adapter.params).unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(gradient(false), gradient(true), "{name}");
+    }
+}
+
 /// An encoder goes on with no text, and says so before any work.
 #[test]
 fn an_encoder_writes_nothing() {
@@ -388,6 +428,29 @@ fn an_encoder_writes_nothing() {
         assert!(matches!(error, ModelError::CannotWrite { .. }), "{error}");
         assert!(error.hint().contains("Choose"), "{}", error.hint());
     }
+}
+
+/// The program says it before it loads anything, and a recipe with the model at its field.
+#[test]
+fn answers_of_an_encoder_are_refused_before_any_work() {
+    let stage = Stage::new();
+    let source = fixture("parity/encoders/bert/masked");
+    let model = source.to_str().unwrap();
+    let output = stage.run(&["generate", "--model", model, "--prompt", "hello"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(
+        said.contains("BERT/MiniLM is an encoder") && said.contains("Choose a model that answers"),
+        "{said}"
+    );
+
+    let files = ModelFiles::open("bert", &source).unwrap();
+    let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..crate::recipe::facts() };
+    let problems = Recipe::default().check(&facts);
+    let problem = problems.iter().find(|problem| problem.field == "model.source").unwrap();
+    assert_eq!(problem.severity, Severity::Error);
+    assert!(problem.text.contains("is an encoder") && problem.fix.is_some(), "{}", problem.text);
+    assert!(!Recipe::default().check(&crate::recipe::facts()).iter().any(|p| p.field == "model.source"));
 }
 
 /// Names of a checkpoint that holds a body alone, early names of norms, and none of the head.

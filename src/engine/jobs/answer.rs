@@ -32,6 +32,7 @@ pub fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
+    files.config.check_writes()?;
     let model = base.load_to_answer(&files, control, sink)?;
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (column, asked) in request.columns.iter().enumerate() {
