@@ -108,7 +108,14 @@ fn feed_run(harness: &mut Harness<'static, App>) {
         });
         if update % 500 == 0 {
             let loss = 2.5 * (-x / 20_000.0).exp() + 0.45;
-            say(RunEvent::Validation { update, loss, perplexity: loss.exp(), best: true, without_gain: 0 });
+            say(RunEvent::Validation {
+                update,
+                loss,
+                perplexity: loss.exp(),
+                best: true,
+                without_gain: 0,
+                metrics: Default::default(),
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::base::{Control, Failure, human};
 use crate::data::import::{How, ImportOptions, Imported};
 use crate::data::mask::TrainOn;
 use crate::data::prepare::{Dataset, Piece, PrepareOptions};
-use crate::data::{Ledger, Role, prepare as preparing};
+use crate::data::{Ledger, Role, prepare as preparing, reading};
 use crate::engine::Halt;
 use crate::engine::jobs::{self, Report};
 use crate::recipe::{Recipe, load};
@@ -273,7 +273,7 @@ fn preview(a: &Preview, control: &Control) -> Result<(), Halt> {
     options.max_tokens = a.max_tokens.unwrap_or(options.max_tokens);
     options.chat &= !a.plain;
     if a.everything {
-        options.train_on = TrainOn::Everything;
+        options.reading = reading::Reading::Written { train_on: TrainOn::Everything };
     }
     let of_recipe = recipe.map(|recipe| recipe.model.source).unwrap_or_default();
     let model = a.model.as_deref().unwrap_or(&of_recipe);

@@ -5,7 +5,7 @@ use crate::base::{Unit, human};
 use crate::data::Ledger;
 use crate::engine::event::EventKind;
 use crate::project::RunEvent;
-use crate::project::event::Phase;
+use crate::project::event::{self, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -122,11 +122,14 @@ impl Show {
                     out::note(format!("update {update}: loss {loss:.4}, {tokens_per_second:.0} tokens/s"));
                 }
             }
-            RunEvent::Validation { update, loss, best, .. } => {
-                self.say(&format!(
-                    "update {update}: validation loss {loss:.4}{}",
-                    if *best { ", the best so far" } else { "" }
-                ));
+            RunEvent::Validation { update, loss, best, metrics, .. } => {
+                let figures =
+                    if metrics.is_empty() { String::new() } else { format!(", {}", event::figures(metrics)) };
+                let best = if *best { ", the best so far" } else { "" };
+                self.say(&format!("update {update}: validation loss {loss:.4}{figures}{best}"));
+            }
+            RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
+                self.say(&event::tested_words(*is_base, *loss, *num_rows, metrics));
             }
             RunEvent::GeneralText { update: 0, perplexity, .. } => {
                 self.say(&format!("General text: perplexity {perplexity:.2} before the run"));

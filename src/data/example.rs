@@ -20,12 +20,37 @@ impl Message {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Example {
-    Text { text: String },
-    PromptCompletion { prompt: String, completion: String },
-    Chat { messages: Vec<Message> },
-    Labelled { text: String, label: String },
-    Scored { text: String, score: f64 },
-    Preference { prompt: String, chosen: String, rejected: String },
+    Text {
+        text: String,
+    },
+    PromptCompletion {
+        prompt: String,
+        completion: String,
+    },
+    Chat {
+        messages: Vec<Message>,
+    },
+    Labelled {
+        text: String,
+        second: Option<String>,
+        label: String,
+    },
+    Scored {
+        text: String,
+        second: Option<String>,
+        score: f64,
+    },
+    /// Two texts that mean much the same, and one that does not.
+    Pair {
+        text: String,
+        second: String,
+        negative: Option<String>,
+    },
+    Preference {
+        prompt: String,
+        chosen: String,
+        rejected: String,
+    },
 }
 
 /// What is known of an example without its text. The text is in memory once, in the table: whoever needs it has the

@@ -61,7 +61,7 @@ impl GeneralText {
     pub fn of(ids: &[u32], begin: &[u32], max_tokens: usize) -> Option<Self> {
         let piece = |ids: &[u32]| {
             let ids = [begin, ids].concat();
-            Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }
+            Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }
         };
         let room = max_tokens.saturating_sub(begin.len()).max(1);
         let pieces: Vec<Sample> = ids.chunks(room).map(piece).filter(|piece| piece.len() > 1).collect();

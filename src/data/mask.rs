@@ -1,4 +1,4 @@
-//! Which tokens are trained on.
+//! Which tokens are trained on, and what else a row is to be judged by.
 
 use super::template::Rendered;
 use super::{DataError, LossWeights, Tokeniser};
@@ -14,14 +14,28 @@ pub enum TrainOn {
     Everything,
 }
 
+/// What a model is to say of a whole sample.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Goal {
+    #[default]
+    None,
+    Class(u32),
+    /// Any number of classes, ascending.
+    Classes(Vec<u32>),
+    Score(f32),
+}
+
 /// Token ids of one example with the weight of each token in the loss.
-/// Weight `i` is the weight of *predicting* `ids[i]`; the first one counts for nothing.
+/// Weight `i` is the weight of *predicting* `ids[i]`; the first one counts for nothing where a model writes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     pub ids: Vec<u32>,
     pub weights: LossWeights,
-    /// Where the second of two texts begins.
+    /// Where the second of two texts begins, of models that tell them apart.
     pub second: Option<u32>,
+    /// Where each of several texts ends that are read apart; none for one.
+    pub parts: Vec<u32>,
+    pub goal: Goal,
 }
 
 impl Sample {
@@ -33,8 +47,11 @@ impl Sample {
         self.ids.is_empty()
     }
 
-    /// How many tokens are trained on.
+    /// How many predictions are trained on: tokens, or one for the whole sample.
     pub fn num_trained(&self) -> usize {
+        if self.goal != Goal::None || !self.parts.is_empty() {
+            return 1;
+        }
         let trained = self.weights.runs().filter(|(_, weight)| *weight > 0.0);
         trained.map(|(run, _)| run.end - run.start.max(1).min(run.end)).sum()
     }

@@ -1,6 +1,6 @@
 //! Samples packed end to end into one row of tokens; attention stays inside each segment.
 
-use super::Sample;
+use super::mask::{Goal, Sample};
 
 /// A micro-batch of `n` tokens in `segments.len() - 1` segments.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,8 +15,12 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// Weight of each prediction in the loss; 0 at a segment's end, [n].
     pub weights: Vec<f32>,
-    /// Which of two texts each token is of, 0 or 1, [n]; empty where all are of the first.
+    /// 1 for tokens of a second text, [n]; empty where there is none.
     pub types: Vec<u32>,
+    /// Segments of each sample: more than one where its texts are read apart.
+    pub parts: Vec<usize>,
+    /// What is to be said of each sample.
+    pub goals: Vec<Goal>,
 }
 
 impl Batch {
@@ -27,27 +31,44 @@ impl Batch {
             if sample.is_empty() {
                 continue;
             }
+            let begin = batch.tokens.len();
             batch.tokens.extend_from_slice(&sample.ids);
-            batch.positions.extend(0..sample.len() as u32);
             batch.targets.extend_from_slice(&sample.ids[1..]);
             batch.targets.push(0);
             batch.weights.extend(sample.weights.iter().skip(1));
             batch.weights.push(0.0);
-            batch.add_types(sample);
-            batch.segments.push(batch.tokens.len());
+            let whole = [sample.len() as u32];
+            let ends = if sample.parts.is_empty() { &whole[..] } else { &sample.parts };
+            for end in ends {
+                let end = begin + *end as usize;
+                batch.positions.extend(0..(end - batch.positions.len()) as u32);
+                batch.segments.push(end);
+            }
+            batch.add_types(begin, sample);
+            batch.parts.push(ends.len());
+            batch.goals.push(sample.goal.clone());
         }
         batch
     }
 
-    /// The types of the sample whose tokens were added last.
-    fn add_types(&mut self, sample: &Sample) {
-        if sample.second.is_none() && self.types.is_empty() {
+    fn add_types(&mut self, begin: usize, sample: &Sample) {
+        let Some(second) = sample.second else {
+            if !self.types.is_empty() {
+                self.types.resize(self.tokens.len(), 0);
+            }
             return;
-        }
-        let begin = self.tokens.len() - sample.len();
-        let second = begin + sample.second.map_or(sample.len(), |second| second as usize);
-        self.types.resize(begin, 0);
-        self.types.extend((begin..self.tokens.len()).map(|token| u32::from(token >= second)));
+        };
+        self.types.resize(begin + second as usize, 0);
+        self.types.resize(self.tokens.len(), 1);
+    }
+
+    /// The segments of each sample.
+    pub fn samples(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        self.parts.iter().scan(0, |next, parts| {
+            let first = *next;
+            *next += parts;
+            Some(first..*next)
+        })
     }
 
     /// Number of tokens `n`.

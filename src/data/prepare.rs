@@ -1,13 +1,17 @@
 //! Table -> examples -> ledger -> split -> samples: everything that happens to the data before a run.
 
 use super::import::Imported;
-use super::mask::{TrainOn, sample};
+use super::labels::Labels;
+use super::reading::{Read, Reader};
 use super::shots::Shot;
 use super::split::{SplitOptions, split_and_count};
 use super::stats::TokenStats;
-use super::template::{Rendered, Template};
+use super::template::Template;
 use super::tokenise::Tokeniser;
-use super::{DataError, Example, Fate, GeneralText, Layout, Ledger, Row, Sample, Schema, Split, Table};
+use super::{
+    DataError, Example, Fate, GeneralText, Layout, Ledger, Reading, Role, Row, Sample, Schema, Split, Table,
+    mask, template,
+};
 use crate::base::human::plural;
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
@@ -25,7 +29,8 @@ const MASKED: &str = "the template leaves the answer out";
 pub struct PrepareOptions {
     pub schema: Schema,
     pub split: SplitOptions,
-    pub train_on: TrainOn,
+    /// What samples are made of the rows for.
+    pub reading: Reading,
     /// Longest example, in tokens.
     pub max_tokens: usize,
     /// Leave out longer rows instead of cutting them.
@@ -41,7 +46,7 @@ impl PrepareOptions {
         Self {
             schema,
             split: SplitOptions::default(),
-            train_on: TrainOn::Answers,
+            reading: Reading::default(),
             max_tokens: 512,
             drop_overlong: false,
             keep_duplicates: false,
@@ -57,7 +62,11 @@ pub struct Dataset {
     pub options: PrepareOptions,
     /// The text of all rows.
     pub table: Arc<Table>,
-    /// Rows that are kept, in file order.
+    /// What the columns are for in this reading.
+    pub schema: Schema,
+    /// The classes, where rows have them.
+    pub labels: Labels,
+    /// Rows that are kept, in file order; once for each sample where one makes several.
     pub rows: Vec<Row>,
     /// One sample a row, same order.
     pub samples: Vec<Sample>,
@@ -80,7 +89,7 @@ pub struct Piece {
 impl Dataset {
     /// A kept row's example.
     pub fn example(&self, row: usize) -> Option<Example> {
-        self.options.schema.example(&self.table, self.rows.get(row)?.index).ok()
+        self.schema.example(&self.table, self.rows.get(row)?.index).ok()
     }
 
     /// Question and answer of a kept row, if it has them.
@@ -90,10 +99,15 @@ impl Dataset {
 
     /// The tokens of a kept row as text, each with whether the model is trained on it.
     pub fn preview(&self, row: usize) -> Result<Vec<Piece>, DataError> {
-        let Some(example) = self.example(row) else { return Ok(Vec::new()) };
         let options = &self.options;
-        let rendered = self.template.render(&example, options.train_on, options.chat)?;
-        preview(&self.tokeniser, &rendered, options.max_tokens)
+        match (options.reading.train_on(), self.example(row), self.samples.get(row)) {
+            (Some(train_on), Some(example), _) => {
+                let rendered = self.template.render(&example, train_on, options.chat)?;
+                preview(&self.tokeniser, &rendered, options.max_tokens)
+            }
+            (None, _, Some(sample)) => Ok(as_spelt(&self.tokeniser, sample)),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Tokens of the training rows, after cutting.
@@ -102,14 +116,29 @@ impl Dataset {
     }
 }
 
+/// The tokens of a sample as the vocabulary spells them.
+fn as_spelt(tokeniser: &Tokeniser, sample: &Sample) -> Vec<Piece> {
+    let piece = |(id, weight): (&u32, f32)| {
+        let text = tokeniser.token_text(*id).unwrap_or_default();
+        // Spaces and beginnings of words, as the usual vocabularies write them.
+        let text = match (text.strip_prefix("##"), text.strip_prefix(['Ġ', '▁'])) {
+            (Some(rest), _) => rest.to_string(),
+            (_, Some(rest)) => format!(" {rest}"),
+            _ => format!(" {text}"),
+        };
+        Piece { text, is_trained: weight > 0.0 }
+    };
+    sample.ids.iter().zip(sample.weights.iter()).map(piece).collect()
+}
+
 /// Pieces of text, one a token; tokens that share a character are shown as one.
 pub fn preview(
     tokeniser: &Tokeniser,
-    rendered: &Rendered,
+    rendered: &template::Rendered,
     max_tokens: usize,
 ) -> Result<Vec<Piece>, DataError> {
     let placed = tokeniser.encode_placed(&rendered.text, &rendered.literal)?;
-    let (cut, _) = sample(tokeniser, rendered, max_tokens)?;
+    let (cut, _) = mask::sample(tokeniser, rendered, max_tokens)?;
     let mut pieces: Vec<Piece> = Vec::new();
     let mut shown = 0;
     for (token, weight) in placed.iter().zip(cut.weights.iter()) {
@@ -156,12 +185,22 @@ pub fn prepare_rows(
     if options.max_tokens < 2 {
         return Err(DataError::LimitTooSmall { max_tokens: options.max_tokens });
     }
-    options.schema.check(&imported.table)?;
+    let schema = options.reading.schema(&options.schema).map_err(|why| DataError::Schema { why })?;
+    schema.check(&imported.table)?;
     let mut ledger = imported.ledger.clone();
-    let candidates = rows(imported, options, &mut ledger, control, progress)?;
+    let candidates = rows(imported, &schema, options, &mut ledger, control, progress)?;
     let table = Arc::clone(&imported.table);
-    let language = (&*tokeniser, &*template);
-    let kept = tokenise(&table, candidates, language, options, &mut ledger, control, progress)?;
+    let labels = labels(&table, &schema, &candidates, &options.reading);
+    let reader = Reader {
+        reading: &options.reading,
+        tokeniser: &tokeniser,
+        template: &template,
+        labels: &labels,
+        max_tokens: options.max_tokens,
+        chat: options.chat,
+    };
+    let source = (&*table, &schema);
+    let kept = tokenise(source, candidates, &reader, options, &mut ledger, control, progress)?;
     ledger.entries.sort_by_key(|entry| entry.line);
     if kept.rows.is_empty() {
         return Err(kept.refused.unwrap_or_else(|| nothing_left(&ledger, &kept.lengths, options.max_tokens)));
@@ -176,6 +215,8 @@ pub fn prepare_rows(
         source,
         options,
         table,
+        schema,
+        labels,
         rows,
         samples,
         split,
@@ -200,7 +241,7 @@ pub fn ledger(
     let (table, mut ledger) = (&imported.table, imported.ledger.clone());
     if options.schema.layout().is_some() {
         options.schema.check(table)?;
-        rows(imported, options, &mut ledger, control, progress)?;
+        rows(imported, &options.schema, options, &mut ledger, control, progress)?;
     } else {
         // Without roles only rows without any content are known.
         let is_blank = |row: &usize| table.columns.iter().all(|c| c.get(*row).trim().is_empty());
@@ -209,6 +250,22 @@ pub fn ledger(
     }
     ledger.entries.sort_by_key(|entry| entry.line);
     Ok(ledger)
+}
+
+/// The classes that rows have, or those that are given.
+fn labels(table: &Table, schema: &Schema, rows: &[Row], reading: &Reading) -> Labels {
+    match reading {
+        Reading::Labelled { labels: Some(names), .. } => Labels::new(names.clone()),
+        Reading::Labelled { has_several, labels: None } => {
+            let column = schema.column(Role::Label).and_then(|column| table.columns.get(column));
+            Labels::of(
+                column.iter().flat_map(|column| rows.iter().map(|row| column.get(row.index))),
+                *has_several,
+            )
+        }
+        Reading::Sentences { pairing, .. } => Labels::new(pairing.labels().map(String::from).to_vec()),
+        _ => Labels::default(),
+    }
 }
 
 /// Rows that are kept, with their samples; and the lengths before cutting, also of rows that are left out for them.
@@ -224,15 +281,21 @@ struct Kept {
 /// Renders and tokenises rows, block by block on all cores; the order stays. Rows that are cut, dropped or refused
 /// become lines of the ledger.
 fn tokenise(
-    table: &Table,
+    (table, schema): (&Table, &Schema),
     candidates: Vec<Row>,
-    (tokeniser, template): (&Tokeniser, &Template),
+    reader: &Reader,
     options: &PrepareOptions,
     ledger: &mut Ledger,
     control: &Control,
     progress: &mut dyn Progress,
 ) -> Result<Kept, DataError> {
     let total = candidates.len() as u64;
+    let places: Vec<usize> = candidates.iter().map(|row| row.index).collect();
+    // The text of some row, for readings that set texts side by side.
+    let some_text = |number: u64| match schema.example(table, places[(number % total) as usize]) {
+        Ok(Example::Text { text }) => Some(text),
+        _ => None,
+    };
     let mut candidates = candidates.into_iter();
     let mut kept = Kept::default();
     let mut spelt = Spelt::default();
@@ -247,14 +310,13 @@ fn tokenise(
         let tokenised: Vec<Result<_, DataError>> = block
             .par_iter()
             .map(|row| {
-                let example = options.schema.example(table, row.index);
+                let example = schema.example(table, row.index);
                 let example = example.map_err(|fate| DataError::Schema { why: fate.to_string() })?;
-                let rendered = template.render(&example, options.train_on, options.chat)?;
-                Ok((sample(tokeniser, &rendered, options.max_tokens)?, spelt_in(tokeniser, &rendered)))
+                reader.read(&example, row.index as u64, &some_text)
             })
             .collect();
         for (row, result) in block.into_iter().zip(tokenised) {
-            let ((sample, num_tokens), special) = match result {
+            let Read { samples, num_tokens, special } = match result {
                 Ok(done) => done,
                 Err(error) => {
                     ledger.add(row.line, Fate::Malformed { reason: error.to_string() });
@@ -263,7 +325,8 @@ fn tokenise(
                 }
             };
             kept.lengths.push(u32::try_from(num_tokens).unwrap_or(u32::MAX));
-            if let Some(fate) = fate(&sample, num_tokens, options) {
+            let num_trained = samples.iter().map(Sample::num_trained).sum();
+            if let Some(fate) = fate(num_trained, num_tokens, options) {
                 let is_dropped = fate.is_dropped();
                 ledger.add(row.line, fate);
                 if is_dropped {
@@ -271,19 +334,19 @@ fn tokenise(
                 }
             }
             spelt.add(row.line, special);
-            kept.samples.push(sample);
-            kept.rows.push(row);
+            kept.rows.extend(samples.iter().map(|_| row));
+            kept.samples.extend(samples);
         }
         progress.report("Counting tokens", total - candidates.len() as u64, Some(total), Unit::Rows);
     }
-    ledger.notes.extend(spelt.note(options.schema.layout()));
+    ledger.notes.extend(spelt.note(schema.layout()));
     Ok(kept)
 }
 
-/// What becomes of a row of `num_tokens`, `sample` before cutting; `None` when it is simply kept.
-fn fate(sample: &Sample, num_tokens: usize, options: &PrepareOptions) -> Option<Fate> {
-    let is_long = num_tokens > options.max_tokens;
-    match sample.num_trained() {
+/// What becomes of a row of `num_tokens` before cutting, of which `num_trained` are learnt from; `None` when it is simply kept.
+fn fate(num_trained: usize, num_tokens: usize, options: &PrepareOptions) -> Option<Fate> {
+    let is_long = num_tokens > options.max_tokens && !options.reading.goes_on();
+    match num_trained {
         _ if is_long && options.drop_overlong => Some(Fate::TooLong { num_tokens }),
         0 if is_long => Some(Fate::AnswerCut { num_tokens }),
         0 => Some(Fate::NoAnswer { reason: MASKED.into() }),
@@ -296,12 +359,6 @@ fn moved(num_rows: usize) -> Option<String> {
     let rows = plural(num_rows as u64, "row");
     let note = format!("{rows} moved in the split, so that no part is empty or lacks a common label.");
     (num_rows > 0).then(|| format!("{note} When rows are added, they may lie elsewhere."))
-}
-
-/// The first special token that a row's own words spell.
-fn spelt_in(tokeniser: &Tokeniser, rendered: &Rendered) -> Option<String> {
-    let mut pieces = rendered.literal.iter().map(|range| &rendered.text[range.clone()]);
-    pieces.find(|piece| tokeniser.specials().iter().any(|s| s == piece)).map(String::from)
 }
 
 /// Rows whose words spell special tokens.
@@ -360,6 +417,7 @@ fn nothing_left(ledger: &Ledger, lengths: &[u32], max_tokens: usize) -> DataErro
 /// Rows with content, in file order; the others become lines of the ledger.
 fn rows(
     imported: &Imported,
+    schema: &Schema,
     options: &PrepareOptions,
     ledger: &mut Ledger,
     control: &Control,
@@ -376,7 +434,7 @@ fn rows(
             progress.report("Reading rows", index as u64, Some(num_rows), Unit::Rows);
         }
         let line = imported.table.lines[index];
-        match options.schema.row(&imported.table, index) {
+        match schema.row(&imported.table, index) {
             Err(fate) => ledger.add(line, fate),
             Ok(row) => match seen.get(&row.hash) {
                 Some(of_line) if !options.keep_duplicates => {

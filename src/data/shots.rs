@@ -36,8 +36,9 @@ impl Shot {
     pub fn of(example: &Example) -> Option<Self> {
         let (input, output) = match example {
             Example::PromptCompletion { prompt, completion } => (prompt.as_str(), completion.clone()),
-            Example::Labelled { text, label } => (text.as_str(), label.clone()),
-            Example::Scored { text, score } => (text.as_str(), score.to_string()),
+            Example::Labelled { text, label, .. } => (text.as_str(), label.clone()),
+            Example::Scored { text, score, .. } => (text.as_str(), score.to_string()),
+            Example::Pair { text, second, .. } => (text.as_str(), second.clone()),
             Example::Preference { prompt, chosen, .. } => (prompt.as_str(), chosen.clone()),
             Example::Chat { messages } => last_turn(messages)?,
             Example::Text { .. } => return None,

@@ -92,6 +92,11 @@ impl Template {
         &self.bos
     }
 
+    /// What text without the chat template ends with.
+    pub fn ending(&self) -> &str {
+        &self.eos
+    }
+
     pub fn has_chat(&self) -> bool {
         self.chat.is_some()
     }
@@ -254,11 +259,16 @@ fn as_messages(example: &Example) -> Vec<Message> {
 /// The turns that are given, and the answer that is wanted.
 fn split_answer(example: &Example) -> (Vec<Message>, Option<String>) {
     let user = |text: &str| vec![Message::new("user", text)];
+    let both = |text: &str, second: Option<&str>| match second {
+        Some(second) => user(&format!("{text}\n\n{second}")),
+        None => user(text),
+    };
     match example {
         Example::Text { text } => (user(text), None),
         Example::PromptCompletion { prompt, completion } => (user(prompt), Some(completion.clone())),
-        Example::Labelled { text, label } => (user(text), Some(label.clone())),
-        Example::Scored { text, score } => (user(text), Some(score.to_string())),
+        Example::Labelled { text, second, label } => (both(text, second.as_deref()), Some(label.clone())),
+        Example::Scored { text, second, score } => (both(text, second.as_deref()), Some(score.to_string())),
+        Example::Pair { text, second, .. } => (user(text), Some(second.clone())),
         Example::Preference { prompt, chosen, .. } => (user(prompt), Some(chosen.clone())),
         Example::Chat { messages } => match messages.split_last() {
             Some((last, rest)) if last.role == "assistant" => (rest.to_vec(), Some(last.content.clone())),

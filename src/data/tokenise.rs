@@ -6,7 +6,7 @@ pub use super::gguf_vocab::GgufVocab;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
-use tokenizers::Tokenizer;
+use tokenizers::{Encoding, PostProcessorWrapper, Tokenizer};
 
 /// Largest tokenizer.json that is read; the largest vocabularies in use take about 35 MB.
 const MAX_BYTES: u64 = 256 << 20;
@@ -156,8 +156,13 @@ impl Tokeniser {
         Ok(())
     }
 
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    pub(super) fn post_processor(&self) -> Option<&PostProcessorWrapper> {
+        self.tokenizer.get_post_processor()
+    }
+
+    /// A text, or two, with what the post-processor puts around them.
+    pub(super) fn framed(&self, first: Encoding, second: Option<Encoding>) -> Result<Encoding, DataError> {
+        self.tokenizer.post_process(first, second, true).map_err(failed)
     }
 
     pub(super) fn literal(&self) -> &Tokenizer {
@@ -185,6 +190,23 @@ impl Tokeniser {
 
     pub fn id_of(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
+    }
+
+    /// The token that hides another one, of models that guess them.
+    pub fn mask(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.id_of(token))
+    }
+
+    /// Whether each token begins a word, by how the vocabulary spells it.
+    pub fn begins_word(&self) -> Vec<bool> {
+        let texts: Vec<String> =
+            (0..self.vocabulary() as u32).map(|id| self.token_text(id).unwrap_or_default()).collect();
+        let marks_rest = texts.iter().any(|text| text.starts_with("##"));
+        let begins = |text: &String| match marks_rest {
+            true => !text.starts_with("##"),
+            false => text.starts_with(['Ġ', '▁']),
+        };
+        texts.iter().map(begins).collect()
     }
 
     /// Number of tokens, added ones included.

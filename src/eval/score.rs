@@ -24,7 +24,7 @@ impl ScoreBoard {
     ///
     /// `(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)`
     pub fn interval(&self) -> Option<(f64, f64)> {
-        const Z: f64 = 1.959_964;
+        const Z: f64 = 1.959_963_984_540_054;
         let (p, n) = (self.share()?, self.num as f64);
         let centre = p + Z * Z / (2.0 * n);
         let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();

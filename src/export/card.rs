@@ -1,11 +1,10 @@
 //! The model card of an adapter or a tuned model: what it was made from, how, and with what result.
 
 use crate::base::human;
-use crate::data::mask::TrainOn;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
 use crate::recipe::load;
-use crate::recipe::recipe::{Method, Objective};
+use crate::recipe::recipe::Method;
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -80,7 +79,6 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
 
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;
-    let Objective::Supervised { train_on } = &recipe.objective;
     // The name only: where it lay is nobody's business.
     let name = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
     let source = Path::new(&recipe.model.source);
@@ -89,7 +87,7 @@ fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
         ("Base model", model),
         ("Data", recipe.data.path.as_deref().map(name).unwrap_or_else(|| "unknown".into())),
         ("Method", recipe.describe()),
-        ("Loss on", if *train_on == TrainOn::Answers { "answers" } else { "everything" }.into()),
+        ("Objective", recipe.objective.describe()),
         ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),

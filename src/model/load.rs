@@ -73,6 +73,17 @@ impl LoadedModel {
         })
     }
 
+    /// The same model with the heads of another config; what it has of them stays, the rest is drawn.
+    ///
+    /// # Errors
+    /// [`ModelError::Heads`] for heads that cannot stand in one file.
+    pub fn with_config(&self, config: DecoderConfig, seed: u64) -> Result<Self, ModelError> {
+        if config == *self.config() {
+            return Ok(self.clone());
+        }
+        Ok(Self { decoder: Arc::new(self.decoder.with_config(config, seed)?), ..self.clone() })
+    }
+
     pub fn config(&self) -> &DecoderConfig {
         self.decoder.config()
     }

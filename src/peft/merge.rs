@@ -81,7 +81,8 @@ fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let vocabulary = decoder.config().vocabulary;
     let num = NUM_TOKENS.min(decoder.config().context_tokens);
     let ids: Vec<u32> = (0..num).map(|i| (vocabulary * i / num) as u32).collect();
-    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }]);
+    let batch =
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;
     let logits = match decoder.config().predicts_tokens {
         true => decoder.logits(hidden.value(), hooks)?,

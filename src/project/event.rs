@@ -2,6 +2,7 @@
 //! window. It stands in `project` because it is a file format: what is read back must not need the trainer.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,19 @@ pub enum RunEvent {
         best: bool,
         /// Validations in a row without gain.
         without_gain: u32,
+        /// What is measured of the objective besides, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metrics: BTreeMap<String, f64>,
+    },
+    /// Rows that nobody trained on, by the model before the run or as the run leaves it.
+    Tested {
+        update: u64,
+        is_base: bool,
+        #[serde(deserialize_with = "null_is_nan")]
+        loss: f64,
+        num_rows: usize,
+        #[serde(default)]
+        metrics: BTreeMap<String, f64>,
     },
     /// How well the held-out general text is known: at update 0 by the base model.
     GeneralText {
@@ -163,6 +177,7 @@ impl RunEvent {
             Self::Update { update, .. }
             | Self::Profile { update, .. }
             | Self::Validation { update, .. }
+            | Self::Tested { update, .. }
             | Self::GeneralText { update, .. }
             | Self::Answers { update, .. }
             | Self::Checkpoint { update, .. }
@@ -177,4 +192,18 @@ impl RunEvent {
 /// JSON has no NaN and no infinity: they are written as null, and null is read as NaN rather than losing the line.
 fn null_is_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(source)?.unwrap_or(f64::NAN))
+}
+
+/// Figures by name in a line: "accuracy 0.912, macro F1 0.905".
+pub fn figures(metrics: &BTreeMap<String, f64>) -> String {
+    let one = |(name, value): (&String, &f64)| format!("{name} {value:.4}");
+    metrics.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What an event of a test says, in a sentence.
+pub fn tested_words(is_base: bool, loss: f64, num_rows: usize, metrics: &BTreeMap<String, f64>) -> String {
+    let who = if is_base { "before the run" } else { "after the run" };
+    let figures = if metrics.is_empty() { format!("perplexity {:.2}", loss.exp()) } else { figures(metrics) };
+    let rows = crate::base::human::plural(num_rows as u64, "test row");
+    format!("{rows} {who}: loss {loss:.4}, {figures}")
 }

@@ -15,6 +15,8 @@ const METRICS: &str = "metrics.jsonl";
 const LOG: &str = "log.txt";
 const CHECKPOINTS: &str = "checkpoints";
 const ADAPTER: &str = "adapter";
+/// What came of the test rows.
+const REPORT: &str = "report.json";
 const LEDGER: &str = "ledger.json";
 const BEGINNING: &str = "beginning.json";
 /// Put before the name of a checkpoint that could not be read.
@@ -183,6 +185,13 @@ impl RunFolder {
     pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), ProjectError> {
         let path = self.path.join(LEDGER);
         storage::write_atomic(&path, |out| Ok(serde_json::to_writer(out, ledger)?))
+            .map_err(ProjectError::write(&path))
+    }
+
+    /// Keeps the figures of the rows that nobody trained on.
+    pub fn save_report(&self, report: &impl Serialize) -> Result<(), ProjectError> {
+        let path = self.path.join(REPORT);
+        storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, report)?))
             .map_err(ProjectError::write(&path))
     }
 

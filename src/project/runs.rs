@@ -145,6 +145,7 @@ impl RunSummary {
             | RunEvent::Profile { .. }
             | RunEvent::Failed { .. }
             | RunEvent::Validation { .. }
+            | RunEvent::Tested { .. }
             | RunEvent::GeneralText { .. }
             | RunEvent::Answers { .. }
             | RunEvent::Checkpoint { .. }

@@ -64,7 +64,6 @@ impl Recipe {
     pub fn check(&self, facts: &Facts) -> Vec<Problem> {
         let mut found = Findings::default();
         self.check_written(&mut found);
-        self.check_model(facts.model.as_ref(), &mut found);
         self.check_method(facts.model.as_ref(), &mut found);
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);
@@ -72,6 +71,7 @@ impl Recipe {
         self.check_in_backward(facts, &mut found);
         self.check_numbers(&mut found);
         self.check_forgetting(&mut found);
+        self.check_objective(facts, &mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
         self.check_data(facts.data.as_ref(), &mut found);

@@ -53,7 +53,7 @@ pub struct BackwardStop {
 
 impl BackwardStop {
     fn of(recipe: &Recipe, model: &DecoderConfig) -> Option<Self> {
-        let settings = recipe.method.settings(model.family).ok()?;
+        let settings = recipe.method.settings_in(model).ok()?;
         let (tuning, num_blocks) = (settings.tuning(), model.num_layers);
         let block = tuning.lowest_block(model);
         if block == 0 {
@@ -84,7 +84,7 @@ pub fn num_trainable(recipe: &Recipe, model: &ModelFacts) -> u64 {
 
 /// A number of the recipe's method; 0 while it has settings that no model could be tuned with.
 fn of_method(recipe: &Recipe, model: &ModelFacts, number: impl Fn(&dyn Tuning) -> u64) -> u64 {
-    let settings = recipe.method.settings(model.config.family);
+    let settings = recipe.method.settings_in(&model.config);
     settings.map_or(0, |settings| number(settings.tuning()))
 }
 

@@ -88,8 +88,8 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
         };
         place = next;
     }
-    if field == "method.kind" {
-        // Another method has other settings.
+    if matches!(field, "method.kind" | "objective.kind") {
+        // Another kind has other settings.
         place.clear();
     }
     if OPTIONAL.contains(&field) && (value.is_empty() || value == "none") {

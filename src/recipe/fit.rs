@@ -2,7 +2,7 @@
 
 use super::check::Findings;
 use super::estimate::estimate;
-use super::plan::{DataFacts, Facts, ModelFacts};
+use super::plan::{DataFacts, Facts};
 use super::recipe::{DeviceChoice, Overlong, Recipe};
 use crate::base::human;
 
@@ -10,14 +10,6 @@ use crate::base::human;
 pub(super) const SMALL_MICRO_BATCH: usize = 64;
 
 impl Recipe {
-    /// What is learnt is the next token, which an encoder has no use for.
-    pub(super) fn check_model(&self, model: Option<&ModelFacts>, found: &mut Findings) {
-        if let Some(Err(error)) = model.map(|model| model.config.check_writes()) {
-            let usual = format!("\"{}\"", Recipe::default().model.source);
-            found.error("model.source", format!("{error}, so it cannot learn to answer."), Some(&usual));
-        }
-    }
-
     pub(super) fn check_batch(&self, facts: &Facts, found: &mut Findings) {
         let batch = &self.batch;
         if let Some(model) = facts.model.as_ref().map(|m| &m.config).filter(|m| m.context_tokens >= 2)
@@ -83,6 +75,7 @@ impl Recipe {
             }
             return;
         };
+        self.check_classes(data, found);
         let num_rest = data.num_valid + data.num_test;
         match data.num_train {
             0 if num_rest > 0 => {

@@ -3,7 +3,7 @@
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
 use super::memory_limit::FORMS;
-use super::recipe::Method;
+use super::recipe::{Method, Objective};
 use super::{Fix, Problem, Recipe, Severity};
 use crate::base::{human, storage};
 use std::path::Path;
@@ -72,7 +72,7 @@ pub fn write(recipe: &Recipe) -> Result<String, String> {
 pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
     let known = known_for(&table);
     let mut problems = Vec::new();
-    take_other_methods(&mut table, &known, &mut problems);
+    take_other_kinds(&mut table, &known, &mut problems);
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
     match table.clone().try_into::<Recipe>() {
@@ -108,20 +108,44 @@ pub(super) fn complete() -> Recipe {
 /// [`complete`] as a table with the settings of every method, to know all keys and their types by.
 pub(super) fn known() -> Table {
     let mut known = Table::try_from(complete()).unwrap_or_default();
-    if let Some(Value::Table(method)) = known.get_mut("method") {
-        for (key, value) in Method::all().iter().flat_map(settings_of) {
-            method.entry(key).or_insert(value);
+    for section in TAGGED {
+        if let Some(Value::Table(inner)) = known.get_mut(section) {
+            for (key, value) in kinds_of(section).into_iter().flat_map(|kind| kind.settings) {
+                inner.entry(key).or_insert(value);
+            }
         }
     }
     known
 }
 
-/// [`complete`] as a table, with the method that `table` chooses; the usual one where it chooses none that there is.
+/// One kind of a section.
+struct Kind {
+    /// As recipes call it, and people.
+    kind: &'static str,
+    name: &'static str,
+    settings: Table,
+}
+
+fn kinds_of(section: &str) -> Vec<Kind> {
+    match section {
+        "method" => Method::all()
+            .iter()
+            .map(|m| Kind { kind: m.kind(), name: m.name(), settings: settings_of(m) })
+            .collect(),
+        _ => Objective::all()
+            .iter()
+            .map(|o| Kind { kind: o.kind(), name: o.name(), settings: settings_of(o) })
+            .collect(),
+    }
+}
+
+/// [`complete`] as a table, with the method and the objective that `table` chooses; the usual ones where it chooses none that there is.
 fn known_for(table: &Table) -> Table {
-    let kind = table.get("method").and_then(|method| method.get("kind")).and_then(Value::as_str);
-    let chosen = Method::all().into_iter().find(|method| Some(method.kind()) == kind);
-    let recipe = Recipe { method: chosen.unwrap_or_default(), ..complete() };
-    Table::try_from(recipe).unwrap_or_default()
+    let kind = |section: &str| table.get(section).and_then(|inner| inner.get("kind")).and_then(Value::as_str);
+    let method = Method::all().into_iter().find(|method| Some(method.kind()) == kind("method"));
+    let objective = Objective::all().into_iter().find(|of| Some(of.kind()) == kind("objective"));
+    let (method, objective) = (method.unwrap_or_default(), objective.unwrap_or_default());
+    Table::try_from(Recipe { method, objective, ..complete() }).unwrap_or_default()
 }
 
 /// What a person may choose of the recipe's method: (key, TOML text).
@@ -130,9 +154,9 @@ pub fn method_settings(recipe: &Recipe) -> Vec<(String, String)> {
     settings.map(|(key, value)| (key, value.to_string())).collect()
 }
 
-/// The keys of a method's section.
-fn settings_of(method: &Method) -> Table {
-    Table::try_from(method).unwrap_or_default()
+/// The keys of a section.
+fn settings_of(kind: &impl serde::Serialize) -> Table {
+    Table::try_from(kind).unwrap_or_default()
 }
 
 pub(super) fn join(prefix: &str, key: &str) -> String {
@@ -202,23 +226,26 @@ fn give_kinds(table: &mut Table, known: &Table) {
     }
 }
 
-/// Removes settings of methods that are not the chosen one, with a problem for each.
-fn take_other_methods(table: &mut Table, known: &Table, problems: &mut Vec<Problem>) {
-    let (Some(Value::Table(method)), Some(Value::Table(own))) =
-        (table.get_mut("method"), known.get("method"))
-    else {
-        return;
-    };
-    let all = Method::all();
-    let kind = own.get("kind").and_then(Value::as_str);
-    let chosen = all.iter().find(|method| Some(method.kind()) == kind).map_or("", Method::name);
-    method.retain(|key, _| {
-        let owner = all.iter().find(|method| settings_of(method).contains_key(key));
-        let Some(owner) = owner.filter(|_| !own.contains_key(key)) else { return true };
-        let text = format!("\"method.{key}\" is a setting of {}: leave it out for {chosen}.", owner.name());
-        problems.push(error(&format!("method.{key}"), text));
-        false
-    });
+/// Removes settings of kinds that are not the chosen one, with a problem for each.
+fn take_other_kinds(table: &mut Table, known: &Table, problems: &mut Vec<Problem>) {
+    for section in TAGGED {
+        let (Some(Value::Table(inner)), Some(Value::Table(own))) =
+            (table.get_mut(section), known.get(section))
+        else {
+            continue;
+        };
+        let all = kinds_of(section);
+        let chosen = own.get("kind").and_then(Value::as_str);
+        let chosen = all.iter().find(|kind| Some(kind.kind) == chosen).map_or("", |kind| kind.name);
+        inner.retain(|key, _| {
+            let owner = all.iter().find(|kind| kind.settings.contains_key(key));
+            let Some(owner) = owner.filter(|_| !own.contains_key(key)) else { return true };
+            let text =
+                format!("\"{section}.{key}\" is a setting of {}: leave it out for {chosen}.", owner.name);
+            problems.push(error(&format!("{section}.{key}"), text));
+            false
+        });
+    }
 }
 
 /// The settings that there are.

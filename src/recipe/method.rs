@@ -2,7 +2,7 @@
 
 use super::virtual_tokens::{PTuning, Prefix, Prompt};
 use crate::base::human;
-use crate::model::config::Family;
+use crate::model::config::{DecoderConfig, Family};
 use crate::model::families::ALL_LINEAR;
 use crate::nn::ops;
 pub use crate::peft::Biases;
@@ -117,6 +117,26 @@ impl Method {
             Self::Prompt(prompt) => Settings::Prompt(prompt.settings()),
             Self::PTuning(p_tuning) => Settings::PTuning(p_tuning.settings()),
         })
+    }
+
+    /// As [`Self::settings`] of a model's family; heads of tasks, which nobody has trained yet, are trained whole besides.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settings_in(&self, config: &DecoderConfig) -> Result<Settings, PeftError> {
+        let mut settings = self.settings(config.family)?;
+        if let Settings::Lora(lora) = &mut settings {
+            let modules = &mut lora.own.modules;
+            let new = config.head_modules().into_iter().filter(|name| !modules.contains(name));
+            let new: Vec<String> = new.collect();
+            modules.extend(new);
+        }
+        Ok(settings)
+    }
+
+    /// Whether it trains the heads of tasks.
+    pub fn trains_heads(&self) -> bool {
+        matches!(self, Self::Lora(_) | Self::Full {} | Self::Freeze(_))
     }
 
     /// Whether it trains weights that the model had before and nothing else, so that a run leaves a whole model rather than an adapter.

@@ -4,6 +4,7 @@
 pub mod recipe;
 mod method;
 mod method_words;
+mod objective;
 pub mod options;
 pub mod recommend;
 pub mod problem;

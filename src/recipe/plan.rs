@@ -4,6 +4,7 @@ use super::estimate::{Estimate, Tokens, estimate, text_tokens};
 use super::memory_limit::MemoryLimit;
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
+use crate::data::Goal;
 use crate::data::prepare::Dataset;
 use crate::model::config::DecoderConfig;
 use crate::model::info::ModelInfo;
@@ -36,6 +37,16 @@ impl Facts {
     pub fn flops_per_second(&self, recipe: &Recipe) -> Option<f64> {
         let device = recipe.run.device.resolved(self.has_cuda, self.has_metal);
         self.speed.filter(|speed| speed.device == device).map(|speed| speed.flops_per_second)
+    }
+
+    /// With the model as the recipe's objective trains it.
+    #[must_use]
+    pub fn of_objective(mut self, recipe: &Recipe) -> Self {
+        let labels = self.data.as_ref().map_or(&[][..], |data| &data.labels);
+        if let Some(model) = &mut self.model {
+            model.config = recipe.objective.config(&model.config, labels);
+        }
+        self
     }
 
     /// The most memory that the whole process may have while the recipe is run; `None` where a share is asked for and the system does
@@ -104,6 +115,10 @@ pub struct DataFacts {
     pub num_overlong: usize,
     /// Those of them that are left out because nothing to learn was left of them.
     pub num_answer_cut: usize,
+    /// The classes of the rows, where they have them.
+    pub labels: Vec<String>,
+    /// Those of them that no training row has.
+    pub labels_not_trained: Vec<String>,
 }
 
 impl DataFacts {
@@ -119,8 +134,25 @@ impl DataFacts {
             longest_tokens: dataset.stats.lengths.last().map_or(0, |l| *l as usize),
             num_overlong: dataset.stats.lengths.iter().filter(|l| **l > limit).count(),
             num_answer_cut: dataset.ledger.counts().num_answer_cut as usize,
+            labels: dataset.labels.names().to_vec(),
+            labels_not_trained: not_trained(dataset),
         }
     }
+}
+
+/// The classes that no training row is of.
+fn not_trained(dataset: &Dataset) -> Vec<String> {
+    let mut is_trained = vec![false; dataset.labels.names().len()];
+    for sample in dataset.split.train.iter().filter_map(|i| dataset.samples.get(*i)) {
+        let classes = match &sample.goal {
+            Goal::Class(class) => std::slice::from_ref(class),
+            Goal::Classes(classes) => classes,
+            Goal::None | Goal::Score(_) => &[],
+        };
+        classes.iter().for_each(|class| is_trained[*class as usize] = true);
+    }
+    let names = dataset.labels.names().iter().zip(is_trained);
+    names.filter(|(_, is_trained)| !is_trained).map(|(name, _)| name.clone()).collect()
 }
 
 /// A recipe that was found sound, with the numbers that follow from it.

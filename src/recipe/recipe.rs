@@ -3,10 +3,13 @@
 use super::MemoryLimit;
 pub use super::forgetting::Forgetting;
 pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
+pub use super::objective::{
+    Classification, Contrastive, Masked, Objective, PoolingChoice, Pretraining, Regression, ScoreLoss,
+    Sentences,
+};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
-use crate::data::mask::TrainOn;
 use crate::data::schema::Schema;
 use crate::data::split::SplitOptions;
 pub use crate::nn::optim::ScheduleShape;
@@ -106,23 +109,6 @@ impl Recipe {
             (Method::Full {}, Precision::F32) => Precision::Stored,
             (_, precision) => precision,
         }
-    }
-}
-
-/// What is minimised.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Objective {
-    /// Cross entropy of the next token.
-    Supervised {
-        #[serde(default)]
-        train_on: TrainOn,
-    },
-}
-
-impl Default for Objective {
-    fn default() -> Self {
-        Self::Supervised { train_on: TrainOn::Answers }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::data::{LossWeights, Sample};
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::{self, peak};
+use crate::objective::Language;
 use crate::project::event::OperationCost;
 use crate::recipe::Plan;
 use serde::Serialize;
@@ -68,7 +69,7 @@ pub fn random_samples(vocabulary: usize, batch: usize, seq: usize, seed: u64) ->
     let sample = |_| Sample {
         ids: (0..seq).map(|_| rng.below(vocabulary) as u32).collect(),
         weights: LossWeights::all(1.0, seq),
-        second: None,
+        ..Sample::default()
     };
     (0..batch).map(sample).collect()
 }
@@ -88,7 +89,7 @@ pub fn train(
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
-    let mut trainer = Trainer::new(plan, model, samples.iter().collect(), &[], meter)?;
+    let mut trainer = Trainer::new(plan, model, &Language, samples.iter().collect(), &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
         for _ in 0..num {

@@ -10,7 +10,7 @@ use crate::model::hooks::NoHooks;
 use crate::model::load::LoadedModel;
 use crate::nn::ops::{Head, Reference};
 use crate::nn::{self, FlatGradient, Slot, Tape};
-use crate::objective::supervised;
+use crate::objective::{Language, Made, Objective};
 use crate::peft::{Adapter, MicroStep};
 use crate::recipe::Plan;
 use candle_core::Tensor;
@@ -29,6 +29,7 @@ pub struct Pass<'p> {
     pub plan: &'p Plan,
     pub model: &'p LoadedModel,
     pub adapter: &'p Adapter,
+    pub objective: &'p dyn Objective,
     pub gradient: &'p FlatGradient,
     pub meter: &'p Meter<'p>,
     /// Updates done.
@@ -58,9 +59,11 @@ impl Pass<'_> {
         let step = MicroStep { tape: &tape, gradient: self.gradient, seed, stream };
         hooks = self.adapter.training_hooks(&step)?;
         let hidden = self.model.decoder.forward(&tape, &batch, hooks.as_ref())?;
-        let head = self.model.decoder.head(hooks.as_ref())?;
         let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
-        let loss = supervised(&tape, &hidden, &head, &batch, reference.as_ref()).during("loss")?;
+        let objective = if is_data { self.objective } else { &Language };
+        let decoder = &*self.model.decoder;
+        let made = Made { tape: &tape, decoder, hooks: hooks.as_ref(), hidden: &hidden, batch: &batch };
+        let loss = objective.loss(made, reference.as_ref())?;
         drop((hidden, base));
         // All that the way back needs is there now.
         self.meter.look()?;

@@ -7,6 +7,7 @@ pub mod error;
 mod forgetting;
 pub mod memory;
 mod micro_step;
+pub mod objective;
 mod optimizer;
 mod profile;
 pub mod report;

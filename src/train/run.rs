@@ -15,6 +15,7 @@ use crate::data::split::spread;
 use crate::data::{GeneralText, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn;
+use crate::objective::Objective;
 use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
@@ -44,7 +45,12 @@ pub fn run(
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
-    let mut run = match Run::begin(plan, model, dataset, folder, resume, meter) {
+    let objective = match super::objective::of(plan.recipe(), dataset, model) {
+        Ok(objective) => objective,
+        Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
+    };
+    let (begin, objective) = (Begin { plan, model, dataset, folder, resume }, &*objective);
+    let mut run = match Run::begin(begin, objective, meter) {
         Ok(run) => run,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
@@ -65,7 +71,17 @@ fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFol
 
 type Updated = Result<Option<UpdateReport>, TrainError>;
 
+/// What a run is made of.
+struct Begin<'a> {
+    plan: &'a Plan,
+    model: &'a LoadedModel,
+    dataset: &'a Dataset,
+    folder: &'a RunFolder,
+    resume: bool,
+}
+
 struct Run<'a> {
+    objective: &'a dyn Objective,
     plan: &'a Plan,
     model: &'a LoadedModel,
     dataset: &'a Dataset,
@@ -88,20 +104,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn begin(
-        plan: &'a Plan,
-        model: &'a LoadedModel,
-        dataset: &'a Dataset,
-        folder: &'a RunFolder,
-        resume: bool,
-        meter: Meter<'a>,
-    ) -> Result<Self, TrainError> {
+    fn begin(begin: Begin<'a>, objective: &'a dyn Objective, meter: Meter<'a>) -> Result<Self, TrainError> {
+        let Begin { plan, model, dataset, folder, resume } = begin;
         let recipe = plan.recipe();
         let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
         let num_rows = train.len();
         let text = dataset.general_text.as_ref();
         let pieces = text.map_or(&[][..], |text| &text.rest);
-        let mut trainer = Trainer::new(plan, model, train, pieces, meter)?;
+        let mut trainer = Trainer::new(plan, model, objective, train, pieces, meter)?;
         let num_train = trainer.num_samples();
         let mut notices = Vec::new();
         if text.is_some_and(|text| text.is_cut) {
@@ -130,6 +140,7 @@ impl<'a> Run<'a> {
             notices,
             num_train,
             text,
+            objective,
             plan,
             model,
             dataset,
@@ -148,7 +159,7 @@ impl<'a> Run<'a> {
             // Also before the first update: a run that was stopped while it validated goes on with that validation.
             match self.settle(control, reporter)? {
                 Some(Outcome::Stopped) => return self.stop(control, reporter),
-                Some(outcome) => return self.finish(outcome, reporter),
+                Some(outcome) => return self.finish(outcome, control, reporter),
                 None => self.wait_while_paused(Phase::Training, control, reporter)?,
             }
             let start = Instant::now();
@@ -358,11 +369,16 @@ impl<'a> Run<'a> {
         if self.trainer.position.update.0 > 0 {
             self.save(reporter)?;
         }
-        self.finish(Outcome::Stopped, reporter)
+        self.finish(Outcome::Stopped, control, reporter)
     }
 
     /// Saves the adapter: the best checkpoint's, or the last state when nothing was validated.
-    fn finish(&mut self, outcome: Outcome, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Outcome, TrainError> {
         let update = self.trainer.position.update.0;
         if update > 0 {
             self.save(reporter)?;
@@ -370,11 +386,12 @@ impl<'a> Run<'a> {
         // The best state may be another one, and as large as the model.
         self.trainer.end_updates();
         let adapter = self.best_adapter(reporter)?;
-        checkpoint::save_adapter(
-            adapter.as_ref().unwrap_or(&self.trainer.adapter),
-            self.model,
-            &self.folder.adapter_dir(),
-        )?;
+        let own = self.trainer.adapter.clone();
+        let adapter = adapter.as_ref().unwrap_or(&own);
+        checkpoint::save_adapter(adapter, self.model, &self.folder.adapter_dir())?;
+        if outcome != Outcome::Stopped {
+            self.test(Some(adapter), control, reporter)?;
+        }
         self.model.decoder.device().synchronize().during("finish")?;
         self.end(outcome, update, Some("adapter".into()), reporter)?;
         Ok(outcome)

@@ -7,6 +7,6 @@ use crate::recipe::recipe::Method;
 
 /// A new, untrained adapter for the recipe's method.
 pub fn new_adapter(method: &Method, model: &LoadedModel, seed: u64) -> Result<Adapter, TrainError> {
-    let settings = method.settings(model.config().family)?;
+    let settings = method.settings_in(model.config())?;
     Ok(Adapter::new(settings, model, seed)?)
 }

@@ -14,6 +14,7 @@ use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn::optim::{Optimizer, Schedule, clip_factor, norm};
 use crate::nn::{FlatGradient, Slot};
+use crate::objective::{Draw, Objective};
 use crate::peft::Adapter;
 use crate::recipe::Plan;
 use candle_core::Tensor;
@@ -62,6 +63,7 @@ pub struct Trainer<'a> {
     /// Summed over the micro-steps of one update.
     gradient: FlatGradient,
     pub position: Position,
+    objective: &'a dyn Objective,
     samples: Vec<&'a Sample>,
     loader: Loader,
     epoch_batches: Vec<Vec<usize>>,
@@ -76,6 +78,7 @@ impl<'a> Trainer<'a> {
     pub fn new(
         plan: &'a Plan,
         model: &'a LoadedModel,
+        objective: &'a dyn Objective,
         samples: Vec<&'a Sample>,
         text: &'a [Sample],
         meter: Meter<'a>,
@@ -109,6 +112,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             gradient,
             position,
+            objective,
             samples,
             loader,
             epoch_batches,
@@ -193,7 +197,7 @@ impl<'a> Trainer<'a> {
                 if control.is_stopped() {
                     return Ok(None);
                 }
-                let step = self.replay.of_data(self.pack(&part));
+                let step = self.replay.of_data(self.pack(&part, sum.num_steps));
                 self.parts().0.run(step, &mut sum, &mut |_| Ok(()))?;
                 self.meter.look()?;
             }
@@ -215,7 +219,7 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let rows = self.next_rows();
-        let step = self.replay.of_data(self.pack(&rows));
+        let step = self.replay.of_data(self.pack(&rows, 0));
         let weight: f64 = step.batch.weights.iter().map(|w| f64::from(*w)).sum();
         let learning_rate = self.schedule.at(self.position.update);
         self.gradient.clear();
@@ -266,8 +270,11 @@ impl<'a> Trainer<'a> {
         if self.position.is_halved { self.loader.halves(rows) } else { vec![rows.to_vec()] }
     }
 
-    fn pack(&self, rows: &[usize]) -> Batch {
-        Batch::pack(rows.iter().map(|i| self.samples[*i]))
+    /// A micro-batch as the model reads it.
+    fn pack(&self, rows: &[usize], micro_step: u64) -> Batch {
+        let samples: Vec<&Sample> = rows.iter().map(|i| self.samples[*i]).collect();
+        let stream = [self.position.update.0, micro_step];
+        self.objective.batch(&samples, Draw { seed: self.plan.recipe().run.seed, stream })
     }
 
     /// The largest step of this epoch there and back, for its memory: gives its tokens and the most memory it took. Other epochs deal
@@ -281,7 +288,7 @@ impl<'a> Trainer<'a> {
             let lengths = rows.iter().map(|i| self.samples[*i].len());
             (lengths.clone().sum::<usize>(), lengths.max())
         };
-        let data = steps.max_by_key(size).map(|rows| self.replay.of_data(self.pack(&rows)));
+        let data = steps.max_by_key(size).map(|rows| self.replay.of_data(self.pack(&rows, 0)));
         // The text's is the heavier one of two as long: all its rows are predicted.
         let all = data.into_iter().chain(self.steps_of_text(1.0).into_iter().take(1));
         let Some(largest) = all.max_by_key(|step| step.batch.len()) else { return Ok(None) };
@@ -312,8 +319,9 @@ impl<'a> Trainer<'a> {
     /// What a micro-step reads of the run, and what moves the weights.
     fn parts(&mut self) -> (Pass<'_>, &mut Optimizer) {
         let (adapter, gradient, meter) = (&self.adapter, &self.gradient, &self.meter);
-        let update = self.position.update;
-        (Pass { plan: self.plan, model: self.model, adapter, gradient, meter, update }, &mut self.optimizer)
+        let (update, objective) = (self.position.update, self.objective);
+        let pass = Pass { plan: self.plan, model: self.model, adapter, objective, gradient, meter, update };
+        (pass, &mut self.optimizer)
     }
 
     /// Pulls to where it began, scales by 1 / weight, clips, and steps.

@@ -1,19 +1,20 @@
 //! The loss on rows that are not trained on.
 
 use super::TrainError;
-use super::error::During;
-use crate::data::{Batch, Sample};
+use crate::data::{Goal, Sample};
 use crate::model::hooks::Hooks;
 use crate::model::load::LoadedModel;
 use crate::nn::Tape;
-use crate::objective::supervised;
+use crate::objective::{Draw, Made, Objective};
 
-/// Sum of the loss over the trained tokens of some rows, and how many tokens those are.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// Sum of the loss over some rows, and its weight: of objectives of tokens, how many were predicted.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LossTotal {
     pub sum: f64,
     pub weight: f64,
     pub num_examples: usize,
+    /// What the model says of each row beside what it should, where the objective has more to measure than the loss.
+    pub outputs: Vec<(Goal, Vec<f32>)>,
 }
 
 impl LossTotal {
@@ -43,33 +44,44 @@ pub fn micro_batches<'a, 'b>(samples: &'b [&'a Sample], budget_tokens: usize) ->
     batches
 }
 
-/// The loss over `samples`, in micro-batches of about `budget_tokens`. `goes_on` is asked before each; `Ok(None)` when it says
+/// What is measured, and by what.
+#[derive(Clone, Copy)]
+pub struct Measured<'m> {
+    pub model: &'m LoadedModel,
+    pub hooks: &'m dyn Hooks,
+    pub objective: &'m dyn Objective,
+    /// Tokens of a micro-batch.
+    pub budget_tokens: usize,
+}
+
+/// The loss over `samples`, in micro-batches of about the budget. `goes_on` is asked before each; `Ok(None)` when it says
 /// no. `look` reads the memory where a micro-batch takes the most of it.
 ///
 /// # Errors
 /// Those of the model, and what `goes_on` and `look` say.
 pub fn loss_of(
-    model: &LoadedModel,
-    hooks: &dyn Hooks,
+    measured: Measured,
     samples: &[&Sample],
-    budget_tokens: usize,
     goes_on: &mut dyn FnMut() -> Result<bool, TrainError>,
     look: &dyn Fn() -> Result<(), TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
+    let Measured { model, hooks, objective, budget_tokens } = measured;
     let mut total = LossTotal::default();
-    for rows in micro_batches(samples, budget_tokens) {
+    for (index, rows) in micro_batches(samples, budget_tokens).into_iter().enumerate() {
         if !goes_on()? {
             return Ok(None);
         }
-        let batch = Batch::pack(rows.iter().copied());
+        let batch = objective.batch(rows, Draw::of_validation(0, index));
         total.num_examples += rows.len();
         if batch.is_empty() {
             continue;
         }
         let tape = Tape::inference();
-        let hidden = model.decoder.forward(&tape, &batch, hooks)?;
-        let head = model.decoder.head(hooks)?;
-        let loss = supervised(&tape, &hidden, &head, &batch, None).during("validation loss")?;
+        let decoder = &*model.decoder;
+        let hidden = decoder.forward(&tape, &batch, hooks)?;
+        let made = Made { tape: &tape, decoder, hooks, hidden: &hidden, batch: &batch };
+        let loss = objective.loss(made, None)?;
+        total.outputs.extend(batch.goals.iter().cloned().zip(objective.outputs(made)?));
         look()?;
         total.sum += loss.sum;
         total.weight += loss.weight;

@@ -40,7 +40,8 @@ fn single(decoder: &Decoder, name: &str) -> Adapter {
 fn logits(decoder: &Decoder, adapter: &Adapter) -> Tensor {
     let expected = tensors("parity/composed/logits.safetensors");
     let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
-    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }]);
+    let batch =
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hooks = adapter.hooks().unwrap();
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks.as_ref()).unwrap();
     decoder.logits(hidden.value(), hooks.as_ref()).unwrap()

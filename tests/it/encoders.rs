@@ -52,6 +52,7 @@ impl Reference {
                 ids: ids[own.clone()].iter().map(|id| *id as u32).collect(),
                 weights: LossWeights::default(),
                 second: types.as_ref().and_then(|t| t[own].iter().position(|t| *t == 1)).map(|at| at as u32),
+                ..Sample::default()
             }
         });
         Self { name, samples: samples.collect(), expected }
@@ -446,11 +447,17 @@ fn answers_of_an_encoder_are_refused_before_any_work() {
 
     let files = ModelFiles::open("bert", &source).unwrap();
     let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..crate::recipe::facts() };
-    let problems = Recipe::default().check(&facts);
-    let problem = problems.iter().find(|problem| problem.field == "model.source").unwrap();
-    assert_eq!(problem.severity, Severity::Error);
-    assert!(problem.text.contains("is an encoder") && problem.fix.is_some(), "{}", problem.text);
-    assert!(!Recipe::default().check(&crate::recipe::facts()).iter().any(|p| p.field == "model.source"));
+    let refused = |facts: &Facts, field: &str| {
+        let problems = Recipe::default().check(facts);
+        let found = problems.iter().find(|problem| problem.field == field).cloned();
+        found.filter(|problem| problem.severity == Severity::Error && problem.fix.is_some()).is_some()
+    };
+    assert!(refused(&facts, "objective.kind") && !refused(&facts, "model.source"));
+    let reader = ModelFiles::open("llama", &fixture("parity/encoders/llama/scores")).unwrap();
+    let facts = Facts { model: Some(ModelFacts::from(&reader.info)), ..facts };
+    assert!(refused(&facts, "model.source"), "a decoder without its head");
+    let usual = crate::recipe::facts();
+    assert!(!refused(&usual, "objective.kind") && !refused(&usual, "model.source"));
 }
 
 /// Names of a checkpoint that holds a body alone, early names of norms, and none of the head.
@@ -477,6 +484,23 @@ fn a_bare_encoder_opens_without_its_head() {
         assert!(!files.config.has_masked_head() && files.config.is_bare());
         let decoder = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
         reference.holds("hidden", &hidden(&decoder, &reference.batch(), &NoHooks));
+
+        // It can be given a head for masked tokens: one that knows nothing, all of which learns.
+        let config = DecoderConfig { predicts_tokens: true, ..decoder.config().clone() };
+        let masked = decoder.with_config(config, 4).unwrap();
+        assert!(masked.config().has_masked_head());
+        let base = model_of(masked);
+        let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
+        let (loss, gradient) = masked_loss(&base.decoder, &adapter, &reference.batch());
+        assert!(loss.is_finite() && gradient.len() == base.config().tensors().len());
+        let to = tempfile::tempdir().unwrap();
+        files::save(&adapter, &base.description(), to.path()).unwrap();
+        let opened = ModelFiles::open("masked", to.path()).unwrap();
+        let opened = load_decoder(&opened, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+        let logits = |decoder: &Decoder| {
+            decoder.logits(&hidden(decoder, &reference.batch(), &NoHooks), &NoHooks).unwrap()
+        };
+        assert_eq!(relative_error(&logits(&opened), &logits(&base.decoder)), 0.0);
     }
 }
 

@@ -6,6 +6,7 @@ use tunesmith::base::allocations::height_of;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::load::{LoadedModel, Placement};
 use tunesmith::model::weights::save_state;
+use tunesmith::objective::Language;
 use tunesmith::recipe::estimate::{PROCESS_BYTES, estimate};
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use tunesmith::recipe::recipe::{DeviceChoice, Freeze, Method};
@@ -254,7 +255,8 @@ fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
     let (measured, ()) = height_of(|| {
         let model = LoadedModel::random("made up", config, placement).unwrap();
         let meter = Meter::new(&|| 0, None);
-        let mut trainer = Trainer::new(&plan, &model, samples.iter().collect(), &text, meter).unwrap();
+        let mut trainer =
+            Trainer::new(&plan, &model, &Language, samples.iter().collect(), &text, meter).unwrap();
         assert!(trainer.update(&Control::new()).unwrap().is_some());
         // As a checkpoint does.
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -77,7 +77,7 @@ impl Reference {
         Batch::pack([&Sample {
             weights: LossWeights::all(1.0, self.ids.len()),
             ids: self.ids.clone(),
-            second: None,
+            ..Sample::default()
         }])
     }
 
@@ -220,7 +220,7 @@ fn logits_of(path: &str) -> (Batch, Tensor) {
     let expected = candle_core::safetensors::load(fixture(path), &Device::Cpu).unwrap();
     let ids: Vec<u32> = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1().unwrap();
     (
-        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }]),
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]),
         expected["logits"].clone(),
     )
 }

@@ -118,7 +118,7 @@ fn sample_of(tokens: usize) -> Sample {
     Sample {
         ids: (0..tokens).map(|i| (i * 31 % 500) as u32).collect(),
         weights: LossWeights::all(1.0, tokens),
-        second: None,
+        ..Sample::default()
     }
 }
 

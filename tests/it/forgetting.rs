@@ -7,6 +7,7 @@ use tunesmith::base::{Control, Silent};
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::{DataError, GeneralText, Sample};
 use tunesmith::model::load::LoadedModel;
+use tunesmith::objective::Language;
 use tunesmith::project::{Outcome, RunEvent, runs};
 use tunesmith::recipe::plan::Facts;
 use tunesmith::recipe::{Recipe, Severity, load};
@@ -56,7 +57,7 @@ fn trained(
     let recipe = recipe(&[&DESCENT[..], &["batch.accumulation=1"], settings].concat());
     let plan = plan(&recipe, &dataset(model, 8));
     let meter = Meter::new(&|| 0, None);
-    let mut trainer = Trainer::new(&plan, model, rows.iter().collect(), text, meter).unwrap();
+    let mut trainer = Trainer::new(&plan, model, &Language, rows.iter().collect(), text, meter).unwrap();
     trainer.position.is_halved = is_halved;
     let mut loss = f64::NAN;
     for _ in 0..updates {

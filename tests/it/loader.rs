@@ -69,7 +69,7 @@ fn a_batch_keeps_segments_apart() {
     let sample = |ids: &[u32], weights: &[f32]| Sample {
         ids: ids.to_vec(),
         weights: weights.iter().copied().collect(),
-        second: None,
+        ..Sample::default()
     };
     let samples = [
         sample(&[5, 6, 7], &[1.0, 0.0, 1.0]),

@@ -32,7 +32,11 @@ struct Row {
 impl Row {
     fn sample(&self) -> Sample {
         let weight = |at| if at < self.trained_from { 0.0 } else { 1.0 };
-        Sample { ids: self.ids.clone(), weights: (0..self.ids.len()).map(weight).collect(), second: None }
+        Sample {
+            ids: self.ids.clone(),
+            weights: (0..self.ids.len()).map(weight).collect(),
+            ..Sample::default()
+        }
     }
 }
 

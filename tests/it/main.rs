@@ -28,6 +28,7 @@ mod loader;
 mod long_run;
 mod methods;
 mod model_files;
+mod objectives;
 mod ops;
 mod ops_loss;
 mod ops_of_methods;

@@ -320,7 +320,7 @@ fn adapters_of_other_libraries_give_their_numbers() {
         let expected = tensors(&format!("parity/methods/{name}/reference.safetensors"));
         let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
         let weights = (0..ids.len()).map(|i| if i == 0 { 0.0 } else { 1.0 }).collect();
-        let sample = Sample { ids, weights, second: None };
+        let sample = Sample { ids, weights, ..Sample::default() };
         let adapter = peft::files::load(&folder, decoder.config(), &Device::Cpu).unwrap();
         assert_eq!(adapter.base_model, "tiny-llama");
         let found = logits(&decoder, adapter.hooks().unwrap().as_ref(), &sample);

@@ -147,7 +147,7 @@ fn logits(files: &ModelFiles, precision: Precision) -> Tensor {
     let sample = Sample {
         ids: (0..24).map(|i| i * 17 + 3).collect(),
         weights: LossWeights::all(1.0, 24),
-        second: None,
+        ..Sample::default()
     };
     let hidden = decoder.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     decoder.logits(hidden.value(), &NoHooks).unwrap()

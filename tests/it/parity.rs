@@ -14,7 +14,7 @@ use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::load::{LoadedModel, load_decoder};
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, Tape};
-use tunesmith::objective::supervised;
+use tunesmith::objective::{Language, Made, Objective};
 use tunesmith::peft::{Adapter, Full, LoraSettings, MicroStep, Settings, format};
 
 const BOUND: f64 = 1e-4;
@@ -50,7 +50,7 @@ impl Reference {
                 Sample {
                     ids: ids[row][..len].iter().map(|i| *i as u32).collect(),
                     weights: labels[row][..len].iter().map(|l| if *l == -100 { 0.0 } else { 1.0 }).collect(),
-                    second: None,
+                    ..Sample::default()
                 }
             })
             .collect();
@@ -97,7 +97,7 @@ fn an_adapter_whose_layers_differ_gives_pefts_logits() {
     let decoder = decoder("parity/tiny-llama/model");
     let expected = tensors("parity/uneven/logits.safetensors");
     let ids = expected["input_ids"].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
-    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() };
     let batch = Batch::pack([&sample]);
     for kind in ["full_names", "pattern", "some_layers", "ranks_and_alphas", "ranks_stabilised"] {
         let folder = fixture(&format!("parity/uneven/{kind}"));
@@ -177,7 +177,8 @@ pub fn loss_and_gradient_of(
     let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
     hooks = adapter.training_hooks(&step).unwrap();
     let hidden = decoder.forward(&tape, batch, hooks.as_ref()).unwrap();
-    let loss = supervised(&tape, &hidden, &decoder.head(hooks.as_ref()).unwrap(), batch, None).unwrap();
+    let made = Made { tape: &tape, decoder, hooks: hooks.as_ref(), hidden: &hidden, batch };
+    let loss = Language.loss(made, None).unwrap();
     tape.backward(&loss.node, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = (gradient.whole(&adapter.params).unwrap() / loss.weight).unwrap();
     (loss.sum / loss.weight, gradient)
@@ -211,7 +212,8 @@ fn a_gradient_that_passes_is_the_whole_one_in_parts() {
         let decoder = base.decoder.as_ref();
         let vocabulary = decoder.config().vocabulary as u32;
         let ids: Vec<u32> = (0..12).map(|i| i * 37 % vocabulary).collect();
-        let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }]);
+        let batch =
+            Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
         let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
         for has_checkpoints in [false, true] {
             let (_, whole) = loss_and_gradient_of(&batch, decoder, &adapter, has_checkpoints);
@@ -221,8 +223,8 @@ fn a_gradient_that_passes_is_the_whole_one_in_parts() {
             let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
             hooks = adapter.training_hooks(&step).unwrap();
             let hidden = decoder.forward(&tape, &batch, hooks.as_ref()).unwrap();
-            let head = decoder.head(hooks.as_ref()).unwrap();
-            let loss = supervised(&tape, &hidden, &head, &batch, None).unwrap();
+            let made = Made { tape: &tape, decoder, hooks: hooks.as_ref(), hidden: &hidden, batch: &batch };
+            let loss = Language.loss(made, None).unwrap();
             let mut parts = BTreeMap::new();
             let one = Tensor::new(1f32, &Device::Cpu).unwrap();
             tape.backward_each(&loss.node, one, &mut |slot| {
@@ -335,7 +337,7 @@ fn forward_matches_candle_transformers_llama() {
     let oracle = llama::Llama::load(vb, &config).unwrap();
     let ours = decoder("parity/tiny-llama/model");
     let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 512).collect();
-    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids: ids.clone(), second: None };
+    let sample = Sample { weights: LossWeights::all(1.0, ids.len()), ids: ids.clone(), ..Sample::default() };
     let hidden = ours.forward(&Tape::inference(), &Batch::pack([&sample]), &NoHooks).unwrap();
     let logits = ours.logits(hidden.value(), &NoHooks).unwrap();
     for len in [1, 7, 40] {

@@ -42,7 +42,14 @@ fn started(from_update: u64) -> RunEvent {
 }
 
 fn validation(update: u64, loss: f64) -> RunEvent {
-    RunEvent::Validation { update, loss, perplexity: loss.exp(), best: true, without_gain: 0 }
+    RunEvent::Validation {
+        update,
+        loss,
+        perplexity: loss.exp(),
+        best: true,
+        without_gain: 0,
+        metrics: Default::default(),
+    }
 }
 
 fn finished(outcome: Outcome, update: u64) -> RunEvent {

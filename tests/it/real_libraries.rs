@@ -182,7 +182,8 @@ fn train(model: &LoadedModel, recipe: Recipe, to: &Path) {
 }
 
 fn logits(decoder: &Decoder, hooks: &dyn Hooks, ids: Vec<u32>) -> Tensor {
-    let batch = Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }]);
+    let batch =
+        Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks).unwrap();
     decoder.logits(hidden.value(), hooks).unwrap()
 }

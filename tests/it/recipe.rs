@@ -41,6 +41,7 @@ pub fn facts() -> Facts {
         longest_tokens: 120,
         num_overlong: 0,
         num_answer_cut: 0,
+        ..DataFacts::default()
     };
     Facts {
         model: Some(model()),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tunesmith::base::{Control, Silent};
+use tunesmith::data::Reading;
 use tunesmith::data::import::{ImportOptions, Imported, import};
 use tunesmith::data::mask::TrainOn;
 use tunesmith::data::prepare::{Dataset, PrepareOptions, prepare};
@@ -173,7 +174,10 @@ fn data_with_nothing_to_learn_is_refused() {
     let (_folder, imported) = written("rows.csv", &format!("prompt,completion\n{long},1\nb {long},2\n"));
     let error = prepared(&imported, |o| o.max_tokens = 16).unwrap_err();
     assert!(matches!(error, DataError::AnswersCut { num_rows: 2, max_tokens: 16, .. }), "{error}");
-    let all = prepared(&imported, |o| (o.max_tokens, o.train_on) = (16, TrainOn::Everything)).unwrap();
+    let all = prepared(&imported, |o| {
+        (o.max_tokens, o.reading) = (16, Reading::Written { train_on: TrainOn::Everything })
+    })
+    .unwrap();
     assert_eq!(all.samples[0].num_trained(), 15);
     let error = prepared(&imported, |o| (o.max_tokens, o.drop_overlong) = (16, true)).unwrap_err();
     assert!(matches!(error, DataError::AllTooLong { num_rows: 2, max_tokens: 16, .. }), "{error}");

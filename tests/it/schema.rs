@@ -118,12 +118,12 @@ fn rows_become_examples() {
     assert_eq!(chat, Example::Chat { messages: turns });
     assert_eq!(
         example(&[Text, Label], &["t", " l "]),
-        Ok(Some(Example::Labelled { text: "t".into(), label: "l".into() }))
+        Ok(Some(Example::Labelled { text: "t".into(), second: None, label: "l".into() }))
     );
     assert!(example(&[Text, Label], &["t", ""]).is_err());
     assert_eq!(
         example(&[Text, Score], &["t", "2,5"]),
-        Ok(Some(Example::Scored { text: "t".into(), score: 2.5 }))
+        Ok(Some(Example::Scored { text: "t".into(), second: None, score: 2.5 }))
     );
     for bad in ["many", "NaN", "inf"] {
         assert!(example(&[Text, Score], &["t", bad]).unwrap_err().contains("not a number"));

@@ -167,7 +167,8 @@ fn plain_files_are_read_and_bad_ones_said() {
 
 fn labelled(labels: &[&str]) -> Vec<Example> {
     let rows = labels.iter().enumerate();
-    rows.map(|(i, label)| Example::Labelled { text: format!("t{i}"), label: (*label).into() }).collect()
+    rows.map(|(i, label)| Example::Labelled { text: format!("t{i}"), second: None, label: (*label).into() })
+        .collect()
 }
 
 fn shot(examples: &[Example]) -> impl Fn(usize) -> Option<Shot> {
@@ -200,7 +201,7 @@ fn few_shots_cover_several_answers() {
 #[test]
 fn only_training_rows_are_drawn_and_each_question_once() {
     let mut rows = labelled(&["a", "b", "c", "d"]);
-    rows.push(Example::Labelled { text: "T0".into(), label: "z".into() });
+    rows.push(Example::Labelled { text: "T0".into(), second: None, label: "z".into() });
     rows.push(Example::Text { text: "plain".into() });
     rows.push(Example::PromptCompletion { prompt: "p".into(), completion: "  ".into() });
     for seed in 0..10 {
@@ -224,7 +225,7 @@ fn examples_of_each_kind_become_shots() {
     let cases = [
         (Example::PromptCompletion { prompt: " q ".into(), completion: " a".into() }, pair.clone()),
         (Example::Preference { prompt: "q".into(), chosen: "a".into(), rejected: "b".into() }, pair.clone()),
-        (Example::Scored { text: "q".into(), score: 0.5 }, Some(Shot::new("q", "0.5"))),
+        (Example::Scored { text: "q".into(), second: None, score: 0.5 }, Some(Shot::new("q", "0.5"))),
         (
             chat(&[("system", "s"), ("user", "old"), ("assistant", "x"), ("user", "q"), ("assistant", "a")]),
             pair,

@@ -55,8 +55,8 @@ fn every_layout_has_an_answer_and_spans_cover_the_text() {
     let (tokeniser, template) = smollm2();
     let examples = [
         (pair("a", "b"), "b<|im_end|>"),
-        (Example::Labelled { text: "a".into(), label: "spam".into() }, "spam<|im_end|>"),
-        (Example::Scored { text: "a".into(), score: 0.5 }, "0.5<|im_end|>"),
+        (Example::Labelled { text: "a".into(), second: None, label: "spam".into() }, "spam<|im_end|>"),
+        (Example::Scored { text: "a".into(), second: None, score: 0.5 }, "0.5<|im_end|>"),
         (
             Example::Preference { prompt: "a".into(), chosen: "yes".into(), rejected: "no".into() },
             "yes<|im_end|>",

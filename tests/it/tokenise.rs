@@ -264,15 +264,20 @@ fn texts_and_pairs_are_framed_as_transformers_does_it() {
             let row: Value = serde_json::from_str(row).unwrap();
             let (text, pair) = (row["text"].as_str().unwrap(), row["pair"].as_str());
             let most = row["max"].as_u64().unwrap() as usize;
-            let got = tokeniser.encode_with_specials(text, pair, most).unwrap();
+            let got = tokeniser.with_specials(text, pair, most).unwrap();
             let case = format!("{kind}: {row}");
             assert_eq!(serde_json::json!(got.ids), row["ids"], "{case}");
             assert_eq!(serde_json::json!(got.types), row["types"], "{case}");
             let is_special: Vec<u8> = got.is_special.iter().map(|is| u8::from(*is)).collect();
             assert_eq!(serde_json::json!(is_special), row["special"], "{case}");
             let sequences = row["sequences"].as_array().unwrap();
-            let second = sequences.iter().position(|sequence| *sequence == 1).map(|at| at as u32);
+            // Told of models that tell two texts apart.
+            let types = row["types"].as_array().unwrap();
+            let second = types.iter().position(|kind| *kind == 1).map(|at| at as u32);
             assert_eq!(got.second, second, "{case}");
+            let of_second =
+                |at: u32| sequences[at as usize] == 1 && (at == 0 || sequences[at as usize - 1] != 1);
+            assert!(second.is_none_or(of_second), "{case}");
             // A word begins where its number changes, or the text's.
             let words: Vec<_> = sequences.iter().zip(row["words"].as_array().unwrap()).collect();
             let begins = |at: usize| !words[at].1.is_null() && (at == 0 || words[at] != words[at - 1]);
@@ -284,10 +289,10 @@ fn texts_and_pairs_are_framed_as_transformers_does_it() {
             );
         }
         // Less room than the special tokens take: nothing of the text is left.
-        let none = tokeniser.encode_with_specials("rain", None, 1).unwrap();
+        let none = tokeniser.with_specials("rain", None, 1).unwrap();
         assert!(none.is_special.iter().all(|is| *is));
     }
     let long = "word ".repeat(200_000);
     let wordpiece = Tokeniser::from_file(&fixture("tokenizer/pairs/wordpiece.json")).unwrap();
-    assert_eq!(wordpiece.encode_with_specials(&long, Some("rain"), 64).unwrap().ids.len(), 64);
+    assert_eq!(wordpiece.with_specials(&long, Some("rain"), 64).unwrap().ids.len(), 64);
 }

@@ -6,6 +6,7 @@ use candle_core::Device;
 use std::path::Path;
 use std::sync::Arc;
 use tunesmith::base::{Control, DeviceChoice, Precision, Silent};
+use tunesmith::data::labels::Labels;
 use tunesmith::data::loader::Loader;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::stats::TokenStats;
@@ -17,11 +18,13 @@ use tunesmith::model::info::ModelInfo;
 use tunesmith::model::load::{LoadedModel, Placement, load_decoder};
 use tunesmith::model::text::TextSettings;
 use tunesmith::nn::Tape;
+use tunesmith::objective::Language;
 use tunesmith::peft::{self, Full, Settings, format};
 use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
+use tunesmith::train::validate::Measured;
 use tunesmith::train::{self, Outside, bench};
 
 pub fn model() -> LoadedModel {
@@ -46,6 +49,8 @@ pub fn dataset(model: &LoadedModel, num: usize) -> Dataset {
     let row = |index| Row { hash: index as u64, ..schema.row(&table, index).unwrap() };
     let valid = num.saturating_sub(4).max(num.min(1));
     Dataset {
+        schema: schema.clone(),
+        labels: Labels::default(),
         source: "data.csv".into(),
         rows: (0..num).map(row).collect(),
         options: PrepareOptions::new(schema.clone()),
@@ -319,10 +324,8 @@ fn an_adapter_is_trained_on_quantised_weights() {
     assert_eq!(run.outcome.unwrap(), Outcome::Done);
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
-        train::validate::loss_of(model, hooks, &samples, 64, &mut || Ok(true), &|| Ok(()))
-            .unwrap()
-            .unwrap()
-            .mean()
+        let measured = Measured { model, hooks, objective: &Language, budget_tokens: 64 };
+        train::validate::loss_of(measured, &samples, &mut || Ok(true), &|| Ok(())).unwrap().unwrap().mean()
     };
     let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();

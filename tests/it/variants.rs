@@ -48,7 +48,7 @@ fn variant(kind: &str) -> (Decoder, Adapter, Sample) {
     let ids: Vec<u32> = ids.to_vec1::<u32>().unwrap().into_iter().map(|id| id % vocabulary).collect();
     // The first token is nobody's target.
     let weights = (0..ids.len()).map(|i| f32::from(u8::from(i > 0))).collect();
-    (decoder, adapter, Sample { ids, weights, second: None })
+    (decoder, adapter, Sample { ids, weights, ..Sample::default() })
 }
 
 fn logits(decoder: &Decoder, hooks: &dyn Hooks, sample: &Sample) -> Tensor {

@@ -48,7 +48,7 @@ impl Reference {
             candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
         let sample = |row: usize| {
             let ids = expected[&format!("ids.{row}")].to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
-            Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }
+            Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }
         };
         let samples = vec![sample(0), sample(1)];
         Self { decoder: decoder(&format!("parity/{base}/model")), folder, expected, samples }
@@ -156,7 +156,7 @@ fn adapters() -> Vec<Adapter> {
 
 fn sample(len: u32) -> Sample {
     let ids: Vec<u32> = (0..len).map(|i| (i * 37 + len) % 500 + 3).collect();
-    Sample { weights: LossWeights::all(1.0, ids.len()), ids, second: None }
+    Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn cached_equals_uncached_and_virtual_rows_outlive_a_truncation() {
         let hooks = adapter.hooks().unwrap();
         let alone = |ids: &[u32]| {
             let sample =
-                Sample { ids: ids.to_vec(), weights: LossWeights::all(1.0, ids.len()), second: None };
+                Sample { ids: ids.to_vec(), weights: LossWeights::all(1.0, ids.len()), ..Sample::default() };
             let batch = Batch::pack([&sample]);
             let hidden = decoder.forward(&Tape::inference(), &batch, hooks.as_ref()).unwrap();
             let last = hidden.value().narrow(0, ids.len() - 1, 1).unwrap();

@@ -6,6 +6,8 @@ use tunesmith::app::AppState;
 use tunesmith::app::shared::Machine;
 use tunesmith::base::hardware::Memory;
 use tunesmith::data::import::{EncodingFound, Format, How, Imported};
+use tunesmith::data::labels::Labels;
+use tunesmith::data::mask::TrainOn;
 use tunesmith::data::mask::sample;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
 use tunesmith::data::schema::Role;
@@ -147,7 +149,7 @@ pub fn dataset(imported: &Imported, options: &PrepareOptions) -> Arc<Dataset> {
         }
         let (prompt, completion) = (table.cell(index, 0).into(), table.cell(index, 1).into());
         let example = Example::PromptCompletion { prompt, completion };
-        let rendered = template.render(&example, options.train_on, true).expect("the template is sound");
+        let rendered = template.render(&example, TrainOn::Answers, true).expect("the template is sound");
         let (sample, length) = sample(&tokeniser, &rendered, options.max_tokens).expect("it can be cut");
         rows.push(Row { index, line, hash: index as u64, group: None, label: None });
         samples.push(sample);
@@ -158,6 +160,8 @@ pub fn dataset(imported: &Imported, options: &PrepareOptions) -> Arc<Dataset> {
     let split = Split { train: part(|k| k > 1), valid: part(|k| k == 1), test: part(|k| k == 0) };
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
     Arc::new(Dataset {
+        schema: options.schema.clone(),
+        labels: Labels::default(),
         source: imported.path.clone(),
         options: options.clone(),
         table: Arc::clone(table),

@@ -42,6 +42,7 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
         perplexity: 2.0,
         best: update <= best,
         without_gain: (update.saturating_sub(best) / 20) as u32,
+        metrics: Default::default(),
     };
     let started = RunEvent::Started {
         time: "2026-11-21T14:30:00Z".into(),

@@ -25,9 +25,12 @@ const FAMILIES: &[(&[Role], &[Role])] = &[
     (&[Role::Input, Role::Output], &[Role::System]),
     (&[Role::Input, Role::Completion], &[Role::System]),
     (&[Role::Input, Role::Answer], &[Role::System]),
-    (&[Role::Text, Role::Label], &[]),
-    (&[Role::Text, Role::Score], &[]),
+    (&[Role::Text, Role::Label], &[Role::Second, Role::Score]),
+    (&[Role::Text, Role::Score], &[Role::Second]),
+    (&[Role::Text, Role::Second], &[Role::Negative]),
     (&[Role::Question, Role::Label], &[]),
+    (&[Role::Prompt, Role::Second], &[Role::Negative]),
+    (&[Role::Question, Role::Second], &[Role::Negative]),
 ];
 
 pub(super) fn roles(table: &Table) -> Vec<Role> {
@@ -64,9 +67,9 @@ fn from_names(named: &[Option<Role>], facts: &[Facts]) -> Option<Vec<Role>> {
                 roles[column] = *role;
             }
         }
-        // A question with a label is a text with a label.
-        if *needed == [Role::Question, Role::Label] {
-            roles.iter_mut().filter(|r| **r == Role::Question).for_each(|r| *r = Role::Text);
+        // A question with a label is a text with a label, one with a passage that answers it the first of two texts.
+        if matches!(*needed, [Role::Question, Role::Label] | [Role::Prompt | Role::Question, Role::Second]) {
+            roles.iter_mut().filter(|r| r.is_prompt()).for_each(|r| *r = Role::Text);
         }
         return Some(roles);
     }

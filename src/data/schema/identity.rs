@@ -24,13 +24,18 @@ pub fn content_hash(example: &Example) -> u64 {
                 add(&mut text, &message.content);
             }
         }
-        Example::Labelled { text: t, label } => {
+        Example::Labelled { text: t, second, label } => {
             add(&mut text, t);
+            second.iter().for_each(|t| add(&mut text, t));
             add(&mut text, label);
         }
-        Example::Scored { text: t, score } => {
+        Example::Scored { text: t, second, score } => {
             add(&mut text, t);
+            second.iter().for_each(|t| add(&mut text, t));
             add(&mut text, &score.to_string());
+        }
+        Example::Pair { text: t, second, negative } => {
+            [t, second].into_iter().chain(negative).for_each(|t| add(&mut text, t));
         }
         Example::Preference { prompt, chosen, rejected } => {
             add(&mut text, prompt);

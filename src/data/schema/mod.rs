@@ -30,6 +30,10 @@ pub enum Role {
     /// JSON array of messages, OpenAI (`role`/`content`) or ShareGPT (`from`/`value`) form.
     Messages,
     Text,
+    /// What belongs to the text: a paraphrase, a passage that answers it, the other one of two that are judged together.
+    Second,
+    /// What is unlike the text, though it may look like it.
+    Negative,
     Label,
     Score,
     Chosen,
@@ -40,7 +44,7 @@ pub enum Role {
 
 impl Role {
     /// In the order in which people are offered them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Prompt,
         Self::Completion,
         Self::Instruction,
@@ -51,6 +55,8 @@ impl Role {
         Self::System,
         Self::Messages,
         Self::Text,
+        Self::Second,
+        Self::Negative,
         Self::Label,
         Self::Score,
         Self::Chosen,
@@ -73,6 +79,8 @@ impl Role {
             Self::System => "System",
             Self::Messages => "Chat messages",
             Self::Text => "Text",
+            Self::Second => "Second text",
+            Self::Negative => "Unlike text",
             Self::Label => "Label",
             Self::Score => "Score",
             Self::Chosen => "Chosen",
@@ -103,6 +111,7 @@ pub enum Layout {
     Chat,
     TextLabel,
     TextScore,
+    TextPair,
     ChosenRejected,
 }
 
@@ -116,6 +125,7 @@ impl Layout {
             Self::Chat => "Chat messages",
             Self::TextLabel => "Text and label",
             Self::TextScore => "Text and score",
+            Self::TextPair => "Two texts that belong together",
             Self::ChosenRejected => "Chosen and rejected answers",
         }
     }
@@ -181,6 +191,8 @@ impl Schema {
             Some(Layout::TextLabel)
         } else if has(Role::Score) {
             Some(Layout::TextScore)
+        } else if has(Role::Second) {
+            Some(Layout::TextPair)
         } else {
             Some(Layout::Text)
         }

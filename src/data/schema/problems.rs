@@ -91,8 +91,8 @@ impl Schema {
         let matters = |role: Role| match layout {
             Layout::Chat => role == Role::Messages,
             Layout::ChosenRejected => matches!(role, Role::Chosen | Role::Rejected),
-            Layout::Text | Layout::TextLabel | Layout::TextScore => {
-                matches!(role, Role::Text | Role::Label | Role::Score)
+            Layout::Text | Layout::TextLabel | Layout::TextScore | Layout::TextPair => {
+                matches!(role, Role::Text | Role::Second | Role::Negative | Role::Label | Role::Score)
             }
             _ => role.is_answer() || role.is_prompt(),
         };

@@ -33,6 +33,7 @@ impl Schema {
             Layout::Text => Ok(cells.text()?.map(|text| Example::Text { text })),
             Layout::TextLabel => cells.labelled(),
             Layout::TextScore => cells.scored(),
+            Layout::TextPair => cells.pair(),
             Layout::PromptCompletion | Layout::InstructionInputOutput | Layout::QuestionAnswer => {
                 cells.completion()
             }
@@ -118,10 +119,37 @@ impl<'a> Cells<'a> {
         self.rendered().unwrap_or_else(|| Ok(text.to_string())).map(Some)
     }
 
+    /// The second text where there is a column of them.
+    fn second(&self) -> Result<Option<String>, Fate> {
+        if self.schema.column(Role::Second).is_none() {
+            return Ok(None);
+        }
+        match self.filled(Role::Second) {
+            Some(second) => Ok(Some(second.to_string())),
+            None => Err(format!("the column {} is empty", self.name(Role::Second)).into()),
+        }
+    }
+
+    fn pair(&self) -> Result<Option<Example>, Fate> {
+        let (text, second) = match (self.text()?, self.filled(Role::Second)) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(format!("the column {} is empty", self.name(Role::Text)).into()),
+            (Some(text), _) => (text, self.second()?.unwrap_or_default()),
+        };
+        let negative = self.filled(Role::Negative).map(String::from);
+        if text.trim() == second.trim() {
+            return Err("both texts are the same".into());
+        }
+        if negative.as_ref().is_some_and(|negative| negative.trim() == second.trim()) {
+            return Err("the unlike text is the second text".into());
+        }
+        Ok(Some(Example::Pair { text, second, negative }))
+    }
+
     fn labelled(&self) -> Result<Option<Example>, Fate> {
         match (self.text()?, self.filled(Role::Label)) {
             (Some(text), Some(label)) => {
-                Ok(Some(Example::Labelled { text, label: label.trim().to_string() }))
+                Ok(Some(Example::Labelled { text, second: self.second()?, label: label.trim().to_string() }))
             }
             (None, None) => Ok(None),
             (None, Some(_)) => Err(format!("the column {} is empty", self.name(Role::Text)).into()),
@@ -141,7 +169,7 @@ impl<'a> Cells<'a> {
         let number = score.trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
         let shown: String = score.trim().chars().take(20).collect();
         let score = number.ok_or_else(|| format!("the score `{shown}` is not a number"))?;
-        Ok(Some(Example::Scored { text, score }))
+        Ok(Some(Example::Scored { text, second: self.second()?, score }))
     }
 
     fn chat(&self) -> Result<Option<Example>, Fate> {

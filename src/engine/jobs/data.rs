@@ -8,7 +8,7 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::model::files::ModelFiles;
 use crate::recipe::Recipe;
-use crate::recipe::recipe::{Objective, Overlong};
+use crate::recipe::recipe::Overlong;
 use std::path::Path;
 
 /// Reads a data file.
@@ -46,12 +46,11 @@ pub fn import_options(recipe: &Recipe) -> ImportOptions {
 
 /// How a recipe prepares its rows.
 pub fn prepare_options(recipe: &Recipe, imported: &Imported) -> PrepareOptions {
-    let Objective::Supervised { train_on } = &recipe.objective;
     let data = &recipe.data;
     PrepareOptions {
         schema: data.schema.clone().unwrap_or_else(|| imported.schema.clone()),
         split: data.split.clone(),
-        train_on: *train_on,
+        reading: recipe.objective.reading(recipe.data.split.seed),
         max_tokens: recipe.batch.max_tokens,
         drop_overlong: data.overlong == Overlong::Drop,
         keep_duplicates: data.keep_duplicates,

@@ -13,8 +13,9 @@ use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::model::load::LoadedModel;
+use crate::objective::Language;
 use crate::peft::Adapter;
-use crate::train::validate::{LossTotal, loss_of};
+use crate::train::validate::{LossTotal, Measured, loss_of};
 
 /// Tokens of one forward pass while the loss is measured.
 const BUDGET_TOKENS: usize = 1024;
@@ -128,5 +129,7 @@ pub fn loss(
         None => Box::new(NoHooks),
     };
     let mut goes_on = || Ok(!control.is_stopped());
-    loss_of(model, hooks.as_ref(), samples, BUDGET_TOKENS, &mut goes_on, &|| Ok(()))?.ok_or(Halt::Stopped)
+    let measured =
+        Measured { model, hooks: hooks.as_ref(), objective: &Language, budget_tokens: BUDGET_TOKENS };
+    loss_of(measured, samples, &mut goes_on, &|| Ok(()))?.ok_or(Halt::Stopped)
 }

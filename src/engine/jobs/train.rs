@@ -6,11 +6,12 @@ use super::{LastRead, Report, speed};
 use crate::base::{Control, Failure, Progress, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
-use crate::data::{DataError, GeneralText, Sample};
+use crate::data::{DataError, GeneralText, Goal, Sample};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
+use crate::model::config::DecoderConfig;
 use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::load::Placement;
@@ -28,6 +29,8 @@ pub struct Ready {
     pub plan: Plan,
     pub files: ModelFiles,
     pub dataset: Dataset,
+    /// Of the model as it is trained: with a head of its own, where the objective has one.
+    config: DecoderConfig,
     /// Warnings; the run may start.
     pub warnings: Vec<Problem>,
     began: DateTime,
@@ -58,6 +61,10 @@ fn hash_of(parts: &[Vec<&Sample>]) -> String {
             hasher.update(bytemuck::cast_slice(&sample.ids));
             let weights: Vec<f32> = sample.weights.iter().collect();
             hasher.update(bytemuck::cast_slice(&weights));
+            hasher.update(bytemuck::cast_slice(&sample.parts));
+            if sample.goal != Goal::None {
+                hasher.update(format!("{:?}", sample.goal).as_bytes());
+            }
         }
     }
     hasher.finalize().to_hex().to_string()
@@ -159,12 +166,13 @@ pub(super) fn ready_at(
         num_valid: dataset.split.valid.len(),
         num_test: dataset.split.test.len(),
     });
-    let facts = Facts { data: Some(DataFacts::of(&dataset)), ..facts };
+    let facts = Facts { data: Some(DataFacts::of(&dataset)), ..facts }.of_objective(recipe);
     let problems = recipe.check(&facts);
     let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &dataset))
         .map_err(|problems| refusal("Cannot start the run", &problems))?;
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
-    Ok(Ready { plan, files, dataset, warnings, began })
+    let config = recipe.objective.config(&files.config, dataset.labels.names());
+    Ok(Ready { plan, files, dataset, config, warnings, began })
 }
 
 /// What a recipe names to be remembered, in the tokens of a data set's model.
@@ -273,7 +281,9 @@ fn carry_on(
         sink(EventKind::Run { folder: folder.path().to_path_buf(), event: RunEvent::Notice { text } });
     }
     say(folder, Phase::LoadingModel, sink);
-    let model = base.load(&ready.files, placement(ready.plan.recipe()), control, sink)?;
+    let recipe = ready.plan.recipe();
+    let model = base.load(&ready.files, placement(recipe), control, sink)?;
+    let model = model.with_config(ready.config.clone(), recipe.run.seed)?;
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
     let outside = Outside { control, resident_bytes: &hardware::resident_bytes };

@@ -12,6 +12,7 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod gradient;
+mod judged;
 mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
@@ -32,6 +33,7 @@ pub use decomposed::{Magnitudes, decomposed_linear};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{add, affine, cast, tanh};
 pub use embedding::embedding;
+pub use judged::{Judgement, judged};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, product};
 pub use linear_cross_entropy::{

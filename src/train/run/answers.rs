@@ -8,6 +8,7 @@ use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::project::RunEvent;
 use crate::project::event::{Answer, Phase};
+use crate::recipe::recipe::Objective;
 use crate::train::report::Reporter;
 
 /// Longest sample answer during a run, in tokens.
@@ -17,6 +18,9 @@ impl Run<'_> {
     /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left
     /// out and told, once a run.
     pub(super) fn answer(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
+        if !matches!(self.plan.recipe().objective, Objective::Supervised { .. }) {
+            return Ok(());
+        }
         let chosen = spread(&self.dataset.split.valid, self.plan.recipe().validation.num_answers);
         let chat = self.plan.recipe().data.chat;
         let mut problem = None;

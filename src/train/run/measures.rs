@@ -3,12 +3,16 @@
 use super::{Run, TrainError};
 use crate::base::Control;
 use crate::data::Sample;
+use crate::eval::tasks::TaskReport;
 use crate::model::hooks::{Hooks, NoHooks};
+use crate::objective::{Language, Objective};
+use crate::peft::Adapter;
 use crate::project::RunEvent;
 use crate::project::event::Phase;
+use crate::recipe::recipe;
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
-use crate::train::validate::{LossTotal, loss_of, micro_batches};
+use crate::train::validate::{LossTotal, Measured, loss_of, micro_batches};
 
 /// Which model is measured.
 #[derive(Clone, Copy)]
@@ -26,6 +30,53 @@ impl<'a> Run<'a> {
         has_some && (is_last || self.is_due(self.plan.validation_every(), update))
     }
 
+    /// The figures of the objective besides the loss; none where the loss says all.
+    fn report(&self, total: &LossTotal) -> Option<TaskReport> {
+        TaskReport::of(&total.outputs, self.dataset.labels.names(), self.model.config().width)
+    }
+
+    /// Measures the rows that nobody trained on: by the model before the run, where it can do what is learnt, and as the run leaves it.
+    /// Prompts with answers are not: how they are answered is seen elsewhere. `Ok(None)` when stopped.
+    pub(super) fn test(
+        &mut self,
+        adapter: Option<&Adapter>,
+        control: &Control,
+        reporter: &mut Reporter,
+    ) -> Result<Option<()>, TrainError> {
+        let (objective, is_base) = (&self.plan.recipe().objective, adapter.is_none());
+        let is_supervised = matches!(objective, recipe::Objective::Supervised { .. });
+        if is_supervised || self.dataset.split.test.is_empty() || (is_base && objective.has_head()) {
+            return Ok(Some(()));
+        }
+        let dataset = self.dataset;
+        let rows: Vec<&Sample> = dataset.split.test.iter().map(|row| &dataset.samples[*row]).collect();
+        let hooks: Box<dyn Hooks> = match adapter {
+            Some(adapter) => adapter.hooks()?,
+            None => Box::new(NoHooks),
+        };
+        let measured = Measured {
+            model: self.model,
+            hooks: hooks.as_ref(),
+            objective: self.objective,
+            budget_tokens: self.validation_budget(),
+        };
+        let look = || self.trainer.meter.look();
+        let goes_on = &mut || Ok(!control.is_stopped());
+        let Some(total) = loss_of(measured, &rows, goes_on, &look)? else { return Ok(None) };
+        let report = self.report(&total);
+        if let (Some(report), false) = (&report, is_base) {
+            self.folder.save_report(report)?;
+        }
+        reporter.send(RunEvent::Tested {
+            update: self.trainer.position.update.0,
+            is_base,
+            loss: total.mean(),
+            num_rows: rows.len(),
+            metrics: report.map(|report| report.metrics()).unwrap_or_default(),
+        })?;
+        Ok(Some(()))
+    }
+
     /// How well the base model knows the general text, before the first update; once, also when the run begins again because it
     /// ended before its first checkpoint. `Ok(None)` when stopped before that was known.
     pub(super) fn measure_before(
@@ -33,6 +84,14 @@ impl<'a> Run<'a> {
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<()>, TrainError> {
+        let is_first = self.trainer.position.update.0 == 0;
+        let is_tested = |event: &RunEvent| matches!(event, RunEvent::Tested { is_base: true, .. });
+        if is_first
+            && !self.folder.events()?.iter().any(is_tested)
+            && self.test(None, control, reporter)?.is_none()
+        {
+            return Ok(None);
+        }
         let is_of_base = |event: &RunEvent| matches!(event, RunEvent::GeneralText { update: 0, .. });
         let is_due = self.text.is_some() && self.trainer.position.update.0 == 0;
         if !is_due || self.folder.events()?.iter().any(is_of_base) {
@@ -53,7 +112,8 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<Option<bool>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
-        let Some(total) = self.loss(&self.valid_samples(), Of::Tuned, control, reporter)? else {
+        let Some(total) = self.loss(self.objective, &self.valid_samples(), Of::Tuned, control, reporter)?
+        else {
             return Ok(None);
         };
         let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
@@ -89,6 +149,7 @@ impl<'a> Run<'a> {
             perplexity: total.perplexity(),
             best: verdict.is_best,
             without_gain: self.trainer.position.validation.without_gain,
+            metrics: self.report(&total).map(|report| report.metrics()).unwrap_or_default(),
         })?;
         if verdict.is_best {
             self.save(reporter)?;
@@ -112,19 +173,20 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         let held_out: Vec<&Sample> = self.text.iter().flat_map(|text| &text.held_out).collect();
-        self.loss(&held_out, of, control, reporter)
+        self.loss(&Language, &held_out, of, control, reporter)
     }
 
     /// The loss over some samples, with fewer tokens at once where memory is short. `Ok(None)` when stopped.
     fn loss(
         &mut self,
+        objective: &dyn Objective,
         samples: &[&Sample],
         of: Of,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         loop {
-            match self.loss_once(samples, of, control, reporter).map_err(memory::recognised) {
+            match self.loss_once(objective, samples, of, control, reporter).map_err(memory::recognised) {
                 Err(TrainError::OutOfMemory(shortage)) => {
                     self.give_in_validating(shortage, samples, reporter)?;
                 }
@@ -135,6 +197,7 @@ impl<'a> Run<'a> {
 
     fn loss_once(
         &self,
+        objective: &dyn Objective,
         samples: &[&Sample],
         of: Of,
         control: &Control,
@@ -149,7 +212,8 @@ impl<'a> Run<'a> {
             Ok(!control.is_stopped())
         };
         let look = || self.trainer.meter.look();
-        loss_of(self.model, hooks.as_ref(), samples, self.validation_budget(), &mut goes_on, &look)
+        let (model, hooks, budget_tokens) = (self.model, hooks.as_ref(), self.validation_budget());
+        loss_of(Measured { model, hooks, objective, budget_tokens }, samples, &mut goes_on, &look)
     }
 
     /// As [`Self::give_in`], of validation.

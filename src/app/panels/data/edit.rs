@@ -1,9 +1,8 @@
 //! Changes to what is asked of `Prepare`.
 
-use crate::data::mask::TrainOn;
 use crate::data::prepare::PrepareOptions;
 use crate::data::schema::Role;
-use crate::data::{Schema, import::Imported};
+use crate::data::{Reading, Schema, import::Imported};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +16,7 @@ pub enum Edit {
     MaxTokens(usize),
     DropOverlong(bool),
     KeepDuplicates(bool),
-    TrainOn(TrainOn),
+    Reading(Reading),
     Chat(bool),
     Seed(u64),
     Valid(f64),
@@ -43,7 +42,7 @@ impl Edit {
             Self::MaxTokens(n) => options.max_tokens = n.max(1),
             Self::DropOverlong(on) => options.drop_overlong = on,
             Self::KeepDuplicates(on) => options.keep_duplicates = on,
-            Self::TrainOn(what) => options.train_on = what,
+            Self::Reading(reading) => options.reading = reading,
             Self::Chat(on) => options.chat = on,
             Self::Seed(seed) => options.split.seed = seed,
             Self::Valid(share) => options.split.valid = share.clamp(0.0, 0.9 - options.split.test),
@@ -74,7 +73,7 @@ fn set_role(schema: &mut Schema, column: usize, role: Role) {
 }
 
 /// All roles in the order of the menu.
-pub const ROLES: [Role; 16] = [
+pub const ROLES: [Role; 18] = [
     Role::Prompt,
     Role::Completion,
     Role::Question,
@@ -85,6 +84,8 @@ pub const ROLES: [Role; 16] = [
     Role::System,
     Role::Messages,
     Role::Text,
+    Role::Second,
+    Role::Negative,
     Role::Label,
     Role::Score,
     Role::Chosen,
@@ -107,6 +108,10 @@ pub fn role_name(role: Role) -> (&'static str, &'static str) {
         Role::System => ("System", "Standing instructions before the conversation."),
         Role::Messages => ("Messages", "A whole conversation as JSON."),
         Role::Text => ("Text", "Plain text to learn from, or to label."),
+        Role::Second => {
+            ("Second text", "A text that means the same, answers the first, or is judged together with it.")
+        }
+        Role::Negative => ("Unlike text", "A text that looks like the first one, and means something else."),
         Role::Label => ("Label", "The class of the text."),
         Role::Score => ("Score", "A number that belongs to the text."),
         Role::Chosen => ("Chosen", "The better answer."),

@@ -9,7 +9,7 @@ use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::data::prepare::{Dataset, Piece, PrepareOptions};
 use crate::data::schema::Role;
-use crate::data::stats;
+use crate::data::{Reading, stats};
 use eframe::egui::{
     self, Align, DragValue, Layout, RichText, ScrollArea, Slider, TextEdit, TextFormat, text::LayoutJob,
 };
@@ -302,8 +302,9 @@ fn options_tab(ui: &mut egui::Ui, options: &PrepareOptions, shared: &Shared, out
     let edit = |out: &mut Vec<UiAction>, e| out.push(UiAction::Data(Action::Edit(e)));
     widgets::section(ui, "The model learns to write");
     for (what, words) in [(TrainOn::Answers, "only the answers"), (TrainOn::Everything, "everything")] {
-        if ui.radio(options.train_on == what, words).clicked() {
-            edit(out, Edit::TrainOn(what));
+        let reading = Reading::Written { train_on: what };
+        if ui.radio(options.reading == reading, words).clicked() {
+            edit(out, Edit::Reading(reading));
         }
     }
     let has_chat = shared.model.as_ref().is_some_and(|m| m.has_chat_template);

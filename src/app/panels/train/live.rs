@@ -3,7 +3,7 @@
 use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
-use crate::project::event::{Answer, OperationCost, Phase};
+use crate::project::event::{self, Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ impl RunView {
                 let (update, update_secs, operations) = (*update, *update_secs, operations.clone());
                 self.profile = Some(Profile { update, update_secs, operations });
             }
-            RunEvent::Validation { update, loss, perplexity, best, without_gain } => {
+            RunEvent::Validation { update, loss, perplexity, best, without_gain, metrics } => {
                 if self.valid.last().is_some_and(|v| v.update >= *update) {
                     return;
                 }
@@ -131,10 +131,15 @@ impl RunView {
                 self.valid.push(ValidPoint { update: *update, loss: *loss, is_best: *best });
                 self.without_gain = *without_gain;
                 let gain = if *best { ", the best so far" } else { "" };
-                self.say(format!(
-                    "update {}: validation loss {loss:.4}, perplexity {perplexity:.2}{gain}",
-                    human::count(*update)
-                ));
+                let figures = match metrics.is_empty() {
+                    true => format!("perplexity {perplexity:.2}"),
+                    false => event::figures(metrics),
+                };
+                let update = human::count(*update);
+                self.say(format!("update {update}: validation loss {loss:.4}, {figures}{gain}"));
+            }
+            RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
+                self.say(event::tested_words(*is_base, *loss, *num_rows, metrics));
             }
             RunEvent::GeneralText { update, perplexity, .. } => {
                 let update = human::count(*update);

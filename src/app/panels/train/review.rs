@@ -42,7 +42,8 @@ impl Review {
             free_memory_bytes: shared.machine.memory.available_bytes,
             resident_bytes: shared.machine.resident_bytes,
             ..shared.facts.clone()
-        };
+        }
+        .of_objective(&recipe);
         let problems = recipe.check(&facts);
         let is_known = facts.model.is_some() && facts.data.is_some();
         let plan =
@@ -144,7 +145,9 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.data.chat = options.chat;
         recipe.data.split.clone_from(&options.split);
         recipe.batch.max_tokens = options.max_tokens;
-        recipe.objective = Objective::Supervised { train_on: options.train_on };
+        if let Some(train_on) = options.reading.train_on() {
+            recipe.objective = Objective::Supervised { train_on };
+        }
     }
     recipe
 }

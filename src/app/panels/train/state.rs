@@ -11,7 +11,7 @@ use crate::base::human;
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
 use crate::recipe::options::with_method;
-use crate::recipe::recipe::{Method, Objective};
+use crate::recipe::recipe::Method;
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
 
@@ -549,8 +549,8 @@ fn say_data(recipe: &Recipe, shared: &Shared, usual: &Recipe) -> Vec<Effect> {
         edits.extend((split.stratify != now.stratify).then_some(Edit::Stratify(split.stratify)));
     }
     if recipe.objective != usual.objective {
-        let Objective::Supervised { train_on } = recipe.objective;
-        edits.extend((train_on != options.train_on).then_some(Edit::TrainOn(train_on)));
+        let reading = recipe.objective.reading(split.seed);
+        edits.extend((reading != options.reading).then_some(Edit::Reading(reading)));
     }
     edits.into_iter().map(|e| Effect::Act(UiAction::Data(data::Action::Edit(e)))).collect()
 }

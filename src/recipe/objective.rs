@@ -1,0 +1,371 @@
+//! What is minimised, and what rows it takes.
+
+use super::check::Findings;
+use super::plan::{DataFacts, Facts};
+use super::recipe::Recipe;
+use crate::data::mask::TrainOn;
+use crate::data::sentences::Pairing;
+use crate::data::{Reading, Schema};
+use crate::model::config::{DecoderConfig, Pooling, Problem as HeadProblem, TaskHead};
+use crate::objective::NUM_STEPS;
+use serde::{Deserialize, Serialize};
+
+/// More classes than this are most likely no classes.
+const MAX_CLASSES: usize = 1000;
+
+/// What is minimised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Objective {
+    /// Cross entropy of the next token of answers.
+    Supervised {
+        #[serde(default)]
+        train_on: TrainOn,
+    },
+    /// The same of running text.
+    Pretraining(Pretraining),
+    /// Tokens that were hidden (Devlin et al. 2019, arXiv:1810.04805).
+    Masked(Masked),
+    /// Texts that belong together against those that don't.
+    Contrastive(Contrastive),
+    /// Whether two sentences follow one another.
+    Sentences(Sentences),
+    /// The class of a text.
+    Classification(Classification),
+    /// The number that belongs to a text.
+    Regression(Regression),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pretraining {
+    /// Tokens of the piece before that a piece of a long text shows again, without learning them twice.
+    pub overlap: usize,
+}
+
+impl Default for Pretraining {
+    fn default() -> Self {
+        Self { overlap: 0 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Masked {
+    /// Share of the tokens that are to be guessed: of ten, eight are hidden, one is another token, one stays.
+    pub share: f64,
+    /// Words are hidden whole.
+    pub whole_words: bool,
+}
+
+impl Default for Masked {
+    fn default() -> Self {
+        Self { share: 0.15, whole_words: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contrastive {
+    /// What similarities are divided by: the smaller, the more the likest of the wrong ones count.
+    pub temperature: f64,
+    pub pooling: Pooling,
+    /// Share of the model's inner numbers that are dropped, at random: what makes two readings of one text differ (Gao et al. 2021,
+    /// arXiv:2104.08821).
+    pub dropout: f64,
+}
+
+impl Default for Contrastive {
+    fn default() -> Self {
+        Self { temperature: 0.05, pooling: Pooling::Mean, dropout: 0.1 }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sentences {
+    pub pairing: Pairing,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Classification {
+    /// A text may have several classes, or none: a cell lists them.
+    pub several: bool,
+    /// Rare classes weigh as much as common ones.
+    pub balanced: bool,
+    /// What stands for the text; the model's own way where it is not said.
+    pub pooling: PoolingChoice,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Regression {
+    pub loss: ScoreLoss,
+    pub pooling: PoolingChoice,
+}
+
+/// How far a predicted number is from the right one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreLoss {
+    /// The square of the difference.
+    #[default]
+    Mse,
+    /// The same near, and the difference itself from 1 on (Huber 1964).
+    Huber,
+    /// Cross entropy over nine steps from the least to the greatest, of which the two next to the right number share its weight.
+    Soft,
+}
+
+/// What stands for a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolingChoice {
+    /// As the model's own head has it.
+    #[default]
+    Auto,
+    First,
+    Mean,
+    Last,
+}
+
+impl PoolingChoice {
+    pub fn or(self, usual: Pooling) -> Pooling {
+        match self {
+            Self::Auto => usual,
+            Self::First => Pooling::First,
+            Self::Mean => Pooling::Mean,
+            Self::Last => Pooling::Last,
+        }
+    }
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self::Supervised { train_on: TrainOn::Answers }
+    }
+}
+
+impl Objective {
+    /// One of each kind, with its usual settings.
+    pub fn all() -> [Self; 7] {
+        [
+            Self::default(),
+            Self::Pretraining(Pretraining::default()),
+            Self::Classification(Classification::default()),
+            Self::Regression(Regression::default()),
+            Self::Contrastive(Contrastive::default()),
+            Self::Masked(Masked::default()),
+            Self::Sentences(Sentences::default()),
+        ]
+    }
+
+    /// As recipes call the kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Supervised { .. } => "supervised",
+            Self::Pretraining(_) => "pretraining",
+            Self::Masked(_) => "masked",
+            Self::Contrastive(_) => "contrastive",
+            Self::Sentences(_) => "sentences",
+            Self::Classification(_) => "classification",
+            Self::Regression(_) => "regression",
+        }
+    }
+
+    /// As people call the kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Supervised { .. } => "supervised tuning",
+            Self::Pretraining(_) => "continued pretraining",
+            Self::Masked(_) => "masked language modelling",
+            Self::Contrastive(_) => "contrastive learning",
+            Self::Sentences(_) => "context prediction",
+            Self::Classification(_) => "classification",
+            Self::Regression(_) => "regression",
+        }
+    }
+
+    /// As people call it: "supervised tuning on answers".
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Supervised { train_on: TrainOn::Answers } => format!("{} on answers", self.name()),
+            Self::Supervised { train_on: TrainOn::Everything } => format!("{} on everything", self.name()),
+            _ => self.name().into(),
+        }
+    }
+
+    /// How rows are read for it.
+    pub fn reading(&self, seed: u64) -> Reading {
+        match self {
+            Self::Supervised { train_on } => Reading::Written { train_on: *train_on },
+            Self::Pretraining(of) => Reading::Running { overlap: of.overlap, is_written: true },
+            Self::Masked(_) => Reading::Running { overlap: 0, is_written: false },
+            Self::Contrastive(_) => Reading::Paired,
+            Self::Sentences(of) => Reading::Sentences { pairing: of.pairing, seed },
+            Self::Classification(of) => Reading::Labelled { has_several: of.several, labels: None },
+            Self::Regression(_) => Reading::Scored,
+        }
+    }
+
+    /// A model's config as it is trained for this: with a head for its classes or numbers, without what predicts tokens where nothing is
+    /// learnt of them.
+    pub fn config(&self, config: &DecoderConfig, labels: &[String]) -> DecoderConfig {
+        let usual = config.family.table().scores.poolings[0];
+        let head = |labels: Vec<String>, problem, pooling: PoolingChoice| {
+            vec![TaskHead { name: String::new(), labels, problem, pooling: pooling.or(usual) }]
+        };
+        let heads = match self {
+            Self::Supervised { .. } | Self::Pretraining(_) => return config.clone(),
+            Self::Masked(_) => {
+                return DecoderConfig { predicts_tokens: true, heads: Vec::new(), ..config.clone() };
+            }
+            Self::Contrastive(_) => Vec::new(),
+            Self::Sentences(_) => head(labels.to_vec(), HeadProblem::SingleLabel, PoolingChoice::Auto),
+            Self::Classification(of) => {
+                let problem = if of.several { HeadProblem::MultiLabel } else { HeadProblem::SingleLabel };
+                head(labels.to_vec(), problem, of.pooling)
+            }
+            Self::Regression(of) => match of.loss {
+                ScoreLoss::Soft => head(
+                    (0..NUM_STEPS).map(|i| format!("step {i}")).collect(),
+                    HeadProblem::SingleLabel,
+                    of.pooling,
+                ),
+                _ => head(vec!["score".into()], HeadProblem::Regression, of.pooling),
+            },
+        };
+        let heads = if heads.iter().any(|head| head.labels.is_empty()) { Vec::new() } else { heads };
+        DecoderConfig { predicts_tokens: false, heads, ..config.clone() }
+    }
+
+    /// Why rows of such columns are nothing for it; `None` where they are.
+    pub fn refuses(&self, schema: &Schema) -> Option<String> {
+        match self {
+            Self::Supervised { .. } => None,
+            other => other.reading(0).schema(schema).err(),
+        }
+    }
+
+    /// Whether it needs a model that writes (true), one that reads both ways (false), or takes either.
+    pub fn wants_causal(&self) -> Option<bool> {
+        match self {
+            Self::Supervised { .. } | Self::Pretraining(_) => Some(true),
+            Self::Masked(_) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether the model gets a head of its own for it.
+    pub fn has_head(&self) -> bool {
+        matches!(self, Self::Classification(_) | Self::Regression(_) | Self::Sentences(_))
+    }
+
+    /// Whether what is learnt is what token stands somewhere.
+    pub fn is_of_tokens(&self) -> bool {
+        matches!(self, Self::Supervised { .. } | Self::Pretraining(_) | Self::Masked(_))
+    }
+}
+
+impl Recipe {
+    pub(super) fn check_objective(&self, facts: &Facts, found: &mut Findings) {
+        match &self.objective {
+            Objective::Masked(masked) if !(masked.share > 0.0 && masked.share < 1.0) => {
+                let text = format!(
+                    "{} is no share of tokens to guess: above 0 and below 1. Use 0.15.",
+                    masked.share
+                );
+                found.error("objective.share", text, Some("0.15"));
+            }
+            Objective::Contrastive(of) => {
+                found.above_zero("objective.temperature", of.temperature, 10.0, "0.05");
+                found.within("objective.dropout", of.dropout, 0.0, 0.9, "0.1");
+            }
+            Objective::Pretraining(of) if of.overlap * 2 > self.batch.max_tokens => {
+                let text = format!(
+                    "Pieces of {} tokens that show {} again hardly get on. Use {}.",
+                    self.batch.max_tokens,
+                    of.overlap,
+                    self.batch.max_tokens / 4
+                );
+                found.error("objective.overlap", text, Some(&(self.batch.max_tokens / 4).to_string()));
+            }
+            _ => {}
+        }
+        if self.objective.has_head() && !self.method.trains_heads() {
+            let text = format!(
+                "The model gets a new head for {}, which {} does not train. Use LoRA, freezing or full tuning.",
+                self.objective.name(),
+                self.method.name()
+            );
+            found.error("method.kind", text, Some("\"lora\""));
+        }
+        let causal = facts.model.as_ref().map(|model| model.config.is_causal());
+        match (self.objective.wants_causal(), causal) {
+            (Some(true), Some(false)) => {
+                let text = format!(
+                    "{} reads whole texts and cannot write, which {} is about. Choose another model, or masked language modelling.",
+                    self.model.source,
+                    self.objective.name()
+                );
+                found.error("objective.kind", text, Some("\"masked\""));
+            }
+            (Some(false), Some(true)) => {
+                let text = format!(
+                    "{} reads from left to right and cannot guess what stands in the middle. Choose an encoder such as BERT, or continued pretraining.",
+                    self.model.source
+                );
+                found.error("objective.kind", text, Some("\"pretraining\""));
+            }
+            (Some(true), Some(true)) => {
+                if let Some(Err(error)) = facts.model.as_ref().map(|model| model.config.check_writes()) {
+                    let usual = format!("\"{}\"", Recipe::default().model.source);
+                    let text = format!("{error}, which {} trains.", self.objective.name());
+                    found.error("model.source", text, Some(&usual));
+                }
+            }
+            _ => {}
+        }
+        if self.forgetting.kl_weight > 0.0 && self.forgetting.text.is_none() && !self.objective.is_of_tokens()
+        {
+            let text = format!(
+                "Staying near the base model's words needs a general text with {}: its data has no words to predict.",
+                self.objective.name()
+            );
+            found.error("forgetting.kl_weight", text, Some("0.0"));
+        }
+    }
+
+    pub(super) fn check_classes(&self, data: &DataFacts, found: &mut Findings) {
+        if !matches!(self.objective, Objective::Classification(_)) {
+            return;
+        }
+        match data.labels.len() {
+            0 => {}
+            1 => {
+                let text = format!(
+                    "Every row is of the same class, {}: there is nothing to tell apart.",
+                    crate::base::human::elide(&data.labels[0], 40)
+                );
+                found.error("data.path", text, None);
+            }
+            num if num > MAX_CLASSES => {
+                let text = format!(
+                    "There are {} classes in {} training rows: the Label column is most likely a text or a number. Choose another column, or regression.",
+                    crate::base::human::count(num as u64),
+                    crate::base::human::count(data.num_train as u64)
+                );
+                found.error("data.schema", text, None);
+            }
+            _ => {}
+        }
+        if !data.labels_not_trained.is_empty() {
+            let names = crate::base::human::some_of(data.labels_not_trained.iter().map(String::as_str), 8);
+            let text = format!(
+                "No training row is of the class {names}: it cannot be learnt, and rows of it are all wrong."
+            );
+            found.warn("data.split", text, None);
+        }
+    }
+}
