@@ -47,7 +47,9 @@ pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<Loade
     BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))
 }
 
+/// A model that is to write.
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+    jobs::model::open(&a.model)?.config.check_writes()?;
     let model = load_model(a, control, show)?;
     let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
     let adapter = adapter.map(|folder| jobs::model::adapter(&folder, &model)).transpose()?;

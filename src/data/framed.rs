@@ -1,8 +1,10 @@
 //! Texts with what a model's tokenizer puts around them: `[CLS] one [SEP] other [SEP]`, as its post-processor says.
 
 use super::DataError;
-use super::tokenise::{Tokeniser, failed};
-use tokenizers::{Encoding, PostProcessor};
+use super::tokenise::{MAX_PIECE_BYTES, Tokeniser, failed, piece_len};
+use tokenizers::{
+    Encoding, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
 
 /// One text, or two, as a model reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,8 +12,34 @@ pub struct Framed {
     pub ids: Vec<u32>,
     /// Where the tokens of the second text begin, of models that tell two texts apart.
     pub second: Option<u32>,
+    /// Which of two texts each token is of, as the post-processor says it; BERT's word.
+    pub types: Vec<u32>,
+    /// Whether the post-processor put a token there.
+    pub is_special: Vec<bool>,
+    /// Whether a word begins with a token.
+    pub word_starts: Vec<bool>,
     /// Before cutting.
     pub num_tokens: usize,
+}
+
+impl Framed {
+    fn of(encoding: &Encoding, num_tokens: usize) -> Self {
+        let types = encoding.get_type_ids();
+        let is_special: Vec<bool> =
+            encoding.get_special_tokens_mask().iter().map(|mask| *mask == 1).collect();
+        let sequences = encoding.get_sequence_ids();
+        let words: Vec<_> = sequences.iter().zip(encoding.get_word_ids()).collect();
+        let begins =
+            |at: usize| !is_special[at] && (at == 0 || is_special[at - 1] || words[at] != words[at - 1]);
+        Self {
+            ids: encoding.get_ids().to_vec(),
+            second: types.iter().position(|kind| *kind > 0).map(|at| at as u32),
+            types: types.to_vec(),
+            word_starts: (0..is_special.len()).map(begins).collect(),
+            is_special,
+            num_tokens,
+        }
+    }
 }
 
 impl Tokeniser {
@@ -32,55 +60,27 @@ impl Tokeniser {
     }
 
     /// A text, or two, of which the longer one is cut token by token until both fit, as transformers' `longest_first` does. Special tokens
-    /// that people wrote are plain text.
+    /// that people wrote are plain text; an empty second text is none.
     pub fn with_specials(
         &self,
         first: &str,
         second: Option<&str>,
         max_tokens: usize,
     ) -> Result<Framed, DataError> {
-        let encode = |text: &str| self.literal().encode_fast(text, false).map_err(failed);
-        let (mut one, mut other) = (encode(first)?, second.map(encode).transpose()?);
+        // More than a piece fits no model. The faster way to encode does not tell words apart.
+        let piece = |text: &str| if text.len() > MAX_PIECE_BYTES { piece_len(text) } else { text.len() };
+        let encode = |text: &str| self.literal().encode(&text[..piece(text)], false).map_err(failed);
+        let one = encode(first)?;
+        let other = second.filter(|text| !text.is_empty()).map(encode).transpose()?;
         let added = self.post_processor().map_or(0, |post| post.added_tokens(other.is_some()));
         let num_tokens = one.len() + other.as_ref().map_or(0, Encoding::len) + added;
-        let room = max_tokens.saturating_sub(added);
-        let lengths = fitting(one.len(), other.as_ref().map_or(0, Encoding::len), room);
-        let end = tokenizers::TruncationDirection::Right;
-        one.truncate(lengths.0, 0, end);
-        if let Some(other) = &mut other {
-            other.truncate(lengths.1, 0, end);
-        }
-        let framed = self.framed(one, other)?;
-        let types = framed.get_type_ids();
-        let second = types.iter().position(|kind| *kind > 0).map(|at| at as u32);
-        Ok(Framed { ids: framed.get_ids().to_vec(), second, num_tokens })
-    }
-}
-
-/// How long two texts may stay so that both together fit: the longer one gives way, the first where they are equal.
-fn fitting(one: usize, other: usize, room: usize) -> (usize, usize) {
-    let (mut one, mut other) = (one, other);
-    let mut too_many = (one + other).saturating_sub(room);
-    let longer_by = one.abs_diff(other).min(too_many);
-    *(if one > other { &mut one } else { &mut other }) -= longer_by;
-    too_many -= longer_by;
-    one -= too_many.div_ceil(2).min(one);
-    other -= (too_many / 2).min(other);
-    (one, other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fitting;
-
-    #[test]
-    fn the_longer_text_gives_way() {
-        assert_eq!(fitting(5, 3, 8), (5, 3));
-        assert_eq!(fitting(10, 3, 8), (5, 3));
-        assert_eq!(fitting(3, 10, 8), (3, 5));
-        assert_eq!(fitting(10, 9, 8), (4, 4));
-        assert_eq!(fitting(9, 9, 7), (3, 4));
-        assert_eq!(fitting(4, 0, 2), (2, 0));
-        assert_eq!(fitting(4, 4, 0), (0, 0));
+        let cut = TruncationParams {
+            direction: TruncationDirection::Right,
+            max_length: max_tokens.saturating_sub(added),
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        let (one, other) = truncate_encodings(one, other, &cut).map_err(failed)?;
+        Ok(Framed::of(&self.framed(one, other)?, num_tokens))
     }
 }

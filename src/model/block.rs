@@ -4,7 +4,7 @@
 use super::cache::{CachedRows, Look};
 use super::config::DecoderConfig;
 use super::families::{NormKind, QkNorm};
-use super::hooks::{Beside, Hooks, NormAt, Part, Projection, SubLayer};
+use super::hooks::{Beside, Hooks, NormAt, Part, Place, Projection, SubLayer};
 use super::params::DecoderParams;
 use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, VirtualRows};
 use crate::nn::{Node, Result, Tape};
@@ -124,6 +124,7 @@ impl Block<'_> {
 
     /// `x + made`, the latter scaled as the family does, and what a method adds beside it.
     fn joined(&self, tape: &Tape, x: &Node, made: Node, sub_layer: SubLayer) -> Result<Node> {
+        let made = self.hooks.dropped(tape, made, Place::After(self.layer, sub_layer))?;
         let scale = self.config.residual_scale;
         let made = if scale == 1.0 { made } else { ops::affine(tape, &made, scale, 0.0)? };
         let sum = ops::add(tape, x, &made)?;

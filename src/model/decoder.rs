@@ -5,7 +5,7 @@ use super::block::{Block, Norms, Sight};
 use super::cache::{Cache, CachedRows};
 use super::config::DecoderConfig;
 use super::error::During;
-use super::hooks::{Hooks, NoHooks, Part, Projection};
+use super::hooks::{Hooks, NoHooks, Part, Place, Projection};
 use super::params::{DecoderParams, index_tensor};
 use super::virtual_tokens::{Fed, Rows, begin, with_prompts};
 use crate::data::Batch;
@@ -159,7 +159,8 @@ impl Decoder {
             x = add(x, Part::Positions, &positions.iter().map(|row| row + offset).collect::<Vec<_>>())?;
         }
         let normed = self.norms(hooks).apply(tape, &x, Part::EmbeddingNorm, Part::EmbeddingNormBias);
-        Ok(normed.during("norm of the embedding")?.unwrap_or(x))
+        let x = normed.during("norm of the embedding")?.unwrap_or(x);
+        hooks.dropped(tape, x, Place::Embedding).during("dropout")
     }
 
     pub(super) fn norms<'n>(&'n self, hooks: &'n dyn Hooks) -> Norms<'n> {

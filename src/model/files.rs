@@ -12,6 +12,7 @@ use crate::data::template::Template;
 use crate::data::tokenise::GgufVocab;
 use crate::data::{DataError, Tokeniser};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -178,6 +179,7 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
             eos: tokens.eos,
             eos_ids: tokens.eos_ids,
             add_bos: tokens.settings["add_bos_token"].as_bool(),
+            specials: tokens.specials,
         },
         tokeniser: OnceLock::new(),
     })
@@ -201,7 +203,7 @@ fn open_gguf(source: &str, path: &Path) -> Result<ModelFiles, ModelError> {
         info: ModelInfo { licence, ..info(source, path, &config, &weights, chat_template.is_some(), files) },
         config,
         weights,
-        text: TextSettings { chat_template, bos, eos, eos_ids, add_bos: None },
+        text: TextSettings { chat_template, bos, eos, eos_ids, ..TextSettings::default() },
         tokeniser: OnceLock::new(),
     })
 }
@@ -239,7 +241,11 @@ struct SpecialTokens {
     bos: Option<String>,
     eos: Option<String>,
     eos_ids: Vec<u32>,
+    specials: BTreeMap<String, String>,
 }
+
+/// Names of tokens that an encoder's texts are framed, filled up and masked with.
+const SPECIALS: [&str; 5] = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 impl SpecialTokens {
     fn of_folder(folder: &Path, config: &str) -> Result<Self, ModelError> {
@@ -257,7 +263,8 @@ impl SpecialTokens {
                 .extend(added.iter().filter(|(_, v)| is_eos(v)).filter_map(|(id, _)| id.parse::<u32>().ok()));
         }
         in_order_once(&mut eos_ids);
-        Ok(Self { settings, bos, eos, eos_ids })
+        let specials = SPECIALS.iter().filter_map(|key| Some((key.to_string(), text(key)?))).collect();
+        Ok(Self { settings, bos, eos, eos_ids, specials })
     }
 }
 

@@ -87,10 +87,16 @@ pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelEr
     let text = base.text;
     let mut config = base.config.to_json();
     config["_name_or_path"] = json!(base.source);
-    config["eos_token_id"] = json!(text.eos_ids);
+    let generation = match base.config.is_causal() {
+        true => json!({ "eos_token_id": text.eos_ids }),
+        false => json!({}),
+    };
+    if base.config.is_causal() {
+        config["eos_token_id"] = json!(text.eos_ids);
+    }
     let [config_file, generation_file, settings_file, tokenizer_file, _] = FILES;
     write(config_file, &config)?;
-    write(generation_file, &json!({ "eos_token_id": text.eos_ids }))?;
+    write(generation_file, &generation)?;
     let mut settings = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": text.bos,
@@ -98,6 +104,12 @@ pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelEr
         "chat_template": text.chat_template,
         "model_max_length": base.config.context_tokens,
     });
+    for (key, token) in &text.specials {
+        settings[key] = json!(token);
+    }
+    if !base.config.is_causal() && base.config.num_types < 2 {
+        settings["model_input_names"] = json!(["input_ids", "attention_mask"]);
+    }
     if let Some(add_bos) = text.add_bos {
         settings["add_bos_token"] = json!(add_bos);
     }

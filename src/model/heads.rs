@@ -9,7 +9,7 @@ use super::hooks::{HeadTensor, Hooks, Part};
 use crate::base::rng::Rng;
 use crate::data::Batch;
 use crate::nn::ops::{self, Head};
-use crate::nn::{Node, Result, Tape};
+use crate::nn::{Node, Result, Tape, Weight};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
@@ -174,6 +174,19 @@ impl Decoder {
                 };
                 params.vectors.insert(part, own.map_or_else(new, Ok).during("draw a new head")?);
             }
+        }
+        if config.has_tied_head() && !params.matrices.contains_key(&Part::Head) {
+            let table = params.matrix(Part::Embedding)?;
+            let on_device = || match table {
+                // Its blocks lie on the host.
+                Weight::Packed(_) if !self.device.is_cpu() => {
+                    Ok(table.widened(params.compute)?.to_device(&self.device)?.into())
+                }
+                _ => Ok(table.clone()),
+            };
+            let head = on_device().during("make a new head")?;
+            params.matrices.insert(Part::Head, head);
+            params.expect_row_squares(Part::Head);
         }
         Self::new(config, params, self.device.clone())
     }

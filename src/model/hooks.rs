@@ -1,8 +1,9 @@
 //! The seams where a tuning method may change what the model computes. Methods live in `peft`; the model names
 //! none of them.
 
-use crate::nn::ops::{Bottleneck, ColumnScale, LowRank};
-use crate::nn::{Node, Weight, WeightNode};
+use crate::base::rng::Rng;
+use crate::nn::ops::{Bottleneck, ColumnScale, Dropout, LowRank, dropout};
+use crate::nn::{Node, Result, Tape, Weight, WeightNode};
 use candle_core::Tensor;
 
 /// What a linear layer of a block computes; which of them a model has, and what they are called, its family says.
@@ -106,6 +107,13 @@ pub enum SubLayer {
     FeedForward,
 }
 
+/// Where the body drops numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Embedding,
+    After(usize, SubLayer),
+}
+
 /// A bottleneck, and what it reads; what it makes is added to the block's sum.
 #[derive(Debug, Clone)]
 pub struct Beside {
@@ -157,6 +165,56 @@ pub trait Hooks {
     fn replaced(&self, _part: Part) -> Option<&Node> {
         None
     }
+
+    /// What is dropped, while training, of the embedding and of each sub-layer's output before it is added to the stream: transformers'
+    /// `hidden_dropout_prob`. Every place has a stream of its own.
+    fn dropout(&self) -> Option<Dropout> {
+        None
+    }
+}
+
+/// Other hooks, and dropout of the body besides: the same text gives other states with every stream.
+pub struct WithDropout<'h> {
+    pub hooks: &'h dyn Hooks,
+    pub dropout: Dropout,
+}
+
+impl Hooks for WithDropout<'_> {
+    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank> {
+        self.hooks.low_rank(layer, projection)
+    }
+
+    fn prefix(&self, layer: usize) -> Option<&Node> {
+        self.hooks.prefix(layer)
+    }
+
+    fn soft_prompt(&self) -> Option<&Node> {
+        self.hooks.soft_prompt()
+    }
+
+    fn input_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.hooks.input_scale(layer, projection)
+    }
+
+    fn output_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.hooks.output_scale(layer, projection)
+    }
+
+    fn bottleneck(&self, layer: usize, after: SubLayer) -> Option<&Beside> {
+        self.hooks.bottleneck(layer, after)
+    }
+
+    fn magnitudes(&self, layer: usize, projection: Projection) -> &[Node] {
+        self.hooks.magnitudes(layer, projection)
+    }
+
+    fn replaced(&self, part: Part) -> Option<&Node> {
+        self.hooks.replaced(part)
+    }
+
+    fn dropout(&self) -> Option<Dropout> {
+        Some(self.dropout)
+    }
 }
 
 /// The model as it is.
@@ -168,6 +226,16 @@ impl dyn Hooks + '_ {
     /// Positions of the context that the method takes for itself: real tokens begin after them.
     pub fn num_virtual_tokens(&self) -> usize {
         self.soft_prompt().or_else(|| self.prefix(0)).map_or(0, |rows| rows.value().dims()[0])
+    }
+
+    /// `x` with some of it dropped, where the method drops anything; `place` tells apart where.
+    pub(super) fn dropped(&self, tape: &Tape, x: Node, place: Place) -> Result<Node> {
+        let Some(Dropout { share, stream }) = self.dropout() else { return Ok(x) };
+        let word = match place {
+            Place::Embedding => 0,
+            Place::After(layer, sub_layer) => 1 + 2 * layer as u64 + sub_layer as u64,
+        };
+        dropout(tape, &x, Dropout { share, stream: Rng::new(stream.at(word), &[]) })
     }
 
     /// A matrix for the operations: the model's own, or what replaces it.

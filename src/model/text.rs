@@ -1,5 +1,7 @@
 //! What a model's files say about text: its chat template, and the tokens that begin and end.
 
+use std::collections::BTreeMap;
+
 /// As the files say it; most of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextSettings {
@@ -13,4 +15,6 @@ pub struct TextSettings {
     pub eos_ids: Vec<u32>,
     /// Whether a text begins with `bos`; where this is absent the tokenizer says it.
     pub add_bos: Option<bool>,
+    /// Other tokens with a meaning, by the names of tokenizer_config.json: `mask_token`, `pad_token`…
+    pub specials: BTreeMap<String, String>,
 }

@@ -86,7 +86,6 @@ impl Config {
 /// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result<(), PeftError> {
     let family = adapter.config.family;
-    let names = targets::names(family, &settings.targets);
     let config = Config {
         peft_type: "LORA".into(),
         task_type: task_type(&adapter.config).map(String::from),
@@ -94,7 +93,7 @@ pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result
         r: settings.rank,
         lora_alpha: settings.alpha,
         lora_dropout: settings.dropout,
-        target_modules: json!(names),
+        target_modules: targets::to_json(family, &settings.targets),
         use_rslora: settings.has_rank_stabilised_scale,
         use_dora: settings.has_magnitudes,
         bias: settings.own.biases,
@@ -142,7 +141,7 @@ pub fn write_config(folder: &Path, config: &impl Serialize) -> Result<(), PeftEr
 }
 
 /// PEFT's word for what the model makes.
-fn task_type(config: &DecoderConfig) -> Option<&'static str> {
+pub(super) fn task_type(config: &DecoderConfig) -> Option<&'static str> {
     match (config.predicts_tokens, config.native_head()) {
         (true, _) if config.is_causal() => Some("CAUSAL_LM"),
         // It has none for masked tokens.

@@ -164,7 +164,7 @@ impl Tuning for Ia3 {
         };
         let config = Config {
             peft_type: PEFT_TYPE.into(),
-            task_type: Some("CAUSAL_LM".into()),
+            task_type: format::task_type(&adapter.config).map(String::from),
             base_model_name_or_path: Some(adapter.base_model.clone()),
             target_modules: names(&self.targets),
             feedforward_modules: names(&self.by_input),

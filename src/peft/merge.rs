@@ -76,7 +76,7 @@ fn require_mergeable(adapter: &Adapter) -> Result<(), PeftError> {
     }
 }
 
-/// Logits of a few tokens spread over the vocabulary, [n, v], on the CPU.
+/// Logits of a few tokens spread over the vocabulary, [n, v], on the CPU; hidden states, [n, d], of a model that makes none.
 fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let vocabulary = decoder.config().vocabulary;
     let num = NUM_TOKENS.min(decoder.config().context_tokens);
@@ -84,7 +84,10 @@ fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let batch =
         Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;
-    let logits = decoder.logits(hidden.value(), hooks)?;
+    let logits = match decoder.config().predicts_tokens {
+        true => decoder.logits(hidden.value(), hooks)?,
+        false => hidden.value().to_dtype(DType::F32).during("compare the merged model")?,
+    };
     logits.to_device(&Device::Cpu).during("compare the merged model")
 }
 

@@ -70,7 +70,7 @@ pub(super) fn save(
     let is_prefix = described.peft_type == PREFIX;
     let mut config = json!({
         "peft_type": described.peft_type,
-        "task_type": "CAUSAL_LM",
+        "task_type": format::task_type(model),
         "base_model_name_or_path": adapter.base_model,
         "inference_mode": true,
         "num_virtual_tokens": described.num_virtual_tokens,

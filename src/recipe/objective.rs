@@ -331,6 +331,13 @@ impl Recipe {
                 );
                 found.error("objective.kind", text, Some("\"pretraining\""));
             }
+            (Some(true), Some(true)) => {
+                if let Some(Err(error)) = facts.model.as_ref().map(|model| model.config.check_writes()) {
+                    let usual = format!("\"{}\"", Recipe::default().model.source);
+                    let text = format!("{error}, which {} trains.", self.objective.name());
+                    found.error("model.source", text, Some(&usual));
+                }
+            }
             _ => {}
         }
         if self.forgetting.kl_weight > 0.0 && self.forgetting.text.is_none() && !self.objective.is_of_tokens()

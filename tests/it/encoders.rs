@@ -1,11 +1,13 @@
 //! Encoders against transformers and PEFT: states, predictions of masked tokens, classes, losses, and the gradients of every weight.
 //! `tests/fixtures/parity/make_encoders.py` made the numbers.
 
+use crate::cli::Stage;
 use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, model_of, tensors};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
+use tunesmith::base::rng::Rng;
 use tunesmith::base::{Control, DeviceChoice, Explain, Silent};
 use tunesmith::data::{Batch, LossWeights, Sample};
 use tunesmith::model::ModelError;
@@ -13,11 +15,13 @@ use tunesmith::model::cache::Cache;
 use tunesmith::model::config::{DecoderConfig, Pooling, Problem, TaskHead};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
-use tunesmith::model::hooks::{HeadTensor, Hooks, NoHooks, Part};
+use tunesmith::model::hooks::{HeadTensor, Hooks, NoHooks, Part, WithDropout};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::ops::{cast, linear_cross_entropy};
+use tunesmith::nn::ops::{Dropout, cast, linear_cross_entropy};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape};
 use tunesmith::peft::{Adapter, Full, MicroStep, Settings, files, format};
+use tunesmith::recipe::plan::{Facts, ModelFacts};
+use tunesmith::recipe::{Recipe, Severity};
 
 const BOUND: f64 = 1e-4;
 
@@ -379,6 +383,42 @@ fn heads_that_cannot_be_told_apart_are_refused() {
     }
 }
 
+/// Two streams give two states of one text, one stream the same again, also where blocks are run again; and none without.
+#[test]
+fn dropout_of_the_body_is_a_function_of_its_stream() {
+    for name in READERS {
+        let reference = Reference::open(name);
+        let (decoder, batch) = (reference.decoder("scores"), reference.batch());
+        let plain = hidden(&decoder, &batch, &NoHooks);
+        let with = |share, stream| {
+            let dropout = Dropout { share, stream: Rng::new(stream, &[]) };
+            hidden(&decoder, &batch, &WithDropout { hooks: &NoHooks, dropout })
+        };
+        assert_eq!(relative_error(&with(0.0, 1), &plain), 0.0, "{name}");
+        assert_eq!(relative_error(&with(0.2, 1), &with(0.2, 1)), 0.0, "{name}");
+        assert!(relative_error(&with(0.2, 2), &with(0.2, 1)) > 0.01, "{name}");
+        assert!(relative_error(&with(0.2, 1), &plain) > 0.01, "{name}");
+        let gradient = |has_checkpoints: bool| {
+            let adapter = full(reference.decoder("scores"));
+            let gradient = FlatGradient::new(&adapter.params).unwrap();
+            let own;
+            let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
+            let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
+            own = adapter.training_hooks(&step).unwrap();
+            let hooks = WithDropout {
+                hooks: own.as_ref(),
+                dropout: Dropout { share: 0.2, stream: Rng::new(3, &[]) },
+            };
+            let states = decoder.forward(&tape, &batch, &hooks).unwrap();
+            let scores = decoder.scores(&tape, &states, &batch, 0, &hooks).unwrap();
+            let seed = scores.value().ones_like().unwrap();
+            tape.backward(&scores, seed).unwrap();
+            gradient.whole(&adapter.params).unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(gradient(false), gradient(true), "{name}");
+    }
+}
+
 /// An encoder goes on with no text, and says so before any work.
 #[test]
 fn an_encoder_writes_nothing() {
@@ -389,6 +429,35 @@ fn an_encoder_writes_nothing() {
         assert!(matches!(error, ModelError::CannotWrite { .. }), "{error}");
         assert!(error.hint().contains("Choose"), "{}", error.hint());
     }
+}
+
+/// The program says it before it loads anything, and a recipe with the model at its field.
+#[test]
+fn answers_of_an_encoder_are_refused_before_any_work() {
+    let stage = Stage::new();
+    let source = fixture("parity/encoders/bert/masked");
+    let model = source.to_str().unwrap();
+    let output = stage.run(&["generate", "--model", model, "--prompt", "hello"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(
+        said.contains("BERT/MiniLM is an encoder") && said.contains("Choose a model that answers"),
+        "{said}"
+    );
+
+    let files = ModelFiles::open("bert", &source).unwrap();
+    let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..crate::recipe::facts() };
+    let refused = |facts: &Facts, field: &str| {
+        let problems = Recipe::default().check(facts);
+        let found = problems.iter().find(|problem| problem.field == field).cloned();
+        found.filter(|problem| problem.severity == Severity::Error && problem.fix.is_some()).is_some()
+    };
+    assert!(refused(&facts, "objective.kind") && !refused(&facts, "model.source"));
+    let reader = ModelFiles::open("llama", &fixture("parity/encoders/llama/scores")).unwrap();
+    let facts = Facts { model: Some(ModelFacts::from(&reader.info)), ..facts };
+    assert!(refused(&facts, "model.source"), "a decoder without its head");
+    let usual = crate::recipe::facts();
+    assert!(!refused(&usual, "objective.kind") && !refused(&usual, "model.source"));
 }
 
 /// Names of a checkpoint that holds a body alone, early names of norms, and none of the head.
@@ -415,6 +484,23 @@ fn a_bare_encoder_opens_without_its_head() {
         assert!(!files.config.has_masked_head() && files.config.is_bare());
         let decoder = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
         reference.holds("hidden", &hidden(&decoder, &reference.batch(), &NoHooks));
+
+        // It can be given a head for masked tokens: one that knows nothing, all of which learns.
+        let config = DecoderConfig { predicts_tokens: true, ..decoder.config().clone() };
+        let masked = decoder.with_config(config, 4).unwrap();
+        assert!(masked.config().has_masked_head());
+        let base = model_of(masked);
+        let adapter = Adapter::new(Settings::Full(Full {}), &base, 0).unwrap();
+        let (loss, gradient) = masked_loss(&base.decoder, &adapter, &reference.batch());
+        assert!(loss.is_finite() && gradient.len() == base.config().tensors().len());
+        let to = tempfile::tempdir().unwrap();
+        files::save(&adapter, &base.description(), to.path()).unwrap();
+        let opened = ModelFiles::open("masked", to.path()).unwrap();
+        let opened = load_decoder(&opened, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+        let logits = |decoder: &Decoder| {
+            decoder.logits(&hidden(decoder, &reference.batch(), &NoHooks), &NoHooks).unwrap()
+        };
+        assert_eq!(relative_error(&logits(&opened), &logits(&base.decoder)), 0.0);
     }
 }
 

@@ -90,7 +90,7 @@ fn families_differ_where_they_should() {
 fn what_is_not_supported_is_said_by_name() {
     for (edit, needle) in [
         (json!({ "architectures": ["MixtralForCausalLM"] }), "MixtralForCausalLM"),
-        (json!({ "architectures": [], "model_type": "bert" }), "bert"),
+        (json!({ "architectures": [], "model_type": "mamba" }), "mamba"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "yarn"),
         (json!({ "rope_scaling": { "type": "longrope", "factor": 4.0 } }), "longrope"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "dynamic"),

@@ -148,3 +148,20 @@ fn a_model_is_no_way_from_itself() {
     let largest = gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
     assert!(largest < 1e-6, "{largest}");
 }
+
+/// One row a text: its first, its last, and the mean of all; rows that none of them reads get no gradient.
+#[test]
+fn means_of_rows_match_autograd() {
+    for ranges in [vec![0..1, 4..5], vec![0..4, 4..9], vec![3..4, 8..9], vec![1..3, 3..4]] {
+        check(
+            &[&[9, 6]],
+            |tape, x| ops::mean_rows(tape, &x[0], ranges.clone()),
+            |x| {
+                let mean = |range: &std::ops::Range<usize>| {
+                    x[0].narrow(0, range.start, range.len())?.sum_keepdim(0)? / range.len() as f64
+                };
+                Tensor::cat(&ranges.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)
+            },
+        );
+    }
+}

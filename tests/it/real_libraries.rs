@@ -1,6 +1,8 @@
 //! Adapters' files with the libraries whose formats they are: these open what Tunesmith trained, and Tunesmith what they wrote.
 //! `.ci/peft` installs them and runs these tests, which `cargo test` leaves out: it needs no Python.
 
+mod encoders;
+
 use crate::methods;
 use crate::parity::{decoder, fixture, model_of};
 use crate::train::{dataset, recipe, run};

