@@ -18,6 +18,8 @@ pub struct Contrastive {
     /// What similarities are divided by.
     pub temperature: f64,
     pub pooling: Pooling,
+    /// Share of the model's inner numbers that are dropped.
+    pub dropout: f64,
     /// The least and the greatest score, for pairs that have one.
     pub range: [f64; 2],
 }
@@ -47,6 +49,10 @@ impl Objective for Contrastive {
         let doubled: Vec<Option<Sample>> =
             samples.iter().map(|sample| is_alone(sample).then(|| twice(sample))).collect();
         Batch::pack(samples.iter().zip(&doubled).map(|(own, doubled)| doubled.as_ref().unwrap_or(own)))
+    }
+
+    fn dropout(&self) -> f64 {
+        self.dropout
     }
 
     fn loss(&self, made: Made, _reference: Option<&Reference>) -> std::result::Result<LossSum, ModelError> {

@@ -72,6 +72,11 @@ pub trait Objective: Send + Sync {
         Batch::pack(samples.iter().copied())
     }
 
+    /// Share of the model's own inner numbers that are dropped while it learns.
+    fn dropout(&self) -> f64 {
+        0.0
+    }
+
     /// The loss, and the divergence from a reference's predictions where the objective is of tokens.
     fn loss(&self, made: Made, reference: Option<&Reference>) -> Result<LossSum, ModelError>;
 

@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 16] = [
+const FILES: [(&str, &str, &str); 20] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -28,6 +28,10 @@ const FILES: [(&str, &str, &str); 16] = [
     ("prefix", "Prefix", include_str!("../../presets/prefix.toml")),
     ("soft-prompt", "Soft prompt", include_str!("../../presets/soft-prompt.toml")),
     ("encoded-prompt", "Encoded prompt", include_str!("../../presets/encoded-prompt.toml")),
+    ("classes", "Classes", include_str!("../../presets/classes.toml")),
+    ("scores", "Scores", include_str!("../../presets/scores.toml")),
+    ("likeness", "Likeness", include_str!("../../presets/likeness.toml")),
+    ("running-text", "Running text", include_str!("../../presets/running-text.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

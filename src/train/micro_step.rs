@@ -5,10 +5,11 @@ use super::error::During;
 use super::forgetting::Step;
 use super::memory::Meter;
 use crate::base::Update;
+use crate::base::rng::Rng;
 use crate::data::Batch;
-use crate::model::hooks::NoHooks;
+use crate::model::hooks::{Hooks, NoHooks, WithDropout};
 use crate::model::load::LoadedModel;
-use crate::nn::ops::{Head, Reference};
+use crate::nn::ops::{Dropout, Head, Reference};
 use crate::nn::{self, FlatGradient, Slot, Tape};
 use crate::objective::{Language, Made, Objective};
 use crate::peft::{Adapter, MicroStep};
@@ -33,6 +34,9 @@ impl Weighted {
         (self.weight > 0.0).then(|| self.sum / self.weight)
     }
 }
+
+/// Domain of the random streams that drop the model's own inner numbers.
+const DROP: u64 = 0xB0_D9;
 
 /// Sum of the data's loss over the micro-steps of one update.
 #[derive(Default)]
@@ -73,19 +77,23 @@ impl Pass<'_> {
         let Step { batch, nearness, is_data } = step;
         let base = if nearness.is_empty() { None } else { Some(self.of_base(&batch)?) };
         // The tape may come back to the hooks, so it must go first.
-        let hooks;
+        let (own, dropping);
         let has_checkpoints = self.plan.estimate().has_checkpoints;
         let tape = if has_checkpoints { Tape::checkpointing() } else { Tape::recording() };
         let update = self.update.0;
         let seed = self.plan.recipe().run.seed;
         let stream = [update, sum.num_steps];
         let step = MicroStep { tape: &tape, gradient: self.gradient, seed, stream };
-        hooks = self.adapter.training_hooks(&step)?;
-        let hidden = self.model.decoder.forward(&tape, &batch, hooks.as_ref())?;
-        let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
+        own = self.adapter.training_hooks(&step)?;
         let objective = if is_data { self.objective } else { &Language };
+        let dropped = Rng::new(seed, &[DROP, stream[0], stream[1]]);
+        let share = objective.dropout() as f32;
+        dropping = WithDropout { hooks: own.as_ref(), dropout: Dropout { share, stream: dropped } };
+        let hooks: &dyn Hooks = if share > 0.0 { &dropping } else { own.as_ref() };
+        let hidden = self.model.decoder.forward(&tape, &batch, hooks)?;
+        let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
         let decoder = &*self.model.decoder;
-        let made = Made { tape: &tape, decoder, hooks: hooks.as_ref(), hidden: &hidden, batch: &batch };
+        let made = Made { tape: &tape, decoder, hooks, hidden: &hidden, batch: &batch };
         let loss = objective.loss(made, reference.as_ref())?;
         drop((hidden, base));
         // All that the way back needs is there now.

@@ -22,6 +22,7 @@ pub fn of(
         Objective::Contrastive(of) => Box::new(objective::Contrastive {
             temperature: of.temperature,
             pooling: of.pooling,
+            dropout: of.dropout,
             range: task.range,
         }),
         Objective::Masked(of) => Box::new(objective::Masked {

@@ -1,8 +1,18 @@
 //! What rows become for each objective, and what operations of objectives compute.
 
+use crate::parity::decoder;
+use crate::train::{dataset, model, recipe, whole_and_resumed};
 use candle_core::{Device, Tensor};
+use std::sync::Arc;
+use tunesmith::data::labels::Labels;
+use tunesmith::data::prepare::Dataset;
+use tunesmith::data::{Goal, LossWeights, Sample};
+use tunesmith::model::load::LoadedModel;
 use tunesmith::nn::ops::{self, Judgement};
 use tunesmith::nn::{Node, Tape};
+use tunesmith::project::RunEvent;
+use tunesmith::recipe::recipe::{Classification, Objective, Regression, ScoreLoss};
+use tunesmith::recipe::{Recipe, Task};
 
 /// The gradient that a function of the host gives reaches what it was worked out from, times that of the sum.
 #[test]
@@ -20,4 +30,91 @@ fn a_loss_of_the_host_has_its_gradient() {
     let mut found = tape.backward(&halved, Tensor::new(1f32, &Device::Cpu).unwrap()).unwrap();
     let gradient = found.take(&x).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(gradient, [[1.0, -2.0], [0.5, 3.0]]);
+}
+
+/// Rows of random tokens, with what they are to be said to be: a class or a number that follows from the first of them.
+fn rows(objective: &Objective, num: usize) -> Vec<Sample> {
+    let row = |i: usize| {
+        let class = (i % 3) as u32;
+        let len = 6 + i % 4;
+        let ids: Vec<u32> = (0..len).map(|at| 5 + ((i * 7 + at * 3) % 12) as u32 + 12 * class).collect();
+        let goal = match objective {
+            Objective::Classification(of) if of.several => Goal::Classes((0..class).collect()),
+            Objective::Classification(_) | Objective::Sentences(_) => Goal::Class(class.min(1)),
+            Objective::Regression(_) => Goal::Score(class as f32 - 1.0),
+            _ => Goal::None,
+        };
+        let is_paired = matches!(objective, Objective::Contrastive(_));
+        let parts = if is_paired { vec![len as u32 / 2, len as u32] } else { Vec::new() };
+        let weight = if objective.is_of_tokens() { 1.0 } else { 0.0 };
+        Sample { weights: LossWeights::all(weight, len), ids, goal, parts, ..Sample::default() }
+    };
+    (0..num).map(row).collect()
+}
+
+fn dataset_of(model: &LoadedModel, objective: &Objective) -> Dataset {
+    let labels = ["a", "b", "c"].map(String::from);
+    let num = if objective.has_several() { 3 } else { 2 };
+    let has_labels = objective.has_head() && !matches!(objective, Objective::Regression(_));
+    let labels = if has_labels { labels[..num].to_vec() } else { Vec::new() };
+    Dataset { samples: rows(objective, 24), labels: Labels::new(labels), ..dataset(model, 24) }
+}
+
+fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
+    let kind = if name == "llama" { "scores" } else { "masked" };
+    let bare = decoder(&format!("parity/encoders/{name}/{kind}"));
+    let config = Task::of(&recipe.objective, data).config(bare.config());
+    LoadedModel { decoder: Arc::new(bare.with_config(config, 1).unwrap()), ..model() }
+}
+
+/// Every objective learns what follows from its rows, with LoRA and with all weights, on encoders and on a decoder; a run that was stopped
+/// goes on as if it had not been.
+#[test]
+fn every_objective_is_learnt_and_resumed_exactly() {
+    let temp = tempfile::tempdir().unwrap();
+    let several = Objective::Classification(Classification { several: true, ..Classification::default() });
+    let soft = Objective::Regression(Regression { loss: ScoreLoss::Soft, ..Regression::default() });
+    for objective in Objective::all().into_iter().chain([several, soft]) {
+        for name in ["bert", "distilbert", "modernbert", "llama"] {
+            let is_written = objective.wants_causal();
+            if is_written == Some(true) || (is_written == Some(false) && name == "llama") {
+                continue;
+            }
+            for method in ["lora", "full"] {
+                let what = format!("{name}-{method}-{}-{}", objective.kind(), objective.has_several());
+                let mut recipe = recipe(&[
+                    &format!("method.kind={method}"),
+                    "length.updates=30",
+                    "validation.every_updates=30",
+                    "checkpoint.every_updates=15",
+                    "method.dropout=0",
+                    "batch.micro_batch_tokens=64",
+                    "batch.accumulation=1",
+                ][..if method == "full" { 4 } else { 7 }]);
+                recipe.objective = objective.clone();
+                if let Objective::Contrastive(of) = &mut recipe.objective {
+                    of.dropout = 0.05;
+                }
+                let base = LoadedModel { decoder: Arc::new(decoder("parity/tiny-llama/model")), ..model() };
+                let data = dataset_of(&base, &objective);
+                let model = model_for(name, &recipe, &data);
+                let (whole, resumed) =
+                    whole_and_resumed(&model, &data, &recipe, 15, &temp.path().join(&what));
+                let losses = |events: &[RunEvent]| -> Vec<f64> {
+                    let loss = |event: &RunEvent| match event {
+                        RunEvent::Update { loss, .. } => Some(*loss),
+                        _ => None,
+                    };
+                    events.iter().filter_map(loss).collect()
+                };
+                let (of_whole, of_rest) = (losses(&whole.events), losses(&resumed.events));
+                assert_eq!(of_whole[15..], of_rest[of_rest.len() - 15..], "{what}: resumed elsewhere");
+                let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+                let (first, last) = (mean(&of_whole[..5]), mean(&of_whole[25..]));
+                assert!(last < 0.9 * first, "{what}: {first} became {last}");
+                let task = Task::load(&whole.folder.adapter_dir()).unwrap().unwrap();
+                assert_eq!(task.objective, recipe.objective);
+            }
+        }
+    }
 }
