@@ -16,7 +16,7 @@ pub struct Model {
     /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     pub model: String,
-    /// Folder of an adapter or a tuned model: the folder "adapter" of a run, or one made by PEFT
+    /// Folder of a run, of an adapter, also one made by PEFT, or of a tuned model
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Where to compute
@@ -33,15 +33,26 @@ pub struct Loaded {
     pub adapter: Option<Adapter>,
 }
 
-pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+/// The model alone, held against the adapter's words on it.
+pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<LoadedModel, Halt> {
     let files = jobs::model::open(&a.model)?;
-    files.config.check_writes()?;
+    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
+    if let Some(adapter) = &adapter {
+        jobs::model::require_base(adapter, &files, &mut |kind| show.take(&kind))?;
+    }
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
         None => jobs::model::answering(&files, a.device.into()),
     };
-    let model = BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))?;
-    let adapter = a.adapter.as_deref().map(|folder| jobs::model::adapter(folder, &model)).transpose()?;
+    BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))
+}
+
+/// A model that writes, and its adapter; refused by its headers alone where it writes nothing.
+pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+    jobs::model::open(&a.model)?.config.check_writes()?;
+    let model = load_model(a, control, show)?;
+    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
+    let adapter = adapter.map(|folder| jobs::model::adapter(&folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
 }
 

@@ -38,7 +38,7 @@ enum SignName {
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folders of adapters (the folder "adapter" of a run, or one made by PEFT), or of tuned models with --how task-vectors
+    /// Folders of runs or of adapters, also those made by PEFT; of tuned models with --how task-vectors
     #[arg(required = true, value_name = "DIR")]
     parts: Vec<PathBuf>,
     /// How much of each, in order, such as 0.7,0.3; below 0 takes away
@@ -51,12 +51,12 @@ pub struct Arguments {
     /// Share of values that are kept; of ties, dare-linear and dare-ties [default: 0.5]
     #[arg(long, value_name = "SHARE", value_parser = number::share)]
     density: Option<f64>,
-    /// Whose sign counts; of ties and dare-ties
-    #[arg(long, value_enum, default_value = "total")]
-    sign: SignName,
-    /// The same seed keeps the same values; of dare-linear and dare-ties
-    #[arg(long, default_value_t = 42, value_parser = number::seed)]
-    seed: u64,
+    /// Whose sign counts; of ties and dare-ties [default: total]
+    #[arg(long, value_enum)]
+    sign: Option<SignName>,
+    /// The same seed keeps the same values; of dare-linear and dare-ties [default: 42]
+    #[arg(long, value_parser = number::seed)]
+    seed: Option<u64>,
     /// The base model, if not the one that they say they were made for
     #[arg(long)]
     model: Option<String>,
@@ -77,18 +77,28 @@ impl Arguments {
         if self.weights.len() != self.parts.len() {
             return Some("--weights needs one number for each folder, such as --weights 0.7,0.3 for two");
         }
-        let has_density = matches!(self.how, Name::Ties | Name::DareLinear | Name::DareTies);
-        let why = "--density is for --how ties, dare-linear and dare-ties";
-        (self.density.is_some() && !has_density).then_some(why)
+        let draws = matches!(self.how, Name::DareLinear | Name::DareTies);
+        let elects = matches!(self.how, Name::Ties | Name::DareTies);
+        [
+            (
+                self.density.is_some(),
+                draws || elects,
+                "--density is for --how ties, dare-linear and dare-ties",
+            ),
+            (self.sign.is_some(), elects, "--sign is for --how ties and dare-ties"),
+            (self.seed.is_some(), draws, "--seed is for --how dare-linear and dare-ties"),
+        ]
+        .into_iter()
+        .find_map(|(is_set, counts, why)| (is_set && !counts).then_some(why))
     }
 
     fn way(&self) -> Way {
         let density = self.density.unwrap_or(0.5);
         let sign = match self.sign {
-            SignName::Total => Sign::Total,
-            SignName::Frequency => Sign::Frequency,
+            Some(SignName::Frequency) => Sign::Frequency,
+            Some(SignName::Total) | None => Sign::Total,
         };
-        let dare = |with| How::Dare { density, seed: self.seed, with };
+        let dare = |with| How::Dare { density, seed: self.seed.unwrap_or(42), with };
         Way::Adapters(match self.how {
             Name::Linear => How::Linear,
             Name::Concatenate => How::Concatenate,

@@ -9,11 +9,12 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::{Dataset, PrepareOptions, prepare_rows};
 use crate::data::shots::{LineFormat, Shot, draw};
 use crate::engine::Halt;
+use crate::engine::jobs::judge::{self, Judge};
 use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy, loss};
 use crate::engine::jobs::{self, Report};
 use crate::eval::report::Report as Figures;
 use crate::project::RunFolder;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Task};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -60,6 +61,9 @@ enum Part {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
+    if let Some(task) = judge::task(&a.model.model, a.model.adapter.as_deref())? {
+        return judged(a, task, control, &mut show);
+    }
     let loaded = asking::load(&a.model, control, &mut show)?;
     let (model, adapter) = (&loaded.model, loaded.adapter.as_ref());
     let mut sink = |kind| show.take(&kind);
@@ -98,10 +102,45 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     Ok(())
 }
 
+/// Measures a model that was tuned to judge texts, on the rows that its task reads.
+fn judged(a: &Arguments, task: Task, control: &Control, show: &mut Show) -> Result<(), Halt> {
+    let loaded = asking::load_model(&a.model, control, show)?;
+    let judge = Judge::new(&loaded, a.model.adapter.as_deref(), task)?;
+    let model = &judge.model;
+    let of_run = recipe_of_run(a);
+    let reading = of_run.as_ref().map_or_else(ImportOptions::default, jobs::data::import_options);
+    let mut sink = |kind| show.take(&kind);
+    let imported = jobs::data::read(&a.data, &reading, control, &mut sink)?;
+    let mut options = options(a, of_run.as_ref(), &imported, model.config().context_tokens);
+    options.reading = judge.task.reading(options.split.seed);
+    let (tokeniser, template) = (model.tokeniser.clone(), model.template.clone());
+    let mut report = Report::to(&mut sink);
+    let dataset = prepare_rows(&imported, tokeniser, template, &options, control, &mut report)?;
+    show.rows(&dataset.ledger);
+    let rows = chosen(a, &dataset, &[]);
+    if rows.is_empty() {
+        return Err(nothing_to_measure(a).into());
+    }
+    let (total, report) = judge.measure(&dataset, &rows, control)?;
+    show.clear();
+    if a.json {
+        let mut value = serde_json::json!({ "rows": rows.len(), "loss": total.mean(), "report": report });
+        value["ledger"] = ledger::json(&dataset.ledger);
+        out::json(&value);
+        return Ok(());
+    }
+    out::line(format!("{:<14}{}\n{:<14}{:.4}", "rows", rows.len(), "loss", total.mean()));
+    match report {
+        Some(report) => out::line(report.to_string()),
+        None => out::line(format!("{:<14}{:.2}", "perplexity", total.perplexity())),
+    }
+    Ok(())
+}
+
 /// The recipe of the run that made the adapter: rows it was trained on must not count as test rows.
 fn recipe_of_run(a: &Arguments) -> Option<Recipe> {
     let adapter = std::path::absolute(a.model.adapter.as_ref()?).ok()?;
-    adapter.ancestors().skip(1).take(2).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
+    adapter.ancestors().take(3).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
 }
 
 /// As in the run; or the usual choices. The place of a row hangs on its prompt and so on roles and template.

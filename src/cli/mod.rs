@@ -18,6 +18,7 @@ mod methods;
 mod model;
 mod number;
 mod out;
+mod predict;
 mod quickstart;
 mod recipe;
 mod show;
@@ -67,6 +68,8 @@ pub enum Command {
     Recipe(recipe::Action),
     /// Answer a prompt, with the base model or with what was trained (an adapter)
     Generate(generate::Arguments),
+    /// Say the class, the score or the likeness of texts, by a model that was tuned for it
+    Predict(predict::Arguments),
     /// Measure a model on a data file: loss, perplexity, exact match
     Eval(eval::Arguments),
     /// Answer prompts with the base model and with an adapter, side by side
@@ -202,6 +205,7 @@ impl Command {
             Self::Recipe(a) => recipe::run(a, control),
             Self::Generate(a) => generate::run(&a, control),
             Self::Eval(a) => eval::run(&a, control),
+            Self::Predict(a) => predict::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
             Self::Merge(a) => merge::run(&a, control),
             Self::Compose(a) => compose::run(&a, control),
@@ -228,6 +232,7 @@ impl Command {
             Self::Recipe(a) => a.is_json(),
             Self::Generate(a) => a.json,
             Self::Eval(a) => a.json,
+            Self::Predict(a) => a.json,
             Self::Compare(a) => a.json,
             Self::Merge(a) => a.json,
             Self::Compose(a) => a.json,

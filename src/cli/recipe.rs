@@ -6,7 +6,7 @@ use super::{ledger, out};
 use crate::base::{Control, Explain, Failure, human};
 use crate::data::import::import;
 use crate::data::prepare::prepare;
-use crate::data::{DataError, Ledger};
+use crate::data::{DataError, GeneralText, Ledger};
 use crate::engine::Halt;
 use crate::engine::jobs::{Report, data, model, speed, train};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
@@ -191,6 +191,12 @@ fn checked(recipe: &Recipe, file: &Path, seen: &mut Seen, control: &Control) -> 
 
 fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
+    // It is told even where there is no model or data to look at.
+    match recipe.forgetting.text.as_ref().map(|text| GeneralText::check(text, control)) {
+        Some(Err(DataError::Stopped)) => return Err(Halt::Stopped),
+        Some(Err(error)) => seen.unusable = Some(unusable(&error)),
+        Some(Ok(())) | None => {}
+    }
     let files = model::open(&recipe.model.source)?;
     seen.facts.model = Some(ModelFacts::from(&files.info));
     let Some(path) = &recipe.data.path else { return Ok(()) };
@@ -211,13 +217,14 @@ fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt>
             seen.ledger = Some(dataset.ledger);
         }
         Err(DataError::Stopped) => return Err(Halt::Stopped),
-        Err(error) => {
-            let text = format!("{}: {error}. {}", error.title(), error.hint());
-            let severity = Severity::Error;
-            seen.unusable = Some(Problem { field: field(&error).into(), severity, text, fix: None });
-        }
+        Err(error) => seen.unusable = Some(unusable(&error)),
     }
     Ok(())
+}
+
+fn unusable(error: &DataError) -> Problem {
+    let text = format!("{}: {error}. {}", error.title(), error.hint());
+    Problem { field: field(error).into(), severity: Severity::Error, text, fix: None }
 }
 
 /// The setting that an error of the data is about.

@@ -36,6 +36,7 @@ impl Show {
             EventKind::Progress { phase, done, total, unit } => self.progress(phase, *done, *total, *unit),
             EventKind::Rows { ledger, .. } => self.rows(ledger),
             EventKind::Run { event, .. } => self.run_event(event),
+            EventKind::Notice(text) => self.say(text),
             _ => {}
         }
     }

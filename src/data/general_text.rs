@@ -3,7 +3,7 @@
 use super::import::plain_text;
 use super::split::spread;
 use super::{DataError, LossWeights, Sample, Template, Tokeniser};
-use crate::base::{Control, Progress, Unit};
+use crate::base::{Control, Progress, Silent, Unit};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -54,6 +54,18 @@ impl GeneralText {
                 let (path, least) = (path.to_path_buf(), max_tokens + 2);
                 Err(DataError::TextTooShort { path, num_tokens: ids.len(), least })
             }
+        }
+    }
+
+    /// Whether there is a file of text, by its beginning: before a model is opened for it.
+    ///
+    /// # Errors
+    /// [`DataError::GeneralText`], [`DataError::Stopped`].
+    pub fn check(path: &Path, control: &Control) -> Result<(), DataError> {
+        match plain_text(path, BLOCK_BYTES, control, &mut Silent) {
+            Ok(_) | Err(DataError::Empty { .. }) => Ok(()),
+            Err(DataError::Stopped) => Err(DataError::Stopped),
+            Err(error) => Err(DataError::GeneralText(Box::new(error))),
         }
     }
 

@@ -112,6 +112,8 @@ pub enum EventKind {
         to: PathBuf,
         merged: Merged,
     },
+    /// Something that a person should know, and that hinders nothing.
+    Notice(String),
     /// Which model the adapter in `folder` says that it was made for.
     AdapterModel {
         folder: PathBuf,

@@ -81,6 +81,22 @@ impl TaskReport {
     }
 }
 
+impl std::fmt::Display for TaskReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Classes(of) => of.fmt(f),
+            Self::SeveralClasses(of) => of.fmt(f),
+            Self::Scores(of) => of.fmt(f),
+            Self::Alike(_) => {
+                for (name, value) in self.metrics() {
+                    writeln!(f, "{name:<14}{value:.4}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 impl AlikeReport {
     fn of(outputs: &[(Goal, Vec<f32>)], said: &[Vec<f32>], width: usize) -> Option<Self> {
         let part =
@@ -126,7 +142,7 @@ mod tests {
         let scores =
             [(Goal::Score(1.0), vec![1.5]), (Goal::Score(3.0), vec![2.5]), (Goal::Score(2.0), vec![2.0])];
         assert!((of(&scores, 2).unwrap()["Pearson"] - 1.0).abs() < 1e-9);
-        let alike = [(Goal::None, vec![1.0, 0.0, 1.0, 0.0]), (Goal::None, vec![0.0, 1.0, 1.0, 0.0])];
+        let alike = [(Goal::None, vec![1.0, 0.0, 1.0, 0.0]), (Goal::None, vec![0.0, 1.0, 0.6, -0.8])];
         assert_eq!(of(&alike, 2).unwrap()["accuracy@1"], 0.5);
         let itself = [(Goal::None, vec![1.0, 0.0, 1.0, 0.0])];
         assert_eq!(of(&itself, 2), None);

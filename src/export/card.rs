@@ -1,6 +1,9 @@
 //! The model card of an adapter or a tuned model: what it was made from, how, and with what result.
 
-use crate::base::human;
+use super::ExportError;
+use crate::base::{human, storage};
+use crate::peft::Settings;
+use crate::peft::compose::Part;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
 use crate::recipe::load;
@@ -29,6 +32,13 @@ const WITH_PEFT: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_mode
 const UNKNOWN: Kind = Kind { library: "peft", tag: "adapter", what: "adapter", load: WITH_PEFT };
 
 impl Kind {
+    const BOTTLENECK: Self = Self {
+        library: "adapter-transformers",
+        tag: "adapter",
+        what: "bottleneck adapter",
+        load: "Load it with the adapters library: `adapters.init(model)`, then `model.load_adapter(folder)`.",
+    };
+
     fn of(method: &Method) -> Self {
         match method {
             Method::Lora(_) => Self { library: "peft", tag: "lora", what: "LoRA adapter", load: WITH_PEFT },
@@ -43,14 +53,67 @@ impl Kind {
                 Self { library: "peft", tag: "p-tuning", what: "soft prompt", load: WITH_PEFT }
             }
             Method::Ia3(_) => Self { library: "peft", tag: "ia3", what: "IA3 adapter", load: WITH_PEFT },
-            Method::Bottleneck(_) => Self {
-                library: "adapter-transformers",
-                tag: "adapter",
-                what: "bottleneck adapter",
-                load: "Load it with the adapters library: `adapters.init(model)`, then `model.load_adapter(folder)`.",
-            },
+            Method::Bottleneck(_) => Self::BOTTLENECK,
         }
     }
+}
+
+/// Writes the model card of what several `parts` became, as a `README.md`: an adapter with these settings, or a whole model. `how` says
+/// in words how they became one, and `base` names their model.
+///
+/// # Errors
+/// [`ExportError::Write`]
+pub fn composed(
+    settings: Option<&Settings>,
+    how: String,
+    parts: &[Part],
+    base: &str,
+    folder: &Path,
+) -> Result<(), ExportError> {
+    let Kind { library, tag, what, load } = match settings {
+        None => MODEL,
+        Some(Settings::Bottleneck(_)) => Kind::BOTTLENECK,
+        Some(_) => UNKNOWN,
+    };
+    let rows = parts.iter().map(|part| format!("| {} | {} |\n", name_of(&part.folder), part.weight));
+    let text = format!(
+        "{}# A composition\n\n{} {what} made with Tunesmith of several that were tuned from one base model, {}.\n\n\
+         | Part | Weight |\n|---|---|\n{}\nHow they became one: {how}.\n\n{load}\n",
+        head(library, tag),
+        article(what),
+        model_name(base),
+        rows.collect::<String>(),
+    );
+    let path = folder.join("README.md");
+    storage::write_atomic_bytes(&path, text.as_bytes()).map_err(|source| ExportError::Write { path, source })
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'I', 'o']) { "An" } else { "A" }
+}
+
+/// Of a run it is the run's name, elsewhere the folder's. Where it lay is nobody's business.
+fn name_of(part: &Path) -> String {
+    let run = part.parent().filter(|_| part.ends_with("adapter"));
+    match run.and_then(|run| runs::summary(run).ok()) {
+        Some(run) => plain(&run.name),
+        None => last_name(part),
+    }
+}
+
+fn last_name(path: &Path) -> String {
+    plain(&path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn model_name(source: &str) -> String {
+    let path = Path::new(source);
+    if path.is_absolute() { last_name(path) } else { plain(source) }
+}
+
+fn head(library: &str, tag: &str) -> String {
+    format!(
+        "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
+    )
 }
 
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
@@ -62,10 +125,8 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
         Err(_) => UNKNOWN,
     };
     let Kind { library, tag, what, load } = kind;
-    let article = if what.starts_with(['a', 'e', 'i', 'I', 'o']) { "An" } else { "A" };
-    let head = format!(
-        "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
-    );
+    let article = article(what);
+    let head = head(library, tag);
     let Ok(run) = run else {
         return format!("{head}# {article} {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };
@@ -79,13 +140,9 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
 
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;
-    // The name only: where it lay is nobody's business.
-    let name = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
-    let source = Path::new(&recipe.model.source);
-    let model = if source.is_absolute() { name(source) } else { plain(&recipe.model.source) };
     let mut facts = vec![
-        ("Base model", model),
-        ("Data", recipe.data.path.as_deref().map(name).unwrap_or_else(|| "unknown".into())),
+        ("Base model", model_name(&recipe.model.source)),
+        ("Data", recipe.data.path.as_deref().map(last_name).unwrap_or_else(|| "unknown".into())),
         ("Method", recipe.describe()),
         ("Objective", recipe.objective.describe()),
         ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),

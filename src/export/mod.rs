@@ -6,5 +6,6 @@ mod error;
 mod merged;
 
 pub use adapter::{adapter, into_new_folder};
+pub use card::composed;
 pub use error::ExportError;
 pub use merged::merged;

@@ -60,6 +60,34 @@ pub fn lasting(source: &str) -> String {
     absolute.unwrap_or_else(|| source.to_string())
 }
 
+/// Whether `name` may be one of the names of the model that is called `source` and lies at `path`: a folder, a catalogue name and a hub
+/// id may all mean one.
+pub fn may_mean(name: &str, source: &str, path: &Path) -> bool {
+    let plain = |name: &str| {
+        let last =
+            name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+        last.strip_suffix(".gguf").map(String::from).unwrap_or(last)
+    };
+    let wanted = plain(name);
+    let known = [name, source].map(catalogue::find);
+    if wanted.is_empty() || matches!(known, [Some(one), Some(other)] if one.name == other.name) {
+        return true;
+    }
+    let mut names = vec![plain(source)];
+    names.extend(
+        known[1].into_iter().flat_map(|known| [plain(known.hub_id), plain(&known.title.replace(' ', "-"))]),
+    );
+    // "models--org--name/snapshots/1a2b": the hub's cache names the model further up.
+    names.extend(path.components().rev().take(3).map(|part| {
+        let part = plain(&part.as_os_str().to_string_lossy());
+        part.rsplit_once("--").map_or(part.clone(), |(_, name)| name.into())
+    }));
+    // "smollm2-135m-instruct.q4_1"
+    names
+        .iter()
+        .any(|own| own.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// The error for a name that nothing has, with the nearest one that exists.
 pub(super) fn unknown(name: &str, options: &Options) -> HubError {
     let wanted = name.to_lowercase();

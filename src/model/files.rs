@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use super::config::DecoderConfig;
+use super::identity::Identity;
 use super::info::ModelInfo;
 use super::licence;
 use super::text::TextSettings;
@@ -58,6 +59,14 @@ impl ModelFiles {
             "this is neither a model folder nor a GGUF file"
         };
         Err(ModelError::Unreadable { path: path.into(), why: why.into() })
+    }
+
+    /// What the model is known by, read from its weights.
+    ///
+    /// # Errors
+    /// As [`Identity::of`].
+    pub fn identity(&self) -> Result<Identity, ModelError> {
+        Identity::of(&self.weights, &self.config)
     }
 
     /// The tokenizer: tokenizer.json of a folder, or rebuilt from a GGUF file's metadata.

@@ -4,6 +4,7 @@ use super::ModelError;
 use super::config::{DecoderConfig, Needed};
 use super::error::During;
 use super::hooks::Hooks;
+use super::identity::Identity;
 use super::load::LoadedModel;
 use super::text::TextSettings;
 use super::weights::{save_in_turn, save_safetensors};
@@ -27,6 +28,7 @@ pub struct Description<'a> {
     pub config: &'a DecoderConfig,
     pub text: &'a TextSettings,
     pub tokeniser: &'a Tokeniser,
+    pub identity: Option<&'a Identity>,
 }
 
 /// Writes a model that is like `base` but for its weights, which are `named` as in Hugging Face's files, in the order of the

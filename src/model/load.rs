@@ -11,6 +11,7 @@ use super::{ModelError, device};
 use crate::base::{Control, DeviceChoice, Failure, Precision, Progress, hardware};
 use crate::data::Tokeniser;
 use crate::data::template::Template;
+use crate::model::identity::Identity;
 use crate::model::info::ModelInfo;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct LoadedModel {
     pub tokeniser: Arc<Tokeniser>,
     pub template: Arc<Template>,
     pub text: Arc<TextSettings>,
+    /// Nothing for weights of no files.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl LoadedModel {
@@ -51,6 +54,7 @@ impl LoadedModel {
         let template = files.template()?;
         let decoder = load_decoder(files, placement, control, progress)?;
         Ok(Self {
+            identity: Some(Arc::new(files.identity()?)),
             info: files.info.clone(),
             decoder: Arc::new(decoder),
             tokeniser,
@@ -70,6 +74,7 @@ impl LoadedModel {
             tokeniser: Arc::new(Tokeniser::without_words()?),
             template: Arc::new(Template::plain("", "")),
             text: Arc::default(),
+            identity: None,
         })
     }
 
@@ -90,7 +95,8 @@ impl LoadedModel {
 
     pub fn description(&self) -> Description<'_> {
         let (source, text, tokeniser) = (&self.info.source, &*self.text, &*self.tokeniser);
-        Description { source, config: self.config(), text, tokeniser }
+        let identity = self.identity.as_deref();
+        Description { source, config: self.config(), text, tokeniser, identity }
     }
 
     /// "CPU, 2 threads"

@@ -6,6 +6,7 @@ pub mod error;
 pub mod files;
 pub mod folder;
 pub mod flops;
+pub mod identity;
 pub mod info;
 mod virtual_tokens;
 mod licence;

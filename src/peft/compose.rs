@@ -2,7 +2,7 @@
 
 use super::blend::{Keep, Merge, Sign, Weighted, merged};
 use super::lora::Factor;
-use super::{Adapter, LoraSettings, PeftError, Settings, files};
+use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, files};
 use crate::model::config::DecoderConfig;
 use crate::model::error::During;
 use crate::nn::optim::norm;
@@ -75,6 +75,38 @@ impl How {
         }
     }
 
+    /// In words that follow a colon.
+    pub fn describe(self) -> String {
+        let elects = |sign| match sign {
+            Sign::Total => "where they agree with the sign of their sum",
+            Sign::Frequency => "where they agree with the sign of most",
+        };
+        match self {
+            Self::Linear => "weighted sums of their parameters (linear)".into(),
+            Self::Concatenate => {
+                "their factors side by side, which is the sum of their changes (concatenated)".into()
+            }
+            Self::Ties { density, sign } => {
+                format!("the largest values of each, a share of {density}, {} (TIES)", elects(sign))
+            }
+            Self::Dare { density, seed, with } => {
+                let with = match with {
+                    Merge::Linear => "and summed",
+                    Merge::Ties(sign) => elects(sign),
+                };
+                format!("values at random, a share of {density} (seed {seed}), scaled up {with} (DARE)")
+            }
+        }
+    }
+
+    fn with_density(self, density: f64) -> Self {
+        match self {
+            Self::Linear | Self::Concatenate => self,
+            Self::Ties { sign, .. } => Self::Ties { density, sign },
+            Self::Dare { seed, with, .. } => Self::Dare { density, seed, with },
+        }
+    }
+
     fn merge(self) -> Merge {
         match self {
             Self::Linear | Self::Concatenate => Merge::Linear,
@@ -112,8 +144,20 @@ impl Composition {
     /// Reads the adapters and makes one of them, for a model with this config.
     ///
     /// # Errors
-    /// [`PeftError::Compose`] for numbers or methods that do not go together, and whatever [`files::load`] says.
+    /// As [`Self::require`]; and for numbers that leave nothing, or too much.
     pub fn load(&self, config: &DecoderConfig, device: &Device) -> std::result::Result<Adapter, PeftError> {
+        compose(&self.read(config)?, self.how, device)
+    }
+
+    /// Whether the adapters can become one, for a model with this config.
+    ///
+    /// # Errors
+    /// [`PeftError::Compose`] for numbers or methods that do not go together, and whatever [`files::load`] says.
+    pub fn require(&self, config: &DecoderConfig) -> std::result::Result<(), PeftError> {
+        self.read(config).map(drop)
+    }
+
+    fn read(&self, config: &DecoderConfig) -> std::result::Result<Vec<(Adapter, f64)>, PeftError> {
         self.check()?;
         if let Some(model) = self.parts.iter().find(|part| files::is_model(&part.folder)) {
             let why = format!("one of them is a whole model and no adapter ({})", model.folder.display());
@@ -123,7 +167,11 @@ impl Composition {
         for part in &self.parts {
             loaded.push((files::load(&part.folder, config, &Device::Cpu)?, part.weight));
         }
-        compose(&loaded, self.how, device)
+        let names: Vec<String> = self.parts.iter().map(|part| part.folder.display().to_string()).collect();
+        let told =
+            names.iter().zip(&loaded).map(|(name, (adapter, w))| (name.as_str(), &adapter.settings, *w));
+        check_settings(&told.collect::<Vec<_>>(), self.how)?;
+        Ok(loaded)
     }
 }
 
@@ -142,15 +190,9 @@ pub(super) fn refused(why: String, hint: &str) -> PeftError {
     PeftError::Compose { why, hint: hint.into() }
 }
 
-/// Adapters with their weights, at least one, as one on `device`.
-pub fn compose(
-    parts: &[(Adapter, f64)],
-    how: How,
-    device: &Device,
-) -> std::result::Result<Adapter, PeftError> {
+/// Adapters with their weights, at least one, as one on `device`. They have passed [`check_settings`].
+fn compose(parts: &[(Adapter, f64)], how: How, device: &Device) -> std::result::Result<Adapter, PeftError> {
     let Some((first, _)) = parts.first() else { return Err(refused("there are none".into(), "Name two.")) };
-    let of_parts: Vec<_> = parts.iter().map(|(adapter, weight)| (&adapter.settings, *weight)).collect();
-    check_settings(&of_parts, how)?;
     let mut loras = Vec::new();
     for (adapter, weight) in parts {
         if let Settings::Lora(settings) = &adapter.settings {
@@ -160,7 +202,10 @@ pub fn compose(
     let (settings, named) = if loras.is_empty() {
         (first.settings.clone(), sum_of_like(parts)?)
     } else {
-        let (settings, named) = of_loras(loras, how, &first.config)?;
+        let (settings, named) = of_loras(&loras, how, &first.config)?;
+        if leaves_nothing(&named).during("compose the adapters")? {
+            refuse_density(&loras, how, &first.config)?;
+        }
         (Settings::Lora(settings), named)
     };
     let params = FlatParams::new(named, device).during("compose the adapters")?;
@@ -173,22 +218,25 @@ pub fn compose(
     Ok(Adapter { settings, params, base_model: first.base_model.clone(), config: first.config.clone() })
 }
 
+/// An adapter by its name, settings and weight.
+pub type Told<'a, S = Settings> = (&'a str, &'a S, f64);
+
 /// Whether adapters with these settings and weights can become one in this way.
 ///
 /// # Errors
-/// [`PeftError::Compose`]
-pub fn check_settings(parts: &[(&Settings, f64)], how: How) -> std::result::Result<(), PeftError> {
+/// [`PeftError::Compose`], naming the first one that stands in the way.
+pub fn check_settings(parts: &[Told<'_>], how: How) -> std::result::Result<(), PeftError> {
     let mut loras = Vec::new();
-    for (settings, weight) in parts {
+    for (name, settings, weight) in parts {
         if let Settings::Lora(lora) = settings {
-            loras.push((lora, *weight));
+            loras.push((*name, lora, *weight));
         }
     }
     if !loras.is_empty() && loras.len() == parts.len() {
         return check_loras(&loras, how);
     }
-    if parts.iter().any(|(settings, _)| *settings != parts[0].0) {
-        return Err(unlike());
+    if let Some((name, ..)) = parts.iter().find(|(_, settings, _)| *settings != parts[0].1) {
+        return Err(unlike(parts[0].0, name));
     }
     if how != How::Linear {
         return Err(refused("only LoRAs can be composed in this way".into(), "Compose them linearly."));
@@ -196,28 +244,35 @@ pub fn check_settings(parts: &[(&Settings, f64)], how: How) -> std::result::Resu
     Ok(())
 }
 
-fn check_loras(parts: &[(&LoraSettings, f64)], how: How) -> std::result::Result<(), PeftError> {
-    let is_plain = |settings: &LoraSettings| {
-        let has_one_rank = settings.ranks.is_empty() && settings.alphas.is_empty();
-        !settings.has_magnitudes && has_one_rank && settings.own.is_empty()
-    };
-    if !parts.iter().all(|(settings, _)| is_plain(settings)) {
-        let why = "one of them is a DoRA, has ranks or alphas of its own for single layers, or trained weights of the model besides";
-        let hint = "Merge it into its model, and add and subtract whole models instead.";
-        return Err(refused(why.into(), hint));
+fn check_loras(parts: &[Told<'_, LoraSettings>], how: How) -> std::result::Result<(), PeftError> {
+    let hint = "Merge it into its model, and add and subtract whole models instead.";
+    for (name, settings, _) in parts {
+        let why = match () {
+            () if settings.has_magnitudes => "is a DoRA, whose lengths of rows cannot be added up",
+            () if !settings.own.is_empty() => {
+                "has trained weights of the model besides (bias or modules_to_save), which no adapter is the sum of"
+            }
+            () => continue,
+        };
+        return Err(refused(format!("{name} {why}"), hint));
     }
-    let mut ranks = parts.iter().filter(|part| how.counts(part.1)).map(|(settings, _)| settings.rank);
-    let first = ranks.next();
-    if how != How::Concatenate && ranks.any(|rank| Some(rank) != first) {
-        let hint = "Concatenate them, which takes adapters of any rank.";
-        return Err(refused("their ranks differ".into(), hint));
+    let mut counting = parts.iter().filter(|(.., weight)| how.counts(*weight));
+    let Some((first, own, _)) = counting.next() else { return Ok(()) };
+    let differs =
+        |(_, other, _): &&Told<'_, LoraSettings>| (other.rank, &other.ranks) != (own.rank, &own.ranks);
+    match counting.find(differs).filter(|_| how != How::Concatenate) {
+        Some((name, ..)) => {
+            let hint = "Concatenate them, which takes adapters of any rank.";
+            Err(refused(format!("their ranks differ: those of {first} and {name}"), hint))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn unlike() -> PeftError {
+fn unlike(one: &str, other: &str) -> PeftError {
     let hint = "Compose adapters of one method with the same settings; only LoRAs may have targets and ranks of their own.";
-    refused("they were trained by different methods, or with other settings".into(), hint)
+    let why = format!("{one} and {other} were trained by different methods, or with other settings");
+    refused(why, hint)
 }
 
 type Named = Vec<(String, Tensor)>;
@@ -257,62 +312,68 @@ impl Lora<'_> {
 /// strongest part, so that one with weight 1 among others with weight 0 stays as it is to the last bit. The parts have passed
 /// [`check_settings`].
 fn of_loras(
-    mut parts: Vec<Lora<'_>>,
+    parts: &[Lora<'_>],
     how: How,
     config: &DecoderConfig,
 ) -> std::result::Result<(LoraSettings, Named), PeftError> {
-    parts.retain(|part| how.counts(part.weight));
+    let parts: Vec<&Lora<'_>> = parts.iter().filter(|part| how.counts(part.weight)).collect();
     let strongest = parts.iter().max_by(|a, b| a.strength().abs().total_cmp(&b.strength().abs()));
-    let Some(own) = strongest.map(|part| part.settings.clone()).filter(|own| usual_scale(own) != 0.0) else {
+    let has_scales =
+        |own: &LoraSettings| own.sites(config.num_layers).all(|site| own.scale_of(config, site) != 0.0);
+    let Some(own) = strongest.map(|part| part.settings.clone()).filter(has_scales) else {
         return Err(refused("nothing is left of any: weights or alphas are 0".into(), "Change the weights."));
     };
-    let rank =
-        if how == How::Concatenate { parts.iter().map(|part| part.settings.rank).sum() } else { own.rank };
     let mut targets: Vec<_> = parts.iter().flat_map(|part| part.settings.targets.clone()).collect();
     targets.sort();
     targets.dedup();
-    let growth = rank as f64 / own.rank as f64;
-    let alpha = own.alpha * if own.has_rank_stabilised_scale { growth.sqrt() } else { growth };
-    let settings = LoraSettings { rank, alpha, targets, ..own.clone() };
-    let strengths: Vec<f64> = parts.iter().map(|part| part.strength() / usual_scale(&own)).collect();
-    let named = factors(&parts, &strengths, &settings, how, config).during("compose the adapters")?;
+    let mut settings = LoraSettings { targets, ..own.clone() };
+    if how == How::Concatenate && parts.len() > 1 {
+        // The rank of the layer that needs the highest one: others are filled up with zeros.
+        let of_site = |site| parts.iter().map(|part| part.settings.rank_of(config, site)).sum();
+        let rank = settings.sites(config.num_layers).map(of_site).max().unwrap_or(own.rank);
+        let growth = rank as f64 / own.rank as f64;
+        let alpha = own.alpha * if own.has_rank_stabilised_scale { growth.sqrt() } else { growth };
+        settings =
+            LoraSettings { rank, alpha, ranks: Patterns::default(), alphas: Patterns::default(), ..settings };
+    }
+    let named = factors(&parts, &settings, how, config).during("compose the adapters")?;
     Ok((settings, named))
 }
 
 /// The factors of the result in the order of its flat buffer. A layer that a part does not tune has zeros there.
-fn factors(
-    parts: &[Lora<'_>],
-    strengths: &[f64],
-    settings: &LoraSettings,
-    how: How,
-    config: &DecoderConfig,
-) -> Result<Named> {
+fn factors(parts: &[&Lora<'_>], settings: &LoraSettings, how: How, config: &DecoderConfig) -> Result<Named> {
     let mut own = Vec::new();
     for part in parts {
         own.push(part.adapter.params.named()?.into_iter().collect::<HashMap<_, _>>());
     }
     let mut named = Vec::new();
     for (place, parameter) in (0..).zip(settings.factors(config)) {
-        let name = parameter.name(config);
+        let (name, site) = (parameter.name(config), parameter.site);
         let &[rows, columns] = parameter.shape.as_slice() else { candle_core::bail!("{name} is no matrix") };
-        let mut found = Vec::new();
+        let (mut found, mut strengths) = (Vec::new(), Vec::new());
         for (part, own) in parts.iter().zip(&own) {
-            let rank = part.settings.rank;
+            let rank = part.settings.rank_of(config, site);
             let shape = if parameter.factor == Factor::A { (rank, columns) } else { (rows, rank) };
             found.push(match own.get(&name) {
                 Some(tensor) => tensor.clone(),
                 None => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
             });
+            strengths
+                .push(part.weight * part.settings.scale_of(config, site) / settings.scale_of(config, site));
         }
         let tensor = match (how, parameter.factor) {
             (How::Concatenate, Factor::A) => {
-                let scaled = found.iter().zip(strengths).map(|(a, strength)| a * *strength);
-                Tensor::cat(&scaled.collect::<Result<Vec<_>>>()?, 0)?
+                let scaled = found.iter().zip(&strengths).map(|(a, strength)| a * *strength);
+                let all = Tensor::cat(&scaled.collect::<Result<Vec<_>>>()?, 0)?;
+                all.pad_with_zeros(0, 0, rows - all.dim(0)?)?
             }
-            (How::Concatenate, Factor::B) => Tensor::cat(&found, 1)?,
+            (How::Concatenate, Factor::B) => {
+                let all = Tensor::cat(&found, 1)?;
+                all.pad_with_zeros(1, 0, columns - all.dim(1)?)?
+            }
             (_, factor) => {
                 let mut tensors = Vec::new();
-                for (tensor, strength) in found.iter().zip(strengths) {
+                for (tensor, strength) in found.iter().zip(&strengths) {
                     // Half of the strength in each factor, the sign in one.
                     let sign = if factor == Factor::A && *strength < 0.0 { -1.0 } else { 1.0 };
                     let values = tensor.flatten_all()?.to_vec1()?;
@@ -325,4 +386,49 @@ fn factors(
         named.push((name, tensor));
     }
     Ok(named)
+}
+
+/// Whether B A of every layer is nothing: no rank has numbers in both factors.
+fn leaves_nothing(named: &Named) -> Result<bool> {
+    let by_name: HashMap<&str, &Tensor> =
+        named.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    for (name, a) in named {
+        let Some(b) =
+            by_name.get(name.replace(".lora_A.", ".lora_B.").as_str()).filter(|_| name.contains(".lora_A."))
+        else {
+            continue;
+        };
+        let by_rank = (a.abs()?.max(1)? * b.abs()?.max(0)?)?;
+        if by_rank.max(0)?.to_scalar::<f32>()? > 0.0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses a density that leaves nothing of parts which have something, with the smallest one that leaves something.
+fn refuse_density(
+    parts: &[Lora<'_>],
+    how: How,
+    config: &DecoderConfig,
+) -> std::result::Result<(), PeftError> {
+    let (How::Ties { density, .. } | How::Dare { density, .. }) = how else { return Ok(()) };
+    let is_too_low = |density: f64| {
+        let (_, named) = of_loras(parts, how.with_density(density), config)?;
+        Ok::<_, PeftError>(leaves_nothing(&named).during("compose the adapters")?)
+    };
+    if is_too_low(1.0)? {
+        return Ok(());
+    }
+    let (mut low, mut high) = (density, 1.0);
+    // To two digits.
+    while high / low > 1.01 {
+        let between = (low * high).sqrt();
+        if is_too_low(between)? { low = between } else { high = between }
+    }
+    let decimals = (1.0 - high.log10().floor()).max(0.0) as usize;
+    let digit = 0.1f64.powi(decimals as i32);
+    let enough = ((high / digit).ceil() * digit).min(1.0);
+    let why = format!("a density of {density} leaves nothing of matrices as small as theirs");
+    Err(refused(why, &format!("Use a density of at least {enough:.decimals$}.")))
 }

@@ -1,5 +1,6 @@
 //! Why an adapter cannot be made or loaded.
 
+use super::{base_model, bottleneck_files, format as files};
 use crate::base::{Explain, human};
 use crate::model::ModelError;
 use crate::model::config::Family;
@@ -41,6 +42,8 @@ pub enum PeftError {
     CannotMerge(&'static str),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("it was made for {made_for}, and the model here is {chosen}: {why} ({})", folder.display())]
+    OtherBase { folder: PathBuf, made_for: String, chosen: String, why: String },
     #[error("{why}")]
     Compose { why: String, hint: String },
     #[error("{0}")]
@@ -57,6 +60,7 @@ impl Explain for PeftError {
     fn title(&self) -> String {
         match self {
             Self::Write { .. } => "Cannot save the adapter".into(),
+            Self::OtherBase { .. } => "The adapter is for another model".into(),
             Self::Compose { .. } => "Cannot compose these adapters".into(),
             Self::CannotMerge(_) => "The adapter cannot be merged into the model".into(),
             Self::NoTarget { .. }
@@ -77,8 +81,13 @@ impl Explain for PeftError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Unreadable { .. } => {
-                "Choose a folder that holds adapter_config.json and adapter_model.safetensors.".into()
+            Self::Unreadable { path, .. } if path.ends_with(base_model::FILE) => {
+                "Take the adapter from where it was made; without this file it is not known what model it is for.".into()
+            }
+            Self::Unreadable { path, .. } => {
+                let is_bottleneck = path.ends_with(bottleneck_files::WEIGHTS_FILE);
+                let weights = if is_bottleneck { bottleneck_files::WEIGHTS_FILE } else { files::WEIGHTS_FILE };
+                format!("Choose a folder that holds {} and {weights}.", files::CONFIG_FILE)
             }
             Self::Unsupported { .. } => {
                 "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded.".into()
@@ -103,6 +112,10 @@ impl Explain for PeftError {
             Self::CannotMerge(_) => "Use it as an adapter beside the model.".into(),
             Self::Text(_) => "Type a few words on what the model is to do.".into(),
             Self::Write { .. } => "Check that the disk has room and that you may write there.".into(),
+            Self::OtherBase { made_for, chosen, .. } if made_for == chosen => {
+                "The weights under that name have changed since: put the model back as it was, or tune again.".into()
+            }
+            Self::OtherBase { made_for, .. } => format!("Choose {made_for} as the model, or an adapter that was made for this one."),
             Self::Compose { hint, .. } => hint.clone(),
             Self::Model(e) => e.hint(),
         }

@@ -1,6 +1,8 @@
 //! What a method trained, as a folder: PEFT's two files, or a whole model.
 
-use super::{Adapter, PeftError, bottleneck_files, format, freeze, full, ia3, virtual_files};
+use super::{
+    Adapter, BaseModel, PeftError, base_model, bottleneck_files, format, freeze, full, ia3, virtual_files,
+};
 use crate::model::config::DecoderConfig;
 use crate::model::folder::{self, Description};
 use crate::model::load::LoadedModel;
@@ -9,12 +11,19 @@ use std::path::Path;
 
 /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
-    adapter.settings.tuning().save(adapter, base, folder)
+    adapter.settings.tuning().save(adapter, base, folder)?;
+    note_base(adapter, base, folder)
 }
 
 /// Writes what a finished run leaves: an adapter, or a whole model. As [`save`].
 pub fn save_result(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
-    adapter.settings.tuning().save_result(adapter, base, folder)
+    adapter.settings.tuning().save_result(adapter, base, folder)?;
+    note_base(adapter, &base.description(), folder)
+}
+
+fn note_base(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
+    let Some(identity) = base.identity.cloned() else { return Ok(()) };
+    BaseModel { name: adapter.base_model.clone(), identity }.save(folder)
 }
 
 /// Loads what [`save`], [`save_result`] or PEFT wrote, for a model with this config.
@@ -39,7 +48,7 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
 }
 
 /// The files that [`save`] wrote into a folder; `None` when one of them is missing.
-pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
+pub fn names(folder: &Path) -> Option<Vec<&'static str>> {
     let names: &[&str] = if is_part_of_model(folder) {
         &[freeze::CONFIG_FILE, freeze::WEIGHTS_FILE]
     } else if is_model(folder) {
@@ -49,11 +58,16 @@ pub fn names(folder: &Path) -> Option<&'static [&'static str]> {
     } else {
         &[format::CONFIG_FILE, format::WEIGHTS_FILE]
     };
-    names.iter().all(|name| folder.join(name).is_file()).then_some(names)
+    let note = Some(base_model::FILE).filter(|name| folder.join(name).is_file());
+    let is_whole = names.iter().all(|name| folder.join(name).is_file());
+    is_whole.then(|| names.iter().copied().chain(note).collect())
 }
 
 /// The model that it says that it was made for; `None` when it does not say, or cannot be read.
 pub fn base_model(folder: &Path) -> Option<String> {
+    if let Ok(Some(base)) = BaseModel::read(folder) {
+        return Some(base.name).filter(|name| !name.is_empty());
+    }
     if is_part_of_model(folder) {
         return freeze::base_model(folder);
     }

@@ -76,6 +76,11 @@ impl Kind {
             _ => None,
         }
     }
+
+    /// Whether a model's blocks have any tensor of this kind.
+    pub fn is_in(self, config: &DecoderConfig) -> bool {
+        config.groups().iter().any(|group| Self::of(group.part).is_some_and(|(_, kind)| kind == self))
+    }
 }
 
 impl Freeze {

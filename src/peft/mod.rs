@@ -1,6 +1,7 @@
 //! Ways of tuning a model, as hooks on the decoder, and their files.
 
 pub mod adapter;
+pub mod base_model;
 pub mod blend;
 pub mod bottleneck;
 mod bottleneck_files;
@@ -27,6 +28,7 @@ pub mod tuning;
 pub mod virtual_files;
 
 pub use adapter::{Adapter, MicroStep, Settings};
+pub use base_model::BaseModel;
 pub use compose::Composition;
 pub use error::PeftError;
 pub use freeze::Freeze;

@@ -143,7 +143,8 @@ impl Recipe {
         found.within("optimizer.beta2", o.beta2, 0.0, 0.999_999_9, &usual_beta2.to_string());
         found.above_zero("optimizer.epsilon", o.epsilon, 1.0, "1e-8");
         found.within("optimizer.momentum", o.momentum, 0.0, 0.999_999, "0.9");
-        if let Some(clip) = o.clip_norm {
+        // Weights that move during the backward pass are not clipped at all, which is told with them.
+        if let Some(clip) = o.clip_norm.filter(|_| !o.in_backward) {
             found.above_zero("optimizer.clip_norm", clip, 1e9, "1.0");
         }
         let is_left_from_adamw = o.beta2 == OptimizerKind::AdamW.usual_beta2();

@@ -12,7 +12,7 @@ impl Recipe {
         }
         let field = "optimizer.in_backward";
         let mut refuse = |text: &str, label: &str, field_to_change: &str, value: &str| {
-            let fix = Fix { label: label.into(), field: field_to_change.into(), value: value.into() };
+            let fix = Fix::new(label, field_to_change, value);
             found.error_fix_elsewhere(
                 field,
                 format!("Weights that move during the backward pass {text}"),
@@ -21,7 +21,7 @@ impl Recipe {
         };
         if self.optimizer.clip_norm.is_some() {
             let text = "cannot be clipped by the norm of the whole gradient, which nobody knows yet.";
-            refuse(text, "Do not clip", "optimizer.clip_norm", "none");
+            refuse(text, "Do not clip", "optimizer.clip_norm", "\"none\"");
         }
         if self.batch.accumulation > 1 {
             let text = "move after each micro-batch: there can be one in an update.";
@@ -37,7 +37,7 @@ impl Recipe {
             refuse(text, "The same rate for both halves", "method.b_rate_factor", "1.0");
         }
         if self.run.device.resolved(facts.has_cuda, facts.has_metal) != DeviceChoice::Cpu {
-            refuse("need the CPU.", "Use the CPU", "run.device", "cpu");
+            refuse("need the CPU.", "Use the CPU", "run.device", "\"cpu\"");
         }
     }
 }

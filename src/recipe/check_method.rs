@@ -10,6 +10,7 @@ use crate::base::{Explain, human};
 use crate::model::config::Family;
 use crate::model::families::{ALL_LINEAR, Module};
 use crate::model::hooks::{Part, Site};
+use crate::peft::freeze::Kind;
 use crate::peft::{OwnWeights, Patterns, PeftError};
 
 impl Recipe {
@@ -165,6 +166,14 @@ fn check_own_weights(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findin
     };
     let Ok(settings) = lora.settings(config.family) else { return };
     let own = &settings.own;
+    let mut once = own.modules.clone();
+    once.sort();
+    once.dedup();
+    if let Some(name) = once.iter().find(|name| own.modules.iter().filter(|other| other == name).count() > 1)
+    {
+        let text = format!("{} is named twice.", human::elide(name, 40));
+        return found.error("method.modules_to_save", text, Some(&format!("{once:?}")));
+    }
     let biases = OwnWeights { modules: Vec::new(), ..own.clone() };
     if own.biases != Biases::None && biases.groups(config, &settings.targets).is_empty() {
         let text = match own.biases {
@@ -188,7 +197,7 @@ fn check_own_weights(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findin
 
 /// An error of a list of patterns, which is mended by having none.
 fn take_away(field: &str, text: String, found: &mut Findings) {
-    let fix = Fix { label: "Take the patterns away".into(), field: field.into(), value: "{}".into() };
+    let fix = Fix::new("Take the patterns away", field, "{}");
     found.error_fix_elsewhere(field, text, fix);
 }
 
@@ -198,17 +207,24 @@ fn check_blocks(freeze: &Freeze, model: Option<&ModelFacts>, found: &mut Finding
     if !is_beside_blocks && !has_blocks {
         found.error("method.blocks", "No block is chosen, so nothing would be trained. Use 2.", Some("2"));
     }
-    if has_blocks && freeze.train.is_empty() {
-        let text = "Nothing of the blocks is chosen to be trained.";
+    let config = model.map(|model| &model.config).filter(|config| config.num_layers > 0);
+    let nothing_of_blocks = match config {
+        _ if !has_blocks => None,
+        _ if freeze.train.is_empty() => Some("Nothing of the blocks is chosen to be trained."),
+        // Every model has the rest.
+        Some(config) if freeze.train == [Kind::Biases] && !Kind::Biases.is_in(config) => {
+            Some("This model has no biases in its blocks, so that nothing of them would be trained.")
+        }
+        _ => None,
+    };
+    if let Some(text) = nothing_of_blocks {
         let all = "[\"attention\", \"feed_forward\", \"norms\", \"biases\"]";
         match is_beside_blocks {
             true => found.warn("method.train", text, Some(all)),
             false => found.error("method.train", text, Some(all)),
         }
     }
-    let Some(config) = model.map(|model| &model.config).filter(|config| config.num_layers > 0) else {
-        return;
-    };
+    let Some(config) = config else { return };
     let num = config.num_layers;
     if freeze.chosen.is_empty() && freeze.blocks > num {
         let text = format!(

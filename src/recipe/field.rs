@@ -88,14 +88,15 @@ pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Ve
         };
         place = next;
     }
-    if matches!(field, "method.kind" | "objective.kind") {
+    let named = parse(value, kind_of(field).as_ref());
+    if matches!(field, "method.kind" | "objective.kind") && place.get(key) != Some(&named) {
         // Another kind has other settings.
         place.clear();
     }
     if OPTIONAL.contains(&field) && (value.is_empty() || value == "none") {
         place.remove(key);
     } else {
-        place.insert(key.to_string(), parse(value, kind_of(field).as_ref()));
+        place.insert(key.to_string(), named);
     }
     *recipe = from_table(table)?;
     Ok(())

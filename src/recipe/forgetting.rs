@@ -58,6 +58,11 @@ impl Recipe {
             let text = "The text file's name is not Unicode, which a recipe cannot hold. Rename the file.";
             found.error("forgetting.text", text, None);
         }
+        let whole = |path: &Option<PathBuf>| path.as_ref().and_then(|path| std::path::absolute(path).ok());
+        if of.text.is_some() && whole(&of.text) == whole(&self.data.path) {
+            let text = "It is the file of the data: what is held off is forgetting other text, and test rows may be learnt by it. Choose another.";
+            found.warn("forgetting.text", text, None);
+        }
         if of.text.is_none() && of.replay_weight > 0.0 {
             let text = "There is no general text to learn again. Choose a text file, or use 0.";
             found.error("forgetting.replay_weight", text, Some("0.0"));

@@ -36,7 +36,7 @@ impl Recipe {
             let fix = Fix {
                 label: "Keep the model in 8 bits".into(),
                 field: "model.precision".into(),
-                value: "q8_0".into(),
+                value: "\"q8_0\"".into(),
             };
             return found.error_fix_elsewhere(
                 field,
@@ -62,7 +62,7 @@ impl Recipe {
         }
         if self.base_precision() == Precision::F32 && needed.weights_bytes > needed.memory_bytes / 2 {
             let text = format!("{text} Keep the model's weights in 8 bits.");
-            return found.warn("model.precision", text, Some("q8_0"));
+            return found.warn("model.precision", text, Some("\"q8_0\""));
         }
         let field = "batch.micro_batch_tokens";
         let max_tokens = self.batch.max_tokens;

@@ -36,17 +36,11 @@ pub enum Objective {
     Regression(Regression),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pretraining {
     /// Tokens of the piece before that a piece of a long text shows again, without learning them twice.
     pub overlap: usize,
-}
-
-impl Default for Pretraining {
-    fn default() -> Self {
-        Self { overlap: 0 }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -260,6 +254,11 @@ impl Objective {
     /// Whether the model gets a head of its own for it.
     pub fn has_head(&self) -> bool {
         matches!(self, Self::Classification(_) | Self::Regression(_) | Self::Sentences(_))
+    }
+
+    /// Whether a text may have several classes.
+    pub fn has_several(&self) -> bool {
+        matches!(self, Self::Classification(of) if of.several)
     }
 
     /// Whether what is learnt is what token stands somewhere.

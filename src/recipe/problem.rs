@@ -22,6 +22,12 @@ pub struct Problem {
     pub fix: Option<Fix>,
 }
 
+impl Fix {
+    pub(super) fn new(label: &str, field: &str, value: &str) -> Self {
+        Self { label: label.into(), field: field.into(), value: value.into() }
+    }
+}
+
 /// Something a button can do: set one field to a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fix {

@@ -1,5 +1,6 @@
 //! The methods whose trained numbers stand before a conversation's first token: their settings, and what may be wrong with them.
 
+use super::Fix;
 use super::check::Findings;
 use super::plan::Facts;
 use super::recipe::{Method, Recipe};
@@ -126,6 +127,19 @@ impl Recipe {
                 let text =
                     "The prompt has no text to begin with. Type one, or begin with tokens of the vocabulary.";
                 found.error("method.init", text, Some("\"vocabulary\""));
+            }
+            Method::Prefix(p) if p.projection_width != Prefix::default().projection_width => {
+                let text = format!(
+                    "A width of {} counts for nothing: the prefix is not projected.",
+                    p.projection_width
+                );
+                let fix = Fix::new("Project it", "method.projection", "true");
+                found.warn_fix_elsewhere("method.projection_width", text, fix);
+            }
+            Method::Prompt(p) if p.init != PromptInit::Text && !p.text.trim().is_empty() => {
+                let text = "The text counts for nothing: the prompt does not begin with it.";
+                let fix = Fix::new("Begin with the text", "method.init", "\"text\"");
+                found.warn_fix_elsewhere("method.text", text, fix);
             }
             Method::Prefix(_) | Method::Prompt(_) => {}
         }

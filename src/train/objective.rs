@@ -1,36 +1,38 @@
 //! The objective of a recipe, for the data and the model of a run.
 
 use super::TrainError;
+use crate::data::Goal;
 use crate::data::prepare::Dataset;
-use crate::data::{Goal, Sample};
 use crate::model::load::LoadedModel;
 use crate::objective::{self, Distance, Language};
-use crate::recipe::Recipe;
+use crate::recipe::Task;
 use crate::recipe::recipe::{Objective, ScoreLoss};
 
-/// What `recipe` minimises on `dataset`.
+/// What a task minimises with a model. `class_weights` are those of [`class_weights`].
+///
+/// # Errors
+/// [`TrainError::NoMask`].
 pub fn of(
-    recipe: &Recipe,
-    dataset: &Dataset,
+    task: &Task,
     model: &LoadedModel,
+    class_weights: Vec<f32>,
 ) -> Result<Box<dyn objective::Objective>, TrainError> {
-    Ok(match &recipe.objective {
+    Ok(match &task.objective {
         Objective::Supervised { .. } | Objective::Pretraining(_) => Box::new(Language),
         Objective::Contrastive(of) => Box::new(objective::Contrastive {
             temperature: of.temperature,
             pooling: of.pooling,
-            range: range(dataset),
+            range: task.range,
         }),
         Objective::Masked(of) => Box::new(objective::Masked {
             share: of.share,
-            mask: dataset.tokeniser.mask().ok_or(TrainError::NoMask)?,
+            mask: model.tokeniser.mask().ok_or(TrainError::NoMask)?,
             vocabulary: model.config().vocabulary,
-            begins_word: of.whole_words.then(|| dataset.tokeniser.begins_word()),
+            begins_word: of.whole_words.then(|| model.tokeniser.begins_word()),
         }),
         Objective::Sentences(_) => Box::new(objective::Classification { head: 0, weights: Vec::new() }),
-        Objective::Classification(of) => {
-            let weights = if of.balanced { balanced(dataset) } else { Vec::new() };
-            Box::new(objective::Classification { head: 0, weights })
+        Objective::Classification(_) => {
+            Box::new(objective::Classification { head: 0, weights: class_weights })
         }
         Objective::Regression(of) => Box::new(objective::Regression {
             head: 0,
@@ -38,7 +40,7 @@ pub fn of(
                 ScoreLoss::Mse => Distance::Square,
                 ScoreLoss::Huber => Distance::Huber,
                 ScoreLoss::Soft => {
-                    let [low, high] = range(dataset);
+                    let [low, high] = task.range;
                     Distance::Steps { low, high }
                 }
             },
@@ -46,22 +48,12 @@ pub fn of(
     })
 }
 
-/// The least and the greatest score of the training rows; 0 and 1 where they have none.
-fn range(dataset: &Dataset) -> [f64; 2] {
-    let train = dataset.split.train.iter().filter_map(|row| dataset.samples.get(*row));
-    let score =
-        |sample: &Sample| if let Goal::Score(score) = sample.goal { Some(f64::from(score)) } else { None };
-    let scores: Vec<f64> = train.filter_map(score).collect();
-    match scores.is_empty() {
-        true => [0.0, 1.0],
-        false => {
-            [scores.iter().copied().fold(f64::MAX, f64::min), scores.iter().copied().fold(f64::MIN, f64::max)]
-        }
-    }
-}
-
 /// Weights of the classes by which all count as much together: rows / (classes · rows of the class), as scikit-learn's `balanced`.
-fn balanced(dataset: &Dataset) -> Vec<f32> {
+/// None where the objective asks for none.
+pub fn class_weights(task: &Task, dataset: &Dataset) -> Vec<f32> {
+    if !matches!(&task.objective, Objective::Classification(of) if of.balanced) {
+        return Vec::new();
+    }
     let mut counts = vec![0usize; dataset.labels.names().len()];
     for sample in dataset.split.train.iter().filter_map(|row| dataset.samples.get(*row)) {
         if let Goal::Class(class) = sample.goal {

@@ -19,7 +19,7 @@ use crate::objective::Objective;
 use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
-use crate::recipe::Plan;
+use crate::recipe::{Plan, Task, recipe};
 use std::time::{Duration, Instant};
 
 /// What a run hears and sees of the world while it goes.
@@ -45,7 +45,9 @@ pub fn run(
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
-    let objective = match super::objective::of(plan.recipe(), dataset, model) {
+    let task = Task::of(&plan.recipe().objective, dataset);
+    let objective = match super::objective::of(&task, model, super::objective::class_weights(&task, dataset))
+    {
         Ok(objective) => objective,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
@@ -388,7 +390,13 @@ impl<'a> Run<'a> {
         let adapter = self.best_adapter(reporter)?;
         let own = self.trainer.adapter.clone();
         let adapter = adapter.as_ref().unwrap_or(&own);
-        checkpoint::save_adapter(adapter, self.model, &self.folder.adapter_dir())?;
+        let folder = self.folder.adapter_dir();
+        checkpoint::save_adapter(adapter, self.model, &folder)?;
+        if !matches!(self.plan.recipe().objective, recipe::Objective::Supervised { .. }) {
+            let task = Task::of(&self.plan.recipe().objective, self.dataset);
+            let path = folder.join(Task::FILE);
+            task.save(&folder).map_err(|source| TrainError::Write { path, source })?;
+        }
         if outcome != Outcome::Stopped {
             self.test(Some(adapter), control, reporter)?;
         }

@@ -34,7 +34,7 @@ impl Real {
     }
 
     /// What a command sends between its start and its end, and how it ended.
-    fn carry_out(&self, command: Command) -> (Vec<EventKind>, EventKind) {
+    pub fn carry_out(&self, command: Command) -> (Vec<EventKind>, EventKind) {
         self.carry_out_until(command, |_| false)
     }
 

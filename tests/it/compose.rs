@@ -57,6 +57,7 @@ fn every_way_gives_pefts_logits() {
     let expected = tensors("parity/composed/logits.safetensors");
     let ties = |density, sign| How::Ties { density, sign };
     let ab = |a, b| vec![("a", a), ("b", b)];
+    let ranks = |a, b| vec![("ranks_a", a), ("ranks_b", b)];
     let cases = [
         ("linear", ab(0.7, 0.3), How::Linear),
         ("linear_minus", ab(1.0, -0.5), How::Linear),
@@ -65,6 +66,9 @@ fn every_way_gives_pefts_logits() {
         ("ties_frequency", ab(1.0, 1.5), ties(0.6, Sign::Frequency)),
         ("dare_linear", ab(0.7, 0.3), dare(1.0, Merge::Linear)),
         ("dare_ties", ab(0.7, 0.3), dare(1.0, Merge::Ties(Sign::Total))),
+        ("ranks_linear", ranks(0.7, 0.6), How::Linear),
+        ("ranks_ties", ranks(0.7, 0.6), ties(0.4, Sign::Total)),
+        ("ranks_cat", vec![("a", 0.7), ("ranks_a", -0.6), ("ranks_b", 0.5)], How::Concatenate),
         ("ia3", vec![("ia3_a", 0.8), ("ia3_b", 0.4)], How::Linear),
     ];
     for (case, parts, how) in &cases {
@@ -86,7 +90,9 @@ fn weights_of_one_and_nothing_give_the_one_exactly() {
     let decoder = decoder("parity/tiny-llama/model");
     let values = |adapter: &Adapter| adapter.params.values().to_vec1::<f32>().unwrap();
     for how in [How::Linear, How::Concatenate, dare(1.0, Merge::Linear)] {
-        for (name, parts) in [("a", [("a", 1.0), ("b", 0.0)]), ("b", [("a", 0.0), ("b", 1.0)])] {
+        let patterns = [("ranks_b", [("ranks_a", 0.0), ("ranks_b", 1.0)])];
+        let plain = [("a", [("a", 1.0), ("b", 0.0)]), ("b", [("a", 0.0), ("b", 1.0)])];
+        for (name, parts) in plain.into_iter().chain(patterns) {
             let (composed, one) = (made(&decoder, &parts, how), single(&decoder, name));
             assert_eq!(composed.settings, one.settings, "{how:?}");
             assert_eq!(values(&composed), values(&one), "{how:?}");
@@ -99,8 +105,10 @@ fn weights_of_one_and_nothing_give_the_one_exactly() {
 #[test]
 fn a_composition_is_saved_and_loaded_as_any_adapter() {
     let decoder = decoder("parity/tiny-llama/model");
-    for how in [How::Linear, How::Concatenate, dare(0.5, Merge::Ties(Sign::Total))] {
-        let composed = made(&decoder, &[("a", 0.7), ("b", -0.3)], how);
+    let hows = [How::Linear, How::Concatenate, dare(0.5, Merge::Ties(Sign::Total))];
+    let parts = [["a", "b"], ["ranks_a", "ranks_b"]];
+    for (how, [one, other]) in hows.into_iter().flat_map(|how| parts.map(|parts| (how, parts))) {
+        let composed = made(&decoder, &[(one, 0.7), (other, -0.3)], how);
         let out = tempfile::tempdir().unwrap();
         format::save(&composed, lora(&composed), out.path()).unwrap();
         let again = files::load(out.path(), decoder.config(), &Device::Cpu).unwrap();
@@ -149,7 +157,13 @@ fn what_does_not_go_together_is_refused_in_words() {
     }
     let unequal = [("a", 1.0), ("wide", 1.0)];
     for how in [How::Linear, dare(0.5, Merge::Linear), How::Ties { density: 0.5, sign: Sign::Total }] {
-        assert!(refusal(&unequal, how).contains("ranks differ"));
+        let said = refusal(&unequal, how);
+        assert!(said.contains("ranks differ") && said.contains("composed/wide"), "{said}");
+        assert!(refusal(&[("ranks_a", 1.0), ("a", 1.0)], how).contains("ranks differ"));
+    }
+    for how in [How::Linear, How::Concatenate] {
+        let said = refusal(&[("a", 1.0), ("../variants/dora_rank_stabilised", 1.0)], how);
+        assert!(said.contains("dora_rank_stabilised is a DoRA"), "{said}");
     }
     assert!(refusal(&[("a", 1.0), ("ia3_a", 1.0)], How::Linear).contains("different methods"));
     let scales = [("ia3_a", 1.0), ("ia3_b", 1.0)];
@@ -170,27 +184,50 @@ fn settings_tell_what_goes_together() {
     };
     let said = |other: &[&str], weight: f64, how| {
         let (one, other) = (settings(&[]), settings(other));
-        check_settings(&[(&one, 1.0), (&other, weight)], how).err().map(|error| error.to_string())
+        check_settings(&[("one", &one, 1.0), ("two", &other, weight)], how)
+            .err()
+            .map(|error| error.to_string())
     };
     let ties = How::Ties { density: 0.5, sign: Sign::Total };
     for how in [How::Concatenate, How::Linear, ties] {
         assert_eq!(said(&["method.alpha=3", "method.target_modules=[\"q_proj\"]"], 1.0, how), None);
-        for own in [
-            "method.dora=true",
-            "method.bias=\"all\"",
-            "method.modules_to_save=[\"lm_head\"]",
-            "method.rank_pattern={ q_proj = 4 }",
-            "method.alpha_pattern={ q_proj = 4.0 }",
+        for (own, why) in [
+            ("method.dora=true", "two is a DoRA"),
+            ("method.bias=\"all\"", "two has trained weights of the model"),
+            ("method.modules_to_save=[\"lm_head\"]", "two has trained weights of the model"),
         ] {
-            assert!(said(&[own], 0.0, how).unwrap().contains("is a DoRA"), "{own}");
+            assert!(said(&[own], 0.0, how).unwrap().contains(why), "{own}");
         }
+        let pattern = said(&["method.rank_pattern={ q_proj = 4 }"], 1.0, how);
+        assert_eq!(pattern.is_none(), how == How::Concatenate, "{pattern:?}");
+        assert_eq!(said(&["method.alpha_pattern={ q_proj = 4.0 }"], 1.0, how), None);
         assert!(said(&["method.kind=ia3"], 1.0, how).unwrap().contains("different methods"));
         let ranks_differ = |weight| said(&["method.rank=4"], weight, how).is_some();
         assert_eq!((ranks_differ(1.0), ranks_differ(0.0)), (how != How::Concatenate, how == ties));
     }
     let scales = settings(&["method.kind=ia3"]);
-    let of_scales = |how| check_settings(&[(&scales, 1.0), (&scales, 1.0)], how);
+    let of_scales = |how| check_settings(&[("one", &scales, 1.0), ("two", &scales, 1.0)], how);
     assert!(of_scales(How::Linear).is_ok() && of_scales(How::Concatenate).is_err());
+}
+
+/// A density that rounds every matrix of the parts to nothing is no composition but the base model.
+#[test]
+fn a_density_that_leaves_nothing_is_refused_with_one_that_leaves_something() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let parts = [("a", 0.7), ("b", 0.3)];
+    for how in [|density| How::Ties { density, sign: Sign::Total }, |density| dare(density, Merge::Linear)] {
+        let failure = |density| {
+            let made = composition(&parts, how(density)).load(decoder.config(), &Device::Cpu);
+            made.err().map(Failure::from)
+        };
+        let refused = failure(1e-5).unwrap();
+        assert!(refused.detail.contains("leaves nothing"), "{refused}");
+        let number = refused.hint.trim_end_matches('.').rsplit(' ').next().unwrap();
+        let enough: f64 = number.parse().unwrap();
+        assert!(enough > 1e-5 && enough < 0.1 && number.len() < 10, "{refused}");
+        assert_eq!(failure(enough), None);
+        assert!(failure(enough * 0.9).is_some(), "{enough} is the smallest, to two digits");
+    }
 }
 
 /// Copies of adapters, which say of themselves that they were made for `base`.
@@ -226,6 +263,24 @@ fn the_program_writes_an_adapter_and_leaves_other_folders_alone() {
     // It names the model so that it is found from another folder, too.
     assert!(Path::new(&written.base_model).is_absolute(), "{}", written.base_model);
 
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    for needle in ["| a | -0.5 |", "| b | 1 |", "TIES", "0.4", "tiny-llama", "An adapter", "PeftModel"] {
+        assert!(card.contains(needle), "{needle}: {card}");
+    }
+    assert!(!card.contains(stage.folder.path().to_str().unwrap()), "{card}");
+
+    // The folder of a run stands for what it made.
+    std::fs::create_dir_all(stage.path("run/checkpoints")).unwrap();
+    stage.file("run/recipe.toml", "");
+    std::fs::rename(stage.path("a"), stage.path("run/adapter")).unwrap();
+    let how =
+        ["--weights=-0.5,1", "--how", "ties", "--density", "0.4", "--sign", "frequency", "--out", "again"];
+    let output = stage.run(&[&["compose", "run", &parts[1]], &how[..]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let weights = |folder: &Path| std::fs::read(folder.join(format::WEIGHTS_FILE)).unwrap();
+    assert_eq!(weights(&stage.path("again")), weights(&out));
+    std::fs::rename(stage.path("run/adapter"), stage.path("a")).unwrap();
+
     let before = std::fs::read(out.join(format::WEIGHTS_FILE)).unwrap();
     let output = stage.run(&args);
     assert_eq!(code(&output), 1);
@@ -258,6 +313,24 @@ fn the_program_refuses_parts_of_different_models_or_kinds_and_writes_nothing() {
     }
 }
 
+/// An option that would count for nothing is told rather than passed over.
+#[test]
+fn options_of_other_ways_are_refused() {
+    let stage = Stage::new();
+    for (how, option, value) in [
+        ("linear", "--density", "0.5"),
+        ("linear", "--sign", "total"),
+        ("dare-linear", "--sign", "frequency"),
+        ("ties", "--seed", "1"),
+        ("task-vectors", "--seed", "42"),
+    ] {
+        let args = ["compose", "a", "b", "--weights", "1,1", "--out", "out", "--how", how, option, value];
+        let output = stage.run(&args);
+        assert_eq!(code(&output), 2, "{how} {option}: {}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("{option} is for --how")), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn task_vectors_add_up_and_are_taken_away() {
     let stage = Stage::new();
@@ -284,6 +357,8 @@ fn task_vectors_add_up_and_are_taken_away() {
         let output = stage.run(&[&["compose"], parts, &way].concat());
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         ModelFiles::open(out, &stage.path(out)).unwrap().tokeniser().unwrap();
+        let card = std::fs::read_to_string(stage.path(out).join("README.md")).unwrap();
+        assert!(card.contains("A tuned model") && card.contains(&format!("| {} |", parts[0])), "{card}");
         read(&stage.path(out))
     };
     let (one, two) = (read(&stage.path("one")), read(&stage.path("two")));

@@ -287,6 +287,7 @@ fn gguf_files_of_gpt2_and_neox_bring_their_words() {
 /// A model whose words do not matter.
 fn wordless(name: &str, source: &Path, decoder: Decoder) -> LoadedModel {
     LoadedModel {
+        identity: None,
         info: ModelFiles::open(name, source).unwrap().info,
         decoder: Arc::new(decoder),
         tokeniser: Arc::new(Tokeniser::without_words().unwrap()),

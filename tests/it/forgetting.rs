@@ -134,9 +134,14 @@ fn controls_hold_what_was_known() {
         now / before
     };
     let rate = "optimizer.learning_rate=0.02";
-    for method in ["full", "lora", "ia3"] {
-        let kind = format!("method.kind={method}");
-        let of = |name: &str, control: &str| after(&format!("{method}-{name}"), &[&kind, rate, control]);
+    for (method, kind) in [
+        ("full", &["method.kind=full"][..]),
+        ("lora", &["method.kind=lora", "method.dropout=0"]),
+        ("ia3", &["method.kind=ia3"]),
+    ] {
+        let of = |name: &str, control: &str| {
+            after(&format!("{method}-{name}"), &[kind, &[rate, control]].concat())
+        };
         let none = of("none", "forgetting.kl_weight=0");
         for control in ["forgetting.replay_weight=1", "forgetting.kl_weight=1"] {
             let with = of(control, control);
@@ -325,6 +330,16 @@ fn the_program_says_how_well_the_text_is_known() {
     assert_eq!(code(&missing), 1);
     assert!(stderr(&missing).contains("The general text cannot be used"), "{}", stderr(&missing));
     assert!(!stage.path("run/recipe.toml").exists(), "nothing was begun");
+    // Also where there is neither model nor data to look at.
+    let gone = ["--set", "model.source=nowhere", "--set", "forgetting.text=gone.txt"];
+    let nowhere = stage.run(&[&train[..], &gone].concat());
+    assert!(stderr(&nowhere).contains("The general text cannot be used"), "{}", stderr(&nowhere));
+    stage.file("picture.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    let alone = "[model]\nsource = \"nowhere\"\n[forgetting]\ntext = \"picture.txt\"\n";
+    let (status, checked) = stage.json(&["recipe", "check", &stage.file("alone.toml", alone)]);
+    let fields: Vec<_> = checked["problems"].as_array().unwrap().iter().map(|p| &p["field"]).collect();
+    assert!(status == 1 && fields.contains(&&"forgetting.text".into()), "{checked}");
+
     let (_, checked) = stage.json(&["recipe", "check", &recipe]);
     assert_eq!(checked["ok"], true, "{checked}");
     stage.file("text.txt", "Too short.");

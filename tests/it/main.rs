@@ -1,6 +1,7 @@
 //! Tests of the engine: one binary, one module an area.
 
 mod allocations;
+mod base_model;
 mod batch;
 mod bf16;
 mod checkpoints;

@@ -383,5 +383,7 @@ fn damaged_and_foreign_adapters_are_refused_with_the_reason() {
         std::fs::write(temp.path().join(weights), [7; 40]).unwrap();
         let refusal = peft::files::load(temp.path(), decoder.config(), &Device::Cpu).unwrap_err();
         assert!(refusal.to_string().contains("safetensors"), "{name}: {refusal}");
+        let hint = tunesmith::base::Explain::hint(&refusal);
+        assert!(hint.contains(&format!("adapter_config.json and {weights}")), "{name}: {hint}");
     }
 }

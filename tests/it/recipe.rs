@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use tunesmith::model::config::DecoderConfig;
+use tunesmith::peft::freeze::Kind;
 use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts};
 use tunesmith::recipe::recipe::{
     Checkpointing, DeviceChoice, Freeze, Lora, Method, Objective, OptimizerKind, PTuning, Prefix, Prompt,
@@ -300,7 +301,7 @@ fn virtual_tokens(recipe: &mut Recipe, method: Method, num: usize) {
     *recipe.method.num_virtual_tokens_mut().unwrap() = num;
 }
 
-const ERRORS: [(&str, Change); 57] = [
+const ERRORS: [(&str, Change); 59] = [
     ("method.rank", |r, _| method(r).rank = 0),
     ("method.rank", |r, _| method(r).rank = 577),
     ("method.rank", |r, _| method(r).rank = usize::MAX),
@@ -374,9 +375,16 @@ const ERRORS: [(&str, Change); 57] = [
     ("method.encoder_width", |r, _| {
         r.method = Method::PTuning(PTuning { encoder_width: usize::MAX, ..PTuning::default() });
     }),
+    ("method.modules_to_save", |r, _| {
+        method(r).modules_to_save = ["embed_tokens", "lm_head", "lm_head"].map(String::from).to_vec()
+    }),
+    ("method.train", |r, _| {
+        r.method =
+            Method::Freeze(Freeze { train: vec![Kind::Biases], final_norm: false, ..Freeze::default() });
+    }),
 ];
 
-const WARNINGS: [(&str, Change); 22] = [
+const WARNINGS: [(&str, Change); 26] = [
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),
@@ -404,7 +412,21 @@ const WARNINGS: [(&str, Change); 22] = [
     ("method.rank_pattern", |r, _| _ = method(r).rank_pattern.insert("layers.77.*".into(), 4)),
     ("method.train", |r, _| r.method = Method::Freeze(Freeze { train: Vec::new(), ..Freeze::default() })),
     ("method.head", |r, _| r.method = Method::Freeze(Freeze { head: true, ..Freeze::default() })),
+    ("method.train", |r, _| {
+        r.method = Method::Freeze(Freeze { train: vec![Kind::Biases], ..Freeze::default() })
+    }),
     ("optimizer.learning_rate", |r, _| virtual_tokens(r, Method::Prompt(Prompt::default()), 20)),
+    ("method.text", |r, _| {
+        virtual_tokens(r, Method::Prompt(Prompt { text: "Name the fruit".into(), ..Prompt::default() }), 20);
+        r.optimizer.learning_rate = r.usual_learning_rate();
+    }),
+    ("method.projection_width", |r, _| {
+        virtual_tokens(r, Method::Prefix(Prefix { projection_width: 64, ..Prefix::default() }), 20);
+        r.optimizer.learning_rate = r.usual_learning_rate();
+    }),
+    ("forgetting.text", |r, _| {
+        (r.data.path, r.forgetting.text) = (Some("data/rows.txt".into()), Some("./data/rows.txt".into()));
+    }),
 ];
 
 #[test]
@@ -439,6 +461,9 @@ fn pressing_every_fix_leaves_nothing_to_fix() {
                 break;
             };
             assert!(press < 12, "{field}: {fix:?} never helps");
+            // It is printed as a line for the recipe's file.
+            let line = format!("{} = {}", fix.field, fix.value);
+            line.parse::<toml::Table>().unwrap_or_else(|e| panic!("{line}: {e}"));
             load::apply(&mut recipe, &fix).unwrap_or_else(|e| panic!("{field}: {fix:?}: {e:?}"));
             if let Objective::Supervised { train_on: tunesmith::data::mask::TrainOn::Everything } =
                 recipe.objective
@@ -510,4 +535,27 @@ fn absurd_numbers_are_told_without_a_panic() {
         assert!(Plan::new(recipe.clone(), &facts, u64::MAX).is_err());
     }
     assert!(!Recipe::default().check(&Facts::default()).is_empty());
+}
+
+/// Weights that move during the backward pass cannot be clipped by any norm: one that is no norm is not to be mended first.
+#[test]
+fn a_clip_that_cannot_be_is_taken_away_at_once() {
+    let mut recipe = Recipe::default();
+    (recipe.optimizer.in_backward, recipe.optimizer.clip_norm) = (true, Some(0.0));
+    let problems = recipe.check(&facts());
+    let fixes: Vec<_> = problems.iter().filter_map(|problem| problem.fix.as_ref()).collect();
+    let of_clip: Vec<_> = fixes.iter().filter(|fix| fix.field == "optimizer.clip_norm").collect();
+    assert_eq!(of_clip.len(), 1, "{problems:#?}");
+    assert_eq!(of_clip[0].value, "\"none\"");
+}
+
+#[test]
+fn the_method_that_a_recipe_has_keeps_its_settings_when_it_is_named_again() {
+    let mut recipe = Recipe::default();
+    load::set(&mut recipe, "method.rank=4").unwrap();
+    load::set(&mut recipe, "method.kind=lora").unwrap();
+    assert_eq!(method(&mut recipe).rank, 4);
+    load::set(&mut recipe, "method.kind=ia3").unwrap();
+    load::set(&mut recipe, "method.kind=\"lora\"").unwrap();
+    assert_eq!(method(&mut recipe).rank, Lora::default().rank);
 }

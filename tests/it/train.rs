@@ -30,6 +30,7 @@ use tunesmith::train::{self, Outside, bench};
 pub fn model() -> LoadedModel {
     let (tokeniser, template) = smollm2();
     LoadedModel {
+        identity: None,
         info: ModelInfo { source: "tiny-llama".into(), ..ModelInfo::default() },
         decoder: Arc::new(decoder("parity/tiny-llama/model")),
         tokeniser: Arc::new(tokeniser),

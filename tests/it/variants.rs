@@ -142,6 +142,7 @@ fn adapters_with_magnitudes_come_back_and_damaged_ones_are_refused() {
 fn loaded(placement: Placement, name: &str) -> LoadedModel {
     let files = ModelFiles::open("tiny", &fixture(&format!("parity/{name}/model"))).unwrap();
     LoadedModel {
+        identity: None,
         decoder: Arc::new(load_decoder(&files, placement, &Control::new(), &mut Silent).unwrap()),
         ..model()
     }

@@ -168,10 +168,14 @@ fn a_mix_says_what_of_its_recipes_cannot_become_one() {
     let (h, mix) = begun([&["method.kind=ia3"], &["method.kind=ia3"]]);
     assert_eq!(mix.how, How::Linear);
     assert!(h.query_by_label_contains("cannot be").is_none());
-    for own in ["method.dora=true", "method.bias=\"all\"", "method.rank_pattern={ q_proj = 4 }"] {
+    for (own, why) in [("method.dora=true", "is a DoRA"), ("method.bias=\"all\"", "has trained weights")] {
         let (h, _) = begun([&[], &[own]]);
-        h.get_by_label_contains("This mix cannot be made: one of them is a DoRA, has ranks");
+        h.get_by_label_contains(why);
+        let name = &h.state().state.shared.runs[1].name;
+        h.get_by_label_contains(&format!("This mix cannot be made: {name} {why}"));
     }
+    let (h, _) = begun([&[], &["method.rank_pattern={ q_proj = 4 }"]]);
+    assert!(h.query_by_label_contains("cannot be").is_none(), "each layer's rank is its own");
     let (mut h, mut mix) = begun([&[], &["method.rank=4"]]);
     assert_eq!(mix.how, How::Concatenate);
     assert!(h.query_by_label_contains("cannot be").is_none());
@@ -180,5 +184,5 @@ fn a_mix_says_what_of_its_recipes_cannot_become_one() {
         &mut h,
         UiAction::Playground(Action::SetMix(1, Box::new(Source::Composed(mix)), "mix".into())),
     );
-    h.get_by_label_contains("This mix cannot be made: their ranks differ. Concatenate them");
+    h.get_by_label_contains("This mix cannot be made: their ranks differ");
 }

@@ -33,6 +33,14 @@ pub fn run(
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
     files.config.check_writes()?;
+    for source in request.columns.iter().filter_map(|column| column.adapter.as_ref()) {
+        for folder in source.folders() {
+            model::require_base(folder, &files, sink)?;
+        }
+        if let Source::Composed(composition) = source {
+            composition.require(&files.config)?;
+        }
+    }
     let model = base.load_to_answer(&files, control, sink)?;
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (column, asked) in request.columns.iter().enumerate() {

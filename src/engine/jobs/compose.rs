@@ -4,14 +4,14 @@ use super::{Report, model};
 use crate::base::{Control, DeviceChoice, Failure};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
-use crate::export::into_new_folder;
+use crate::export::{self, into_new_folder};
 use crate::hub::resolve;
 use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::folder::Description;
 use crate::model::load::LoadedModel;
 use crate::peft::compose::{How, Part};
-use crate::peft::{Adapter, Composition, files, format, task_vectors};
+use crate::peft::{Adapter, BaseModel, Composition, files, format, task_vectors};
 use std::path::{Path, PathBuf};
 
 /// What comes of it.
@@ -36,6 +36,8 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
+    let inside = |part: &Part| Part { folder: model::adapter_in(&part.folder), weight: part.weight };
+    let parts: &[Part] = &parts.iter().map(inside).collect::<Vec<_>>();
     match way {
         Way::Adapters(how) => Composition { parts: parts.to_vec(), how }.check()?,
         Way::TaskVectors => task_vectors::check(parts)?,
@@ -50,19 +52,33 @@ pub fn run(
         .into());
     };
     let files = model::open(&name)?;
+    for part in parts {
+        model::require_base(&part.folder, &files, sink)?;
+    }
+    let identity = files.identity()?;
     let source = resolve::lasting(&told.unwrap_or(name));
     let tokeniser = files.tokeniser()?;
-    let about =
-        Description { source: &source, config: &files.config, text: &files.text, tokeniser: &tokeniser };
+    let about = Description {
+        source: &source,
+        config: &files.config,
+        text: &files.text,
+        tokeniser: &tokeniser,
+        identity: Some(&identity),
+    };
     match way {
         Way::Adapters(how) => {
             let composition = Composition { parts: parts.to_vec(), how };
             let adapter = composition.load(&files.config, &device::open(DeviceChoice::Cpu)?)?;
             let adapter = Adapter { base_model: source.clone(), ..adapter };
-            into_new_folder(to, |folder| Ok(files::save(&adapter, &about, folder)?))
+            into_new_folder(to, |folder| {
+                files::save(&adapter, &about, folder)?;
+                Ok(export::composed(Some(&adapter.settings), how.describe(), parts, &source, folder)?)
+            })
         }
         Way::TaskVectors => into_new_folder(to, |folder| {
-            Ok(task_vectors::save(&files, &about, parts, folder, control, &mut Report::to(sink))?)
+            task_vectors::save(&files, &about, parts, folder, control, &mut Report::to(sink))?;
+            let how = "the base model and the sum of the weighted task vectors".into();
+            Ok(export::composed(None, how, parts, &source, folder)?)
         }),
     }
 }
@@ -88,7 +104,7 @@ pub fn task_vectors(
 
 /// The model that all of them were made for, as far as they say it.
 fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
-    let mut first: Option<(String, PathBuf)> = None;
+    let mut first: Option<(String, PathBuf, Option<BaseModel>)> = None;
     for part in parts {
         if !files::is_model(&part.folder) {
             format::read_config(&part.folder)?;
@@ -97,9 +113,12 @@ fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
         // A folder, a catalogue name and a hub id may all mean one model.
         let place = resolve::resolve(&name).ok().and_then(|path| path.canonicalize().ok());
         let place = place.unwrap_or_else(|| PathBuf::from(&name));
+        let known = BaseModel::read(&part.folder)?;
         match &first {
-            None => first = Some((name, place)),
-            Some((other, at)) if *at != place => {
+            None => first = Some((name, place, known)),
+            // What is known by its weights is held against the model itself, whatever its name.
+            Some((.., Some(_))) if known.is_some() => {}
+            Some((other, at, _)) if *at != place => {
                 return Err(Failure::new(
                     "Cannot compose these adapters",
                     format!("they were made for different models: {other} and {name}"),
@@ -110,5 +129,5 @@ fn one_base(parts: &[Part]) -> Result<Option<String>, Halt> {
             Some(_) => {}
         }
     }
-    Ok(first.map(|(name, _)| name))
+    Ok(first.map(|(name, ..)| name))
 }

@@ -18,7 +18,7 @@ use crate::peft::Adapter;
 use crate::train::validate::{LossTotal, Measured, loss_of};
 
 /// Tokens of one forward pass while the loss is measured.
-const BUDGET_TOKENS: usize = 1024;
+pub(super) const BUDGET_TOKENS: usize = 1024;
 
 /// How questions are put to the model.
 #[derive(Debug, Clone, Default)]

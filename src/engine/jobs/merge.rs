@@ -38,6 +38,7 @@ pub fn run(
     };
     let named = from.model.map(String::from).or_else(|| files::base_model(&adapter));
     let model_files = model::open(&named.ok_or_else(|| nameless(&adapter))?)?;
+    model::require_base(&adapter, &model_files, sink)?;
     peft::merge::check(&adapter, &model_files.config)?;
     // As in its file: what is widened from there is exact.
     let placement = Placement { device: from.device, precision: Precision::Stored };

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod compose;
 pub mod data;
+pub mod judge;
 pub mod last_read;
 pub mod measure;
 pub mod merge;

@@ -2,12 +2,14 @@
 
 use super::Report;
 use crate::base::{Control, DeviceChoice, Precision};
+use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
 use crate::model::files::ModelFiles;
 use crate::model::load::{LoadedModel, Placement};
-use crate::peft::{Adapter, files};
+use crate::peft::{self, Adapter, files};
+use crate::project::RunFolder;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -92,6 +94,29 @@ impl BaseModel {
     pub fn forget(&mut self) {
         self.held = None;
     }
+}
+
+/// The adapter in a folder that may be a run's.
+pub fn adapter_in(folder: &Path) -> PathBuf {
+    if RunFolder::is_one(folder) { folder.join("adapter") } else { folder.to_path_buf() }
+}
+
+/// Refuses what was trained of another model than this one, before any of it is loaded. Of files that only name their model, a name
+/// that is none of this one's is told: it may be a folder's on another machine.
+pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> Result<(), Halt> {
+    let source = &model.info.source;
+    if let Some(base) = peft::BaseModel::read(folder)? {
+        return Ok(base.require(folder, source, &model.identity()?)?);
+    }
+    // A whole model names whatever it was once saved from.
+    let named = files::base_model(folder).filter(|_| !files::is_model(folder));
+    if let Some(name) = named.filter(|name| !hub::resolve::may_mean(name, source, &model.info.path)) {
+        sink(EventKind::Notice(format!(
+            "The adapter says that it was made for {name}, and the model here is {source}: unless both names mean one model, its answers may be nonsense ({}).",
+            folder.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Reads an adapter for a loaded model.

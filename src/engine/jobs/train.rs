@@ -139,6 +139,9 @@ pub(super) fn ready_at(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Ready, Halt> {
+    if let Some(text) = &recipe.forgetting.text {
+        GeneralText::check(text, control)?;
+    }
     let files = model::open(&recipe.model.source)?;
     let Some(path) = &recipe.data.path else {
         return Err(Failure::new(

@@ -156,6 +156,22 @@ impl Weights {
         Tensor::from_vec(values, shape, device).during("placing a weight on the device")
     }
 
+    /// The numbers of a tensor at these places of its file, where all kinds of files keep them as they were: any of a folder, vectors of
+    /// a GGUF file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn plain_values(&self, name: &str, places: &[usize]) -> Result<Option<Vec<f32>>, ModelError> {
+        match self {
+            Self::Safetensors(files) => files.values_at(name, places).map(Some),
+            Self::Gguf(file) if file.shape(name).is_some_and(|shape| shape.len() == 1) => {
+                let values = file.read(name)?;
+                Ok(places.iter().map(|place| values.get(*place).copied()).collect())
+            }
+            Self::Gguf(_) => Ok(None),
+        }
+    }
+
     /// Reads a tensor as the forward pass wants it.
     ///
     /// # Errors

@@ -175,6 +175,21 @@ impl Safetensors {
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let (path, place, plain) = self.found(name)?;
+        read_plain(&path, place.offset, place.shape.iter().product(), plain)
+    }
+
+    /// Single numbers of a tensor.
+    pub(super) fn values_at(&self, name: &str, places: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (path, place, plain) = self.found(name)?;
+        let mut values = Vec::new();
+        for at in places {
+            values.extend(read_plain(&path, place.offset + (at * plain.num_bytes()) as u64, 1, plain)?);
+        }
+        Ok(values)
+    }
+
+    fn found(&self, name: &str) -> Result<(PathBuf, &Place, Plain), ModelError> {
         let path = self.path_of(name);
         let Some(place) = self.place(name) else {
             return Err(ModelError::Missing { path, what: format!("tensor {name}") });
@@ -183,7 +198,7 @@ impl Safetensors {
             let why = format!("is stored as {}; supported are F32, F16 and BF16", place.dtype);
             return Err(ModelError::Tensor { path, tensor: name.into(), why });
         };
-        read_plain(&path, place.offset, place.shape.iter().product(), plain)
+        Ok((path, place, plain))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which model an adapter was made for, as far as it is known, and whether that is the chosen one.
 
 use super::ColumnState;
-use crate::app::shared::{Shared, last_part};
+use crate::app::shared::Shared;
+use crate::hub::resolve;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,15 +33,9 @@ impl MadeFor {
     }
 }
 
-/// Whether `model` may be a name of the chosen model: a folder, a catalogue name and a hub id may all mean one.
+/// Whether `model` may be a name of the chosen model.
 pub fn is_chosen(model: &str, shared: &Shared) -> bool {
-    let plain = |name: &str| {
-        let last = last_part(name.trim_end_matches(['/', '\\'])).to_lowercase();
-        last.strip_suffix(".gguf").map(String::from).unwrap_or(last)
-    };
-    let title = shared.model_entry().map(|entry| entry.title.replace(' ', "-"));
-    let lies_in = shared.model.as_ref().map(|info| info.path.to_string_lossy().into_owned());
-    let names = [Some(shared.model_source.clone()), title, lies_in];
-    let wanted = plain(model);
-    wanted.is_empty() || names.into_iter().flatten().any(|name| plain(&name) == wanted)
+    let title = shared.model_entry().map(|entry| entry.title.replace(' ', "-")).unwrap_or_default();
+    let lies_in = shared.model.as_ref().map(|info| info.path.as_path()).unwrap_or(Path::new(""));
+    [&shared.model_source, &title].iter().any(|source| resolve::may_mean(model, source, lies_in))
 }

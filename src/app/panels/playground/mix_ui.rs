@@ -196,10 +196,10 @@ pub(super) fn mix(
 
 /// Why the parts of a mix cannot become one adapter, as far as their recipes tell.
 fn unlike(mix: &Composition, shared: &Shared) -> Option<String> {
-    let method_of = |part: &Part| Some((&run_of(&part.folder, shared)?.recipe.method, part.weight));
+    let method_of = |part: &Part| Some(&run_of(&part.folder, shared)?.recipe.method);
     let methods: Vec<_> = mix.parts.iter().filter_map(method_of).collect();
-    let (first, _) = methods.first()?;
-    if let Some((other, _)) = methods.iter().find(|(method, _)| method.kind() != first.kind()) {
+    let first = methods.first()?;
+    if let Some(other) = methods.iter().find(|method| method.kind() != first.kind()) {
         return Some(format!(
             "{} and {} cannot be mixed: choose runs of one method.",
             first.name(),
@@ -207,12 +207,13 @@ fn unlike(mix: &Composition, shared: &Shared) -> Option<String> {
         ));
     }
     let family = shared.model.as_ref().map_or(Family::Llama, |model| model.config.family);
-    let settings: Vec<_> = methods
-        .iter()
-        .filter_map(|(method, weight)| Some((method.settings(family).ok()?, *weight)))
-        .collect();
-    let settings: Vec<_> = settings.iter().map(|(settings, weight)| (settings, *weight)).collect();
-    let refusal = check_settings(&settings, mix.how).err()?;
+    let settings_of = |part: &Part| {
+        let run = run_of(&part.folder, shared)?;
+        Some((run.name.as_str(), run.recipe.method.settings(family).ok()?, part.weight))
+    };
+    let settings: Vec<_> = mix.parts.iter().filter_map(settings_of).collect();
+    let told: Vec<_> = settings.iter().map(|(name, settings, weight)| (*name, settings, *weight)).collect();
+    let refusal = check_settings(&told, mix.how).err()?;
     Some(format!("This mix cannot be made: {refusal}. {}", refusal.hint()))
 }
 

@@ -1,0 +1,211 @@
+//! What was trained of one model is not for another of the same shapes: every way in says so, before any work.
+
+use crate::cli::{Stage, code, stderr};
+use crate::weights::{LLAMA, as_gguf, copy_of, save, tensors, write_gguf};
+use candle_core::DType;
+use candle_core::quantized::GgmlDType;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tunesmith::base::{Control, DeviceChoice, Silent};
+use tunesmith::engine::command::{ColumnRequest, Command, GenerateRequest, Prompt};
+use tunesmith::engine::event::EventKind;
+use tunesmith::hub::resolve::may_mean;
+use tunesmith::infer::sampler::Sampling;
+use tunesmith::model::files::ModelFiles;
+use tunesmith::model::identity::Identity;
+use tunesmith::model::load::LoadedModel;
+use tunesmith::peft::compose::Source;
+use tunesmith::peft::{Adapter, base_model, files};
+use tunesmith::recipe::{Recipe, load};
+
+fn identity(path: &Path) -> Identity {
+    ModelFiles::open("tiny", path).unwrap().identity().unwrap()
+}
+
+/// The fixture with tensors whose names contain `part` changed a little, in another type of numbers.
+fn changed(part: &str, dtype: DType) -> tempfile::TempDir {
+    let folder = copy_of(LLAMA);
+    let change = |(name, tensor): (String, candle_core::Tensor)| {
+        let wide = tensor.to_dtype(DType::F32).unwrap();
+        let value = if name.contains(part) { (wide * 1.05).unwrap() } else { wide };
+        (name, value.to_dtype(dtype).unwrap())
+    };
+    save(folder.path(), &tensors(LLAMA).into_iter().map(change).collect());
+    folder
+}
+
+#[test]
+fn a_model_is_known_in_any_file_and_type_and_no_other_is_taken_for_it() {
+    let own = identity(&crate::parity::fixture(LLAMA));
+    let nothing = "(nothing)";
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let copy = changed(nothing, dtype);
+        assert_eq!(own.difference(&identity(copy.path())), None, "{dtype:?}");
+        for other_dtype in [DType::F16, DType::BF16] {
+            let other = changed(nothing, other_dtype);
+            let difference = identity(copy.path()).difference(&identity(other.path()));
+            assert_eq!(difference, None, "{dtype:?} {other_dtype:?}");
+        }
+        // What tuning changes, alone: norms, or the matrices of one layer.
+        for part in ["layernorm", "1.self_attn.v_proj", "embed_tokens"] {
+            let difference = own.difference(&identity(changed(part, dtype).path())).unwrap();
+            assert!(difference.contains(part), "{dtype:?} {part}: {difference}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for dtype in [GgmlDType::Q4_0, GgmlDType::F16, GgmlDType::F32] {
+        let path = dir.path().join("tiny.gguf");
+        let (meta, stored) = as_gguf(LLAMA, "llama", dtype);
+        write_gguf(&path, &meta, &stored);
+        let packed = identity(&path);
+        assert_eq!((own.difference(&packed), packed.difference(&own)), (None, None), "{dtype:?}");
+        assert!(identity(changed("layernorm", DType::BF16).path()).difference(&packed).is_some());
+    }
+    let other = identity(&crate::parity::fixture("parity/tiny-qwen2/model"));
+    assert!(own.difference(&other).unwrap().contains("qwen2"));
+}
+
+#[test]
+fn a_note_of_a_base_comes_back_from_its_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let base =
+        base_model::BaseModel { name: "tiny".into(), identity: identity(&crate::parity::fixture(LLAMA)) };
+    assert!(base_model::BaseModel::read(temp.path()).unwrap().is_none());
+    base.save(temp.path()).unwrap();
+    assert_eq!(base_model::BaseModel::read(temp.path()).unwrap().unwrap().identity, base.identity);
+    std::fs::write(temp.path().join(base_model::FILE), "{").unwrap();
+    let refusal = base_model::BaseModel::read(temp.path()).unwrap_err().to_string();
+    assert!(refusal.contains(base_model::FILE), "{refusal}");
+}
+
+/// An untrained adapter of a method, saved as a run saves it.
+fn adapter(stage: &Stage, model: &str, kind: &str) -> String {
+    let model_files = ModelFiles::open(model, Path::new(model)).unwrap();
+    let placement = DeviceChoice::Cpu.into();
+    let loaded = LoadedModel::load(&model_files, placement, &Control::new(), &mut Silent).unwrap();
+    let mut recipe = Recipe::default();
+    load::set(&mut recipe, &format!("method.kind={kind}")).unwrap();
+    let settings = recipe.method.settings(loaded.config().family).unwrap();
+    let to = stage.path(kind);
+    std::fs::create_dir(&to).unwrap();
+    files::save_result(&Adapter::new(settings, &loaded, 1).unwrap(), &loaded, &to).unwrap();
+    to.to_str().unwrap().to_string()
+}
+
+/// A model of the same shapes with other weights, beside the stage's own.
+fn other_model(stage: &Stage, model: &str) -> String {
+    let to = stage.path("other-llama");
+    std::fs::create_dir(&to).unwrap();
+    for entry in std::fs::read_dir(model).unwrap().flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+    std::fs::copy(changed("mlp", DType::F32).path().join("model.safetensors"), to.join("model.safetensors"))
+        .unwrap();
+    to.to_str().unwrap().to_string()
+}
+
+#[test]
+fn every_command_refuses_what_was_trained_of_another_model() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let other = other_model(&stage, &model);
+    let prompts = stage.file("prompts.txt", "a peach\n");
+    let rows = stage.rows();
+    for kind in ["lora", "ia3", "prompt", "prefix", "bottleneck", "full"] {
+        let made = adapter(&stage, &model, kind);
+        let with =
+            |model: &str, args: &[&str]| stage.run(&[args, &["--model", model, "--adapter", &made]].concat());
+        let generate = ["generate", "--prompt", "x", "--max-tokens", "1"];
+        assert_eq!(code(&with(&model, &generate)), 0, "{kind}: {}", stderr(&with(&model, &generate)));
+        let mut tried = vec![with(&other, &generate)];
+        if kind == "lora" {
+            tried.push(with(&other, &["eval", "--data", &rows]));
+            tried.push(with(&other, &["compare", "--prompts", &prompts]));
+            tried.push(stage.run(&["merge", &made, "--model", &other, "--out", "out"]));
+            let parts = ["compose", &made, &made, "--weights", "1,1", "--model", &other, "--out", "out"];
+            tried.push(stage.run(&parts));
+        }
+        for output in tried {
+            let said = stderr(&output);
+            assert_eq!(code(&output), 1, "{kind}: {said}");
+            for needle in ["another model", "tiny-llama", "other-llama", "mlp"] {
+                assert!(said.contains(needle), "{kind}: {needle}: {said}");
+            }
+            assert!(!said.contains("Loading"), "before the model is read: {said}");
+            assert!(!stage.path("out").exists());
+        }
+        // The same model at another place is the same model.
+        let moved = stage.path(&format!("moved-{kind}"));
+        std::fs::create_dir(&moved).unwrap();
+        for entry in std::fs::read_dir(&model).unwrap().flatten() {
+            std::fs::copy(entry.path(), moved.join(entry.file_name())).unwrap();
+        }
+        let output = with(moved.to_str().unwrap(), &generate);
+        assert_eq!(
+            (code(&output), stderr(&output).contains("made for")),
+            (0, false),
+            "{kind}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn columns_of_the_playground_refuse_it_too() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let other = other_model(&stage, &model);
+    let made = PathBuf::from(adapter(&stage, &model, "lora"));
+    let rendered = tunesmith::data::template::Rendered { text: "a".into(), ..Default::default() };
+    let request = GenerateRequest {
+        model: other,
+        columns: vec![ColumnRequest { adapter: Some(Source::Folder(made)), sampling: Sampling::default() }],
+        prompts: vec![Prompt { rendered, expected: None }],
+        max_tokens: 1,
+        stop: Vec::new(),
+    };
+    let (seen, last) = crate::commands::Real::new().carry_out(Command::Generate(request));
+    let EventKind::Failed(failure) = last else { panic!("{last:?}") };
+    assert!(seen.is_empty() && failure.title.contains("another model"), "{seen:?} {failure:?}");
+}
+
+#[test]
+fn an_adapter_that_only_names_another_model_is_told_and_taken() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let made = adapter(&stage, &model, "lora");
+    std::fs::remove_file(Path::new(&made).join(base_model::FILE)).unwrap();
+    let config = Path::new(&made).join("adapter_config.json");
+    let run = |name: &str| {
+        let mut value: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        value["base_model_name_or_path"] = name.into();
+        std::fs::write(&config, value.to_string()).unwrap();
+        let args = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", &model, "--adapter", &made];
+        let output = stage.run(&args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = run("meta-llama/Llama-3.2-1B");
+    assert!(said.contains("made for meta-llama/Llama-3.2-1B") && said.contains("tiny-llama"), "{said}");
+    for own in ["tiny-llama", "/home/someone/tiny-llama/", "org/Tiny-Llama", ""] {
+        assert!(!run(own).contains("made for"), "{own}");
+    }
+}
+
+#[test]
+fn names_of_one_model_are_known_as_such() {
+    let cached = "/c/models--HuggingFaceTB--SmolLM2-135M-Instruct/snapshots/12fd";
+    let own = "smollm2-135m-instruct";
+    for (name, source, path) in [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", own, ""),
+        (own, "HuggingFaceTB/SmolLM2-135M-Instruct", ""),
+        ("C:\\models\\SmolLM2-135M-Instruct", own, ""),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", cached, cached),
+        ("org/tiny", "/m/Tiny.Q4_1.gguf", "/m/Tiny.Q4_1.gguf"),
+    ] {
+        assert!(may_mean(name, source, Path::new(path)), "{name} {source}");
+    }
+    for (name, source) in [("HuggingFaceTB/SmolLM2-135M", own), ("org/tiny", "org/tiny-chat"), ("a", "b")] {
+        assert!(!may_mean(name, source, Path::new("/m/x")), "{name} {source}");
+    }
+}
