@@ -105,6 +105,8 @@ fn feed_run(harness: &mut Harness<'static, App>) {
             tokens_per_second: 900.0 + 20.0 * (x * 0.01).sin(),
             update_secs: 0.55,
             memory_bytes: 1_200_000_000,
+            replay_loss: None,
+            divergence: None,
         });
         if update % 500 == 0 {
             let loss = 2.5 * (-x / 20_000.0).exp() + 0.45;

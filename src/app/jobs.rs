@@ -105,7 +105,8 @@ impl JobView {
             (_, Some(total)) => format!("{} of {}{unit}", show(self.done), show(total)),
             (_, None) => format!("{}{unit}", show(self.done)),
         };
-        if self.is_training { format!("{}: {counted}", self.phase.to_lowercase()) } else { counted }
+        let paused = if self.is_paused { "paused, " } else { "" };
+        if self.is_training { format!("{paused}{}: {counted}", self.phase.to_lowercase()) } else { counted }
     }
 }
 
@@ -261,6 +262,8 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::DeleteRun { folder } => (format!("Deleting {}", name(folder)), Place::Runs, false),
         Command::ListPromptSets { .. } => ("Looking for prompts".into(), Place::Playground, true),
         Command::SavePromptSet { set, .. } => (format!("Saving {}", set.name), Place::Playground, true),
+        Command::ListAdapters { .. } => ("Looking for saved mixes".into(), Place::Playground, true),
+        Command::SaveMix { name, .. } => (format!("Saving {name}"), Place::Playground, false),
         Command::ReadAdapter { folder } => (format!("Reading {}", name(folder)), Place::Playground, true),
         Command::ExportAdapter { run, .. } => (format!("Exporting {}", name(run)), Place::Runs, false),
         Command::Train { .. } => ("Training".into(), Place::Train, false),

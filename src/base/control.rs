@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// How often one who waits looks at the flags.
+const POLL: Duration = Duration::from_millis(50);
 
 const STOP: u8 = 1;
 const PAUSE: u8 = 2;
@@ -41,6 +45,13 @@ impl Control {
 
     pub fn resume(&self) {
         self.0.fetch_and(!PAUSE, Ordering::Relaxed);
+    }
+
+    /// Returns when the job is not paused, or shall end.
+    pub fn wait_while_paused(&self) {
+        while self.is_paused() && !self.is_stopped() {
+            std::thread::sleep(POLL);
+        }
     }
 
     /// Asks a run for a checkpoint after the update in progress.

@@ -47,7 +47,7 @@ pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<Loade
     BaseModel::default().load(&files, placement, control, &mut |kind| show.take(&kind))
 }
 
-/// A model that writes, and its adapter; refused by its headers alone where it writes nothing.
+/// A model that is to write.
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
     jobs::model::open(&a.model)?.config.check_writes()?;
     let model = load_model(a, control, show)?;

@@ -149,7 +149,7 @@ pub(super) fn method(kind: &str) -> Result<Method, String> {
     let all = Method::all();
     let kinds: Vec<&str> = all.iter().map(Method::kind).collect();
     let why = format!("there are {}", kinds.join(", "));
-    all.into_iter().find(|method| method.kind() == kind).ok_or(why)
+    all.into_iter().find(|method| method.kind() == kind.trim()).ok_or(why)
 }
 
 fn recipe(a: &Train) -> Recipe {

@@ -89,7 +89,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let options = greedy(model, a.max_tokens, style.stop(model));
     let scored = answer_all(model, adapter, &asked, &options, "Answering", control, &mut sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
-    let total = loss(model, adapter, &samples, control)?;
+    let total = loss(model, adapter, &samples, "Loss", control, &mut sink)?;
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
     show.clear();
     if a.json {

@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<String>,
     /// Folder for the runs (DIR/runs/KIND), comparison.json and comparison.md. Given again, it goes on where it was
-    /// stopped
+    /// stopped; methods that are done there stay in the table
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print one JSON object
@@ -54,12 +54,12 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut turn = None;
     let mut sink = |kind: EventKind| match kind {
         EventKind::Rows { .. } if std::mem::replace(&mut has_told_rows, true) => {}
-        EventKind::MethodTurn { kind, index, .. } => turn = Some((kind, index + 1)),
+        EventKind::MethodTurn { kind, index, total, .. } => turn = Some((kind, index + 1, total)),
         EventKind::Compared { comparison, .. } => {
-            let done = turn.take().and_then(|(kind, num)| Some((comparison.row(kind)?, num)));
-            if let Some((row, num)) = done {
+            let done = turn.take().and_then(|(kind, num, total)| Some((comparison.row(kind)?, num, total)));
+            if let Some((row, num, total)) = done {
                 let what = row.problem.as_deref().map_or("done".into(), |why| format!("no result. {why}"));
-                show.say(&format!("{num} of {}: {}: {what}", methods.len(), row.name));
+                show.say(&format!("{num} of {total}: {}: {what}", row.name));
             }
         }
         other => show.take(&other),

@@ -114,13 +114,16 @@ impl Show {
                     self.phase = "Training".into();
                 }
             }
-            RunEvent::Update { update, loss, tokens_per_second, .. } => {
+            RunEvent::Update { update, loss, tokens_per_second, replay_loss, divergence, .. } => {
+                let replay = replay_loss.map(|loss| format!(", replay {loss:.3}")).unwrap_or_default();
+                let held = divergence.map(|nats| format!("{replay}, KL {nats:.2e}")).unwrap_or(replay);
                 if let Some(bar) = &self.bar {
                     bar.set_position(*update);
-                    bar.set_message(format!("loss {loss:.3}, {tokens_per_second:.0} tokens/s"));
+                    bar.set_message(format!("loss {loss:.3}{held}, {tokens_per_second:.0} tokens/s"));
                 } else if self.is_line_due() {
                     self.last_line = Some(Instant::now());
-                    out::note(format!("update {update}: loss {loss:.4}, {tokens_per_second:.0} tokens/s"));
+                    let speed = format!("{tokens_per_second:.0} tokens/s");
+                    out::note(format!("update {update}: loss {loss:.4}{held}, {speed}"));
                 }
             }
             RunEvent::Validation { update, loss, best, metrics, .. } => {

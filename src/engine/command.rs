@@ -1,10 +1,11 @@
 //! What the engine can be asked to do.
 
+use super::jobs::compose::Way;
 use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::PrepareOptions;
 use crate::data::template::Rendered;
 use crate::infer::sampler::Sampling;
-use crate::peft::compose::Source;
+use crate::peft::compose::{Part, Source};
 use crate::project::folder::Remembered;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
@@ -104,6 +105,10 @@ pub enum Command {
         project: PathBuf,
         set: PromptSet,
     },
+    /// What the project keeps to answer with besides its runs.
+    ListAdapters {
+        project: PathBuf,
+    },
     /// Which model an adapter says that it was made for.
     ReadAdapter {
         folder: PathBuf,
@@ -139,4 +144,12 @@ pub enum Command {
         to: PathBuf,
     },
     Generate(GenerateRequest),
+    /// Several runs of `model` as one, among the project's adapters.
+    SaveMix {
+        project: PathBuf,
+        name: String,
+        model: String,
+        parts: Vec<Part>,
+        way: Way,
+    },
 }

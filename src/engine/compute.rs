@@ -3,11 +3,11 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{BaseModel, LastRead, answer, merge, methods, speed, train};
+use super::jobs::{BaseModel, LastRead, answer, compose, merge, methods, speed, train};
 use super::lane::{Carrier, Sink};
 use crate::base::{Control, DeviceChoice};
 use crate::project::run_folder::free_path;
-use crate::project::{Outcome, RunFolder, comparisons};
+use crate::project::{Outcome, RunFolder, adapters, comparisons};
 use crate::recipe::Recipe;
 use std::path::Path;
 
@@ -44,6 +44,12 @@ impl Carrier for Compute {
                 let from = merge::From { folder: &run, model: None, device: DeviceChoice::Auto };
                 let merged = merge::run(&mut self.base, from, &to, control, sink)?;
                 sink(EventKind::Merged { run, to, merged });
+                Ok(())
+            }
+            Command::SaveMix { project, name, model, parts, way } => {
+                let to = adapters::path(&project, &name);
+                compose::run(&parts, way, Some(&model), &to, control, sink)?;
+                sink(EventKind::Adapters(adapters::list(&project)?));
                 Ok(())
             }
             Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),

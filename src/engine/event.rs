@@ -11,6 +11,7 @@ use crate::infer::generate::Finish;
 use crate::model::info::ModelInfo;
 use crate::peft::merge::Merged;
 use crate::project::RunEvent;
+use crate::project::adapters::SavedAdapter;
 use crate::project::comparisons::Comparison;
 use crate::project::event::Phase;
 use crate::project::folder::ProjectView;
@@ -21,6 +22,9 @@ use crate::recipe::Recipe;
 use crate::recipe::plan::{Facts, Speed};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Phase of `EventKind::Progress` while a method that is compared is tested.
+pub const TESTING: &str = "Testing";
 
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -98,6 +102,8 @@ pub enum EventKind {
         comparison: MethodComparison,
     },
     PromptSets(Vec<PromptSet>),
+    /// The adapters and models of a project that are no runs.
+    Adapters(Vec<SavedAdapter>),
     Generation {
         column: usize,
         prompt: usize,

@@ -8,7 +8,7 @@ use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::data::prepare::Dataset;
 use crate::hub;
-use crate::project::{Project, RunFolder, comparisons, data_ledger, prompt_set, runs, samples};
+use crate::project::{Project, RunFolder, adapters, comparisons, data_ledger, prompt_set, runs, samples};
 use crate::recipe::load;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ impl Carrier for Io {
                 prompt_set::save(&project.join("prompts"), &set)?;
                 list_prompt_sets(&project, sink)?;
             }
+            Command::ListAdapters { project } => sink(EventKind::Adapters(adapters::list(&project)?)),
             Command::ReadAdapter { folder } => {
                 let model = crate::peft::files::base_model(&folder);
                 sink(EventKind::AdapterModel { folder, model });
@@ -87,6 +88,7 @@ impl Carrier for Io {
             | Command::CompareMethods { .. }
             | Command::ResumeComparison { .. }
             | Command::MergeAdapter { .. }
+            | Command::SaveMix { .. }
             | Command::Generate(_) => {}
         }
         Ok(())

@@ -48,6 +48,7 @@ impl Lane {
             | Command::CompareMethods { .. }
             | Command::ResumeComparison { .. }
             | Command::MergeAdapter { .. }
+            | Command::SaveMix { .. }
             | Command::Generate(_) => Self::Compute,
             _ => Self::Io,
         }

@@ -116,6 +116,17 @@ impl Asking {
     }
 }
 
+/// How far a set is. Many prompts are answered at a time, so that tokens tell it more evenly than answers.
+pub struct Reached<'a> {
+    pub num_done: usize,
+    /// Tokens answered so far; of answers in progress, those that were text.
+    pub num_tokens: usize,
+    /// Tokens that there will be at most.
+    pub most_tokens: usize,
+    /// The answer that is now complete, if it was one.
+    pub last: Option<&'a Scored>,
+}
+
 /// Answers all prompts with the model's own tokenizer; see [`answer_pieces`].
 pub fn answer_all<M: Together>(
     model: &mut M,
@@ -123,14 +134,14 @@ pub fn answer_all<M: Together>(
     prompts: &[Asked],
     options: &GenerateOptions,
     control: &Control,
-    on_progress: &mut dyn FnMut(usize, &Scored),
+    on_progress: &mut dyn FnMut(Reached<'_>),
 ) -> Result<Vec<Scored>, ModelError> {
     let pieces = || Box::new(tokeniser.stream()) as Box<dyn TextPieces + '_>;
     answer_pieces(model, pieces, prompts, options, control, on_progress)
 }
 
-/// Answers all prompts, several at a time, and returns them in order. After each, `on_progress` gets how many are done and the
-/// last one.
+/// Answers all prompts, several at a time, and returns them in order. After each piece of text and each answer, `on_progress` gets
+/// how far it is.
 ///
 /// A prompt that cannot be answered does not end the set. When a person stops it, the answers that are complete come back.
 /// Errors: those of the model.
@@ -140,19 +151,32 @@ pub fn answer_pieces<'p, M: Together>(
     prompts: &[Asked],
     options: &GenerateOptions,
     control: &Control,
-    on_progress: &mut dyn FnMut(usize, &Scored),
+    on_progress: &mut dyn FnMut(Reached<'_>),
 ) -> Result<Vec<Scored>, ModelError> {
     let jobs = prompts.iter().map(|asked| Job { prompt: &asked.ids, pieces: pieces(), options });
     let mut batch = Batch::new(model, jobs.collect());
     let mut all: Vec<Option<Scored>> = vec![None; prompts.len()];
     let mut num_done = 0;
+    // Of each prompt, so far and at most.
+    let mut tokens = vec![(0, options.max_tokens); prompts.len()];
     let mut on_news = |job: usize, news: News<'_>| {
-        let News::Ended(result) = news else { return };
-        if matches!(&result, Ok(answer) if answer.finish == Finish::Stopped) {
-            return;
-        }
-        num_done += 1;
-        on_progress(num_done, all[job].insert(Scored::new(&prompts[job], result)));
+        let last = match news {
+            News::Began => return,
+            News::Text(_) => {
+                tokens[job].0 = (tokens[job].0 + 1).min(options.max_tokens);
+                None
+            }
+            News::Ended(Ok(answer)) if answer.finish == Finish::Stopped => return,
+            News::Ended(result) => {
+                num_done += 1;
+                let num = result.as_ref().map_or(0, |answer| answer.token_ids.len());
+                tokens[job] = (num, num);
+                Some(&*all[job].insert(Scored::new(&prompts[job], result)))
+            }
+        };
+        let num_tokens = tokens.iter().map(|of| of.0).sum();
+        let most_tokens = tokens.iter().map(|of| of.1).sum();
+        on_progress(Reached { num_done, num_tokens, most_tokens, last });
     };
     while batch.step(control, &mut on_news)? {}
     Ok(all.into_iter().flatten().collect())

@@ -1,7 +1,8 @@
 //! The comparisons of methods of a project, as they are on disk.
 
 use super::method_comparison::{JSON_FILE, MethodComparison};
-use super::{ProjectError, RunFolder};
+use super::{ProjectError, RunFolder, run_folder};
+use crate::base::storage::FolderLock;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,12 @@ pub fn run_folder(comparison: &Path, kind: &str) -> PathBuf {
     comparison.join("runs").join(kind)
 }
 
+/// Takes the lock of a comparison's folder, which is made where there is none: one process at a time writes there.
+pub fn lock(comparison: &Path) -> Result<FolderLock, ProjectError> {
+    fs::create_dir_all(comparison).map_err(ProjectError::write(comparison))?;
+    run_folder::lock(comparison)
+}
+
 /// All comparisons of a project, newest first. Folders that are none are passed over.
 pub fn list(project: &Path) -> Result<Vec<Comparison>, ProjectError> {
     let folder = project.join(FOLDER);
@@ -55,9 +62,11 @@ pub fn delete(path: &Path) -> Result<(), ProjectError> {
     if is_link || !is_in_place || !path.join(JSON_FILE).is_file() {
         return Err(ProjectError::NotAComparison { path: path.to_path_buf() });
     }
-    let runs = fs::read_dir(path.join("runs")).into_iter().flatten().flatten();
-    if let Some(run) = runs.map(|run| run.path()).find(|run| RunFolder::is_locked(run)) {
-        return Err(ProjectError::InUse { path: run });
+    let runs = fs::read_dir(path.join("runs")).into_iter().flatten().flatten().map(|run| run.path());
+    if let Some(path) =
+        std::iter::once(path.to_path_buf()).chain(runs).find(|path| RunFolder::is_locked(path))
+    {
+        return Err(ProjectError::InUse { path });
     }
     fs::remove_dir_all(path).map_err(ProjectError::write(path))
 }

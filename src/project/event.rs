@@ -100,6 +100,12 @@ pub enum RunEvent {
         #[serde(deserialize_with = "null_is_nan")]
         update_secs: f64,
         memory_bytes: u64,
+        /// Mean loss on the general text that is learnt again beside the data, unweighted; not in `loss`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replay_loss: Option<f64>,
+        /// Mean divergence from the base model's predictions, unweighted; not in `loss`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        divergence: Option<f64>,
     },
     /// Where the time of an update went; of some updates only.
     Profile {

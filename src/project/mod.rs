@@ -1,5 +1,6 @@
 //! What lies on disk: the project folder, runs and their metrics, prompt sets.
 
+pub mod adapters;
 pub mod comparisons;
 pub mod data_ledger;
 pub mod error;

@@ -102,15 +102,8 @@ impl RunFolder {
 
     /// Takes the run's lock, to write.
     pub fn locked(mut self) -> Result<Self, ProjectError> {
-        for _ in 0..LOCK_ATTEMPTS {
-            if let Some(lock) =
-                FolderLock::try_acquire(&self.path).map_err(ProjectError::write(&self.path))?
-            {
-                self.lock = Some(lock);
-                return Ok(self);
-            }
-        }
-        Err(ProjectError::InUse { path: self.path })
+        self.lock = Some(lock(&self.path)?);
+        Ok(self)
     }
 
     /// Whether a process holds the lock of the run in `path`.
@@ -274,6 +267,16 @@ impl RunFolder {
         }
         remove_folders(&self.path.join(CHECKPOINTS), |name| is_part(name) || name.starts_with(DAMAGED))
     }
+}
+
+/// Takes the lock of a folder.
+pub(super) fn lock(path: &Path) -> Result<FolderLock, ProjectError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        if let Some(lock) = FolderLock::try_acquire(path).map_err(ProjectError::write(path))? {
+            return Ok(lock);
+        }
+    }
+    Err(ProjectError::InUse { path: path.to_path_buf() })
 }
 
 /// Removes the folders in `from` whose name `is_meant`.

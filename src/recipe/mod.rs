@@ -5,6 +5,7 @@ pub mod recipe;
 mod method;
 mod method_words;
 mod objective;
+mod objective_words;
 mod task;
 pub mod options;
 pub mod recommend;

@@ -234,6 +234,20 @@ impl Objective {
         DecoderConfig { predicts_tokens: false, heads, ..config.clone() }
     }
 
+    /// The usual one that reads rows so.
+    pub fn of_reading(reading: &Reading) -> Self {
+        let is_like = |one: &Self| match (one.reading(0), reading) {
+            (Reading::Running { is_written: one, .. }, Reading::Running { is_written, .. }) => {
+                one == *is_written
+            }
+            (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(other),
+        };
+        match reading.train_on() {
+            Some(train_on) => Self::Supervised { train_on },
+            None => Self::all().into_iter().find(is_like).unwrap_or_default(),
+        }
+    }
+
     /// Why rows of such columns are nothing for it; `None` where they are.
     pub fn refuses(&self, schema: &Schema) -> Option<String> {
         match self {

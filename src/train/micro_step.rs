@@ -15,11 +15,34 @@ use crate::peft::{Adapter, MicroStep};
 use crate::recipe::Plan;
 use candle_core::Tensor;
 
+/// Sum of weighted numbers, and of their weights.
+#[derive(Default)]
+pub struct Weighted {
+    sum: f64,
+    weight: f64,
+}
+
+impl Weighted {
+    fn add(&mut self, sum: f64, weight: f64) {
+        self.sum += sum;
+        self.weight += weight;
+    }
+
+    /// `None` of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
 /// Sum of the data's loss over the micro-steps of one update.
 #[derive(Default)]
 pub struct Accumulated {
     pub loss_sum: f64,
     pub weight: f64,
+    /// Of the general text.
+    pub replay: Weighted,
+    /// From the base model's predictions.
+    pub divergence: Weighted,
     pub num_tokens: u64,
     pub num_steps: u64,
 }
@@ -76,7 +99,10 @@ impl Pass<'_> {
             sum.loss_sum += loss.sum;
             sum.weight += loss.weight;
             sum.num_tokens += batch.len() as u64;
+        } else {
+            sum.replay.add(loss.sum, loss.weight);
         }
+        sum.divergence.add(loss.divergence, nearness.iter().map(|weight| f64::from(*weight)).sum());
         let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
         tape.backward_each(&loss.node, one, done).during("backward pass")?;
         Ok(())

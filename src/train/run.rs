@@ -20,7 +20,7 @@ use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::{Plan, Task, recipe};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a run hears and sees of the world while it goes.
 #[derive(Clone, Copy)]
@@ -315,9 +315,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         reporter.send(RunEvent::Phase { phase: Phase::Paused })?;
-        while control.is_paused() && !control.is_stopped() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        control.wait_while_paused();
         reporter.send(RunEvent::Phase { phase })
     }
 
@@ -338,6 +336,8 @@ impl<'a> Run<'a> {
             tokens_per_second: r.num_tokens as f64 / secs.max(1e-9),
             update_secs: secs,
             memory_bytes: self.trainer.meter.now_bytes(),
+            replay_loss: r.replay_loss,
+            divergence: r.divergence,
         })
     }
 

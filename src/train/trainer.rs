@@ -53,6 +53,23 @@ pub struct UpdateReport {
     pub grad_norm: f64,
     /// Of the data.
     pub num_tokens: u64,
+    /// Mean loss over the general text that was learnt again, before the update; `None` where none was.
+    pub replay_loss: Option<f64>,
+    /// Mean divergence from the base, before the update; `None` where nothing was held near it.
+    pub divergence: Option<f64>,
+}
+
+impl UpdateReport {
+    fn new(sum: &Accumulated, learning_rate: f64, grad_norm: f64) -> Self {
+        Self {
+            loss: sum.loss_sum / sum.weight,
+            learning_rate,
+            grad_norm,
+            num_tokens: sum.num_tokens,
+            replay_loss: sum.replay.mean(),
+            divergence: sum.divergence.mean(),
+        }
+    }
 }
 
 /// A run in progress.
@@ -236,8 +253,7 @@ impl<'a> Trainer<'a> {
             let update = self.position.update.0 + 1;
             return Err(TrainError::NotFinite { what: "gradient", value: grad_norm, update });
         }
-        let loss = sum.loss_sum / sum.weight;
-        Ok(Some(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens }))
+        Ok(Some(UpdateReport::new(&sum, learning_rate, grad_norm)))
     }
 
     /// Those of this update beside data of so much weight.
@@ -341,7 +357,6 @@ impl<'a> Trainer<'a> {
         self.optimizer
             .step(&mut self.adapter.params, gradient, clip / sum.weight, learning_rate)
             .during("optimizer step")?;
-        let loss = sum.loss_sum / sum.weight;
-        Ok(UpdateReport { loss, learning_rate, grad_norm, num_tokens: sum.num_tokens })
+        Ok(UpdateReport::new(&sum, learning_rate, grad_norm))
     }
 }

@@ -54,21 +54,21 @@ pub struct Measured<'m> {
     pub budget_tokens: usize,
 }
 
-/// The loss over `samples`, in micro-batches of about the budget. `goes_on` is asked before each; `Ok(None)` when it says
-/// no. `look` reads the memory where a micro-batch takes the most of it.
+/// The loss over `samples`, in micro-batches of about the budget. `goes_on` is asked before each, with the number of
+/// samples that are done; `Ok(None)` when it says no. `look` reads the memory where a micro-batch takes the most of it.
 ///
 /// # Errors
 /// Those of the model, and what `goes_on` and `look` say.
 pub fn loss_of(
     measured: Measured,
     samples: &[&Sample],
-    goes_on: &mut dyn FnMut() -> Result<bool, TrainError>,
+    goes_on: &mut dyn FnMut(usize) -> Result<bool, TrainError>,
     look: &dyn Fn() -> Result<(), TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
     let Measured { model, hooks, objective, budget_tokens } = measured;
     let mut total = LossTotal::default();
     for (index, rows) in micro_batches(samples, budget_tokens).into_iter().enumerate() {
-        if !goes_on()? {
+        if !goes_on(total.num_examples)? {
             return Ok(None);
         }
         let batch = objective.batch(rows, Draw::of_validation(0, index));

@@ -454,7 +454,7 @@ fn methods_are_compared_on_the_same_data() {
         "[method]\nkind = \"bottleneck\"\nwidth = 0\n[data.split]\ntest = 0.3\n[batch]\nmax_tokens = 64\n[run]\ndevice = \"cpu\"\n",
     );
     let args = ["methods", &rows, "--model", &model, "--updates", "3", "--recipe", &recipe, "--out", "all"];
-    let chosen = [&args[..], &["--methods", "ia3,lora,bottleneck"]].concat();
+    let chosen = [&args[..], &["--methods", "ia3, lora,bottleneck"]].concat();
     let (code, value) = stage.json(&chosen);
     assert_eq!(code, 0, "{value}");
     let told = value["rows"].as_array().unwrap();

@@ -10,10 +10,12 @@ use tunesmith::data::prepare::PrepareOptions;
 use tunesmith::data::template::Rendered;
 use tunesmith::engine::command::{ColumnRequest, GenerateRequest, Prompt};
 use tunesmith::engine::event::{EventKind, GenerationEvent};
+use tunesmith::engine::jobs::compose::Way;
 use tunesmith::engine::{Command, Engine, Events};
 use tunesmith::infer::sampler::Sampling;
 use tunesmith::peft::Composition;
 use tunesmith::peft::compose::{How, Part, Source};
+use tunesmith::project::adapters;
 use tunesmith::project::event::Outcome;
 use tunesmith::project::prompt_set::PromptSet;
 use tunesmith::project::{Project, RunEvent};
@@ -294,13 +296,18 @@ fn columns_of_base_and_tuned_answer_each_prompt() {
         Some(Source::Composed(Composition { parts, how: How::Linear }))
     };
     request.prompts.truncate(1);
-    request.columns = vec![column(Some(tuned)), column(mix(run.join("adapter")))];
+    let Some(Source::Composed(Composition { parts, how })) = mix(run.join("adapter")) else { panic!() };
+    let (project, name) = (place.path().join("project"), "kept".to_string());
+    let way = Way::Adapters(how);
+    real.done(Command::SaveMix { project: project.clone(), name, model: request.model.clone(), parts, way });
+    let saved = Some(Source::Folder(adapters::path(&project, "kept")));
+    request.columns = [Some(tuned), mix(run.join("adapter")), saved].map(column).to_vec();
     let answered = real.done(Command::Generate(request.clone())).into_iter().filter_map(|kind| match kind {
         EventKind::Generation { event: GenerationEvent::Ended { text, .. }, .. } => Some(text),
         _ => None,
     });
     let answered: Vec<String> = answered.collect();
-    assert!(answered.len() == 2 && answered[0] == answered[1], "{answered:?}");
+    assert!(answered.len() == 3 && answered[1..].iter().all(|text| *text == answered[0]), "{answered:?}");
 
     for missing in [Some(Source::Folder(place.path().join("missing"))), mix(place.path().join("missing"))] {
         request.columns[1].adapter = missing;

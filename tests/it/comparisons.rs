@@ -4,9 +4,11 @@ use crate::cli::{rows_file, tiny_model};
 use crate::commands::{Real, recipe, trained};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tunesmith::base::{Control, DeviceChoice, Explain, Precision};
 use tunesmith::engine::Command;
-use tunesmith::engine::event::EventKind;
+use tunesmith::engine::event::{EventKind, TESTING};
 use tunesmith::engine::halt::Halt;
 use tunesmith::engine::jobs::methods::{Held, compare};
 use tunesmith::engine::jobs::model::open;
@@ -14,8 +16,8 @@ use tunesmith::engine::jobs::{BaseModel, LastRead, merge};
 use tunesmith::model::load::Placement;
 use tunesmith::project::comparisons;
 use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
-use tunesmith::recipe::load;
 use tunesmith::recipe::recipe::Method;
+use tunesmith::recipe::{Recipe, load};
 
 fn methods(kinds: &[&str]) -> Vec<Method> {
     Method::all().into_iter().filter(|method| kinds.contains(&method.kind())).collect()
@@ -204,6 +206,97 @@ fn a_comparison_that_cannot_be_read_is_not_written_over() {
     let again = compare().unwrap_or_else(|_| panic!("it is made anew"));
     let figures = |all: &MethodComparison| (all.rows[0].best_validation_loss, all.rows[0].test_loss);
     assert_eq!(figures(&again), figures(&whole));
+}
+
+/// What is done stays in the table when other methods are asked for; another recipe is refused for its sake, too.
+#[test]
+fn a_comparison_keeps_what_is_done_when_other_methods_are_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let (out, mut recipe) = (place.path().join("out"), recipe(&model, &rows));
+    let compare = |recipe: &Recipe, kinds: &[&str]| {
+        let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+        compare(held, recipe, &methods(kinds), &out, &Control::default(), &mut |_| ())
+    };
+    let first = compare(&recipe, &["lora", "ia3"]).unwrap_or_else(|_| panic!("it is new"));
+    assert_eq!(compare(&recipe, &["ia3"]).unwrap_or_else(|_| panic!("it is done")), first);
+    let more = compare(&recipe, &["bottleneck"]).unwrap_or_else(|_| panic!("it goes on"));
+    let kinds: Vec<_> = more.rows.iter().map(|row| row.method.as_str()).collect();
+    assert_eq!(kinds, ["lora", "ia3", "bottleneck"]);
+    assert_eq!((&more.rows[..2], more.missing().count()), (&first.rows[..], 0));
+    load::set(&mut recipe, "run.seed=9").unwrap();
+    let Err(Halt::Failed(refusal)) = compare(&recipe, &["prompt"]) else { panic!("seeds were mixed") };
+    assert!(refusal.detail.contains("another recipe"), "{refusal}");
+    assert_eq!(MethodComparison::read(&out).unwrap(), more);
+
+    // What failed, or was never begun, is no longer planned.
+    let mut cut = more.clone();
+    cut.rows[0].problem = Some("no memory".into());
+    cut.rows.truncate(2);
+    cut.save(&out).unwrap();
+    load::set(&mut recipe, "run.seed=42").unwrap();
+    let left = compare(&recipe, &["ia3"]).unwrap_or_else(|_| panic!("it is done"));
+    assert_eq!((left.planned.len(), &left.rows[..]), (1, &first.rows[1..]));
+}
+
+/// The lock is held from before the first word to the last, also while no run holds its own.
+#[test]
+fn one_process_at_a_time_compares_in_a_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let recipe = recipe(&model, &rows);
+    let out = place.path().join(comparisons::FOLDER).join("one");
+    let is_locked = std::cell::Cell::new(0);
+    let mut watch = |kind: EventKind| {
+        if matches!(kind, EventKind::Compared { .. } | EventKind::MethodTurn { .. }) {
+            let refusal = comparisons::delete(&out).unwrap_err();
+            assert!(refusal.to_string().contains("another window or command"), "{refusal}");
+            is_locked.set(is_locked.get() + 1);
+        }
+    };
+    let compare = |watch: &mut dyn FnMut(EventKind)| {
+        let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+        compare(held, &recipe, &methods(&["lora"]), &out, &Control::default(), watch)
+    };
+    let lock = comparisons::lock(&out).unwrap();
+    let Err(Halt::Failed(refusal)) = compare(&mut watch) else { panic!("it began beside another one") };
+    assert!(refusal.detail.contains("another window or command"), "{refusal}");
+    assert!(!out.join(JSON_FILE).exists());
+    drop(lock);
+    assert_eq!(compare(&mut watch).unwrap_or_else(|_| panic!("it is free")).rows.len(), 1);
+    assert_eq!(is_locked.get(), 3);
+    comparisons::delete(&out).unwrap();
+}
+
+/// Pausing holds for the test of a method as for its updates.
+#[test]
+fn a_comparison_waits_in_the_test_of_a_method_while_it_is_paused() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let (recipe, out) = (recipe(&model, &rows), place.path().join("out"));
+    let (control, is_resumed) = (Control::new(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let mut is_paused = false;
+        let mut watch = |kind: EventKind| match kind {
+            EventKind::Progress { phase, .. } if phase == TESTING && !is_paused => {
+                is_paused = true;
+                control.pause();
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    is_resumed.store(true, Ordering::SeqCst);
+                    control.resume();
+                });
+            }
+            EventKind::Compared { comparison, .. } if !comparison.rows.is_empty() => {
+                assert!(is_resumed.load(Ordering::SeqCst), "it did not wait");
+            }
+            _ => {}
+        };
+        let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+        let all = compare(held, &recipe, &methods(&["lora"]), &out, &control, &mut watch);
+        let all = all.unwrap_or_else(|_| panic!("it ends well"));
+        assert!(is_paused && all.rows[0].test_loss.is_some());
+    });
 }
 
 /// A recipe of somebody's own and what a run froze have the same name.

@@ -274,8 +274,7 @@ fn prompts_that_begin_alike_are_fed_once() {
     // The echo is an answer once the prompt's 8 tokens are fed, however many of them were kept.
     let mut model = Rewinds { echo, fed: Vec::new(), num_fed: Rc::default(), prompt: 8 };
     let options = GenerateOptions { eos_ids: vec![256], max_tokens: 1, ..GenerateOptions::default() };
-    let all =
-        answer_pieces(&mut model, || Box::new(Ascii), &prompts, &options, &Control::new(), &mut |_, _| {});
+    let all = answer_pieces(&mut model, || Box::new(Ascii), &prompts, &options, &Control::new(), &mut |_| {});
     let said: Vec<_> = all.unwrap().into_iter().map(|s| s.answer.unwrap().text).collect();
     assert_eq!(said, ["a", "b", "b", "c"]);
     assert_eq!(model.num_fed.get(), 7 + 4);
@@ -305,9 +304,11 @@ fn run_all(prompts: &[Asked], stop_at: Option<u32>) -> (Result<Vec<Scored>, Mode
     let mut model = Echo { fed: 0, last: 0, stop_at: stop_at.map(|at| (at, control.clone())) };
     let options = GenerateOptions { eos_ids: vec![256], ..GenerateOptions::default() };
     let mut seen = Vec::new();
-    let all = answer_pieces(&mut model, || Box::new(Ascii), prompts, &options, &control, &mut |n, scored| {
+    let all = answer_pieces(&mut model, || Box::new(Ascii), prompts, &options, &control, &mut |reached| {
+        assert!(reached.num_tokens <= reached.most_tokens);
+        let Some(scored) = reached.last else { return };
         assert!(!scored.prompt.is_empty() || scored.problem.is_some());
-        seen.push(n);
+        seen.push(reached.num_done);
     });
     (all, seen)
 }
@@ -484,7 +485,7 @@ fn a_set_is_answered_with_a_real_tokenizer() {
     let prompts: Vec<Asked> =
         prompts.into_iter().map(|asked| Asked { ids: vec![5, 9, 17], ..asked }).collect();
     let mut run =
-        || answer_all(&mut session, &tokeniser, &prompts, &options, &Control::new(), &mut |_, _| {}).unwrap();
+        || answer_all(&mut session, &tokeniser, &prompts, &options, &Control::new(), &mut |_| {}).unwrap();
     let (first, second) = (run(), run());
     assert_eq!(first[0].text(), second[0].text());
     assert!(!first[0].answer.as_ref().unwrap().token_ids.is_empty());

@@ -5,15 +5,18 @@ use crate::train::{Finished, dataset, losses, model, plan, recipe, run, whole_an
 use std::path::Path;
 use tunesmith::base::{Control, Silent};
 use tunesmith::data::prepare::Dataset;
-use tunesmith::data::{DataError, GeneralText, Sample};
+use tunesmith::data::{Batch, DataError, GeneralText, LossWeights, Sample};
+use tunesmith::model::hooks::NoHooks;
 use tunesmith::model::load::LoadedModel;
+use tunesmith::nn::Tape;
 use tunesmith::objective::Language;
 use tunesmith::project::{Outcome, RunEvent, runs};
 use tunesmith::recipe::plan::Facts;
+use tunesmith::recipe::recipe::Method;
 use tunesmith::recipe::{Recipe, Severity, load};
 use tunesmith::train::bench::random_samples;
 use tunesmith::train::memory::Meter;
-use tunesmith::train::trainer::Trainer;
+use tunesmith::train::trainer::{Trainer, UpdateReport};
 
 /// Pieces of 16 tokens, two of them held out.
 fn text() -> GeneralText {
@@ -23,6 +26,23 @@ fn text() -> GeneralText {
 
 fn with_text(model: &LoadedModel, num: usize) -> Dataset {
     Dataset { general_text: Some(text()), ..dataset(model, num) }
+}
+
+/// Pieces of 16 tokens that the model itself goes on with, always by the likeliest token: it knows them well.
+fn own_text(model: &LoadedModel) -> GeneralText {
+    let mut pieces: Vec<Sample> = random_samples(512, 16, 1, 3);
+    for _ in 1..16 {
+        let batch = Batch::pack(&pieces);
+        let hidden = model.decoder.forward(&Tape::inference(), &batch, &NoHooks).unwrap();
+        let logits = model.decoder.logits(hidden.value(), &NoHooks).unwrap();
+        let next = logits.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+        let len = pieces[0].len();
+        for (index, piece) in pieces.iter_mut().enumerate() {
+            piece.ids.push(next[(index + 1) * len - 1]);
+            piece.weights = LossWeights::all(1.0, len + 1);
+        }
+    }
+    GeneralText { held_out: pieces.split_off(11), rest: pieces, is_cut: false }
 }
 
 fn perplexities(events: &[RunEvent]) -> Vec<(u64, f64)> {
@@ -45,7 +65,7 @@ const DESCENT: [&str; 8] = [
     "batch.max_tokens=16",
 ];
 
-/// The trained values after some updates, and the loss that the last one reported.
+/// The trained values after some updates, and what the last one reported.
 fn trained(
     model: &LoadedModel,
     rows: &[Sample],
@@ -53,17 +73,17 @@ fn trained(
     settings: &[&str],
     updates: usize,
     is_halved: bool,
-) -> (Vec<f32>, f64) {
+) -> (Vec<f32>, Option<UpdateReport>) {
     let recipe = recipe(&[&DESCENT[..], &["batch.accumulation=1"], settings].concat());
     let plan = plan(&recipe, &dataset(model, 8));
     let meter = Meter::new(&|| 0, None);
     let mut trainer = Trainer::new(&plan, model, &Language, rows.iter().collect(), text, meter).unwrap();
     trainer.position.is_halved = is_halved;
-    let mut loss = f64::NAN;
+    let mut report = None;
     for _ in 0..updates {
-        loss = trainer.update(&Control::new()).unwrap().unwrap().loss;
+        report = trainer.update(&Control::new()).unwrap();
     }
-    (trainer.adapter.params.values().to_vec1::<f32>().unwrap(), loss)
+    (trainer.adapter.params.values().to_vec1::<f32>().unwrap(), report)
 }
 
 /// The norm of `a - b` by that of `a`.
@@ -88,13 +108,77 @@ fn replay_adds_its_share_of_the_mean_loss_on_the_text() {
     let on_data = trained(&model, &rows, &[], &settings, 1, false);
     let on_text = trained(&model, &text, &[], &settings, 1, false);
     let both = trained(&model, &rows, &text, &replay, 1, false);
-    assert_eq!(both.1, on_data.1);
+    let (both_said, said) = (both.1.unwrap(), on_data.1.unwrap());
+    assert_eq!((both_said.loss, both_said.num_tokens), (said.loss, said.num_tokens));
     let added = difference(&both.0, &on_data.0);
     let half: Vec<f32> = difference(&on_text.0, &start).iter().map(|x| 0.5 * x).collect();
     assert!(apart(&half, &added) < 1e-3, "{}", apart(&half, &added));
     let halved = trained(&model, &rows, &text, &replay, 1, true);
     let (whole, parts) = (difference(&both.0, &start), difference(&halved.0, &start));
     assert!(apart(&whole, &parts) < 1e-3, "{}", apart(&whole, &parts));
+}
+
+/// The text's own mean loss and the mean divergence, whatever their weights and in however many parts they are taken.
+#[test]
+fn an_update_reports_what_it_is_held_by() {
+    let model = model();
+    let (rows, text) = (random_samples(512, 2, 14, 5), random_samples(512, 2, 16, 6));
+    let said = |text: &[Sample], settings: &[&str], updates, is_halved| {
+        trained(&model, &rows, text, &[&["forgetting.text=x"], settings].concat(), updates, is_halved)
+            .1
+            .unwrap()
+    };
+    let near = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-5 * b.abs();
+    let loss_of_text = trained(&model, &text, &[], &["forgetting.text=x"], 1, false).1.unwrap().loss;
+    for (weight, is_halved) in [("0.5", false), ("0.5", true), ("2", false)] {
+        let report = said(&text, &[&format!("forgetting.replay_weight={weight}")], 1, is_halved);
+        assert!(near(report.replay_loss, loss_of_text), "{report:?} {loss_of_text}");
+        assert_eq!(report.divergence, None);
+    }
+    // At first it is the base that is held near the base.
+    let kl = |weight: &str, text: &[Sample], updates, is_halved| {
+        said(text, &[&format!("forgetting.kl_weight={weight}")], updates, is_halved)
+    };
+    for text in [&text[..], &[]] {
+        let first = kl("0.5", text, 1, false);
+        assert!(first.divergence.unwrap().abs() < 1e-6 && first.replay_loss.is_none(), "{first:?}");
+        // So small a weight moves nothing: the second update is that of both.
+        let second = kl("1e-6", text, 2, false).divergence.unwrap();
+        assert!(second > 1e-6, "{second}");
+        assert!((kl("2e-6", text, 2, true).divergence.unwrap() / second - 1.0).abs() < 1e-2);
+    }
+    let none = said(&[], &[], 1, false);
+    assert_eq!((none.replay_loss, none.divergence), (None, None));
+}
+
+/// Runs write both down, and lines of runs from before are read.
+#[test]
+fn a_run_keeps_what_it_is_held_by() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = with_text(&model, 12);
+    let said = |name: &str, settings: &[&str]| {
+        let recipe =
+            recipe(&[&["length.updates=3", "forgetting.text=x", "batch.max_tokens=16"], settings].concat());
+        let done = run(&model, &data, &recipe, &temp.path().join(name), false, |_, _| {});
+        let events = done.folder.events().unwrap();
+        let of = |event: &RunEvent| match event {
+            RunEvent::Update { replay_loss, divergence, .. } => Some((*replay_loss, *divergence)),
+            _ => None,
+        };
+        events.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let both = said("both", &["forgetting.replay_weight=1", "forgetting.kl_weight=1"]);
+    assert!(
+        both.len() == 3 && both.iter().all(|(loss, near)| loss.unwrap() > 1.0 && near.is_some()),
+        "{both:?}"
+    );
+    assert!(both[2].1.unwrap() > both[0].1.unwrap(), "{both:?}");
+    assert_eq!(said("none", &[]), [(None, None); 3]);
+    let line = r#"{"event":"update","update":2,"epoch":0.1,"loss":1.5,"learning_rate":0.001,"grad_norm":1.0,
+        "num_tokens":9,"tokens_per_second":5.0,"update_secs":2.0,"memory_bytes":1}"#;
+    let old: RunEvent = serde_json::from_str(line).unwrap();
+    assert!(matches!(old, RunEvent::Update { update: 2, replay_loss: None, divergence: None, .. }));
+    assert!(!serde_json::to_string(&old).unwrap().contains("divergence"));
 }
 
 /// The second update moves by weight · (θ - θ₀) more than without the pull; at the first one there is nothing to pull at.
@@ -118,39 +202,51 @@ fn the_pull_is_to_where_the_weights_began() {
     assert!(apart(&expected, &added) < 1e-3, "{}", apart(&expected, &added));
 }
 
-/// Every control keeps the model nearer to what it was: the text is known better after the same updates. Replay and the
-/// divergence with full tuning, LoRA and IA3, the pull with full tuning.
+/// Every control keeps the model nearer to what it was. Text that the base knows is known better after the same updates: with replay by
+/// every method, with the divergence by those that begin as the base, with the pull by those that train its own weights. Virtual
+/// tokens depart from the base before the first update: there the divergence itself tells.
 #[test]
 fn controls_hold_what_was_known() {
     let (model, temp) = (model(), tempfile::tempdir().unwrap());
-    let data = with_text(&model, 12);
-    let after = |name: &str, settings: &[&str]| {
-        let usual =
-            ["length.updates=8", "forgetting.text=x", "batch.max_tokens=16", "validation.every_updates=8"];
-        let recipe = recipe(&[&usual[..], settings].concat());
-        let done = run(&model, &data, &recipe, &temp.path().join(name), false, |_, _| {});
+    let data = Dataset { general_text: Some(own_text(&model)), ..dataset(&model, 12) };
+    // How much worse the text is known, and how far the last update was from the base.
+    let after = |method: &str, num_updates: u64, control: &str| {
+        // LoRA keeps the test's dropout otherwise.
+        let dropout = if method == "lora" { "method.dropout=0" } else { "run.seed=42" };
+        let recipe = recipe(&[
+            &format!("length.updates={num_updates}"),
+            &format!("validation.every_updates={num_updates}"),
+            &format!("method.kind={method}"),
+            dropout,
+            &format!("forgetting.{control}"),
+            "forgetting.text=x",
+            "batch.max_tokens=16",
+            "optimizer.learning_rate=0.02",
+        ]);
+        let folder = temp.path().join(format!("{method}-{num_updates}-{control}"));
+        let done = run(&model, &data, &recipe, &folder, false, |_, _| {});
         assert_eq!(done.outcome.unwrap(), Outcome::Done);
-        let [(0, before), (8, now)] = perplexities(&done.events)[..] else { panic!("{:?}", done.events) };
-        now / before
+        let [(0, before), (_, now)] = perplexities(&done.events)[..] else { panic!("{:?}", done.events) };
+        let mut divergences = done.events.iter().rev().filter_map(|event| match event {
+            RunEvent::Update { divergence, .. } => *divergence,
+            _ => None,
+        });
+        (now / before, divergences.next())
     };
-    let rate = "optimizer.learning_rate=0.02";
-    for (method, kind) in [
-        ("full", &["method.kind=full"][..]),
-        ("lora", &["method.kind=lora", "method.dropout=0"]),
-        ("ia3", &["method.kind=ia3"]),
-    ] {
-        let of = |name: &str, control: &str| {
-            after(&format!("{method}-{name}"), &[kind, &[rate, control]].concat())
-        };
-        let none = of("none", "forgetting.kl_weight=0");
-        for control in ["forgetting.replay_weight=1", "forgetting.kl_weight=1"] {
-            let with = of(control, control);
+    for method in Method::all() {
+        let method = method.kind();
+        let (none, _) = after(method, 8, "kl_weight=0");
+        assert!(none > 1.0, "{method} forgets nothing by itself: {none}");
+        let mut controls = vec!["replay_weight=1"];
+        controls.extend((!["prefix", "prompt", "p_tuning"].contains(&method)).then_some("kl_weight=1"));
+        controls.extend(["full", "freeze"].contains(&method).then_some("l2_weight=5"));
+        for control in controls {
+            let (with, _) = after(method, 8, control);
             assert!(with < none, "{method}, {control}: {with} of {none}");
         }
+        let [(_, free), (_, held)] = ["kl_weight=1e-6", "kl_weight=10"].map(|kl| after(method, 24, kl));
+        assert!(held.unwrap() < free.unwrap(), "{method}: {held:?} of {free:?}");
     }
-    let full = ["method.kind=full", rate];
-    let (none, pulled) = (after("a", &full), after("b", &[&full[..], &["forgetting.l2_weight=5"]].concat()));
-    assert!(pulled < none, "{pulled} of {none}");
 }
 
 #[test]

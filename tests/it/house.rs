@@ -151,15 +151,18 @@ fn layers(lib: &str) -> Vec<String> {
     names.map(String::from).collect()
 }
 
+/// What holds for tests and benches as well.
+fn too_long(path: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > MAX_LINES).then(|| format!("{path}: {lines} lines, more than {MAX_LINES}"))
+}
+
 /// Everything that breaks a rule in one file. `path` is relative to `src`, with `/`.
 fn violations(path: &str, text: &str, layers: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let top = path.split('/').next().unwrap_or(path).trim_end_matches(".rs");
     let code = code_only(text);
-    let lines = text.lines().count();
-    if lines > MAX_LINES {
-        found.push(format!("{path}: {lines} lines, more than {MAX_LINES}"));
-    }
+    found.extend(too_long(path, text));
     let place = layers.iter().position(|l| l == top);
     if place.is_none() && !["lib", "main"].contains(&top) {
         found.push(format!("{path}: {top} is not in lib.rs"));
@@ -213,6 +216,22 @@ fn the_sources_keep_the_rules() {
     for file in files {
         let path = file.strip_prefix(&src).unwrap().to_string_lossy().replace('\\', "/");
         found.extend(violations(&path, &fs::read_to_string(&file).unwrap(), &layers));
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn tests_and_benches_are_as_short_as_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["tests", "benches"] {
+        let mut files = Vec::new();
+        rust_files(&root.join(folder), &mut files);
+        assert!(!files.is_empty(), "{folder}");
+        for file in files {
+            let path = file.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+            found.extend(too_long(&path, &fs::read_to_string(&file).unwrap()));
+        }
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }

@@ -451,7 +451,7 @@ fn a_real_model_answers_the_same_when_prompts_begin_alike() {
     }
     let asked: Vec<Asked> = prompts.into_iter().map(|ids| Asked { ids, ..Asked::default() }).collect();
     let pieces = || Box::new(Numbers) as Box<dyn TextPieces>;
-    let set = answer_pieces(&mut session, pieces, &asked, &options, &Control::new(), &mut |_, _| {}).unwrap();
+    let set = answer_pieces(&mut session, pieces, &asked, &options, &Control::new(), &mut |_| {}).unwrap();
     let together: Vec<_> = set.into_iter().map(|s| s.answer.unwrap().token_ids).collect();
     assert_eq!(together, alone);
     // and by hand: what was forgotten has no influence

@@ -28,6 +28,7 @@ mod ledger;
 mod loader;
 mod long_run;
 mod methods;
+mod mixes;
 mod model_files;
 mod objectives;
 mod ops;

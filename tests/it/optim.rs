@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tunesmith::base::Update;
 use tunesmith::model::weights::save_state;
 use tunesmith::nn::FlatParams;
-use tunesmith::nn::kernels::dynamic_code::{DynamicCode, SIGNED, UNSIGNED};
+use tunesmith::nn::kernels::dynamic_code::{DynamicCode, NUM_DECADES, SIGNED, UNSIGNED};
 use tunesmith::nn::kernels::portable::dynamic_code;
 use tunesmith::nn::optim::{
     AdamWSettings, LionSettings, Optimizer, OptimizerSettings, Schedule, ScheduleShape, SgdSettings, State,
@@ -331,6 +331,36 @@ fn dynamic_codes_are_those_of_bitsandbytes_and_find_their_number() {
         for (i, (x, at)) in x.to_vec1::<f32>().unwrap().iter().zip(codes.to_vec1::<u8>().unwrap()).enumerate()
         {
             assert!(code.encode(x / largest[i / 256]).abs_diff(at) == 0, "{x}");
+        }
+    }
+}
+
+/// Codes are read from a table on the CPU and computed elsewhere: where each code begins, and in between.
+#[test]
+fn both_forms_give_the_same_codes() {
+    for (code, is_signed) in [(&SIGNED, true), (&UNSIGNED, false)] {
+        let code: &DynamicCode = code;
+        let mut numbers: Vec<f32> = (0..=1f32.to_bits()).step_by(2011).map(f32::from_bits).collect();
+        let mut add_around = |x: f64| {
+            let bits = (x as f32).to_bits();
+            numbers.extend((bits - 40..bits + 40).map(f32::from_bits).filter(|x| *x <= 1.0));
+        };
+        for decade in 0..NUM_DECADES as i32 {
+            let cells = code.top_cells >> decade;
+            let border = |cell: u16| 0.1 + 0.9 * f64::from(cell) / f64::from(cells);
+            (0..=cells).for_each(|cell| add_around(10f64.powi(-decade) * border(cell)));
+        }
+        add_around(code.one_above().into());
+        add_around(f64::from(code.table[1]) / 2.0);
+        if is_signed {
+            numbers.extend(numbers.clone().iter().map(|x| -x));
+        }
+        // The largest magnitude of each block is 1.
+        let blocks: Vec<f32> = numbers.chunks(255).flat_map(|chunk| [&[1.0], chunk].concat()).collect();
+        let [codes, _] =
+            dynamic_code::encode(&Tensor::new(blocks.as_slice(), &Device::Cpu).unwrap(), code).unwrap();
+        for (x, of_tensor) in blocks.iter().zip(codes.to_vec1::<u8>().unwrap()) {
+            assert_eq!(code.encode(*x), of_tensor, "{x:e}");
         }
     }
 }

@@ -23,6 +23,8 @@ fn update(update: u64, loss: f64) -> RunEvent {
         tokens_per_second: 50.0,
         update_secs: 2.0,
         memory_bytes: 1,
+        replay_loss: None,
+        divergence: None,
     }
 }
 

@@ -326,7 +326,7 @@ fn an_adapter_is_trained_on_quantised_weights() {
     let samples: Vec<_> = data.samples.iter().collect();
     let loss = |model: &LoadedModel, hooks: &dyn Hooks| {
         let measured = Measured { model, hooks, objective: &Language, budget_tokens: 64 };
-        train::validate::loss_of(measured, &samples, &mut || Ok(true), &|| Ok(())).unwrap().unwrap().mean()
+        train::validate::loss_of(measured, &samples, &mut |_| Ok(true), &|| Ok(())).unwrap().unwrap().mean()
     };
     let adapter = format::load(&run.folder.adapter_dir(), dense.config(), &Device::Cpu).unwrap();
     let tuned = adapter.hooks().unwrap();

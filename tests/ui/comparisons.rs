@@ -5,6 +5,7 @@ use eframe::egui::{self, accesskit::Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::PathBuf;
+use tunesmith::app::jobs::JobSwitch;
 use tunesmith::app::panels::train::{self, compare::Action};
 use tunesmith::app::{App, AppState, Effect, Place, UiAction};
 use tunesmith::engine::event::EventKind;
@@ -199,7 +200,7 @@ fn too_few_methods_and_what_forbids_any_run_are_told() {
 fn progress_says_which_method_and_which_update_and_stopping_keeps_all() {
     let mut h = window(running());
     h.get_all_by_label("5 of 5: Bottleneck adapters, width 32 · update 31/60").next().unwrap();
-    h.get_by_label("in progress");
+    h.get_by_label("training");
     h.get_all_by_label("Stop").next().unwrap().click();
     h.run_steps(stage::SETTLE);
     h.get_by_label("Stop comparing the methods?");
@@ -225,9 +226,41 @@ fn the_test_of_a_method_is_told_as_such() {
     let phase = "Testing".to_string();
     let kind = EventKind::Progress { phase, done: 3, total: Some(16), unit };
     state.apply(Event { job: JobId(JOB), kind });
-    let h = window(state);
+    let mut h = window(state);
     let words = "5 of 5: Bottleneck adapters, width 32 · testing: 3 of 16 examples";
     assert!(h.query_all_by_label(words).next().is_some());
+    h.get_by_label("testing");
+    let name = Method::all()[4].describe();
+    stage::say(&mut h, JOB, EventKind::MethodTurn { kind: "bottleneck", name, index: 4, total: 5 });
+    h.get_by_label("training");
+}
+
+#[test]
+fn a_comparison_is_paused_and_goes_on_while_it_trains_and_while_it_tests() {
+    let mut h = window(running());
+    let press = |h: &mut Harness<'static, App>, label: &str| {
+        h.get_by_label(label).click();
+        h.run_steps(stage::SETTLE);
+        let effects = stage::effects(h);
+        let [Effect::Job(job, switch)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(*job, JobId(JOB));
+        h.state_mut().state.shared.jobs.switched(*job, *switch);
+        h.run_steps(stage::SETTLE);
+        *switch
+    };
+    assert_eq!(press(&mut h, "Pause"), JobSwitch::Pause);
+    h.get_all_by_label("5 of 5: Bottleneck adapters, width 32 · paused at update 31/60").next().unwrap();
+    assert_eq!(press(&mut h, "Resume"), JobSwitch::Resume);
+    let unit = tunesmith::base::Unit::Tokens;
+    let phase = "Testing".to_string();
+    stage::say(&mut h, JOB, EventKind::Progress { phase, done: 210, total: Some(530), unit });
+    assert_eq!(press(&mut h, "Pause"), JobSwitch::Pause);
+    let words = "5 of 5: Bottleneck adapters, width 32 · paused, testing: 210 of 530 tokens";
+    h.get_all_by_label(words).next().unwrap();
+    assert_eq!(press(&mut h, "Resume"), JobSwitch::Resume);
+    h.state_mut().state.shared.jobs.switched(JobId(JOB), JobSwitch::Stop);
+    h.run_steps(stage::SETTLE);
+    assert!(h.query_by_label("Pause").is_none(), "it is stopping");
 }
 
 #[test]

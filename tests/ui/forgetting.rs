@@ -22,7 +22,29 @@ pub fn running() -> AppState {
     recipe.forgetting.l2_weight = 0.1;
     state.act(UiAction::Train(Action::Edit("forgetting.l2_weight", Box::new(recipe))));
     feed(&mut state, &[measured(0, 14.207), measured(113, 15.1), measured(188, 15.93)]);
+    (189..230).for_each(|update| feed(&mut state, &[held(update)]));
     state
+}
+
+/// An update of a run that learns general text again and is held near the base.
+fn held(number: u64) -> RunEvent {
+    let mut event = train::update(number);
+    let RunEvent::Update { replay_loss, divergence, .. } = &mut event else { panic!() };
+    let x = number as f64;
+    (*replay_loss, *divergence) = (Some(2.7 + 0.05 * (x * 1.3).sin()), Some(0.002 * x));
+    event
+}
+
+/// What holds the model has its own charts, in runs that have it.
+#[test]
+fn what_holds_the_model_is_drawn_apart_from_the_loss() {
+    for (state, is_held) in [(running(), true), (train::running(), false)] {
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Go(Place::Train));
+        for chart in ["Replay loss", "KL to the base"] {
+            assert_eq!(h.query_all_by_label_contains(chart).next().is_some(), is_held, "{chart}");
+        }
+    }
 }
 
 #[test]

@@ -4,12 +4,16 @@ use crate::playground::{adapter, generate, type_prompt};
 use crate::{actors, stage};
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::PathBuf;
-use tunesmith::app::panels::playground::Action;
-use tunesmith::app::{AppState, Place, UiAction};
+use tunesmith::app::panels::playground::{Action, SavedAction};
+use tunesmith::app::{AppState, Effect, Place, UiAction};
+use tunesmith::base::Failure;
 use tunesmith::engine::event::EventKind;
-use tunesmith::engine::{Event, JobId};
+use tunesmith::engine::jobs::compose::Way;
+use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::peft::Composition;
 use tunesmith::peft::blend::Sign;
 use tunesmith::peft::compose::{How, Part, Source};
+use tunesmith::project::adapters::{self, SavedAdapter};
 use tunesmith::recipe::load;
 use tunesmith::recipe::recipe::{Freeze, Method};
 
@@ -48,6 +52,107 @@ fn a_column_answers_with_a_mix_of_runs() {
     state.apply(Event { job: JobId(0), kind: EventKind::Runs(runs) });
     type_prompt(&mut state, "peach");
     assert_eq!(generate(&mut state).columns.len(), 1);
+}
+
+/// A column of a mix, with its name being typed; also a scene of the screenshots.
+pub fn naming() -> AppState {
+    let mut state = actors::furnished(40);
+    let EventKind::Runs(runs) = actors::runs() else { panic!() };
+    let parts = runs.iter().take(2).map(|run| Part { folder: run.adapter.clone().unwrap(), weight: 0.5 });
+    let mix = Composition { parts: parts.collect(), how: How::Concatenate };
+    let name = "0.50 fruit + 0.50 letters".to_string();
+    for action in [
+        Action::SetMix(1, Box::new(Source::Composed(mix)), name),
+        Action::Saved(SavedAction::Begin(1)),
+        Action::Saved(SavedAction::Name("Fruit and letters".into())),
+    ] {
+        state.act(UiAction::Playground(action));
+    }
+    type_prompt(&mut state, "What type of fruit is a peach?");
+    state
+}
+
+fn saved(name: &str, model: &str) -> SavedAdapter {
+    let folder = adapters::path(&PathBuf::from("/home/ada/Tunesmith"), name);
+    SavedAdapter { folder, name: name.into(), model: Some(model.into()) }
+}
+
+/// It is named, saved, told, and stands in the lists of all columns from then on.
+#[test]
+fn a_mix_is_saved_under_a_name_and_picked_as_a_column() {
+    let mut h = stage::window(naming());
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    stage::effects(&mut h);
+    h.get_by_label("Save the mix").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [command @ Command::SaveMix { name, model, parts, way, .. }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((name.as_str(), model.as_str()), ("Fruit and letters", actors::STARTER));
+    assert_eq!((parts[0].folder.clone(), parts.len(), *way), (adapter(), 2, Way::Adapters(How::Concatenate)));
+    stage::accept(&mut h, 7, command);
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Saving…");
+    assert!(h.get_by_label("Save the mix").accesskit_node().is_disabled(), "once is enough");
+
+    // What failed can be tried again under the same name.
+    let failure = Failure::new("Cannot write", "the disk is full", "Make room.");
+    stage::say(&mut h, 7, EventKind::Failed(failure));
+    assert!(!h.get_by_label("Save the mix").accesskit_node().is_disabled());
+    stage::accept(&mut h, 8, command);
+    let all = vec![saved("fruit-and-letters", actors::STARTER), saved("older", "another/model")];
+    stage::say(&mut h, 8, EventKind::Adapters(all));
+    stage::say(&mut h, 8, EventKind::Done);
+    assert!(h.query_all_by_label_contains("The mix was saved as “Fruit and letters”").next().is_some());
+    h.get_by_label("Save…");
+    assert!(h.query_by_label("Save the mix").is_none());
+
+    h.get_by_label_contains("Column 2: ").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Saved mixes");
+    h.get_by_label("older");
+    h.get_by_label("fruit-and-letters").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Column 2: fruit-and-letters");
+    assert!(h.query_by_label_contains("Made for another model").is_none());
+    let request = generate(&mut h.state_mut().state);
+    let folder = saved("fruit-and-letters", "").folder;
+    assert_eq!(request.columns[1].adapter, Some(Source::Folder(folder)));
+}
+
+#[test]
+fn a_mix_that_cannot_be_saved_says_why() {
+    let mut state = naming();
+    actors::feed(&mut state, EventKind::Adapters(vec![saved("mix", actors::STARTER)]));
+    let named = |state: &mut AppState, name: &str| {
+        state.act(UiAction::Playground(Action::Saved(SavedAction::Name(name.into()))));
+        state.act(UiAction::Playground(Action::Saved(SavedAction::Save)))
+    };
+    for name in ["Mix", " mix ", "", "…"] {
+        assert!(named(&mut state, name).is_empty(), "{name:?}");
+    }
+    // The name that is offered is free.
+    state.act(UiAction::Playground(Action::Saved(SavedAction::Begin(1))));
+    let effects = state.act(UiAction::Playground(Action::Saved(SavedAction::Save)));
+    let [Effect::Submit(command)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(matches!(command.as_ref(), Command::SaveMix { name, .. } if name == "mix 2"), "{command:?}");
+
+    named(&mut state, "mix");
+    let mut h = stage::window(state);
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    h.get_by_label("Save the mix").hover();
+    h.run_steps(80);
+    h.get_by_label("There is one called mix already: choose another name.");
+    h.get_by_label("Cancel").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Save…");
+
+    // While a run trains, the lane that would make it is taken.
+    let mut state = naming();
+    let folder = PathBuf::from("/home/ada/Tunesmith/runs/one");
+    state.submitted(JobId(3), &Command::ResumeRun { folder });
+    assert!(state.act(UiAction::Playground(Action::Saved(SavedAction::Save))).is_empty());
 }
 
 /// Runs of two methods that make whole models, one of LoRA, and no column but the base.

@@ -34,6 +34,8 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
             tokens_per_second: 880.0,
             update_secs: 0.5,
             memory_bytes: 1_200_000_000,
+            replay_loss: None,
+            divergence: None,
         }
     };
     let valid = |update: u64, best: u64| RunEvent::Validation {

@@ -96,6 +96,7 @@ fn scenes() -> Vec<Scene> {
             ..scene("narrow-train-compare", comparisons::stopped, go(Place::Train))
         },
         scene("runs-merged", runs::merged, go(Place::Runs)),
+        scene("playground-mix-save", mixes::naming, go(Place::Playground)),
         scene("playground-task-vectors", mixes::task_vectors, go(Place::Playground)),
         Scene { size: stage::LARGE, ..scene("large-train", full, go(Place::Train)) },
         scene("train-answers", train::running, look(Tab::Answers)),

@@ -69,6 +69,8 @@ pub fn update(update: u64) -> RunEvent {
         tokens_per_second: 880.0 + 30.0 * (x * 0.3).sin(),
         update_secs: 0.58,
         memory_bytes: 1_180_000_000 + (update % 7) * 3_000_000,
+        replay_loss: None,
+        divergence: None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::folder::Description;
 use crate::model::load::LoadedModel;
-use crate::peft::compose::{How, Part};
+use crate::peft::compose::{How, Part, Source};
 use crate::peft::{Adapter, BaseModel, Composition, files, format, task_vectors};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,17 @@ pub enum Way {
     Adapters(How),
     /// A whole model.
     TaskVectors,
+}
+
+impl Way {
+    /// The parts of a mix, and how they become one; nothing for what is one already.
+    pub fn of(source: &Source) -> Option<(Vec<Part>, Self)> {
+        match source {
+            Source::Folder(_) => None,
+            Source::Composed(mix) => Some((mix.parts.clone(), Self::Adapters(mix.how))),
+            Source::TaskVectors { task_vectors } => Some((task_vectors.clone(), Self::TaskVectors)),
+        }
+    }
 }
 
 /// Writes the parts as one into `to`, which must be new or empty. `base` names the base model; without it, the model

@@ -55,7 +55,7 @@ impl Judge {
         let hooks = self.hooks()?;
         let (model, objective) = (&self.model, &*self.objective);
         let measured = Measured { model, hooks: hooks.as_ref(), objective, budget_tokens: BUDGET_TOKENS };
-        let mut goes_on = || Ok(!control.is_stopped());
+        let mut goes_on = |_| Ok(!control.is_stopped());
         loss_of(measured, samples, &mut goes_on, &|| Ok(()))?.ok_or(Halt::Stopped)
     }
 

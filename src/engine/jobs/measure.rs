@@ -7,7 +7,7 @@ use crate::data::shots::{LineFormat, Shot};
 use crate::data::{Example, Sample};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
-use crate::eval::run::{self, Asked, Asking, Scored};
+use crate::eval::run::{self, Asked, Asking, Reached, Scored};
 use crate::infer::generate::GenerateOptions;
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
@@ -108,27 +108,36 @@ pub fn answer_all(
     sink: &mut Sink<'_>,
 ) -> Result<Vec<Scored>, Halt> {
     let mut session = Session::new(&model.decoder, adapter)?;
-    let total = asked.len() as u64;
     let mut report = Report::to(sink);
-    report.report(phase, 0, Some(total), Unit::Examples);
-    let mut on_progress =
-        |done: usize, _: &Scored| report.report(phase, done as u64, Some(total), Unit::Examples);
+    report.report(phase, 0, None, Unit::Tokens);
+    let mut on_progress = |reached: Reached<'_>| {
+        let (done, most) = (reached.num_tokens as u64, reached.most_tokens as u64);
+        report.report(phase, done, Some(most), Unit::Tokens);
+        control.wait_while_paused();
+    };
     let scored = run::answer_all(&mut session, &model.tokeniser, asked, options, control, &mut on_progress)?;
     if scored.len() < asked.len() { Err(Halt::Stopped) } else { Ok(scored) }
 }
 
-/// The loss over samples.
+/// The loss over samples, with progress under the name `phase`.
 pub fn loss(
     model: &LoadedModel,
     adapter: Option<&Adapter>,
     samples: &[&Sample],
+    phase: &str,
     control: &Control,
+    sink: &mut Sink<'_>,
 ) -> Result<LossTotal, Halt> {
     let hooks: Box<dyn Hooks> = match adapter {
         Some(adapter) => adapter.hooks()?,
         None => Box::new(NoHooks),
     };
-    let mut goes_on = || Ok(!control.is_stopped());
+    let mut report = Report::to(sink);
+    let mut goes_on = |done: usize| {
+        report.report(phase, done as u64, Some(samples.len() as u64), Unit::Examples);
+        control.wait_while_paused();
+        Ok(!control.is_stopped())
+    };
     let measured =
         Measured { model, hooks: hooks.as_ref(), objective: &Language, budget_tokens: BUDGET_TOKENS };
     loss_of(measured, samples, &mut goes_on, &|| Ok(()))?.ok_or(Halt::Stopped)

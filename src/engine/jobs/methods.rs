@@ -5,13 +5,14 @@ use super::data::import_options;
 use super::measure::{Style, answer_all, ask_rows, greedy, loss};
 use super::train::{self, Ready};
 use super::{BaseModel, LastRead, model};
+use crate::base::storage::LOCK_FILE;
 use crate::base::{Control, Failure, hardware};
 use crate::data::split::spread;
-use crate::engine::event::EventKind;
+use crate::engine::event::{EventKind, TESTING};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::eval::report::Report as Figures;
-use crate::project::comparisons::run_folder;
+use crate::project::comparisons::{self, run_folder};
 use crate::project::event::Phase;
 use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
@@ -43,11 +44,12 @@ pub struct Held<'a> {
 }
 
 /// Runs `recipe` with each of `methods` in a folder of its own below `out`; what is there already goes on or is taken
-/// as it is. The comparison so far is saved and told as `EventKind::Compared` at the beginning and after each. A method
-/// that fails is a row with its reason.
+/// as it is, results of methods that are not among them included. The comparison so far is saved and told as
+/// `EventKind::Compared` at the beginning and after each. A method that fails is a row with its reason.
 ///
 /// # Errors
-/// When it was stopped, when nothing can be run with any method, or when `out` holds other runs.
+/// When it was stopped, when nothing can be run with any method, when `out` holds other runs, or when another process
+/// compares there.
 pub fn compare(
     held: Held<'_>,
     recipe: &Recipe,
@@ -62,27 +64,12 @@ pub fn compare(
     // Read once and held, it serves all runs.
     let path = recipe.data.path.as_deref();
     let _table = path.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
-    for method in methods {
-        refuse_another(&recipe_for(recipe, method), &run_folder(out, method.kind()))?;
-    }
-    let mut before = so_far(out)?;
-    let mut all = MethodComparison {
-        model: recipe.model.source.clone(),
-        data: path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
-        planned: methods.iter().map(|method| recipe_for(recipe, method).method).collect(),
-        updates: recipe.length.updates.unwrap_or_default(),
-        ..MethodComparison::default()
-    };
+    let _lock = comparisons::lock(out)?;
+    let mut all = gone_on_with(recipe, methods, out)?;
+    let methods = all.planned.clone();
     let tell = |all: &MethodComparison, sink: &mut Sink<'_>| {
         sink(EventKind::Compared { folder: out.to_path_buf(), comparison: all.clone() });
     };
-    // What is done already is neither measured nor tested again, and stays when it is stopped before its turn.
-    before.rows.retain(|row| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method)));
-    for row in before.rows {
-        if all.planned.iter().any(|method| method.kind() == row.method) {
-            all.push(row);
-        }
-    }
     all.save(out)?;
     write_recipe(out, recipe)?;
     tell(&all, sink);
@@ -93,8 +80,9 @@ pub fn compare(
         let recipe = recipe_for(recipe, method);
         let name = recipe.method.describe();
         sink(EventKind::MethodTurn { kind: method.kind(), name, index, total: methods.len() });
+        control.wait_while_paused();
         let path = run_folder(out, method.kind());
-        let begun = begun(out, methods);
+        let begun = begun(out, &methods);
         // Chat templates may write the date: all methods have that of the first.
         let time = begun.first().map_or_else(|| jiff::Zoned::now().datetime(), |first| first.time);
         let ready = train::ready_at(time, &recipe, data, &path, control, sink);
@@ -129,9 +117,44 @@ pub fn resume(
     compare(held, &read_recipe(folder)?, &planned, folder, control, sink)
 }
 
+/// The comparison in `out` with what is done already, which is neither measured nor tested again, and `methods` to be
+/// done.
+fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<MethodComparison, Halt> {
+    let before = so_far(out)?;
+    let is_sound =
+        |row: &MethodRow| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method));
+    let is_done = |method: &Method| before.row(method.kind()).is_some_and(is_sound);
+    let asked = |method: &Method| methods.iter().find(|asked| asked.kind() == method.kind());
+    let kept = before.planned.iter().filter(|method| asked(method).is_some() || is_done(method));
+    let mut planned: Vec<Method> = kept.map(|method| asked(method).unwrap_or(method).clone()).collect();
+    for method in methods {
+        if !planned.iter().any(|other| other.kind() == method.kind()) {
+            planned.push(method.clone());
+        }
+    }
+    for method in &mut planned {
+        let of_method = recipe_for(recipe, method);
+        refuse_another(&of_method, &run_folder(out, method.kind()))?;
+        *method = of_method.method;
+    }
+    let data = recipe.data.path.as_deref().and_then(Path::file_name).unwrap_or_default();
+    let mut all = MethodComparison {
+        model: recipe.model.source.clone(),
+        data: data.to_string_lossy().into_owned(),
+        updates: recipe.length.updates.unwrap_or_default(),
+        planned,
+        ..MethodComparison::default()
+    };
+    before.rows.into_iter().filter(is_sound).for_each(|row| all.push(row));
+    Ok(all)
+}
+
 /// Files of other things would be written over: a recipe of somebody's own, a run's.
 fn refuse_foreign(out: &Path) -> Result<(), Halt> {
-    let is_empty = std::fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+    // What was killed before its first word leaves its lock.
+    let is_lock = |entry: &std::fs::DirEntry| entry.file_name() == LOCK_FILE;
+    let is_empty =
+        std::fs::read_dir(out).map_or(true, |entries| entries.flatten().all(|entry| is_lock(&entry)));
     let is_begun = |method: &Method| RunFolder::is_one(&run_folder(out, method.kind()));
     let is_comparison = out.join(JSON_FILE).exists() || Method::all().iter().any(is_begun);
     if is_empty || (is_comparison && !RunFolder::is_one(out)) {
@@ -299,9 +322,9 @@ fn test(
     let style = Style::zero_shot(recipe.data.chat);
     let asked = ask_rows(&model, dataset, &rows, &style)?;
     let options = greedy(&model, MAX_ANSWER_TOKENS, style.stop(&model));
-    let scored = answer_all(&model, Some(&adapter), &asked, &options, "Testing", control, sink)?;
+    let scored = answer_all(&model, Some(&adapter), &asked, &options, TESTING, control, sink)?;
     let samples: Vec<_> = rows.iter().map(|i| &dataset.samples[*i]).collect();
-    let total = loss(&model, Some(&adapter), &samples, control)?;
+    let total = loss(&model, Some(&adapter), &samples, TESTING, control, sink)?;
     let figures = Figures::of(&scored).with_loss(total.sum, total.weight, total.num_examples);
     row.exact_match = figures.exact_match;
     row.test_loss = figures.loss;

@@ -74,7 +74,7 @@ impl Run<'_> {
             stop: Vec::new(),
             eos_ids: self.model.text.eos_ids.clone(),
         };
-        Ok(match answer_all(session, &self.model.tokeniser, prompts, &options, control, &mut |_, _| {}) {
+        Ok(match answer_all(session, &self.model.tokeniser, prompts, &options, control, &mut |_| {}) {
             Ok(scored) => {
                 let said = |s: Scored| s.answer.map(|a| a.text).ok_or_else(|| s.problem.unwrap_or_default());
                 scored.into_iter().map(said).collect()

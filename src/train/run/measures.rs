@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
             budget_tokens: self.validation_budget(),
         };
         let look = || self.trainer.meter.look();
-        let goes_on = &mut || Ok(!control.is_stopped());
+        let goes_on = &mut |_| Ok(!control.is_stopped());
         let Some(total) = loss_of(measured, &rows, goes_on, &look)? else { return Ok(None) };
         let report = self.report(&total);
         if let (Some(report), false) = (&report, is_base) {
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
             Of::Base => Box::new(NoHooks),
             Of::Tuned => self.trainer.adapter.hooks()?,
         };
-        let mut goes_on = || {
+        let mut goes_on = |_| {
             self.wait_while_paused(Phase::Validating, control, reporter)?;
             Ok(!control.is_stopped())
         };

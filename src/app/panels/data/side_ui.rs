@@ -10,6 +10,7 @@ use crate::data::mask::TrainOn;
 use crate::data::prepare::{Dataset, Piece, PrepareOptions};
 use crate::data::schema::Role;
 use crate::data::{Reading, stats};
+use crate::recipe::recipe::Objective;
 use eframe::egui::{
     self, Align, DragValue, Layout, RichText, ScrollArea, Slider, TextEdit, TextFormat, text::LayoutJob,
 };
@@ -306,6 +307,13 @@ fn options_tab(ui: &mut egui::Ui, options: &PrepareOptions, shared: &Shared, out
         if ui.radio(options.reading == reading, words).clicked() {
             edit(out, Edit::Reading(reading));
         }
+    }
+    if options.reading.train_on().is_none() {
+        let words = format!(
+            "The rows are read for something else: {}. Train, What is learnt, says what.",
+            Objective::of_reading(&options.reading).name()
+        );
+        ui.label(RichText::new(words).small().color(t.weak));
     }
     let has_chat = shared.model.as_ref().is_some_and(|m| m.has_chat_template);
     let mut chat = options.chat;

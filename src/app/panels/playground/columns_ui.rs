@@ -3,6 +3,7 @@
 use super::answers::{Answers, Cut, Reply, finish_words};
 use super::made_for::is_chosen;
 use super::mix_ui;
+use super::saved_ui;
 use super::state::{ColumnState, MOST_COLUMNS};
 use super::{Action, State};
 use crate::app::action::{FrameAction, UiAction};
@@ -65,6 +66,9 @@ fn head(
                 if let Some(run) = runs(ui, column, shared) {
                     out.push(choose(run.adapter.clone(), &run.name));
                 }
+                if let Some(saved) = saved_ui::choose(ui, column, &state.saved, shared) {
+                    out.push(choose(Some(saved.folder.clone()), &saved.name));
+                }
                 wants_folder = ui.button("Adapter in a folder…").clicked();
                 out.extend(mix_ui::new(ui, index, shared));
             });
@@ -87,7 +91,7 @@ fn head(
         ));
     }
     if let Some(source) = &column.adapter {
-        mix_ui::mix(ui, index, source, shared, out);
+        mix_ui::mix(ui, index, source, &state.saved, shared, out);
     }
     sampling(ui, index, column, out);
 }

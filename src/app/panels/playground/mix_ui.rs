@@ -2,6 +2,8 @@
 
 use super::Action;
 use super::made_for::is_chosen;
+use super::saved::Saved;
+use super::saved_ui;
 use crate::app::action::UiAction;
 use crate::app::shared::{Shared, last_part};
 use crate::app::theme;
@@ -169,16 +171,19 @@ pub(super) fn mix(
     ui: &mut egui::Ui,
     index: usize,
     source: &Source,
+    saved: &Saved,
     shared: &Shared,
     out: &mut Vec<UiAction>,
 ) {
     let mut new = source.clone();
+    let mut refusal = None;
     match &mut new {
         Source::Folder(_) => return,
         Source::Composed(mix) => {
             parts(ui, index, &mut mix.parts, Kind::Adapters, shared);
             mix.how = how(ui, index, mix.how);
-            if let Some(why) = unlike(mix, shared) {
+            refusal = unlike(mix, shared);
+            if let Some(why) = &refusal {
                 ui.label(RichText::new(why).small().color(theme::of(ui).amber));
             }
         }
@@ -189,6 +194,7 @@ pub(super) fn mix(
             parts(ui, index, task_vectors, Kind::Models, shared);
         }
     }
+    saved_ui::save(ui, index, saved, refusal.as_deref(), shared, out);
     if new != *source {
         out.push(changed(index, new, shared));
     }

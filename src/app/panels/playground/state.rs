@@ -1,6 +1,7 @@
 use super::answers::Answers;
 use super::ask::Draft;
 use super::made_for::MadeFor;
+use super::saved::{self, Saved};
 use super::test_rows::test_rows;
 use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
 use crate::app::notices::Notice;
@@ -52,6 +53,7 @@ pub struct State {
     is_fresh: bool,
     picking_for: usize,
     pub(super) made_for: MadeFor,
+    pub(super) saved: Saved,
     /// The job that writes a prompt set.
     saving: Option<JobId>,
 }
@@ -70,6 +72,7 @@ impl Default for State {
             is_fresh: true,
             picking_for: 0,
             made_for: MadeFor::default(),
+            saved: Saved::default(),
             saving: None,
         }
     }
@@ -96,6 +99,8 @@ pub enum Action {
     /// Several runs as one answer in a column, under this name.
     SetMix(usize, Box<Source>, String),
     SetSampling(usize, Box<Sampling>),
+    /// Keeping the mix of a column.
+    Saved(saved::Action),
     PickAdapter(usize),
     AdapterPicked(PathBuf),
     /// Takes examples out of the training rows.
@@ -156,6 +161,7 @@ impl State {
             }
             Action::RemoveColumn(column) => {
                 if self.columns.len() > 1 && column < self.columns.len() {
+                    self.saved.naming = None;
                     self.columns.remove(column);
                 }
             }
@@ -174,6 +180,7 @@ impl State {
                     column.sampling = *sampling;
                 }
             }
+            Action::Saved(action) => return self.saved.act(action, &self.columns, shared),
             Action::PickAdapter(column) => {
                 self.picking_for = column;
                 return vec![Effect::Pick(Pick {
@@ -308,6 +315,10 @@ impl State {
         if let Some(answers) = &mut self.answers {
             answers.apply(event);
         }
+        let said = self.saved.apply(event, &mut self.made_for);
+        if !said.is_empty() {
+            return said;
+        }
         match &event.kind {
             EventKind::PromptSets(sets) => self.sets.clone_from(sets),
             EventKind::Project(project) => {
@@ -315,7 +326,8 @@ impl State {
                 let sources = self.columns.iter().filter_map(|c| c.adapter.as_ref());
                 let folders = sources.flat_map(Source::folders).map(Path::to_path_buf);
                 let read = folders.map(|folder| Effect::submit(Command::ReadAdapter { folder }));
-                return std::iter::once(Effect::submit(list)).chain(read).collect();
+                let saved = Effect::submit(Command::ListAdapters { project: project.folder.clone() });
+                return [Effect::submit(list), saved].into_iter().chain(read).collect();
             }
             EventKind::AdapterModel { folder, model } => self.made_for.told(folder, model.as_ref()),
             EventKind::Done if self.saving == Some(event.job) => {
@@ -360,6 +372,7 @@ impl State {
         if let Some(answers) = &mut self.answers {
             answers.submitted(job, command);
         }
+        self.saved.submitted(job, command);
         if matches!(command, Command::SavePromptSet { .. }) {
             self.saving = Some(job);
         }

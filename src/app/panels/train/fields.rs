@@ -1,7 +1,7 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
-use super::{forgetting, method};
+use super::{forgetting, method, objective};
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::recipe::recipe::{Checkpointing, DeviceChoice, OptimizerKind, Precision, ScheduleShape};
@@ -12,7 +12,8 @@ use eframe::egui::{
 use std::ops::RangeInclusive;
 
 /// What people call the fields; the term of the field in brackets.
-pub const NAMES: [(&str, &str); 23] = [
+pub const NAMES: [(&str, &str); 24] = [
+    ("objective.kind", "What is learnt"),
     ("method.kind", "Method"),
     ("method.target_modules", "Tuned parts (modules)"),
     ("method.num_virtual_tokens", "Strength (virtual tokens)"),
@@ -39,6 +40,7 @@ pub const NAMES: [(&str, &str); 23] = [
 ];
 
 pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
+    objective::chosen(ui, form);
     method::chosen(ui, form);
     method::simple(ui, form);
     epochs(ui, form);
@@ -48,6 +50,10 @@ pub fn simple(ui: &mut egui::Ui, form: &mut Form) {
 }
 
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
+    group(ui, "What is learnt (objective)", |ui| {
+        objective::chosen(ui, form);
+        objective::advanced(ui, form);
+    });
     group(ui, "How it is tuned", |ui| {
         method::chosen(ui, form);
         method::advanced(ui, form, shared.model.as_deref());
@@ -383,14 +389,13 @@ mod tests {
     use super::super::review::Review;
     use super::*;
     use crate::recipe::load;
-    use crate::recipe::recipe::Method;
+    use crate::recipe::recipe::{Method, Objective};
 
     /// Settings that are made in another place, or not by hand, and where.
-    const ELSEWHERE: [(&str, &str); 5] = [
+    const ELSEWHERE: [(&str, &str); 4] = [
         ("about", "a recipe file's words on itself"),
         ("model.source", "Model"),
         ("data.", "Data"),
-        ("objective.", "there is one"),
         ("method.feedforward_modules", "a recipe file, where IA3 is to have other layers than the paper's"),
     ];
 
@@ -398,8 +403,10 @@ mod tests {
     #[test]
     fn the_advanced_form_has_every_setting_of_the_recipe() {
         let mut shown = Vec::new();
-        for method in Method::all() {
-            let review = Review { recipe: Recipe { method, ..Recipe::default() }, ..Review::default() };
+        let methods = Method::all().map(|method| Recipe { method, ..Recipe::default() });
+        let objectives = Objective::all().map(|objective| Recipe { objective, ..Recipe::default() });
+        for recipe in methods.into_iter().chain(objectives) {
+            let review = Review { recipe, ..Review::default() };
             egui::__run_test_ui(|ui| {
                 let mut form = Form::of(&review);
                 advanced(ui, &mut form, &Shared::default());

@@ -73,6 +73,10 @@ pub struct RunView {
     pub memory: Thinned,
     /// Tokens of an update by what it has room for; empty without packing. All of them are of the data: nothing is padded.
     pub fill: Thinned,
+    /// Loss on the general text that is learnt again; empty without.
+    pub replay: Thinned,
+    /// From the base model's predictions; empty where nothing is held near them.
+    pub divergence: Thinned,
     /// Of the newest update that was measured.
     pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
@@ -215,8 +219,15 @@ impl RunView {
     fn forget_after(&mut self, update: u64) {
         let x = update as f64;
         self.loss.truncate_after(x);
-        let small =
-            [&mut self.learning_rate, &mut self.grad_norm, &mut self.speed, &mut self.memory, &mut self.fill];
+        let small = [
+            &mut self.learning_rate,
+            &mut self.grad_norm,
+            &mut self.speed,
+            &mut self.memory,
+            &mut self.fill,
+            &mut self.replay,
+            &mut self.divergence,
+        ];
         for points in small {
             points.truncate_after(x);
         }
@@ -237,6 +248,8 @@ impl RunView {
             tokens_per_second,
             update_secs,
             memory_bytes,
+            replay_loss,
+            divergence,
         } = *event
         else {
             return;
@@ -246,6 +259,9 @@ impl RunView {
         self.learning_rate.push(x, learning_rate);
         self.grad_norm.push(x, grad_norm);
         self.speed.push(x, tokens_per_second);
+        for (points, y) in [(&mut self.replay, replay_loss), (&mut self.divergence, divergence)] {
+            y.into_iter().for_each(|y| points.push(x, y));
+        }
         let room = self.recipe.as_ref().and_then(|recipe| recipe.batch.tokens_of_an_update());
         if let Some(room) = room {
             self.fill.push(x, num_tokens as f64 / room as f64);

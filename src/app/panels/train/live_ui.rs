@@ -80,16 +80,7 @@ fn switches(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared, ou
             return;
         }
         let is_paused = job.is_paused || run.phase == Some(Phase::Paused);
-        if is_paused {
-            if widgets::tool_button(ui, icons::ICON_PLAY_ARROW, "Resume").clicked() {
-                out.push(UiAction::Train(Action::Resume));
-            }
-        } else if widgets::tool_button(ui, icons::ICON_PAUSE, "Pause")
-            .on_hover_text("Waits after the step in progress; nothing is lost.")
-            .clicked()
-        {
-            out.push(UiAction::Train(Action::Pause));
-        }
+        pause_or_resume(ui, is_paused, out);
         if widgets::tool_button(ui, icons::ICON_SAVE, "Save now")
             .on_hover_text("Writes a checkpoint after the update in progress.")
             .clicked()
@@ -100,4 +91,18 @@ fn switches(ui: &mut egui::Ui, state: &State, run: &RunView, shared: &Shared, ou
             out.push(UiAction::Frame(FrameAction::AskStop));
         }
     });
+}
+
+/// Of the run or the comparison in progress.
+pub(super) fn pause_or_resume(ui: &mut egui::Ui, is_paused: bool, out: &mut Vec<UiAction>) {
+    if is_paused {
+        if widgets::tool_button(ui, icons::ICON_PLAY_ARROW, "Resume").clicked() {
+            out.push(UiAction::Train(Action::Resume));
+        }
+    } else if widgets::tool_button(ui, icons::ICON_PAUSE, "Pause")
+        .on_hover_text("Waits after the step in progress; nothing is lost.")
+        .clicked()
+    {
+        out.push(UiAction::Train(Action::Pause));
+    }
 }

@@ -8,6 +8,7 @@ mod live;
 mod live_ui;
 mod look;
 mod method;
+mod objective;
 mod run_ui;
 mod preview_ui;
 mod profile_ui;

@@ -20,6 +20,8 @@ pub struct Review {
     pub plan: Option<Plan>,
     /// Of the recipe's device, if it was measured.
     pub flops_per_second: Option<f64>,
+    /// Every objective, and why it cannot be chosen.
+    pub objectives: Vec<(Objective, Option<String>)>,
     /// What every method would cost.
     pub options: Vec<MethodOption>,
     /// When model and data are known.
@@ -51,6 +53,7 @@ impl Review {
         let flops_per_second = facts.flops_per_second(&recipe);
         Self {
             options: options(&recipe, origin, &facts, data.num_micro_batches),
+            objectives: objectives(shared),
             recommendation: recommend(&recipe, &facts, data.num_micro_batches),
             num_params: facts.model.as_ref().map_or(0, |model| model.num_params),
             first_batch: data.first_batch.clone(),
@@ -126,6 +129,26 @@ impl DataSight {
     }
 }
 
+/// Every objective, and what of the columns or of the model forbids it.
+fn objectives(shared: &Shared) -> Vec<(Objective, Option<String>)> {
+    let schema = shared.prepare_options.as_ref().filter(|_| shared.imported.is_some()).map(|o| &o.schema);
+    let is_causal = shared.model.as_deref().map(|model| model.config.is_causal());
+    let why_not = |objective: &Objective| match (objective.wants_causal(), is_causal) {
+        (Some(true), Some(false)) => Some("The chosen model reads whole texts and cannot write.".to_string()),
+        (Some(false), Some(true)) => {
+            Some("The chosen model reads from left to right: this is for encoders, such as BERT.".to_string())
+        }
+        _ => schema.and_then(|schema| objective.refuses(schema)).map(|why| format!("In Data, {why}.")),
+    };
+    Objective::all()
+        .into_iter()
+        .map(|one| {
+            let why = why_not(&one);
+            (one, why)
+        })
+        .collect()
+}
+
 /// The draft with what Model and Data say.
 pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
     let mut recipe = draft.clone();
@@ -145,8 +168,8 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
         recipe.data.chat = options.chat;
         recipe.data.split.clone_from(&options.split);
         recipe.batch.max_tokens = options.max_tokens;
-        if let Some(train_on) = options.reading.train_on() {
-            recipe.objective = Objective::Supervised { train_on };
+        if recipe.objective.reading(options.split.seed) != options.reading {
+            recipe.objective = Objective::of_reading(&options.reading);
         }
     }
     recipe

@@ -17,6 +17,8 @@ use egui_material_icons::icons;
 
 /// Height of a small chart's title, with the room around it.
 const TITLE: f32 = 34.0;
+/// Small charts side by side.
+const MOST_IN_A_ROW: usize = 5;
 
 /// What a run reported, in tabs. Returns how it is looked at now.
 pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Vec<UiAction>) -> Look {
@@ -82,9 +84,14 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
     if run.fill.last().is_some() {
         small_ones.push(("Filled", &run.fill, |y| format!("{:.0} %", 100.0 * y)));
     }
+    for (title, points) in [("Replay loss", &run.replay), ("KL to the base", &run.divergence)] {
+        if points.last().is_some() {
+            small_ones.push((title, points, chart::value));
+        }
+    }
     let is_wide = ui.available_width() > 720.0;
-    let num_columns = if is_wide { small_ones.len() } else { small_ones.len().div_ceil(2) };
-    let num_rows = small_ones.len().div_ceil(num_columns);
+    let num_rows = if is_wide && small_ones.len() <= MOST_IN_A_ROW { 1 } else { 2 };
+    let num_columns = small_ones.len().div_ceil(num_rows);
     let small = ((height * 0.4) / num_rows as f32 - TITLE).clamp(40.0, 120.0);
     let large = (height - num_rows as f32 * (small + TITLE) - space::S).max(120.0);
     let empty = match run.phase {

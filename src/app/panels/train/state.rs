@@ -11,7 +11,7 @@ use crate::base::human;
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
 use crate::recipe::options::with_method;
-use crate::recipe::recipe::Method;
+use crate::recipe::recipe::{Method, Objective};
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
 
@@ -213,7 +213,7 @@ impl State {
     }
 
     fn switch(&self, switch: JobSwitch) -> Vec<Effect> {
-        self.job.map(|job| Effect::Job(job, switch)).into_iter().collect()
+        self.job.or(self.compare.job()).map(|job| Effect::Job(job, switch)).into_iter().collect()
     }
 
     /// Keeps the draft for Undo; a field that is still being changed is one step.
@@ -232,9 +232,15 @@ impl State {
             return vec![Effect::Say(Notice::info(format!("There is no preset called {name}")))];
         };
         self.remember("");
+        // A preset that names no objective leaves it as it is.
+        let objective = compose(&self.draft, shared).objective;
         self.preset = Some(preset.name.to_string());
         self.origin = preset.recipe.clone();
         self.draft = preset.recipe;
+        if self.draft.objective == Objective::default() {
+            self.draft.objective = objective.clone();
+            self.origin.objective = objective;
+        }
         self.tell_data(&Recipe::default(), shared)
     }
 
@@ -268,6 +274,24 @@ impl State {
 
     /// The longest example is Data's as well: tells it. With `now`, the data is prepared at once.
     fn say_limit(&mut self, shared: &Shared, now: bool) -> Vec<Effect> {
+        let mut effects = self.say_reading(shared);
+        effects.extend(self.say_limit_alone(shared, now));
+        effects
+    }
+
+    /// Rows are read as the objective wants them: tells Data where that has changed.
+    fn say_reading(&mut self, shared: &Shared) -> Vec<Effect> {
+        let Some(options) = &shared.prepare_options else { return Vec::new() };
+        let reading = self.draft.objective.reading(options.split.seed);
+        if reading == options.reading {
+            return Vec::new();
+        }
+        self.is_prepare_asked = true;
+        let edit = Effect::Act(UiAction::Data(data::Action::Edit(Edit::Reading(reading))));
+        vec![edit, Effect::Act(UiAction::Data(data::Action::Refresh))]
+    }
+
+    fn say_limit_alone(&mut self, shared: &Shared, now: bool) -> Vec<Effect> {
         let limit = self.draft.batch.max_tokens;
         if shared.prepare_options.as_ref().is_none_or(|o| o.max_tokens == limit) {
             return Vec::new();
@@ -459,7 +483,7 @@ impl State {
     pub fn commands(&self, _shared: &Shared) -> Vec<PaletteItem> {
         let item = |label: String, keys, action| PaletteItem::new(label, keys, UiAction::Train(action));
         let mut items = vec![item("Train: start".into(), "Ctrl+Enter", Action::Start)];
-        if self.job.is_some() {
+        if self.job.or(self.compare.job()).is_some() {
             items.extend([
                 item("Train: pause".into(), "", Action::Pause),
                 item("Train: go on".into(), "", Action::Resume),
@@ -547,10 +571,6 @@ fn say_data(recipe: &Recipe, shared: &Shared, usual: &Recipe) -> Vec<Effect> {
         edits.extend((!same(split.valid, now.valid)).then_some(Edit::Valid(split.valid)));
         edits.extend((!same(split.test, now.test)).then_some(Edit::Test(split.test)));
         edits.extend((split.stratify != now.stratify).then_some(Edit::Stratify(split.stratify)));
-    }
-    if recipe.objective != usual.objective {
-        let reading = recipe.objective.reading(split.seed);
-        edits.extend((reading != options.reading).then_some(Edit::Reading(reading)));
     }
     edits.into_iter().map(|e| Effect::Act(UiAction::Data(data::Action::Edit(e)))).collect()
 }

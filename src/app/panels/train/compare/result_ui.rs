@@ -1,6 +1,6 @@
 //! One comparison: how far it is, its table and its chart.
 
-use super::super::State as Train;
+use super::super::{State as Train, live_ui};
 use super::ui::push;
 use super::{Action, State, chart_ui, table_ui};
 use crate::app::action::UiAction;
@@ -34,7 +34,7 @@ pub(super) fn result(
         widgets::elided(ui, &last_part(&folder.to_string_lossy()), 44);
     });
     if is_running {
-        progress(ui, state, shared);
+        progress(ui, state, shared, out);
     }
     let Some(comparison) = state.get(folder) else {
         ui.label(RichText::new("This comparison is no longer there.").color(t.weak));
@@ -74,11 +74,14 @@ fn buttons(ui: &mut egui::Ui, folder: &Path, is_running: bool, out: &mut Vec<UiA
     }
 }
 
-/// How far the job is: which method, and where in it.
-pub(super) fn progress(ui: &mut egui::Ui, state: &State, shared: &Shared) {
+/// How far the job is: which method, and where in it; and what can be done to it.
+pub(super) fn progress(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     let Some(job) = state.job().and_then(|job| shared.jobs.get(job)) else { return };
     ui.horizontal_wrapped(|ui| {
+        if !job.is_stopping {
+            live_ui::pause_or_resume(ui, job.is_paused, out);
+        }
         widgets::progress(ui, "Progress of the method", job.fraction(), 110.0);
         ui.label(RichText::new(job.detail()).strong());
         let so_far = human::secs((shared.now_secs - job.since_secs).max(0.0));

@@ -3,7 +3,7 @@ use crate::app::action::{Effect, FrameAction, Question, UiAction};
 use crate::app::panels::train;
 use crate::app::shared::{Header, Primary, Shared};
 use crate::base::human;
-use crate::engine::event::{Event, EventKind};
+use crate::engine::event::{Event, EventKind, TESTING};
 use crate::engine::{Command, JobId};
 use crate::project::comparisons::Comparison;
 use crate::project::method_comparison::{MethodComparison, MethodRow};
@@ -41,6 +41,8 @@ pub struct State {
     running: Option<PathBuf>,
     /// The kind of method whose turn it is.
     pub turn: Option<&'static str>,
+    /// Whether that method is trained and tested now.
+    pub is_testing: bool,
     /// Column of the table, and whether its largest number is on top.
     pub sort: Option<(usize, bool)>,
     /// Column that the chart shows; the first that tells methods apart when none was chosen.
@@ -57,6 +59,7 @@ impl Default for State {
             job: None,
             running: None,
             turn: None,
+            is_testing: false,
             sort: None,
             charted: None,
         }
@@ -200,7 +203,10 @@ impl State {
                     }
                 }
             }
-            EventKind::MethodTurn { kind, .. } if is_ours => self.turn = Some(kind),
+            EventKind::MethodTurn { kind, .. } if is_ours => {
+                (self.turn, self.is_testing) = (Some(*kind), false);
+            }
+            EventKind::Progress { phase, .. } if is_ours => self.is_testing = phase == TESTING,
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
                 (self.job, self.running, self.turn) = (None, None, None);
                 if self.view == View::Starting {

@@ -68,7 +68,8 @@ pub(super) fn table(
     for method in found.missing() {
         ui.separator();
         let words = match (is_running, state.turn == Some(method.kind())) {
-            (true, true) => "in progress",
+            (true, true) if state.is_testing => "testing",
+            (true, true) => "training",
             (true, false) => "waits for its turn",
             (false, _) => "not done yet: Go on does it",
         };

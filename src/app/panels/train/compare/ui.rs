@@ -10,7 +10,7 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
     match &state.compare.view {
         View::Closed => {}
         View::Form => form_ui::form(ui, state, shared, out),
-        View::Starting => result_ui::progress(ui, &state.compare, shared),
+        View::Starting => result_ui::progress(ui, &state.compare, shared, out),
         View::Result(folder) => result_ui::result(ui, state, folder, shared, out),
     }
 }
