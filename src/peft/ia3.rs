@@ -51,10 +51,11 @@ pub struct Ia3 {
 impl Ia3 {
     fn usual(family: Family) -> Self {
         let own: Vec<Linear> = family.table().all_modules().map(|module| module.linear).collect();
-        let mut targets: Vec<Linear> = USUAL.into_iter().filter(|linear| own.contains(linear)).collect();
-        // As names give them, so that the same choice is the same value.
-        targets.sort();
-        Self { targets, by_input: vec![Linear::Down] }
+        let targets: Vec<Linear> = USUAL.into_iter().filter(|linear| own.contains(linear)).collect();
+        // As names give them: in order, and in a BERT with attention's output, which ends as the feed-forward's does. PEFT's usual ones
+        // are so, too.
+        let as_named = |linears: &[Linear]| targets::meant(family, &targets::names(family, linears));
+        Self { targets: as_named(&targets), by_input: as_named(&[Linear::Down]) }
     }
 
     /// From names as PEFT writes them. No targets at all are the paper's: keys, values, and the feed-forward's last layer, by

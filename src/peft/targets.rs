@@ -28,13 +28,19 @@ pub fn named(family: Family, names: &[String]) -> Result<Vec<Linear>, PeftError>
     Ok(linears)
 }
 
+/// The layers that any of these names means, in order.
+pub fn meant(family: Family, names: &[&str]) -> Vec<Linear> {
+    let is_meant = |module: &Module| names.iter().any(|name| module.is_meant_by(name));
+    let mut linears: Vec<_> =
+        family.table().all_modules().filter(is_meant).map(|module| module.linear).collect();
+    linears.sort();
+    linears
+}
+
 /// PEFT's `target_modules` for these layers: their names, or a pattern where the names would mean other layers, too.
 pub fn to_json(family: Family, linears: &[Linear]) -> Value {
     let names = names(family, linears);
-    let is_foreign = |module: &Module| {
-        !linears.contains(&module.linear) && names.iter().any(|name| module.is_meant_by(name))
-    };
-    if !family.table().all_modules().any(|module| is_foreign(&module)) {
+    if meant(family, &names).iter().all(|linear| linears.contains(linear)) {
         return json!(names);
     }
     let is_target = |module: &Module| linears.contains(&module.linear);
