@@ -1,7 +1,7 @@
 //! Single settings by their TOML path, `optimizer.learning_rate`: read, set, compared.
 
 use super::load::{complete, error, from_table, join, known, unknown};
-use super::recipe::{Method, Recipe};
+use super::recipe::{Method, Objective, Recipe};
 use super::{Fix, Problem};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -59,11 +59,12 @@ pub fn misnamed(field: &str) -> Option<Problem> {
 
 /// What is wrong with `key=value` whatever the recipe: no such setting, or a value that it does not take.
 pub fn misfit(field: &str, value: &str) -> Option<Problem> {
-    // As long as any method takes it.
+    // As long as any method or objective takes it.
     let value_problem = || {
         let mut problems = Vec::new();
-        for method in Method::all() {
-            let mut recipe = Recipe { method, ..complete() };
+        let methods = Method::all().map(|method| Recipe { method, ..complete() });
+        let objectives = Objective::all().map(|objective| Recipe { objective, ..complete() });
+        for mut recipe in methods.into_iter().chain(objectives) {
             problems.extend(set_field(&mut recipe, field, value).err()?);
         }
         // What a method says that has the setting, before those that have it not.

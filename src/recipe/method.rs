@@ -119,7 +119,7 @@ impl Method {
         })
     }
 
-    /// As [`Self::settings`] of a model's family; heads of tasks, which nobody has trained yet, are trained whole besides.
+    /// As [`Self::settings`] of a model's family; heads, which nobody may have trained yet, are trained whole besides.
     ///
     /// # Errors
     /// As there.
@@ -127,7 +127,7 @@ impl Method {
         let mut settings = self.settings(config.family)?;
         if let Settings::Lora(lora) = &mut settings {
             let modules = &mut lora.own.modules;
-            let new = config.head_modules().into_iter().filter(|name| !modules.contains(name));
+            let new = config.new_modules().into_iter().filter(|name| !modules.contains(name));
             let new: Vec<String> = new.collect();
             modules.extend(new);
         }

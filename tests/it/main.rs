@@ -38,6 +38,7 @@ mod optim;
 mod packed;
 mod parity;
 mod project;
+mod readings;
 mod real_libraries;
 mod recipe;
 mod recipe_files;

@@ -22,6 +22,8 @@ fn every_method_is_sound_as_it_comes() {
         let (field, value) = setting.split_once('=').unwrap();
         assert_eq!(load::misfit(field, value), None, "some method takes {setting}");
     }
+    assert_eq!(load::misfit("objective.pooling", "auto"), None, "some objective takes it");
+    assert!(load::misfit("objective.pooling", "middle").is_some());
     assert!(load::misfit("method.num_virtual_tokens", "many").is_some());
 }
 

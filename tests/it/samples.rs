@@ -20,7 +20,7 @@ fn read(path: &Path) -> Imported {
     import(path, &ImportOptions::default(), &Control::new(), &mut Silent).unwrap()
 }
 
-fn prepared(imported: &Imported, change: impl FnOnce(&mut PrepareOptions)) -> Result<Dataset, DataError> {
+pub fn prepared(imported: &Imported, change: impl FnOnce(&mut PrepareOptions)) -> Result<Dataset, DataError> {
     let (tokeniser, template) = smollm2();
     let mut options = PrepareOptions::new(imported.schema.clone());
     change(&mut options);
@@ -28,7 +28,7 @@ fn prepared(imported: &Imported, change: impl FnOnce(&mut PrepareOptions)) -> Re
     prepare(imported, tokeniser, template, &options, &Control::new(), &mut Silent)
 }
 
-fn written(name: &str, content: &str) -> (tempfile::TempDir, Imported) {
+pub fn written(name: &str, content: &str) -> (tempfile::TempDir, Imported) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();

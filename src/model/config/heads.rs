@@ -208,6 +208,18 @@ impl DecoderConfig {
         modules
     }
 
+    /// What a method that freezes the rest has to train, or a model that was not made for it would never learn what it is asked: the heads of
+    /// tasks and what they read through, or what an encoder predicts masked tokens by.
+    pub fn new_modules(&self) -> Vec<String> {
+        let table = self.family.table();
+        let mut modules = self.head_modules();
+        let pooler = table.scores.pooler.filter(|_| !self.heads.is_empty());
+        let transform = table.names.transform.filter(|_| self.has_masked_head());
+        let others = pooler.into_iter().chain(transform.into_iter().flat_map(|t| [t.dense, t.norm]));
+        modules.extend(others.map(|name| self.name_of(name).to_string()));
+        modules
+    }
+
     /// What the model has no use for but new heads would have: the pooler of a BERT without any.
     pub(in crate::model) fn spare_groups(&self) -> Vec<Group> {
         if !self.heads.is_empty() {
