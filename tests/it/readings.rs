@@ -4,7 +4,7 @@ use crate::samples::{prepared, written};
 use tunesmith::base::Explain;
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::sentences::Pairing;
-use tunesmith::data::{DataError, Goal, Reading, Sample};
+use tunesmith::data::{DataError, Goal, Reading, Role, Sample};
 
 fn read(name: &str, text: &str, reading: Reading) -> Result<Dataset, DataError> {
     let (_folder, imported) = written(name, text);
@@ -107,6 +107,12 @@ fn columns_that_are_missing_are_named() {
     assert!(error.to_string().contains("role Score"), "{error}");
     let error = why("question,answer\nq,a\n", Reading::Running { overlap: 0, is_written: true });
     assert!(error.to_string().contains("role Text"), "{error}");
-    let error = why("text,score\nwords,much\nmore,\n", Reading::Scored);
-    assert!(error.to_string().contains("not a number"), "{error}");
+    let (_folder, imported) = written("rows.csv", "text,score\nwords,much\nmore,\nlast,2\n");
+    let data = prepared(&imported, |o| {
+        (o.reading, o.split.valid, o.split.test) = (Reading::Scored, 0.0, 0.0);
+        o.schema.roles = vec![Role::Text, Role::Score];
+    });
+    let fates: Vec<String> =
+        data.unwrap().ledger.entries.iter().map(|entry| entry.fate.to_string()).collect();
+    assert!(fates[0].contains("`much` is not a number") && fates[1].contains("score is empty"), "{fates:?}");
 }
