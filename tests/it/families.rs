@@ -21,7 +21,7 @@ use tunesmith::peft::{Adapter, Full, LoraSettings, Settings, files, format, targ
 
 const BOUND: f64 = 1e-4;
 
-const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 11] = [
     "smollm3",
     "granite",
     "phi3",
@@ -285,7 +285,7 @@ fn gguf_files_of_gpt2_and_neox_bring_their_words() {
 }
 
 /// A model whose words do not matter.
-fn wordless(name: &str, source: &Path, decoder: Decoder) -> LoadedModel {
+pub fn wordless(name: &str, source: &Path, decoder: Decoder) -> LoadedModel {
     LoadedModel {
         identity: None,
         info: ModelFiles::open(name, source).unwrap().info,

@@ -15,6 +15,7 @@ mod engine;
 mod estimate;
 mod eval;
 mod families;
+mod families_of_methods;
 mod faults;
 mod forgetting;
 mod house;

@@ -97,9 +97,14 @@ const METHODS: [Case; 13] = [
 
 impl Case {
     fn recipe(&self) -> Recipe {
-        // Without LoRA's settings, which are there at first.
-        recipe(&[&["method.kind=full"][..], self.settings].concat())
+        recipe_of(self.settings)
     }
+}
+
+/// Of a method with these settings and no others.
+pub fn recipe_of(settings: &[&str]) -> Recipe {
+    // Without LoRA's settings, which are there at first.
+    recipe(&[&["method.kind=full"][..], settings].concat())
 }
 
 pub fn recipes() -> impl Iterator<Item = Recipe> {
@@ -156,31 +161,34 @@ fn every_parameter_gets_a_gradient_that_descends() {
     let model = model();
     let data = dataset(&model, 6);
     let batch = Batch::pack(&data.samples);
-    for recipe in recipes() {
-        let name = recipe.method.describe();
-        let mut adapter = stirred(&recipe, &model);
-        let (loss, gradient) = loss_and_gradient_of(&batch, &model.decoder, &adapter, false);
-        let mut found = adapter.params.clone();
-        found.set_values(gradient.clone()).unwrap();
-        for (tensor, gradient) in found.named().unwrap() {
-            let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
-            assert!(norm > 0.0 && norm.is_finite(), "{name} {tensor}: {norm}");
-        }
-        if recipe.method.lora().is_some_and(|lora| lora.dora) {
-            // Its gradient takes the lengths of rows as constants, on purpose.
-            continue;
-        }
-        // The slope along the gradient is its norm squared.
-        let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() as f64;
-        let step = 1e-3 / norm.sqrt();
-        let values = adapter.params.values().clone();
-        let mut loss_at = |distance: f64| {
-            adapter.params.set_values((&values + (&gradient * distance).unwrap()).unwrap()).unwrap();
-            loss_and_gradient_of(&batch, &model.decoder, &adapter, false).0
-        };
-        let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
-        assert!((slope / norm - 1.0).abs() < 0.02, "{name}: {slope} {norm}, loss {loss}");
+    recipes().for_each(|recipe| require_gradients(&recipe, &model, &batch));
+}
+
+/// Every tensor has a gradient, and along all of them the loss falls as fast as they say.
+pub fn require_gradients(recipe: &Recipe, model: &LoadedModel, batch: &Batch) {
+    let name = format!("{} of {}", recipe.method.describe(), model.info.source);
+    let mut adapter = stirred(recipe, model);
+    let (loss, gradient) = loss_and_gradient_of(batch, &model.decoder, &adapter, false);
+    let mut found = adapter.params.clone();
+    found.set_values(gradient.clone()).unwrap();
+    for (tensor, gradient) in found.named().unwrap() {
+        let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(norm > 0.0 && norm.is_finite(), "{name} {tensor}: {norm}");
     }
+    if recipe.method.lora().is_some_and(|lora| lora.dora) {
+        // Its gradient takes the lengths of rows as constants, on purpose.
+        return;
+    }
+    // The slope along the gradient is its norm squared.
+    let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() as f64;
+    let step = 1e-3 / norm.sqrt();
+    let values = adapter.params.values().clone();
+    let mut loss_at = |distance: f64| {
+        adapter.params.set_values((&values + (&gradient * distance).unwrap()).unwrap()).unwrap();
+        loss_and_gradient_of(batch, &model.decoder, &adapter, false).0
+    };
+    let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
+    assert!((slope / norm - 1.0).abs() < 0.02, "{name}: {slope} {norm}, loss {loss}");
 }
 
 #[test]
@@ -212,21 +220,24 @@ fn blocks_that_are_run_again_and_segments_that_are_packed_change_no_number() {
 fn cached_logits_equal_uncached_ones() {
     let model = model();
     let sample = dataset(&model, 4).samples.remove(3);
-    for recipe in recipes() {
-        let adapter = stirred(&recipe, &model);
-        let hooks = adapter.hooks().unwrap();
-        let all = logits(&model.decoder, hooks.as_ref(), &sample);
-        let mut cache = Cache::new(model.config().num_layers);
-        let mut fed = 0;
-        for piece in [4, 1, 2, 1] {
-            let next =
-                model.decoder.extend(&sample.ids[fed..fed + piece], &mut cache, hooks.as_ref()).unwrap();
-            fed += piece;
-            assert_eq!(cache.len(), fed);
-            let next = Tensor::new(next, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-            let error = relative_error(&next, &all.narrow(0, fed - 1, 1).unwrap());
-            assert!(error < 1e-5, "{} after {fed}: {error}", recipe.method.describe());
-        }
+    recipes().for_each(|recipe| require_same_from_cache(&recipe, &model, &sample, &[4, 1, 2, 1]));
+}
+
+/// A sample fed in pieces of these lengths gives the logits of the whole.
+pub fn require_same_from_cache(recipe: &Recipe, model: &LoadedModel, sample: &Sample, pieces: &[usize]) {
+    let adapter = stirred(recipe, model);
+    let hooks = adapter.hooks().unwrap();
+    let all = logits(&model.decoder, hooks.as_ref(), sample);
+    let mut cache = Cache::new(model.config().num_layers);
+    let mut fed = 0;
+    for piece in pieces {
+        let next = model.decoder.extend(&sample.ids[fed..fed + piece], &mut cache, hooks.as_ref()).unwrap();
+        fed += piece;
+        assert_eq!(cache.len(), fed);
+        let next = Tensor::new(next, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let error = relative_error(&next, &all.narrow(0, fed - 1, 1).unwrap());
+        let name = recipe.method.describe();
+        assert!(error < 1e-5, "{name} of {} after {fed}: {error}", model.info.source);
     }
 }
 
@@ -236,30 +247,41 @@ fn merged_equals_unmerged() {
     let model = model();
     let sample = dataset(&model, 4).samples.remove(0);
     for recipe in recipes() {
-        let (name, adapter) = (recipe.method.describe(), stirred(&recipe, &model));
-        // Told by the files alone, before a model is loaded.
-        let saved = tempfile::tempdir().unwrap();
-        tunesmith::peft::files::save(&adapter, &model.description(), saved.path()).unwrap();
-        let told = tunesmith::peft::merge::check(saved.path(), model.config());
-        assert_eq!(told.is_ok(), adapter.settings.tuning().cannot_merge().is_none(), "{name}: {told:?}");
-        let out = tempfile::tempdir().unwrap();
-        let merged = match merge(&adapter, &model, out.path(), &Control::new()) {
-            Ok(merged) => merged,
-            Err(refusal) => {
-                assert!(adapter.settings.tuning().cannot_merge().is_some(), "{name}: {refusal}");
-                assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "{name}");
-                continue;
-            }
-        };
-        assert!(adapter.settings.tuning().cannot_merge().is_none(), "{name}");
-        assert!(merged.largest_difference < 1e-4 * merged.largest_logit, "{name}: {merged:?}");
-        let files = ModelFiles::open("merged", out.path()).unwrap();
-        let alone = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
-        let beside = logits(&model.decoder, adapter.hooks().unwrap().as_ref(), &sample);
-        let error = relative_error(&logits(&alone, &NoHooks, &sample), &beside);
-        assert!(error < 1e-5, "{name}: {error}");
-        assert!(relative_error(&beside, &logits(&model.decoder, &NoHooks, &sample)) > 1e-3, "{name}");
+        require_same_merged(&recipe, &model, &sample);
     }
+}
+
+/// Gives the adapter and the folder of the merged model; `None` where the method cannot be merged, and says so.
+pub fn require_same_merged(
+    recipe: &Recipe,
+    model: &LoadedModel,
+    sample: &Sample,
+) -> Option<(Adapter, tempfile::TempDir)> {
+    let name = format!("{} of {}", recipe.method.describe(), model.info.source);
+    let adapter = stirred(recipe, model);
+    // Told by the files alone, before a model is loaded.
+    let saved = tempfile::tempdir().unwrap();
+    tunesmith::peft::files::save(&adapter, &model.description(), saved.path()).unwrap();
+    let told = tunesmith::peft::merge::check(saved.path(), model.config());
+    assert_eq!(told.is_ok(), adapter.settings.tuning().cannot_merge().is_none(), "{name}: {told:?}");
+    let out = tempfile::tempdir().unwrap();
+    let merged = match merge(&adapter, model, out.path(), &Control::new()) {
+        Ok(merged) => merged,
+        Err(refusal) => {
+            assert!(adapter.settings.tuning().cannot_merge().is_some(), "{name}: {refusal}");
+            assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "{name}");
+            return None;
+        }
+    };
+    assert!(adapter.settings.tuning().cannot_merge().is_none(), "{name}");
+    assert!(merged.largest_difference < 1e-4 * merged.largest_logit, "{name}: {merged:?}");
+    let files = ModelFiles::open("merged", out.path()).unwrap();
+    let alone = load_decoder(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+    let beside = logits(&model.decoder, adapter.hooks().unwrap().as_ref(), sample);
+    let error = relative_error(&logits(&alone, &NoHooks, sample), &beside);
+    assert!(error < 1e-5, "{name}: {error}");
+    assert!(relative_error(&beside, &logits(&model.decoder, &NoHooks, sample)) > 1e-3, "{name}");
+    Some((adapter, out))
 }
 
 /// Trained, stopped and gone on with: the base stays as it is, the loss of the one batch falls, and the end is the same bit for bit.
