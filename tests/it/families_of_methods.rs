@@ -247,9 +247,8 @@ fn learn_and_resume(recipe: Recipe, model: &LoadedModel, data: &Dataset) {
         assert!(after_four[range.clone()] != first[range], "{name}: {tensor} stays");
     }
     losses.extend((4..15).map(|_| update(&mut whole)));
-    // IA3 has few numbers to learn with.
+    // A few virtual tokens tell a model of random weights little, least of all Granite, which divides its logits.
     assert!(losses[14] < 0.99 * losses[0], "{name}: {losses:?}");
-    eprintln!("RATIO {:.4} {name}", losses[14] / losses[0]);
 
     let mut resumed = new();
     assert_eq!(checkpoint::restore_latest(&mut resumed, &folder).unwrap(), Vec::<String>::new(), "{name}");
