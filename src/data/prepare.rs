@@ -12,7 +12,7 @@ use super::{
     DataError, Example, Fate, GeneralText, Layout, Ledger, Reading, Role, Row, Sample, Schema, Split, Table,
     mask, template,
 };
-use crate::base::human::plural;
+use crate::base::human::{count, plural};
 use crate::base::{Control, Progress, Unit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -207,6 +207,7 @@ pub fn prepare_rows(
     }
     let (split, num_moved) = split_and_count(&kept.rows, &options.split);
     ledger.notes.extend(moved(num_moved));
+    ledger.notes.extend(several(&kept, &options.reading));
     let Kept { rows, samples, lengths, .. } = kept;
     let num_trained = samples.iter().map(|s| s.num_trained() as u64).sum();
     let stats = TokenStats::new(lengths, num_trained);
@@ -352,6 +353,20 @@ fn fate(num_trained: usize, num_tokens: usize, options: &PrepareOptions) -> Opti
         0 => Some(Fate::NoAnswer { reason: MASKED.into() }),
         _ => is_long.then_some(Fate::Truncated { num_tokens }),
     }
+}
+
+/// That rows make more samples than one, in words.
+fn several(kept: &Kept, reading: &Reading) -> Option<String> {
+    let num_rows = 1 + kept.rows.windows(2).filter(|rows| rows[0].index != rows[1].index).count();
+    let what = if reading.goes_on() { "piece" } else { "pair of sentences" };
+    let (samples, rows) = (kept.samples.len() as u64, plural(num_rows as u64, "row"));
+    let counted = match samples {
+        1 => format!("1 {what}"),
+        _ => {
+            format!("{} {}", count(samples), if reading.goes_on() { "pieces" } else { "pairs of sentences" })
+        }
+    };
+    (kept.samples.len() != num_rows).then(|| format!("{rows} make {counted}, each an example of its own."))
 }
 
 /// What the content alone would place elsewhere, in words.

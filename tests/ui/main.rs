@@ -15,4 +15,5 @@ mod runs;
 mod screenshots;
 mod methods;
 mod mixes;
+mod objectives;
 mod train;

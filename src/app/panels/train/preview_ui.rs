@@ -57,12 +57,13 @@ fn batch(ui: &mut egui::Ui, review: &Review) {
     let used: usize = review.first_batch.iter().map(|b| b.0).sum();
     let trained: usize = review.first_batch.iter().map(|b| b.1).sum();
     let examples = human::plural(review.first_batch.len() as u64, "example");
-    ui.label(format!(
-        "{examples} in {} of {} tokens, {} of them trained",
-        human::count(used as u64),
-        human::count(budget as u64),
-        human::count(trained as u64)
-    ));
+    let is_of_tokens = review.recipe.objective.is_of_tokens();
+    let (used_words, budget_words) = (human::count(used as u64), human::count(budget as u64));
+    let learnt = match is_of_tokens {
+        true => format!(", {} of them trained", human::count(trained as u64)),
+        false => String::new(),
+    };
+    ui.label(format!("{examples} in {used_words} of {budget_words} tokens{learnt}"));
     let (rect, response) =
         ui.allocate_exact_size(vec2(ui.available_width().min(720.0), 26.0), Sense::hover());
     widgets::named(response, "One micro-batch: examples end to end");
@@ -70,7 +71,8 @@ fn batch(ui: &mut egui::Ui, review: &Review) {
     let scale = rect.width() / budget.max(used).max(1) as f32;
     let mut left = rect.left();
     for (tokens, trained) in &review.first_batch {
-        let (width, tinted) = (*tokens as f32 * scale, *trained as f32 * scale);
+        let width = *tokens as f32 * scale;
+        let tinted = if is_of_tokens { *trained as f32 * scale } else { 0.0 };
         let whole =
             Rect::from_min_size(egui::pos2(left, rect.top()), vec2((width - 1.5).max(1.0), rect.height()));
         ui.painter().rect_filled(whole, 2.0, t.base.gamma_multiply(0.45));
@@ -81,11 +83,9 @@ fn batch(ui: &mut egui::Ui, review: &Review) {
         ui.painter().rect_filled(answer, 2.0, t.accent);
         left += width;
     }
-    ui.label(
-        RichText::new(
-            "Bright: what the model learns to write. Dim: what it reads. Empty: room that is left.",
-        )
-        .small()
-        .color(t.weak),
-    );
+    let legend = match is_of_tokens {
+        true => "Bright: what the model learns to write. Dim: what it reads. Empty: room that is left.",
+        false => "Each block is a row, of which the model learns one thing. Empty: room that is left.",
+    };
+    ui.label(RichText::new(legend).small().color(t.weak));
 }
