@@ -64,6 +64,16 @@ impl Identity {
         self.samples.iter().find(differs).map(|own| format!("{} has other values", own.tensor))
     }
 
+    /// Whether this is the identity of `base` rather than of `made`, a model that was made of it: of a quantised base so little is known
+    /// that it may differ from neither.
+    pub fn is_of_base(&self, base: &Self, made: &Self) -> bool {
+        let num_shared = |other: &Self| {
+            let is_shared = |own: &&Sample| other.samples.iter().any(|sample| sample.tensor == own.tensor);
+            self.samples.iter().filter(is_shared).count()
+        };
+        self != made && self.difference(base).is_none() && num_shared(base) >= num_shared(made)
+    }
+
     /// "a llama of 30 blocks and width 576"
     fn sizes(&self) -> String {
         format!("a {} of {} blocks and width {}", self.family, self.num_layers, self.width)

@@ -45,12 +45,22 @@ impl BaseModel {
         read.map(Some).map_err(|e| unreadable(format!("not a note of a base model: {e}")))
     }
 
-    /// Whether what lies in `folder`, which has this note, is for the model that is known by `identity`.
+    /// Whether what lies in `folder`, which has this note, is for the model that is known by `identity`; `made_of` is the note that
+    /// the model itself has, where it was tuned, merged or composed.
     ///
     /// # Errors
     /// [`PeftError::OtherBase`]
-    pub fn require(&self, folder: &Path, name: &str, identity: &Identity) -> Result<(), PeftError> {
-        match self.identity.difference(identity) {
+    pub fn require(
+        &self,
+        folder: &Path,
+        name: &str,
+        identity: &Identity,
+        made_of: Option<&Self>,
+    ) -> Result<(), PeftError> {
+        let is_of_base = made_of.is_some_and(|base| self.identity.is_of_base(&base.identity, identity));
+        let made_of_base =
+            || is_of_base.then(|| "this one was made of that one, and has other weights".into());
+        match self.identity.difference(identity).or_else(made_of_base) {
             None => Ok(()),
             Some(why) => Err(PeftError::OtherBase {
                 folder: folder.into(),

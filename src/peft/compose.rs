@@ -2,7 +2,7 @@
 
 use super::blend::{Keep, Merge, Sign, Weighted, merged};
 use super::lora::Factor;
-use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, files};
+use super::{Adapter, LoraSettings, Patterns, PeftError, Settings, files, virtual_files};
 use crate::model::config::DecoderConfig;
 use crate::model::error::During;
 use crate::nn::optim::norm;
@@ -157,6 +157,25 @@ impl Composition {
         self.read(config).map(drop)
     }
 
+    /// How many layers `made`, which came of this, changes, and how many it would if every value were kept; `None` where these are
+    /// as many.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn layers_left(&self, made: &Adapter) -> std::result::Result<Option<(usize, usize)>, PeftError> {
+        if self.how.with_density(1.0) == self.how {
+            return Ok(None);
+        }
+        let living = |adapter: &Adapter| adapter.params.named().and_then(|named| living_layers(&named));
+        let left = living(made).during("compose the adapters")?;
+        if made.settings.tuning().parameters(&made.config).len() == 2 * left {
+            return Ok(None);
+        }
+        let whole = Self { how: self.how.with_density(1.0), ..self.clone() };
+        let all = living(&whole.load(&made.config, &Device::Cpu)?).during("compose the adapters")?;
+        Ok((left < all).then_some((left, all)))
+    }
+
     fn read(&self, config: &DecoderConfig) -> std::result::Result<Vec<(Adapter, f64)>, PeftError> {
         self.check()?;
         if let Some(model) = self.parts.iter().find(|part| files::is_model(&part.folder)) {
@@ -200,10 +219,14 @@ fn compose(parts: &[(Adapter, f64)], how: How, device: &Device) -> std::result::
         }
     }
     let (settings, named) = if loras.is_empty() {
-        (first.settings.clone(), sum_of_like(parts)?)
+        // The sum of two networks makes other virtual tokens than the sum of theirs.
+        let own =
+            |(adapter, weight): &(Adapter, f64)| Ok((virtual_files::without_encoder(adapter)?, *weight));
+        let parts = parts.iter().map(own).collect::<std::result::Result<Vec<_>, PeftError>>()?;
+        (parts[0].0.settings.clone(), sum_of_like(&parts)?)
     } else {
         let (settings, named) = of_loras(&loras, how, &first.config)?;
-        if leaves_nothing(&named).during("compose the adapters")? {
+        if living_layers(&named).during("compose the adapters")? == 0 {
             refuse_density(&loras, how, &first.config)?;
         }
         (Settings::Lora(settings), named)
@@ -277,7 +300,7 @@ fn unlike(one: &str, other: &str) -> PeftError {
 
 type Named = Vec<(String, Tensor)>;
 
-/// The weighted sum of the parameters, for methods whose change is no product: IA3 as PEFT has it, and bottlenecks.
+/// The weighted sum of the parameters, for methods whose change is no product: IA3 as PEFT has it, bottlenecks, virtual tokens.
 fn sum_of_like(parts: &[(Adapter, f64)]) -> std::result::Result<Named, PeftError> {
     let sum = || -> Result<Named> {
         let mut sum = (parts[0].0.params.values() * parts[0].1)?;
@@ -388,10 +411,11 @@ fn factors(parts: &[&Lora<'_>], settings: &LoraSettings, how: How, config: &Deco
     Ok(named)
 }
 
-/// Whether B A of every layer is nothing: no rank has numbers in both factors.
-fn leaves_nothing(named: &Named) -> Result<bool> {
+/// The number of layers whose B A is something: a rank of theirs has numbers in both factors.
+fn living_layers(named: &Named) -> Result<usize> {
     let by_name: HashMap<&str, &Tensor> =
         named.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut living = 0;
     for (name, a) in named {
         let Some(b) =
             by_name.get(name.replace(".lora_A.", ".lora_B.").as_str()).filter(|_| name.contains(".lora_A."))
@@ -399,11 +423,9 @@ fn leaves_nothing(named: &Named) -> Result<bool> {
             continue;
         };
         let by_rank = (a.abs()?.max(1)? * b.abs()?.max(0)?)?;
-        if by_rank.max(0)?.to_scalar::<f32>()? > 0.0 {
-            return Ok(false);
-        }
+        living += usize::from(by_rank.max(0)?.to_scalar::<f32>()? > 0.0);
     }
-    Ok(true)
+    Ok(living)
 }
 
 /// Refuses a density that leaves nothing of parts which have something, with the smallest one that leaves something.
@@ -415,7 +437,7 @@ fn refuse_density(
     let (How::Ties { density, .. } | How::Dare { density, .. }) = how else { return Ok(()) };
     let is_too_low = |density: f64| {
         let (_, named) = of_loras(parts, how.with_density(density), config)?;
-        Ok::<_, PeftError>(leaves_nothing(&named).during("compose the adapters")?)
+        Ok::<_, PeftError>(living_layers(&named).during("compose the adapters")? == 0)
     };
     if is_too_low(1.0)? {
         return Ok(());

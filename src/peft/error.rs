@@ -12,8 +12,12 @@ pub enum PeftError {
     Unreadable { path: PathBuf, why: String },
     #[error("{key} = {value} is not supported ({})", path.display())]
     Unsupported { path: PathBuf, key: String, value: String },
+    #[error("it is a pickle, which executes whatever code it holds when it is opened; it is not ({})", path.display())]
+    Pickle { path: PathBuf },
     #[error("tensor {tensor}: {why} ({})", path.display())]
     Tensor { path: PathBuf, tensor: String, why: String },
+    #[error("tensor {tensor} holds values that are not finite numbers ({})", path.display())]
+    NotFinite { path: PathBuf, tensor: String },
     #[error("no linear layer is called {name}")]
     NoTarget { name: String, family: Family },
     #[error("the prompt's text cannot be used: {0}")]
@@ -89,8 +93,31 @@ impl Explain for PeftError {
                 let weights = if is_bottleneck { bottleneck_files::WEIGHTS_FILE } else { files::WEIGHTS_FILE };
                 format!("Choose a folder that holds {} and {weights}.", files::CONFIG_FILE)
             }
+            Self::Unsupported { key, .. } if key == "init_lora_weights" => {
+                "Adapters that began so need base weights that were changed with them. Let PEFT make a plain LoRA of it: save_pretrained with \
+                 path_initial_model_for_weight_conversion, which its documentation describes for PiSSA and OLoRA.".into()
+            }
+            Self::Unsupported { key, .. } if key != "peft_type" => {
+                format!("What {key} says changes the answers, and is not known here. Choose an adapter without it, or with another value.")
+            }
+            Self::Pickle { path } => {
+                let folder = path.parent().unwrap_or(path).display();
+                format!(
+                    "Look for a version of the adapter with {}. Or, if you trust where it comes from, make one with three lines of \
+                     Python and copy it there:\n\
+                     import torch, safetensors.torch\n\
+                     tensors = torch.load(r\"{}\", weights_only=True)\n\
+                     safetensors.torch.save_file({{n: t.contiguous() for n, t in tensors.items()}}, r\"{folder}/{}\")",
+                    files::WEIGHTS_FILE,
+                    path.display(),
+                    files::WEIGHTS_FILE,
+                )
+            }
             Self::Unsupported { .. } => {
                 "LoRA and DoRA adapters of linear layers, IA3, bottlenecks, prefixes and prompts can be loaded.".into()
+            }
+            Self::NotFinite { .. } => {
+                "The training that made it went astray, or its file is damaged: take another checkpoint of it.".into()
             }
             Self::Tensor { .. } => "The adapter belongs to another model, or its file is damaged.".into(),
             Self::NoTarget { family, .. } => {

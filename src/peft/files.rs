@@ -12,18 +12,19 @@ use std::path::Path;
 /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
     adapter.settings.tuning().save(adapter, base, folder)?;
-    note_base(adapter, base, folder)
+    note_base(&adapter.base_model, base, folder)
 }
 
 /// Writes what a finished run leaves: an adapter, or a whole model. As [`save`].
 pub fn save_result(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Result<(), PeftError> {
     adapter.settings.tuning().save_result(adapter, base, folder)?;
-    note_base(adapter, &base.description(), folder)
+    note_base(&adapter.base_model, &base.description(), folder)
 }
 
-fn note_base(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
+/// Says in a folder that what lies there was made of `base`, which has this name.
+pub(super) fn note_base(name: &str, base: &Description, folder: &Path) -> Result<(), PeftError> {
     let Some(identity) = base.identity.cloned() else { return Ok(()) };
-    BaseModel { name: adapter.base_model.clone(), identity }.save(folder)
+    BaseModel { name: name.into(), identity }.save(folder)
 }
 
 /// Loads what [`save`], [`save_result`] or PEFT wrote, for a model with this config.
@@ -45,6 +46,15 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         }
         _ => format::load(folder, config, device),
     }
+}
+
+/// Whether [`load`] leaves an encoder in the folder aside, which does not make the virtual tokens that lie beside it.
+///
+/// # Errors
+/// As [`load`].
+pub fn has_stale_encoder(folder: &Path, config: &DecoderConfig) -> Result<bool, PeftError> {
+    Ok(virtual_files::has_encoder(folder)
+        && !virtual_files::are_encoded(&load(folder, config, &Device::Cpu)?.settings))
 }
 
 /// The files that [`save`] wrote into a folder; `None` when one of them is missing.

@@ -1,7 +1,9 @@
 //! PEFT's files: `adapter_config.json` and `adapter_model.safetensors`, in and out.
 
 use super::layers::Layers;
-use super::{Adapter, Biases, LoraSettings, OwnWeights, Patterns, PeftError, Settings, own_weights, targets};
+use super::{
+    Adapter, Biases, LoraSettings, OwnWeights, Patterns, PeftError, Settings, own_weights, supported, targets,
+};
 use crate::base::storage;
 use crate::model::config::{DecoderConfig, Family};
 use crate::model::error::During;
@@ -17,13 +19,15 @@ use std::path::Path;
 
 pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// What PEFT wrote in its place, and still writes where it is asked to.
+const PICKLE_FILE: &str = "adapter_model.bin";
 
 /// Largest adapter_config.json that is read.
 pub(super) const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Largest adapter file that is read; a rank of 256 on a 70B model stays below.
 const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
 
-/// The keys of PEFT's LoraConfig that matter here; the rest must have their neutral values.
+/// The keys of PEFT's LoraConfig that matter here; [`supported`] looks at the rest.
 #[derive(Debug, Serialize, Deserialize)]
 struct Config {
     peft_type: String,
@@ -58,30 +62,8 @@ fn yes() -> Value {
     Value::Bool(true)
 }
 
-/// Keys that change the mathematics: anything but nothing is refused rather than ignored.
-const MUST_BE_NEUTRAL: [&str; 6] = [
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "layer_replication",
-    "trainable_token_indices",
-    "target_parameters",
-];
-
 /// What PEFT adds to `modules_to_save` of every classifier, whether its model has a module of the name or not.
 const PEFTS_HEADS: [&str; 2] = ["classifier", "score"];
-
-impl Config {
-    /// Whether a key is absent or says what its absence says.
-    fn is_neutral(&self, key: &str) -> bool {
-        match self.rest.get(key) {
-            None | Some(Value::Null | Value::Bool(false)) => true,
-            Some(Value::Object(map)) => map.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(_) => false,
-        }
-    }
-}
 
 /// Writes both files into `folder`, which must exist. Call inside `storage::create_dir_atomic`.
 pub fn save(adapter: &Adapter, settings: &LoraSettings, folder: &Path) -> Result<(), PeftError> {
@@ -164,10 +146,22 @@ fn is_fan_in_fan_out(family: Family) -> bool {
 }
 
 /// Reads all tensors of a safetensors file as f32 on the CPU.
+///
+/// # Errors
+/// [`PeftError::Unreadable`]; [`PeftError::NotFinite`] for one with values that are not finite.
 pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
-    let wide = |(name, t): (String, Tensor)| match t.to_dtype(DType::F32) {
-        Ok(t) => Ok((name, t)),
-        Err(e) => Err(PeftError::Tensor { path: path.to_path_buf(), tensor: name, why: e.to_string() }),
+    let wrong = |tensor: String, e: candle_core::Error| PeftError::Tensor {
+        path: path.to_path_buf(),
+        tensor,
+        why: e.to_string(),
+    };
+    let wide = |(name, t): (String, Tensor)| {
+        let widened = t.to_dtype(DType::F32).and_then(|t| Ok((t.flatten_all()?.to_vec1::<f32>()?, t)));
+        match widened {
+            Ok((values, t)) if values.iter().all(|value| value.is_finite()) => Ok((name, t)),
+            Ok(_) => Err(PeftError::NotFinite { path: path.to_path_buf(), tensor: name }),
+            Err(e) => Err(wrong(name, e)),
+        }
     };
     load_stored_tensors(path)?.into_iter().map(wide).collect()
 }
@@ -175,13 +169,29 @@ pub fn load_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
 /// Reads all tensors of a safetensors file, of whatever type, on the CPU.
 pub fn load_stored_tensors(path: &Path) -> Result<HashMap<String, Tensor>, PeftError> {
     let unreadable = |why: String| PeftError::Unreadable { path: path.to_path_buf(), why };
-    let len = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+    let pickle = path.with_file_name(PICKLE_FILE);
+    if path.file_name() == Some(WEIGHTS_FILE.as_ref()) && !path.exists() && pickle.is_file() {
+        return Err(PeftError::Pickle { path: pickle });
+    }
+    let len = std::fs::metadata(path).map_err(|e| unreadable(in_words(path, &e)))?.len();
     if len > MAX_WEIGHTS_BYTES {
         return Err(unreadable("the file is too large for an adapter".into()));
     }
     let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
     let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
     loaded.map_err(|e| unreadable(format!("not a whole safetensors file: {e}")))
+}
+
+/// What keeps the file at `path` of an adapter's folder from being read.
+fn in_words(path: &Path, error: &std::io::Error) -> String {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match () {
+        () if path.exists() => error.to_string(),
+        () if folder.is_file() => "it is a file, and an adapter is a folder".into(),
+        () if folder.is_dir() => format!("there is no {name} in the folder"),
+        () => "there is no such folder".into(),
+    }
 }
 
 /// The model that an adapter says that it was made for; `None` when it does not say, or cannot be read.
@@ -196,7 +206,7 @@ pub fn base_model(folder: &Path) -> Option<String> {
 pub fn read_config(folder: &Path) -> Result<Value, PeftError> {
     let path = folder.join(CONFIG_FILE);
     let text = storage::read_text_bounded(&path, MAX_CONFIG_BYTES)
-        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: e.to_string() })?;
+        .map_err(|e| PeftError::Unreadable { path: path.clone(), why: in_words(&path, &e) })?;
     serde_json::from_str(&text)
         .map_err(|e| PeftError::Unreadable { path, why: format!("not valid JSON: {e}") })
 }
@@ -207,9 +217,10 @@ pub fn read_config(folder: &Path) -> Result<Value, PeftError> {
 /// [`Layers`].
 pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Adapter, PeftError> {
     let path = folder.join(CONFIG_FILE);
-    let parsed: Config = serde_json::from_value(read_config(folder)?)
+    let adapter_config = read_config(folder)?;
+    supported::require(&adapter_config, &path)?;
+    let parsed: Config = serde_json::from_value(adapter_config)
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not a LoRA config: {e}") })?;
-    refuse_unsupported(&parsed, &path)?;
 
     let weights = folder.join(WEIGHTS_FILE);
     let (ranks, alphas) =
@@ -287,26 +298,11 @@ fn patterns(config: &Config, key: &str, path: &Path) -> Result<Patterns<f64>, Pe
     })
 }
 
-fn refuse_unsupported(config: &Config, path: &Path) -> Result<(), PeftError> {
-    let unsupported = |key: &str, value: String| {
-        Err(PeftError::Unsupported { path: path.to_path_buf(), key: key.into(), value })
-    };
-    if config.peft_type != "LORA" {
-        return unsupported("peft_type", config.peft_type.clone());
-    }
-    if config.r == 0 {
-        return Err(PeftError::ZeroRank);
-    }
-    match MUST_BE_NEUTRAL.into_iter().find(|key| !config.is_neutral(key)) {
-        Some(key) => unsupported(key, config.rest[key].to_string()),
-        None => Ok(()),
-    }
-}
-
 /// The targets of an adapter that tunes the same linear layers in every block, as Tunesmith's own do. `None` for
 /// full names, a pattern, or some blocks only: the tensors say then what is tuned.
 fn named_targets(config: &Config) -> Option<Vec<String>> {
-    if !["layers_to_transform", "exclude_modules"].iter().all(|key| config.is_neutral(key)) {
+    let is_set = |key: &str| config.rest.get(key).is_some_and(|value| !supported::says_nothing(value));
+    if is_set("layers_to_transform") || is_set("exclude_modules") {
         return None;
     }
     let names: Vec<String> = serde_json::from_value(config.target_modules.clone()).ok()?;

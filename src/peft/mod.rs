@@ -21,6 +21,7 @@ pub mod own_weights;
 pub mod p_tuning;
 pub mod prefix;
 pub mod prompt;
+mod supported;
 pub mod targets;
 mod patterns;
 pub mod task_vectors;

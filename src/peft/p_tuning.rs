@@ -23,7 +23,7 @@ pub struct PTuningSettings {
 }
 
 /// linear, ReLU, linear, ReLU, linear: [p, d].
-fn encoded(leaves: Leaves, tape: &Tape) -> Result<Node> {
+pub(super) fn encoded(leaves: Leaves, tape: &Tape) -> Result<Node> {
     let bent = |x: Node| ops::activate(tape, &x, Activation::Relu);
     let hidden = bent(encoder::apply(tape, &leaves, 1, &leaves.get(0)?)?)?; // [p, w]
     let hidden = bent(encoder::apply(tape, &leaves, 3, &hidden)?)?; // [p, w]

@@ -27,7 +27,7 @@ pub struct PrefixSettings {
 
 impl PrefixSettings {
     /// The prefix of each layer, [p, 2k·e]: keys, then values.
-    fn prefixes(&self, config: &DecoderConfig, leaves: Leaves, tape: &Tape) -> Result<Vec<Node>> {
+    pub(super) fn prefixes(&self, config: &DecoderConfig, leaves: Leaves, tape: &Tape) -> Result<Vec<Node>> {
         let layers = 0..config.num_layers;
         if self.projection_width.is_none() {
             return layers.map(|layer| leaves.get(layer)).collect();

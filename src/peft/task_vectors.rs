@@ -85,6 +85,7 @@ pub fn save(
 ) -> Result<(), PeftError> {
     let sum = Sum::open(base, parts)?;
     folder::save_description(about, folder)?;
+    files::note_base(about.source, about, folder)?;
     let tensors = base.config.tensors();
     let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.stored_shape())).collect();
     let total = Some(tensors.len() as u64);

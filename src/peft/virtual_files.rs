@@ -2,14 +2,14 @@
 //! itself lies beside them in a file of its own, so that training goes on exactly where it was.
 
 use super::format::{self, CONFIG_FILE, WEIGHTS_FILE, load_tensors};
-use super::p_tuning::PTuningSettings;
+use super::p_tuning::{self, PTuningSettings};
 use super::prefix::PrefixSettings;
 use super::prompt::{PromptInit, PromptSettings};
 use super::{Adapter, PeftError, Settings, encoder, named_tensors};
 use crate::model::config::DecoderConfig;
 use crate::model::error::During;
 use crate::model::weights::save_safetensors;
-use crate::nn::FlatParams;
+use crate::nn::{FlatParams, Tape};
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ pub const P_TUNING: &str = "P_TUNING";
 pub const EMBEDDINGS: &str = "prompt_embeddings";
 /// An encoder's own parameters.
 const ENCODER_FILE: &str = "prompt_encoder.safetensors";
+/// Virtual tokens that differ by less are the same ones, made on another device.
+const ROUNDING: f32 = 1e-4;
 
 /// What the config says of one method.
 pub(super) struct Described {
@@ -92,10 +94,10 @@ pub(super) fn save(
 }
 
 /// Loads an adapter made by PEFT or by Tunesmith. Without the encoder's file the virtual tokens themselves are what is there,
-/// which answers the same.
+/// which answers the same; and an encoder that makes others than those is one that PEFT left behind when it saved anew.
 ///
 /// # Errors
-/// Names the first tensor that is missing, of another shape, or too many.
+/// Names the first tensor of either file that is missing, of another shape, not finite, or too many.
 pub fn load(
     folder: &Path,
     adapter_config: &Value,
@@ -117,18 +119,72 @@ pub fn load(
     if !matches!(&parsed.modules_to_save, Value::Null) {
         return unsupported("modules_to_save", parsed.modules_to_save.to_string());
     }
+    let base_model = parsed.base_model_name_or_path.clone().unwrap_or_default();
+    let adapter = |settings: Settings, mut tensors, path: &Path| {
+        if let Settings::Prefix(PrefixSettings { num_tokens, projection_width: None }) = &settings {
+            split_layers(&mut tensors, *num_tokens, config, path)?;
+        }
+        let named = named_tensors::in_order(tensors, settings.tuning().parameters(config), path)?;
+        let params = FlatParams::new(named, device).during("copy the adapter")?;
+        Ok::<_, PeftError>(Adapter {
+            settings,
+            params,
+            base_model: base_model.clone(),
+            config: config.clone(),
+        })
+    };
+    let weights = folder.join(WEIGHTS_FILE);
+    let made = adapter(settings(&parsed, false), load_tensors(&weights)?, &weights)?;
     let encoder = folder.join(ENCODER_FILE);
-    let has_encoder = encoder.is_file();
-    let settings = settings(&parsed, has_encoder);
-    let weights = if has_encoder { encoder } else { folder.join(WEIGHTS_FILE) };
-    let mut tensors = load_tensors(&weights)?;
-    if let (Settings::Prefix(prefix), false) = (&settings, has_encoder) {
-        split_layers(&mut tensors, prefix.num_tokens, config, &weights)?;
+    if !has_encoder(folder) {
+        return Ok(made);
     }
-    let named = named_tensors::in_order(tensors, settings.tuning().parameters(config), &weights)?;
-    let params = FlatParams::new(named, device).during("copy the adapter")?;
-    let base_model = parsed.base_model_name_or_path.unwrap_or_default();
-    Ok(Adapter { settings, params, base_model, config: config.clone() })
+    let encoded = adapter(settings(&parsed, true), load_tensors(&encoder)?, &encoder)?;
+    let makes = largest_difference(&without_encoder(&encoded)?, &made).during("make the virtual tokens")?;
+    Ok(if makes <= ROUNDING { encoded } else { made })
+}
+
+/// Whether an encoder lies in the folder.
+pub(super) fn has_encoder(folder: &Path) -> bool {
+    folder.join(ENCODER_FILE).is_file()
+}
+
+/// Whether an encoder makes the virtual tokens of an adapter with these settings.
+pub(super) fn are_encoded(settings: &Settings) -> bool {
+    match settings {
+        Settings::PTuning(_) => true,
+        Settings::Prefix(prefix) => prefix.projection_width.is_some(),
+        _ => false,
+    }
+}
+
+/// The same virtual tokens as parameters of their own, where an encoder makes them; others as they are.
+pub(super) fn without_encoder(adapter: &Adapter) -> Result<Adapter, PeftError> {
+    let (leaves, tape) = (|| adapter.params.frozen(), Tape::inference());
+    let (settings, named) = match &adapter.settings {
+        Settings::PTuning(own) => {
+            let rows = p_tuning::encoded(leaves(), &tape).during("make the prompt")?;
+            let settings = PromptSettings { num_tokens: own.num_tokens, init: PromptInit::Random };
+            (Settings::Prompt(settings), vec![(EMBEDDINGS.to_string(), rows.value().clone())])
+        }
+        Settings::Prefix(own) if own.projection_width.is_some() => {
+            let rows = own.prefixes(&adapter.config, leaves(), &tape).during("make the prefix")?;
+            let named =
+                (0..).zip(&rows).map(|(layer, rows)| (format!("prefix.{layer}"), rows.value().clone()));
+            let settings = PrefixSettings { projection_width: None, ..*own };
+            (Settings::Prefix(settings), named.collect())
+        }
+        _ => return Ok(adapter.clone()),
+    };
+    let params = FlatParams::new(named, adapter.device()).during("copy the virtual tokens")?;
+    Ok(Adapter { settings, params, ..adapter.clone() })
+}
+
+/// Of two adapters' values, as a share of the largest one of `of`.
+fn largest_difference(one: &Adapter, of: &Adapter) -> candle_core::Result<f32> {
+    let largest = |values: &Tensor| values.abs()?.max_all()?.to_scalar::<f32>();
+    let (one, of) = (one.params.values(), of.params.values());
+    Ok(largest(&(one - of)?)? / largest(of)?.max(f32::MIN_POSITIVE))
 }
 
 fn settings(config: &Config, has_encoder: bool) -> Settings {

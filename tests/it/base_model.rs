@@ -150,6 +150,53 @@ fn every_command_refuses_what_was_trained_of_another_model() {
     }
 }
 
+/// Of a quantised model only the norms are known, which a merged LoRA leaves as they were: the merged model says what it was made of.
+#[test]
+fn what_was_trained_of_a_quantised_model_is_not_for_what_was_made_of_it() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let path = stage.path("tiny.gguf");
+    let (meta, stored) = as_gguf(LLAMA, "llama", GgmlDType::Q4_0);
+    write_gguf(&path, &meta, &stored);
+    let quantised = base_model::BaseModel { name: "quantised".into(), identity: identity(&path) };
+    let merged = PathBuf::from(other_model(&stage, &model));
+    let require = |note: &base_model::BaseModel, model: &Identity| {
+        note.require(Path::new("adapter"), "merged", model, Some(&quantised)).map_err(|e| e.to_string())
+    };
+    let own = identity(&merged);
+    assert_eq!(quantised.identity.difference(&own), None, "nothing else tells them apart");
+    assert!(require(&quantised, &own).unwrap_err().contains("was made of that one"));
+    // What was trained of the merged model is for it, however it is stored.
+    let of_merged = base_model::BaseModel { name: "merged".into(), identity: own.clone() };
+    assert_eq!(require(&of_merged, &own), Ok(()));
+    assert_eq!(require(&of_merged, &identity(changed("mlp", DType::BF16).path())), Ok(()));
+
+    let made = adapter(&stage, &model, "lora");
+    let answer = |model: &Path| {
+        let model = model.to_str().unwrap();
+        let args = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", model, "--adapter", &made];
+        stage.run(&args)
+    };
+    quantised.save(Path::new(&made)).unwrap();
+    assert_eq!(code(&answer(&merged)), 0);
+    quantised.save(&merged).unwrap();
+    let output = answer(&merged);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("was made of that one"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_merged_model_says_what_it_was_made_of() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let made = adapter(&stage, &model, "lora");
+    let output = stage.run(&["merge", &made, "--model", &model, "--out", "out"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let note = base_model::BaseModel::read(&stage.path("out")).unwrap().unwrap();
+    assert_eq!(note.identity, identity(Path::new(&model)));
+    ModelFiles::open("out", &stage.path("out")).unwrap();
+}
+
 #[test]
 fn columns_of_the_playground_refuse_it_too() {
     let stage = Stage::new();

@@ -15,7 +15,7 @@ use tunesmith::model::files::ModelFiles;
 use tunesmith::nn::Tape;
 use tunesmith::peft::blend::{Merge, Sign};
 use tunesmith::peft::compose::{Composition, How, Part, check_settings};
-use tunesmith::peft::{Adapter, files, format, task_vectors};
+use tunesmith::peft::{Adapter, PTuningSettings, PrefixSettings, Settings, files, format, task_vectors};
 use tunesmith::recipe::{Recipe, load};
 
 const BOUND: f64 = 1e-4;
@@ -228,6 +228,71 @@ fn a_density_that_leaves_nothing_is_refused_with_one_that_leaves_something() {
         assert_eq!(failure(enough), None);
         assert!(failure(enough * 0.9).is_some(), "{enough} is the smallest, to two digits");
     }
+}
+
+/// What an encoder makes is no linear function of its weights.
+#[test]
+fn virtual_tokens_are_summed_and_not_the_networks_that_make_them() {
+    let model = crate::train::model();
+    let temp = tempfile::tempdir().unwrap();
+    for settings in [
+        Settings::PTuning(PTuningSettings { num_tokens: 4, encoder_width: 6 }),
+        Settings::Prefix(PrefixSettings { num_tokens: 4, projection_width: Some(6) }),
+        Settings::Prefix(PrefixSettings { num_tokens: 4, projection_width: None }),
+    ] {
+        let mut sum = None;
+        let mut parts = Vec::new();
+        let tokens = |folder: &Path| {
+            let path = folder.join(format::WEIGHTS_FILE);
+            candle_core::safetensors::load(path, &Device::Cpu).unwrap()["prompt_embeddings"].clone()
+        };
+        let save = |adapter: &Adapter, name: String| {
+            let folder = temp.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            files::save(adapter, &model.description(), &folder).unwrap();
+            folder
+        };
+        for (seed, weight) in [(1, 0.75), (2, -0.5)] {
+            let adapter = Adapter::new(settings.clone(), &model, seed).unwrap();
+            let folder = save(&adapter, format!("{settings:?} {seed}"));
+            let part = (tokens(&folder) * weight).unwrap();
+            sum = Some(sum.map_or(part.clone(), |sum: Tensor| (sum + &part).unwrap()));
+            parts.push(Part { folder, weight });
+        }
+        let made = Composition { parts, how: How::Linear }.load(model.config(), &Device::Cpu).unwrap();
+        let saved = tokens(&save(&made, format!("{settings:?}")));
+        assert!(relative_error(&saved, &sum.unwrap()) < 1e-6, "{settings:?}");
+    }
+}
+
+#[test]
+fn a_density_that_leaves_out_layers_says_how_many() {
+    let decoder = decoder("parity/tiny-llama/model");
+    let left = |density| {
+        let composition = composition(&[("a", 0.7), ("b", 0.3)], dare(density, Merge::Linear));
+        let made = composition.load(decoder.config(), &Device::Cpu);
+        made.map(|made| composition.layers_left(&made).unwrap())
+    };
+    // One that is enough for some, and not for all.
+    let some = (1..200).find_map(|i| left(0.001 * f64::from(i)).ok()).unwrap();
+    let (few, all) = some.unwrap();
+    assert!(0 < few && few < all, "{few} {all}");
+    assert_eq!(left(0.9).unwrap(), None);
+
+    let stage = Stage::new();
+    let model = stage.model();
+    let parts = adapters(&stage, &["a", "b"], &model);
+    let density = (1..200).map(|i| 0.001 * f64::from(i)).find(|density| left(*density).is_ok()).unwrap();
+    let run = |density: f64, out: &str| {
+        let density = density.to_string();
+        let way = ["--weights", "0.7,0.3", "--how", "dare-linear", "--density", &density, "--out", out];
+        let output = stage.run(&[&["compose", &parts[0], &parts[1]], &way[..]].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = run(density, "few");
+    assert!(said.contains(&format!("Of the {all} layers")) && said.contains(&format!("{few} are")), "{said}");
+    assert!(!run(0.9, "most").contains("layers"));
 }
 
 /// Copies of adapters, which say of themselves that they were made for `base`.

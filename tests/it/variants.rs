@@ -139,6 +139,42 @@ fn adapters_with_magnitudes_come_back_and_damaged_ones_are_refused() {
     assert!(short.contains(name) && short.contains("[31]") && short.contains("[32]"), "{short}");
 }
 
+#[test]
+fn what_is_no_adapter_is_told_in_words() {
+    let (decoder, temp) = (decoder("parity/tiny-llama/model"), tempfile::tempdir().unwrap());
+    let good = fixture("parity/tiny-llama/adapter_init");
+    let refusal = |folder: &Path| {
+        let error = files::load(folder, decoder.config(), &Device::Cpu).unwrap_err();
+        assert!(!error.to_string().contains("os error"), "{error}");
+        (error.to_string(), error.hint())
+    };
+    assert!(refusal(&temp.path().join("none")).0.contains("there is no such folder"));
+    assert!(refusal(temp.path()).0.contains("there is no adapter_config.json in the folder"));
+    let config = temp.path().join("adapter_config.json");
+    std::fs::copy(good.join("adapter_config.json"), &config).unwrap();
+    assert!(refusal(&config).0.contains("it is a file, and an adapter is a folder"));
+    assert!(refusal(temp.path()).0.contains("there is no adapter_model.safetensors in the folder"));
+    std::fs::write(temp.path().join("adapter_model.bin"), "pickled").unwrap();
+    let (said, hint) = refusal(temp.path());
+    assert!(said.contains("adapter_model.bin") && said.contains("executes"), "{said}");
+    assert!(hint.contains("adapter_model.safetensors") && hint.contains("weights_only=True"), "{hint}");
+
+    let mut tensors =
+        candle_core::safetensors::load(good.join("adapter_model.safetensors"), &Device::Cpu).unwrap();
+    let name = "base_model.model.model.layers.1.self_attn.v_proj.lora_A.weight";
+    for value in [f64::NAN, f64::INFINITY] {
+        let bad = tensors[name].ones_like().and_then(|ones| ones * value).unwrap();
+        tensors.insert(name.into(), bad);
+        candle_core::safetensors::save(&tensors, temp.path().join("adapter_model.safetensors")).unwrap();
+        let said = refusal(temp.path()).0;
+        assert!(said.contains(name) && said.contains("not finite"), "{said}");
+    }
+    for kind in ["LOHA", "VERA"] {
+        std::fs::write(&config, format!("{{\"peft_type\": \"{kind}\", \"r\": 4}}")).unwrap();
+        assert!(refusal(temp.path()).0.contains(&format!("peft_type = {kind} is not supported")));
+    }
+}
+
 fn loaded(placement: Placement, name: &str) -> LoadedModel {
     let files = ModelFiles::open("tiny", &fixture(&format!("parity/{name}/model"))).unwrap();
     LoadedModel {

@@ -290,6 +290,55 @@ fn files_go_out_and_in() {
     }
 }
 
+/// PEFT saves over a folder without looking at the encoder that lies in it.
+#[test]
+fn an_encoder_that_makes_other_tokens_is_left_aside_and_a_bad_file_beside_it_is_refused() {
+    let model = model();
+    let encoded = |adapter: &Adapter| match &adapter.settings {
+        Settings::Prefix(own) => own.projection_width.is_some(),
+        settings => matches!(settings, Settings::PTuning(_)),
+    };
+    let mut num = 0;
+    for adapter in adapters().iter().filter(|adapter| encoded(adapter)) {
+        num += 1;
+        let out = tempfile::tempdir().unwrap();
+        files::save(adapter, &model.description(), out.path()).unwrap();
+        let load = || files::load(out.path(), model.config(), &Device::Cpu);
+        let is_stale = || files::has_stale_encoder(out.path(), model.config()).unwrap();
+        assert!(encoded(&load().unwrap()) && !is_stale());
+        let path = out.path().join("adapter_model.safetensors");
+        let made = candle_core::safetensors::load(&path, &Device::Cpu).unwrap()["prompt_embeddings"].clone();
+        let save = |tensors: &[(&str, &Tensor)]| {
+            let named: HashMap<_, _> =
+                tensors.iter().map(|(name, tensor)| (*name, (*tensor).clone())).collect();
+            candle_core::safetensors::save(&named, &path).unwrap();
+        };
+        let other = (&made * 1.01).unwrap();
+        save(&[("prompt_embeddings", &other)]);
+        let own = load().unwrap();
+        assert!(!encoded(&own) && is_stale());
+        let again = tempfile::tempdir().unwrap();
+        files::save(&own, &model.description(), again.path()).unwrap();
+        let saved =
+            candle_core::safetensors::load(again.path().join(path.file_name().unwrap()), &Device::Cpu);
+        assert_eq!(relative_error(&saved.unwrap()["prompt_embeddings"], &other), 0.0);
+
+        for (tensor, why) in [
+            (made.transpose(0, 1).unwrap().contiguous().unwrap(), "shape"),
+            ((&made * f64::NAN).unwrap(), "not finite"),
+        ] {
+            save(&[("prompt_embeddings", &tensor)]);
+            let refusal = load().unwrap_err().to_string();
+            assert!(refusal.contains(why) && refusal.contains("adapter_model"), "{refusal}");
+        }
+        save(&[("prompt_embeddings", &made), ("extra", &made)]);
+        assert!(load().unwrap_err().to_string().contains("extra"));
+        std::fs::write(&path, "").unwrap();
+        assert!(load().unwrap_err().to_string().contains("adapter_model"));
+    }
+    assert_eq!(num, 2);
+}
+
 fn set_key(folder: &Path, key: &str, value: usize) {
     let path = folder.join("adapter_config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();

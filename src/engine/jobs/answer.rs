@@ -48,8 +48,11 @@ pub fn run(
             group.columns.push(column);
             continue;
         }
-        let adapter =
-            asked.adapter.as_ref().map(|source| adapter(source, &files, &model, control)).transpose()?;
+        let adapter = asked
+            .adapter
+            .as_ref()
+            .map(|source| adapter(source, &files, &model, control, sink))
+            .transpose()?;
         let session = Session::new(&model.decoder, adapter.as_ref())?;
         groups.push(Group { adapter: asked.adapter.clone(), session, columns: vec![column] });
     }
@@ -98,10 +101,11 @@ fn adapter(
     files: &ModelFiles,
     model: &LoadedModel,
     control: &Control,
+    sink: &mut Sink<'_>,
 ) -> Result<Adapter, Halt> {
     match source {
         Source::Folder(folder) => model::adapter(folder, model),
-        Source::Composed(composition) => compose::adapter(composition, model),
+        Source::Composed(composition) => compose::adapter(composition, model, sink),
         Source::TaskVectors { task_vectors } => compose::task_vectors(task_vectors, files, model, control),
     }
 }

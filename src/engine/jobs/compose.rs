@@ -2,6 +2,7 @@
 
 use super::{Report, model};
 use crate::base::{Control, DeviceChoice, Failure};
+use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::export::{self, into_new_folder};
@@ -80,6 +81,7 @@ pub fn run(
         Way::Adapters(how) => {
             let composition = Composition { parts: parts.to_vec(), how };
             let adapter = composition.load(&files.config, &device::open(DeviceChoice::Cpu)?)?;
+            tell_left(&composition, &adapter, sink)?;
             let adapter = Adapter { base_model: source.clone(), ..adapter };
             into_new_folder(to, |folder| {
                 files::save(&adapter, &about, folder)?;
@@ -95,10 +97,23 @@ pub fn run(
 }
 
 /// A composition for answers, of adapters of this model.
-pub fn adapter(composition: &Composition, model: &LoadedModel) -> Result<Adapter, Halt> {
+pub fn adapter(composition: &Composition, model: &LoadedModel, sink: &mut Sink<'_>) -> Result<Adapter, Halt> {
     composition.check()?;
     one_base(&composition.parts)?;
-    Ok(composition.load(model.config(), model.decoder.device())?)
+    let adapter = composition.load(model.config(), model.decoder.device())?;
+    tell_left(composition, &adapter, sink)?;
+    Ok(adapter)
+}
+
+/// Says how many layers a low density leaves as they are in the base model.
+fn tell_left(composition: &Composition, adapter: &Adapter, sink: &mut Sink<'_>) -> Result<(), Halt> {
+    if let Some((left, all)) = composition.layers_left(adapter)? {
+        sink(EventKind::Notice(format!(
+            "Of the {all} layers that the adapters change, {left} are changed at such a density, and the others are the base model's. \
+             A higher density changes more of them."
+        )));
+    }
+    Ok(())
 }
 
 /// The sum of a model and task vectors of it, for answers.

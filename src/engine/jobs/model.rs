@@ -105,9 +105,24 @@ pub fn adapter_in(folder: &Path) -> PathBuf {
 /// that is none of this one's is told: it may be a folder's on another machine.
 pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> Result<(), Halt> {
     let source = &model.info.source;
-    if let Some(base) = peft::BaseModel::read(folder)? {
-        return Ok(base.require(folder, source, &model.identity()?)?);
+    match peft::BaseModel::read(folder)? {
+        Some(base) => {
+            let made_of = peft::BaseModel::read(&model.info.path).ok().flatten();
+            base.require(folder, source, &model.identity()?, made_of.as_ref())?;
+        }
+        None => tell_other_name(folder, model, sink),
     }
+    if files::has_stale_encoder(folder, &model.config)? {
+        sink(EventKind::Notice(format!(
+            "The adapter's virtual tokens were saved anew without the network that once made them: they answer as they are, and the network is left aside ({}).",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
+fn tell_other_name(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) {
+    let source = &model.info.source;
     // A whole model names whatever it was once saved from.
     let named = files::base_model(folder).filter(|_| !files::is_model(folder));
     if let Some(name) = named.filter(|name| !hub::resolve::may_mean(name, source, &model.info.path)) {
@@ -116,7 +131,6 @@ pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> R
             folder.display()
         )));
     }
-    Ok(())
 }
 
 /// Reads an adapter for a loaded model.
