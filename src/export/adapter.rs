@@ -30,6 +30,18 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     })
 }
 
+/// Whether `to` is new or empty: asked before the work, as [`into_new_folder`] asks after it.
+///
+/// # Errors
+/// [`ExportError::Exists`]
+pub fn check_free(to: &Path) -> Result<(), ExportError> {
+    let is_empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+    match !to.exists() || is_empty() {
+        true => Ok(()),
+        false => Err(ExportError::Exists { path: to.to_path_buf() }),
+    }
+}
+
 /// Fills the folder `to`, which must be new or empty; it is whole or not there.
 ///
 /// # Errors

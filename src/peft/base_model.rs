@@ -45,12 +45,26 @@ impl BaseModel {
         read.map(Some).map_err(|e| unreadable(format!("not a note of a base model: {e}")))
     }
 
-    /// Whether what lies in `folder`, which has this note, is for the model that is known by `identity`.
+    /// Whether what lies in `folder`, which has this note, is for the model that is known by `identity`. Where that one was made of
+    /// another by tuning, `origin` is its own note.
     ///
     /// # Errors
     /// [`PeftError::OtherBase`]
-    pub fn require(&self, folder: &Path, name: &str, identity: &Identity) -> Result<(), PeftError> {
-        match self.identity.difference(identity) {
+    pub fn require(
+        &self,
+        folder: &Path,
+        name: &str,
+        identity: &Identity,
+        origin: Option<&Self>,
+    ) -> Result<(), PeftError> {
+        // The few numbers that are known of a quantised model are those of any model that was made of it.
+        let is_of_origin = || {
+            let origin = origin.filter(|_| self.identity != *identity)?;
+            self.identity.difference(&origin.identity).is_none().then(|| {
+                "that model has something worked in already, and the adapter was made for it as it was before".into()
+            })
+        };
+        match self.identity.difference(identity).or_else(is_of_origin) {
             None => Ok(()),
             Some(why) => Err(PeftError::OtherBase {
                 folder: folder.into(),

@@ -21,7 +21,8 @@ pub fn save_result(adapter: &Adapter, base: &LoadedModel, folder: &Path) -> Resu
     note_base(adapter, &base.description(), folder)
 }
 
-fn note_base(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
+/// Notes the model that something was made of beside it.
+pub(super) fn note_base(adapter: &Adapter, base: &Description, folder: &Path) -> Result<(), PeftError> {
     let Some(identity) = base.identity.cloned() else { return Ok(()) };
     BaseModel { name: adapter.base_model.clone(), identity }.save(folder)
 }

@@ -51,6 +51,8 @@ pub fn merge(
     require_mergeable(adapter)?;
     let hooks = adapter.hooks()?;
     folder::save_changed(base, hooks.as_ref(), folder, control)?;
+    // So that what was made for the base is not taken for this model, whose norms may be the same.
+    files::note_base(adapter, &base.description(), folder)?;
     let expected = logits(&base.decoder, hooks.as_ref())?;
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let merged = load_decoder(&files, DeviceChoice::Cpu.into(), control, &mut Silent)?;

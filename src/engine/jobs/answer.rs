@@ -36,6 +36,7 @@ pub fn run(
     for source in request.columns.iter().filter_map(|column| column.adapter.as_ref()) {
         for folder in source.folders() {
             model::require_base(folder, &files, sink)?;
+            model::check_adapter(folder, &files.config)?;
         }
         if let Source::Composed(composition) = source {
             composition.require(&files.config)?;

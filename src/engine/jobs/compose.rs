@@ -47,6 +47,7 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
+    export::check_free(to)?;
     let inside = |part: &Part| Part { folder: model::adapter_in(&part.folder), weight: part.weight };
     let parts: &[Part] = &parts.iter().map(inside).collect::<Vec<_>>();
     match way {
@@ -88,6 +89,7 @@ pub fn run(
         }
         Way::TaskVectors => into_new_folder(to, |folder| {
             task_vectors::save(&files, &about, parts, folder, control, &mut Report::to(sink))?;
+            BaseModel { name: source.clone(), identity: identity.clone() }.save(folder)?;
             let how = "the base model and the sum of the weighted task vectors".into();
             Ok(export::composed(None, how, parts, &source, folder)?)
         }),

@@ -32,6 +32,7 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Merged, Halt> {
+    export::check_free(to)?;
     let (run, adapter) = match RunFolder::is_one(from.folder) {
         true => (from.folder.to_path_buf(), from.folder.join("adapter")),
         false => (from.folder.parent().unwrap_or(Path::new("")).to_path_buf(), from.folder.to_path_buf()),
