@@ -39,6 +39,9 @@ pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<Loade
     let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
     if let Some(adapter) = &adapter {
         jobs::model::require_base(adapter, &files, &mut |kind| show.take(&kind))?;
+        let task = jobs::judge::task(&a.model, Some(adapter))?;
+        let config = task.map_or_else(|| files.config.clone(), |task| task.config(&files.config));
+        jobs::model::check_adapter(adapter, &config)?;
     }
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
@@ -49,6 +52,9 @@ pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<Loade
 
 /// A model that is to write.
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
+    if let Some(adapter) = a.adapter.as_deref().map(jobs::model::adapter_in) {
+        jobs::judge::require_writer(&adapter)?;
+    }
     jobs::model::open(&a.model)?.config.check_writes()?;
     let model = load_model(a, control, show)?;
     let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);

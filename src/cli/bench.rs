@@ -208,9 +208,7 @@ impl Subject {
 
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let mut recipe = recipe(a);
-    for setting in &a.set {
-        load::set(&mut recipe, setting).map_err(unusable)?;
-    }
+    load::set_all(&mut recipe, &a.set).map_err(unusable)?;
     if recipe.forgetting.text.is_some() {
         return Err(Failure::new(
             "The benchmark cannot be run",

@@ -89,9 +89,7 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         Some(path) => load::from_file(path).map_err(unusable)?,
         None => Recipe::default(),
     };
-    for assignment in &a.set {
-        load::set(&mut recipe, assignment).map_err(unusable)?;
-    }
+    load::set_all(&mut recipe, &a.set).map_err(unusable)?;
     recipe.data.path = Some(a.data.clone());
     if let Some(model) = &a.model {
         recipe.model.source.clone_from(model);

@@ -33,10 +33,10 @@ pub struct Arguments {
 }
 
 pub(super) fn assignment(text: &str) -> Result<String, String> {
-    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+    let Some((key, value)) = load::split(text).filter(|(key, _)| !key.is_empty()) else {
         return Err("it must have the form key=value".into());
     };
-    match load::misfit(key.trim(), value.trim()) {
+    match load::misfit(key, value) {
         None => Ok(text.to_string()),
         Some(problem) => Err(problem.text),
     }
@@ -108,9 +108,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
 
 fn read(path: &std::path::Path, set: &[String]) -> Result<Recipe, Halt> {
     let mut recipe = load::from_file(path).map_err(unusable)?;
-    for assignment in set {
-        load::set(&mut recipe, assignment).map_err(unusable)?;
-    }
+    load::set_all(&mut recipe, set).map_err(unusable)?;
     Ok(train::settled(recipe)?)
 }
 

@@ -3,6 +3,7 @@
 use super::{ExportError, card};
 use crate::base::storage;
 use crate::peft::files;
+use crate::recipe::Task;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -18,7 +19,8 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
     };
     into_new_folder(to, |temporary| {
         let copy = || {
-            for name in names {
+            let task = from.join(Task::FILE).is_file().then_some(Task::FILE);
+            for name in names.iter().copied().chain(task) {
                 let copy = temporary.join(name);
                 fs::copy(from.join(name), &copy)?;
                 File::options().write(true).open(&copy)?.sync_all()?;
@@ -28,6 +30,18 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
         };
         copy().map_err(|source| ExportError::Write { path: to.to_path_buf(), source })
     })
+}
+
+/// Whether `to` is new or empty: asked before the work, as [`into_new_folder`] asks after it.
+///
+/// # Errors
+/// [`ExportError::Exists`]
+pub fn check_free(to: &Path) -> Result<(), ExportError> {
+    let is_empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+    match !to.exists() || is_empty() {
+        true => Ok(()),
+        false => Err(ExportError::Exists { path: to.to_path_buf() }),
+    }
 }
 
 /// Fills the folder `to`, which must be new or empty; it is whole or not there.

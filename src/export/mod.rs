@@ -5,7 +5,7 @@ mod card;
 mod error;
 mod merged;
 
-pub use adapter::{adapter, into_new_folder};
+pub use adapter::{adapter, check_free, into_new_folder};
 pub use card::composed;
 pub use error::ExportError;
 pub use merged::merged;

@@ -104,7 +104,11 @@ fn check_modules(targets: &[String], model: Option<&ModelFacts>, found: &mut Fin
         if !known().any(|known| known == name) {
             let hint = near(name).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
             let short = human::elide(name, 40);
-            let text = format!("No layer is called {short}.{hint} There are {}.", names.join(", "));
+            let told = match name.trim() {
+                "" => "One of the names is empty.".into(),
+                _ => format!("No layer is called {short}.{hint}"),
+            };
+            let text = format!("{told} There are {}.", names.join(", "));
             found.error(field, text, Some(&right));
         } else if targets[..i].contains(name) {
             found.error(field, format!("{name} is named twice."), Some(&right));
@@ -237,6 +241,14 @@ fn check_blocks(freeze: &Freeze, model: Option<&ModelFacts>, found: &mut Finding
         let there: Vec<usize> = freeze.chosen.iter().copied().filter(|block| *block < num).collect();
         let fix = if there.is_empty() { vec![num - 1] } else { there };
         let text = format!("There is no block {block}: the model has {num}, counted from 0. Use {fix:?}.");
+        found.error("method.chosen", text, Some(&format!("{fix:?}")));
+    }
+    let once: std::collections::BTreeSet<usize> =
+        freeze.chosen.iter().copied().filter(|block| *block < num).collect();
+    if let Some((_, block)) = freeze.chosen.iter().enumerate().find(|(i, b)| freeze.chosen[..*i].contains(b))
+    {
+        let text = format!("Block {block} is named twice. Use {once:?}.");
+        let fix: Vec<usize> = once.into_iter().collect();
         found.error("method.chosen", text, Some(&format!("{fix:?}")));
     }
     let has_one_only = freeze.head != freeze.embeddings && config.has_tied_head();

@@ -19,16 +19,88 @@ const OPTIONAL: [&str; 9] = [
     "forgetting.text",
 ];
 
+/// Settings that say which others there are.
+const KINDS: [&str; 2] = ["method.kind", "objective.kind"];
+
 /// Carries out `--set optimizer.learning_rate=3e-4`. A value that is no TOML is taken as a word.
 ///
 /// # Errors
 /// An unknown field or a value that does not fit; the recipe stays as it was.
 pub fn set(recipe: &mut Recipe, assignment: &str) -> Result<(), Vec<Problem>> {
-    let (field, value) = assignment.split_once('=').ok_or_else(|| {
+    let (field, value) = split(assignment).ok_or_else(|| {
         let short = crate::base::human::elide(assignment, 60);
         vec![error(&short, format!("\"{short}\" is not of the form key=value"))]
     })?;
-    set_field(recipe, field.trim(), value.trim())
+    set_field(recipe, field, value)
+}
+
+/// Carries out all of them. Kinds come first, as each has its own settings, whatever the order that they were given in; and with
+/// another method, a learning rate that was the usual one of the method before becomes its own.
+///
+/// # Errors
+/// As [`set`]; the recipe stays as it was.
+pub fn set_all(recipe: &mut Recipe, assignments: &[String]) -> Result<(), Vec<Problem>> {
+    let is_kind = |text: &&String| split(text).is_some_and(|(field, _)| KINDS.contains(&field));
+    let (kinds, others): (Vec<_>, Vec<_>) = assignments.iter().partition(is_kind);
+    let mut changed = recipe.clone();
+    for kind in kinds {
+        set(&mut changed, kind)?;
+    }
+    let is_usual = recipe.optimizer.learning_rate == recipe.usual_learning_rate();
+    if is_usual && changed.method.kind() != recipe.method.kind() {
+        changed.optimizer.learning_rate = changed.usual_learning_rate();
+    }
+    for other in others {
+        set(&mut changed, other)?;
+    }
+    *recipe = changed;
+    Ok(())
+}
+
+/// `field=value` in two; an equals sign in quotes is part of the field.
+pub fn split(assignment: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    let at = assignment.find(|c| {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            _ => {}
+        }
+        c == '=' && quote.is_none()
+    })?;
+    Some((assignment[..at].trim(), assignment[at + 1..].trim()))
+}
+
+/// The keys on the way to a setting. A name in a list of pairs that a person names may hold dots, in quotes or not.
+fn keys(field: &str) -> Vec<String> {
+    let mut section = known();
+    let mut keys = Vec::new();
+    let mut rest = field;
+    while let Some((key, after)) = rest.split_once('.') {
+        keys.push(key.to_string());
+        rest = after;
+        match section.remove(key) {
+            Some(Value::Table(inner)) if inner.is_empty() => {
+                keys.push(unquoted(rest));
+                return keys;
+            }
+            Some(Value::Table(inner)) => section = inner,
+            _ => section = Table::new(),
+        }
+    }
+    keys.push(rest.to_string());
+    keys
+}
+
+/// A name without the quotes around it. A pattern's backslashes stay where they are no escapes of TOML.
+fn unquoted(name: &str) -> String {
+    let name = name.trim();
+    let inner = ['"', '\''].iter().find_map(|quote| name.strip_prefix(*quote)?.strip_suffix(*quote));
+    let parsed = inner.and_then(|_| format!("x = {name}").parse::<Table>().ok());
+    match parsed.and_then(|mut table| table.remove("x")) {
+        Some(Value::String(text)) => text,
+        _ => inner.unwrap_or(name).to_string(),
+    }
 }
 
 /// What is wrong with `field` as the name of a setting, whatever the recipe; with the nearest right one.
@@ -38,7 +110,15 @@ pub fn misnamed(field: &str) -> Option<Problem> {
     let mut parts = field.split('.').peekable();
     while let Some(part) = parts.next() {
         match (section.remove(part), parts.peek()) {
-            (Some(Value::Table(inner)), Some(_)) if inner.is_empty() => return None,
+            // A list of pairs that a person names: one of them, or all.
+            (Some(Value::Table(inner)), rest) if inner.is_empty() => {
+                let has_name = rest.is_none() || keys(field).last().is_some_and(|name| !name.is_empty());
+                let text = format!(
+                    "\"{field}\" names no layers: write \"{}=NUMBER\".",
+                    join(&join(&prefix, part), "NAME")
+                );
+                return (!has_name).then(|| error(field, text));
+            }
             (Some(Value::Table(inner)), Some(_)) => section = inner,
             (Some(Value::Table(_)), None) => {
                 let text =
@@ -81,23 +161,24 @@ pub fn misfit(field: &str, value: &str) -> Option<Problem> {
 pub fn set_field(recipe: &mut Recipe, field: &str, value: &str) -> Result<(), Vec<Problem>> {
     let mut table = Table::try_from(writable(recipe)).map_err(|e| vec![error(field, e.to_string())])?;
     let mut place = &mut table;
-    let (sections, key) = field.rsplit_once('.').unwrap_or(("", field));
-    for section in sections.split('.').filter(|_| !sections.is_empty()) {
-        let next = place.entry(section.to_string()).or_insert_with(|| Value::Table(Table::new()));
+    let mut sections = keys(field);
+    let key = sections.pop().unwrap_or_default();
+    for section in sections {
+        let next = place.entry(section).or_insert_with(|| Value::Table(Table::new()));
         let Value::Table(next) = next else {
             return Err(vec![error(field, format!("\"{field}\" is not a setting."))]);
         };
         place = next;
     }
     let named = parse(value, kind_of(field).as_ref());
-    if matches!(field, "method.kind" | "objective.kind") && place.get(key) != Some(&named) {
+    if KINDS.contains(&field) && place.get(&key) != Some(&named) {
         // Another kind has other settings.
         place.clear();
     }
     if OPTIONAL.contains(&field) && (value.is_empty() || value == "none") {
-        place.remove(key);
+        place.remove(&key);
     } else {
-        place.insert(key.to_string(), named);
+        place.insert(key, named);
     }
     *recipe = from_table(table)?;
     Ok(())

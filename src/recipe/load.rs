@@ -1,7 +1,7 @@
 //! TOML -> [`Recipe`]. Unknown or misspelt keys are problems that name the key and the nearest right one; values
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
-pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_field};
+pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_all, set_field, split};
 use super::memory_limit::FORMS;
 use super::recipe::{Method, Objective};
 use super::{Fix, Problem, Recipe, Severity};
@@ -173,6 +173,11 @@ fn take_unknown(table: &mut Table, known: &Table, prefix: &str, problems: &mut V
                 take_unknown(inner, inner_known, &join(prefix, key), problems);
                 return true;
             }
+            (Some(Value::Table(inner_known)), _) if inner_known.is_empty() => {
+                let field = join(prefix, key);
+                let text = format!("\"{field}\" is a list of names and numbers: write {{q_proj = 4}}.");
+                error(&field, text)
+            }
             (Some(Value::Table(_)), _) => {
                 let field = join(prefix, key);
                 error(&field, format!("\"{field}\" is a section: write [{field}] and its settings below."))
@@ -207,8 +212,10 @@ fn elsewhere(key: &str) -> Option<String> {
 
 /// The most similar of `names`, if any is similar at all.
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Case alone makes no other name.
+    let is_same = |name: &str| name.eq_ignore_ascii_case(word);
     names
-        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .map(|name| (if is_same(name) { 1.0 } else { strsim::jaro_winkler(word, name) }, name))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

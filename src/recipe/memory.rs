@@ -2,7 +2,7 @@
 
 use super::Fix;
 use super::check::Findings;
-use super::estimate::{Estimate, micro_batch_tokens};
+use super::estimate::{Estimate, PROCESS_BYTES, estimate, micro_batch_tokens, sum};
 use super::fit::SMALL_MICRO_BATCH;
 use super::plan::Facts;
 use super::recipe::{Checkpointing, Precision, Recipe};
@@ -11,6 +11,13 @@ use crate::base::human;
 impl Recipe {
     pub(super) fn check_memory(&self, needed: Estimate, facts: &Facts, found: &mut Findings) {
         let Some(limit) = facts.memory_limit_bytes(self) else { return };
+        let of_model = sum(&[needed.weights_bytes, PROCESS_BYTES]);
+        if needed.fixed_bytes() > limit
+            && of_model <= limit
+            && self.check_size_of_method(needed, limit, facts, found)
+        {
+            return;
+        }
         if needed.fixed_bytes() > limit {
             let text = format!(
                 "The model alone needs about {}, and {} are the limit.",
@@ -27,6 +34,37 @@ impl Recipe {
             );
             self.check_activations(text, needed, facts, found);
         }
+    }
+
+    /// The model has room, and what the method trains has not: the largest size that fits. Whether there is one.
+    fn check_size_of_method(
+        &self,
+        needed: Estimate,
+        limit: u64,
+        facts: &Facts,
+        found: &mut Findings,
+    ) -> bool {
+        let mut smaller = self.clone();
+        let Some((field, size)) = smaller.method.size_mut() else { return false };
+        let mut tried = *size / 2;
+        while tried > 0 {
+            if let Some((_, size)) = smaller.method.size_mut() {
+                *size = tried;
+            }
+            if estimate(&smaller, facts, 0).is_some_and(|estimate| estimate.fixed_bytes() <= limit) {
+                let text = format!(
+                    "What {} trains needs about {} besides the model's {}, and {} are the limit. Use {tried}.",
+                    self.method.name(),
+                    human::bytes(sum(&[needed.trainable_bytes, needed.optimizer_bytes])),
+                    human::bytes(needed.weights_bytes),
+                    human::bytes(limit)
+                );
+                found.error(field, text, Some(&tried.to_string()));
+                return true;
+            }
+            tried /= 2;
+        }
+        false
     }
 
     /// Nothing that is dealt in smaller pieces helps: fewer bits, or a higher limit where one would do.

@@ -175,6 +175,21 @@ impl Method {
         }
     }
 
+    /// The setting that says how much it trains, and its field; of some methods there is none.
+    pub(super) fn size_mut(&mut self) -> Option<(&'static str, &mut usize)> {
+        match self {
+            Self::Full {} | Self::Ia3(_) | Self::Freeze(_) => None,
+            Self::Lora(lora) => Some(("method.rank", &mut lora.rank)),
+            Self::Bottleneck(bottleneck) => Some(("method.width", &mut bottleneck.width)),
+            Self::Prefix(prefix) => Some(match prefix.projection {
+                true => ("method.projection_width", &mut prefix.projection_width),
+                false => ("method.num_virtual_tokens", &mut prefix.num_virtual_tokens),
+            }),
+            Self::Prompt(prompt) => Some(("method.num_virtual_tokens", &mut prompt.num_virtual_tokens)),
+            Self::PTuning(p_tuning) => Some(("method.encoder_width", &mut p_tuning.encoder_width)),
+        }
+    }
+
     pub fn num_virtual_tokens_mut(&mut self) -> Option<&mut usize> {
         match self {
             Self::Lora(_) | Self::Freeze(_) | Self::Full {} | Self::Ia3(_) | Self::Bottleneck(_) => None,

@@ -256,3 +256,81 @@ fn names_of_one_model_are_known_as_such() {
         assert!(!may_mean(name, source, Path::new("/m/x")), "{name} {source}");
     }
 }
+
+/// The numbers of a base that are looked at may be those of the model made of it: its own note tells them apart.
+#[test]
+fn what_is_worked_into_a_model_is_not_answered_with_again() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let weights = Path::new(&model).join("model.safetensors");
+    std::fs::copy(changed("(nothing)", DType::BF16).path().join("model.safetensors"), weights).unwrap();
+    let made = adapter(&stage, &model, "lora");
+    let full = adapter(&stage, &model, "full");
+    let (merged, sum) = (stage.path("merged"), stage.path("sum"));
+    let (merged, sum) = (merged.to_str().unwrap(), sum.to_str().unwrap());
+    let vectors =
+        ["compose", &full, "--how", "task-vectors", "--weights", "1", "--model", &model, "--out", sum];
+    for args in [&["merge", &made, "--model", &model, "--out", merged][..], &vectors] {
+        let output = stage.run(args);
+        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+    }
+    let answer = |model: &str, adapter: &str| {
+        let ask = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", model, "--adapter", adapter];
+        let output = stage.run(&ask);
+        (code(&output), stderr(&output))
+    };
+    for tuned in [merged, sum] {
+        let (code, said) = answer(tuned, &made);
+        assert!(code == 1 && said.contains("was made of that one"), "{tuned}: {said}");
+    }
+    let base_model = base_model::BaseModel::read(Path::new(merged)).unwrap().unwrap();
+    assert_eq!(base_model.identity, identity(Path::new(&model)));
+    // What was trained of the merged model is for that one.
+    std::fs::rename(&made, stage.path("before")).unwrap();
+    let (code, said) = answer(merged, &adapter(&stage, merged, "lora"));
+    assert!(code == 0 && !said.contains("worked in"), "{said}");
+}
+
+#[test]
+fn a_whole_model_that_says_nothing_of_its_base_is_told_and_taken() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let other = other_model(&stage, &model);
+    let ask = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", &model, "--adapter", &other];
+    let output = stage.run(&ask);
+    let said = stderr(&output);
+    assert!(code(&output) == 0 && said.contains("does not say what it was tuned from"), "{said}");
+}
+
+/// The model cannot be loaded either: whoever is told of the adapter has not waited for it.
+#[test]
+fn an_adapter_is_refused_before_the_model_is_loaded() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let made = adapter(&stage, &model, "lora");
+    let nan = |(name, tensor): (String, candle_core::Tensor)| {
+        let value = if name.contains("mlp") { (&tensor * f64::NAN).unwrap() } else { tensor };
+        (name, value)
+    };
+    save(Path::new(&model), &tensors(LLAMA).into_iter().map(nan).collect());
+    std::fs::remove_file(Path::new(&made).join(base_model::FILE)).unwrap();
+    let (prompts, rows) = (stage.file("prompts.txt", "a peach\n"), stage.rows());
+    let taken = stage.path("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("mine.txt"), "x").unwrap();
+    let merge = stage.run(&["merge", &made, "--model", &model, "--out", taken.to_str().unwrap()]);
+    assert!(code(&merge) == 1 && stderr(&merge).contains("there already"), "{}", stderr(&merge));
+    let commands: [&[&str]; 3] =
+        [&["generate", "--prompt", "x"], &["eval", "--data", &rows], &["compare", "--prompts", &prompts]];
+    let tell = |needle: &str| {
+        for command in commands {
+            let output = stage.run(&[command, &["--model", &model, "--adapter", &made]].concat());
+            let said = stderr(&output);
+            assert_eq!((code(&output), said.contains(needle)), (1, true), "{command:?} {needle}: {said}");
+        }
+    };
+    tell("finite");
+    let file = Path::new(&made).join("adapter_model.safetensors");
+    std::fs::write(&file, &std::fs::read(&file).unwrap()[..100]).unwrap();
+    tell("adapter_model.safetensors");
+}

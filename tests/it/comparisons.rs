@@ -16,7 +16,7 @@ use tunesmith::engine::jobs::{BaseModel, LastRead, merge};
 use tunesmith::model::load::Placement;
 use tunesmith::project::comparisons;
 use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
-use tunesmith::recipe::recipe::Method;
+use tunesmith::recipe::recipe::{Method, Prefix};
 use tunesmith::recipe::{Recipe, load};
 
 fn methods(kinds: &[&str]) -> Vec<Method> {
@@ -314,4 +314,35 @@ fn a_comparison_is_not_begun_among_other_files() {
     assert!(refusal.detail.contains("other files") && refusal.hint.contains("new folder"), "{refusal}");
     assert_eq!(fs::read_to_string(own.join("recipe.toml")).unwrap(), "# mine");
     assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
+}
+
+/// What cannot be trained is told before the first method is, which may take hours.
+#[test]
+fn a_method_that_will_have_no_result_is_told_first() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let prefix = Prefix { num_virtual_tokens: 100_000, ..Prefix::default() };
+    let command = Command::CompareMethods {
+        project: place.path().join("project"),
+        recipe: recipe(&model, &rows),
+        methods: vec![Method::Lora(Default::default()), Method::Prefix(prefix)],
+    };
+    let is_turn = |kind: &EventKind| matches!(kind, EventKind::MethodTurn { .. });
+    let (seen, _) = Real::new().carry_out_until(command, is_turn);
+    let turn = seen.iter().position(is_turn).unwrap_or(seen.len());
+    let is_told = |kind: &EventKind| matches!(kind, EventKind::Notice(text) if text.starts_with("Prefix") && text.contains("cannot be trained"));
+    assert!(seen[..turn].iter().any(is_told), "{seen:?}");
+    assert!(!seen.iter().any(|kind| matches!(kind, EventKind::Notice(text) if text.starts_with("LoRA"))));
+}
+
+#[test]
+fn two_processes_cannot_compare_in_one_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let out = place.path().join("out");
+    let _held = comparisons::lock(&out).unwrap();
+    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+    let halt = compare(held, &recipe(&model, &rows), &methods(&["lora"]), &out, &Control::new(), &mut |_| ());
+    let Err(Halt::Failed(failure)) = halt else { panic!("{halt:?}") };
+    assert_eq!(failure.title, "Cannot compare there");
 }

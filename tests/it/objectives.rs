@@ -1,5 +1,6 @@
 //! What rows become for each objective, and what operations of objectives compute.
 
+use crate::cli::{Stage, code, stderr};
 use crate::parity::decoder;
 use crate::train::{dataset, model, recipe, whole_and_resumed};
 use candle_core::{Device, Tensor};
@@ -127,4 +128,25 @@ fn every_objective_is_learnt_and_resumed_exactly() {
             }
         }
     }
+}
+
+/// An adapter that says classes is asked neither to write nor to become a model that does.
+#[test]
+fn what_judges_texts_is_not_asked_to_write() {
+    let stage = Stage::new();
+    let (model, folder) = (stage.model(), stage.path("judge"));
+    std::fs::create_dir(&folder).unwrap();
+    let objective = Objective::Classification(Classification::default());
+    Task { objective, labels: vec!["a".into(), "b".into()], range: [0.0, 1.0] }.save(&folder).unwrap();
+    let adapter = folder.to_str().unwrap();
+    for args in [
+        &["generate", "--model", &model, "--adapter", adapter, "--prompt", "x"][..],
+        &["merge", adapter, "--model", &model, "--out", "merged"],
+    ] {
+        let output = stage.run(args);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains("judges texts"), "{}", stderr(&output));
+    }
+    let output = stage.run(&["predict", "--model", &model, "--text", "x"]);
+    assert!(stderr(&output).contains("was not tuned to judge texts"), "{}", stderr(&output));
 }

@@ -44,7 +44,10 @@ fn a_recipe_chooses_its_optimizer() {
 #[test]
 fn a_misnamed_setting_is_told_with_the_right_one() {
     let text = |field: &str| load::misnamed(field).map(|p| p.text).unwrap_or_default();
-    for field in ["optimizer.learning_rate", "data.path", "data.schema.roles", "length.updates", "about"] {
+    let patterns =
+        ["method.rank_pattern", "method.alpha_pattern.q_proj", "method.rank_pattern.\"layers.0.up\""];
+    let plain = ["optimizer.learning_rate", "data.path", "data.schema.roles", "length.updates", "about"];
+    for field in plain.into_iter().chain(patterns) {
         assert_eq!(text(field), "", "{field}");
     }
     for (field, needle) in [
@@ -56,6 +59,7 @@ fn a_misnamed_setting_is_told_with_the_right_one() {
         ("", "not a setting"),
         ("data.path.", "not a setting"),
         ("....", "not a setting"),
+        ("method.rank_pattern.", "names no layers"),
     ] {
         assert!(text(field).contains(needle), "{field}: {}", text(field));
     }
@@ -111,4 +115,103 @@ fn settings_of_every_method_come_back() {
     load::set(&mut recipe, "method.chosen=[1, 2]").unwrap();
     assert_eq!(recipe.method.freeze().unwrap().chosen, [1, 2]);
     assert!(load::misfit("method.blocks", "3").is_none(), "it is a setting, whatever the method now");
+}
+
+#[test]
+fn patterns_are_set_as_a_list_or_one_by_one() {
+    let layer = "layers.0.mlp.up_proj";
+    for (setting, name) in [
+        ("method.rank_pattern={k_proj=4}", "k_proj"),
+        ("method.rank_pattern.k_proj=4", "k_proj"),
+        ("method.rank_pattern.\"layers.0.mlp.up_proj\"=4", layer),
+        ("method.rank_pattern.layers.0.mlp.up_proj=4", layer),
+        ("method.rank_pattern = { \"layers.0.mlp.up_proj\" = 4 }", layer),
+        (r"method.rank_pattern.'layers\.(0|1)\..*'=4", r"layers\.(0|1)\..*"),
+        (r#"method.rank_pattern."layers\.[01]"=4"#, r"layers\.[01]"),
+        ("method.rank_pattern.\"(?:a=b)\"=4", "(?:a=b)"),
+    ] {
+        let (field, value) = load::split(setting).unwrap();
+        assert_eq!(load::misfit(field, value), None, "{setting}");
+        let mut recipe = Recipe::default();
+        load::set(&mut recipe, setting).unwrap_or_else(|problems| panic!("{setting}: {problems:?}"));
+        assert_eq!(
+            method(&mut recipe).rank_pattern.clone().into_iter().collect::<Vec<_>>(),
+            [(name.into(), 4)]
+        );
+        // The fix that a check offers can be given as it is written.
+        load::set(&mut recipe, "method.rank_pattern = {}").unwrap();
+        assert!(method(&mut recipe).rank_pattern.is_empty(), "{setting}");
+    }
+    let refused = load::set(&mut Recipe::default(), "method.rank_pattern=4").unwrap_err();
+    assert!(refused[0].text.contains("list of names"), "{refused:?}");
+    assert!(load::misfit("method.rank_pattern.q_proj", "many").is_some());
+}
+
+/// Settings of the method before are refused rather than lost, in any order; the learning rate is the method's own unless it was chosen.
+#[test]
+fn settings_given_together_hang_on_no_order() {
+    let all = |settings: &[&str]| {
+        let mut recipe = Recipe::default();
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        load::set_all(&mut recipe, &settings).map(|()| recipe)
+    };
+    for settings in [["method.rank=4", "method.kind=ia3"], ["method.kind=ia3", "method.rank=4"]] {
+        let problems = all(&settings).unwrap_err();
+        assert!(problems[0].text.contains("a setting of LoRA: leave it out for IA3"), "{problems:?}");
+    }
+    for settings in
+        [["method.width=8", "method.kind=bottleneck"], ["method.kind=bottleneck", "method.width=8"]]
+    {
+        assert!(matches!(all(&settings).unwrap().method, Method::Bottleneck(b) if b.width == 8));
+    }
+    let prompt = all(&["method.kind=prompt"]).unwrap();
+    assert_eq!(prompt.optimizer.learning_rate, prompt.usual_learning_rate());
+    assert_ne!(prompt.optimizer.learning_rate, Recipe::default().optimizer.learning_rate);
+    for settings in [
+        ["optimizer.learning_rate=5e-4", "method.kind=prompt"],
+        ["method.kind=prompt", "optimizer.learning_rate=5e-4"],
+    ] {
+        assert_eq!(all(&settings).unwrap().optimizer.learning_rate, 5e-4);
+    }
+}
+
+#[test]
+fn names_that_are_nearly_right_are_told_so() {
+    let said = |settings: &[&str], field: &str| {
+        let mut recipe = Recipe::default();
+        settings.iter().for_each(|setting| load::set(&mut recipe, setting).unwrap());
+        let problems = recipe.check(&facts());
+        let problem = problems.iter().find(|problem| problem.field == field);
+        problem.unwrap_or_else(|| panic!("{settings:?}: {problems:?}")).clone()
+    };
+    let modules = "method.target_modules";
+    assert!(said(&["method.target_modules=K_proj"], modules).text.contains("Did you mean k_proj?"));
+    assert!(said(&["method.target_modules=[\"\"]"], modules).text.contains("One of the names is empty"));
+    let twice = said(&["method.kind=freeze", "method.chosen=[1, 0, 0]"], "method.chosen");
+    assert_eq!(
+        (twice.text.contains("Block 0 is named twice"), twice.fix.unwrap().value),
+        (true, "[0, 1]".into())
+    );
+}
+
+/// What is trained does not fit, though the model does: its own size is what to change.
+#[test]
+fn a_method_that_is_too_large_is_not_blamed_on_the_model() {
+    for (kind, setting, field) in [
+        ("p_tuning", "method.encoder_width=65536", "method.encoder_width"),
+        ("bottleneck", "method.width=600000", "method.width"),
+    ] {
+        let mut recipe = Recipe::default();
+        for setting in [&format!("method.kind={kind}"), setting] {
+            load::set(&mut recipe, setting).unwrap();
+        }
+        let problems = recipe.check(&facts());
+        let found = problems.iter().find(|problem| problem.text.contains("besides the model's"));
+        let problem = found.unwrap_or_else(|| panic!("{problems:?}"));
+        assert_eq!(problem.field, field);
+        assert!(problems.iter().all(|problem| !problem.text.contains("8 bits")), "{problems:?}");
+        load::apply(&mut recipe, problem.fix.as_ref().unwrap()).unwrap();
+        let left = recipe.check(&facts());
+        assert!(left.iter().all(|problem| !problem.text.contains("are the limit")), "{left:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Prompts answered in columns: one base model, an adapter or none in each.
 
-use super::compose;
 use super::model::{self, BaseModel};
+use super::{compose, judge};
 use crate::base::Control;
 use crate::engine::command::GenerateRequest;
 use crate::engine::event::{EventKind, GenerationEvent};
@@ -36,6 +36,8 @@ pub fn run(
     for source in request.columns.iter().filter_map(|column| column.adapter.as_ref()) {
         for folder in source.folders() {
             model::require_base(folder, &files, sink)?;
+            judge::require_writer(folder)?;
+            model::check_adapter(folder, &files.config)?;
         }
         if let Source::Composed(composition) = source {
             composition.require(&files.config)?;

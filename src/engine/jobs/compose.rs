@@ -48,6 +48,7 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
+    export::check_free(to)?;
     let inside = |part: &Part| Part { folder: model::adapter_in(&part.folder), weight: part.weight };
     let parts: &[Part] = &parts.iter().map(inside).collect::<Vec<_>>();
     match way {

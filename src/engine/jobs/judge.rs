@@ -32,6 +32,18 @@ pub fn task(source: &str, adapter: Option<&Path>) -> Result<Option<Task>, Halt> 
     })
 }
 
+/// Refuses what was tuned to judge texts, where a model is to write or to be merged.
+///
+/// # Errors
+/// What it was tuned for, and what to do with it.
+pub fn require_writer(adapter: &Path) -> Result<(), Halt> {
+    let is_judge = |task: &Task| !task.objective.is_of_tokens();
+    let Some(task) = task("", Some(adapter))?.filter(is_judge) else { return Ok(()) };
+    let why = format!("it learnt {}, and not to write ({})", task.objective.name(), adapter.display());
+    let hint = "Ask it with `tunesmith predict`, or measure it with `tunesmith eval`.";
+    Err(Failure::new("What was trained here judges texts", why, hint).into())
+}
+
 impl Judge {
     /// Of a loaded model and, where there is one, the folder of its adapter.
     ///

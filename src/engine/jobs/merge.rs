@@ -1,5 +1,6 @@
 //! What was trained, worked into the weights of its model.
 
+use super::judge;
 use super::model::{self, BaseModel};
 use crate::base::{Control, DeviceChoice, Failure, Precision};
 use crate::engine::halt::Halt;
@@ -32,12 +33,14 @@ pub fn run(
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<Merged, Halt> {
+    export::check_free(to)?;
     let (run, adapter) = match RunFolder::is_one(from.folder) {
         true => (from.folder.to_path_buf(), from.folder.join("adapter")),
         false => (from.folder.parent().unwrap_or(Path::new("")).to_path_buf(), from.folder.to_path_buf()),
     };
     let named = from.model.map(String::from).or_else(|| files::base_model(&adapter));
     let model_files = model::open(&named.ok_or_else(|| nameless(&adapter))?)?;
+    judge::require_writer(&adapter)?;
     model::require_base(&adapter, &model_files, sink)?;
     peft::merge::check(&adapter, &model_files.config)?;
     // As in its file: what is widened from there is exact.

@@ -5,8 +5,8 @@ use super::data::import_options;
 use super::measure::{Style, answer_all, ask_rows, greedy, loss};
 use super::train::{self, Ready};
 use super::{BaseModel, LastRead, model};
-use crate::base::storage::LOCK_FILE;
-use crate::base::{Control, Failure, hardware};
+use crate::base::storage::{FolderLock, LOCK_FILE};
+use crate::base::{Control, Explain, Failure, hardware};
 use crate::data::split::spread;
 use crate::engine::event::{EventKind, TESTING};
 use crate::engine::halt::Halt;
@@ -17,8 +17,9 @@ use crate::project::event::Phase;
 use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
-use crate::recipe::Recipe;
+use crate::recipe::plan::{Facts, ModelFacts};
 use crate::recipe::recipe::Method;
+use crate::recipe::{Recipe, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -60,13 +61,18 @@ pub fn compare(
 ) -> Result<MethodComparison, Halt> {
     let Held { base, data } = held;
     refuse_foreign(out)?;
-    model::open(&recipe.model.source)?;
+    let facts = Facts {
+        model: Some(ModelFacts::from(&model::open(&recipe.model.source)?.info)),
+        ..train::machine_facts(out)
+    };
     // Read once and held, it serves all runs.
     let path = recipe.data.path.as_deref();
     let _table = path.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
-    let _lock = comparisons::lock(out)?;
+    let _lock = locked(out)?;
     let mut all = gone_on_with(recipe, methods, out)?;
     let methods = all.planned.clone();
+    let still = methods.iter().filter(|method| all.row(method.kind()).is_none());
+    tell_refused(still, recipe, &facts, sink);
     let tell = |all: &MethodComparison, sink: &mut Sink<'_>| {
         sink(EventKind::Compared { folder: out.to_path_buf(), comparison: all.clone() });
     };
@@ -147,6 +153,33 @@ fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<Metho
     };
     before.rows.into_iter().filter(is_sound).for_each(|row| all.push(row));
     Ok(all)
+}
+
+/// Says before the first method is trained which ones will have no result, so that nobody waits for them.
+fn tell_refused<'m>(
+    methods: impl Iterator<Item = &'m Method>,
+    recipe: &Recipe,
+    facts: &Facts,
+    sink: &mut Sink<'_>,
+) {
+    for method in methods {
+        let recipe = recipe_for(recipe, method);
+        let problems = recipe.check(facts);
+        if let Some(problem) = problems.iter().find(|problem| problem.severity == Severity::Error) {
+            let name = recipe.method.describe();
+            sink(EventKind::Notice(format!("{name} cannot be trained so: {}", train::told(problem))));
+        }
+    }
+}
+
+/// The lock of a comparison's folder.
+fn locked(out: &Path) -> Result<FolderLock, Halt> {
+    comparisons::lock(out).map_err(|error| match error {
+        ProjectError::InUse { .. } => {
+            Failure::new("Cannot compare there", error.to_string(), error.hint()).into()
+        }
+        other => other.into(),
+    })
 }
 
 /// Files of other things would be written over: a recipe of somebody's own, a run's.

@@ -6,10 +6,12 @@ use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
+use crate::model::config::DecoderConfig;
 use crate::model::files::ModelFiles;
 use crate::model::load::{LoadedModel, Placement};
 use crate::peft::{self, Adapter, files};
 use crate::project::RunFolder;
+use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -124,13 +126,28 @@ pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> R
 fn tell_other_name(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) {
     let source = &model.info.source;
     // A whole model names whatever it was once saved from.
-    let named = files::base_model(folder).filter(|_| !files::is_model(folder));
+    if files::is_model(folder) {
+        sink(EventKind::Notice(format!(
+            "{} is a whole model that does not say what it was tuned from: it is taken for a tuned {source}. If it is none, the answers may be nonsense.",
+            folder.display()
+        )));
+        return;
+    }
+    let named = files::base_model(folder);
     if let Some(name) = named.filter(|name| !hub::resolve::may_mean(name, source, &model.info.path)) {
         sink(EventKind::Notice(format!(
             "The adapter says that it was made for {name}, and the model here is {source}: unless both names mean one model, its answers may be nonsense ({}).",
             folder.display()
         )));
     }
+}
+
+/// Reads an adapter as [`adapter`] does, to refuse it before a model of this config is loaded. A whole model is not read twice.
+pub fn check_adapter(folder: &Path, config: &DecoderConfig) -> Result<(), Halt> {
+    if !files::is_model(folder) {
+        files::load(folder, config, &Device::Cpu)?;
+    }
+    Ok(())
 }
 
 /// Reads an adapter for a loaded model.
