@@ -285,7 +285,18 @@ fn a_density_that_leaves_out_layers_says_how_many() {
     let density = (1..200).map(|i| 0.001 * f64::from(i)).find(|density| left(*density).is_ok()).unwrap();
     let run = |density: f64, out: &str| {
         let density = density.to_string();
-        let way = ["--weights", "0.7,0.3", "--how", "dare-linear", "--density", &density, "--out", out];
+        let way = [
+            "--weights",
+            "0.7,0.3",
+            "--how",
+            "dare-linear",
+            "--density",
+            &density,
+            "--seed",
+            "7",
+            "--out",
+            out,
+        ];
         let output = stage.run(&[&["compose", &parts[0], &parts[1]], &way[..]].concat());
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         stderr(&output)
