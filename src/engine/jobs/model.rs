@@ -7,11 +7,11 @@ use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
 use crate::hub;
 use crate::model::config::DecoderConfig;
+use crate::model::device;
 use crate::model::files::ModelFiles;
 use crate::model::load::{LoadedModel, Placement};
 use crate::peft::{self, Adapter, files};
 use crate::project::RunFolder;
-use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -145,7 +145,7 @@ fn tell_other_name(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) {
 /// Reads an adapter as [`adapter`] does, to refuse it before a model of this config is loaded. A whole model is not read twice.
 pub fn check_adapter(folder: &Path, config: &DecoderConfig) -> Result<(), Halt> {
     if !files::is_model(folder) {
-        files::load(folder, config, &Device::Cpu)?;
+        files::load(folder, config, &device::open(DeviceChoice::Cpu)?)?;
     }
     Ok(())
 }
