@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 20] = [
+const FILES: [(&str, &str, &str); 21] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -20,6 +20,7 @@ const FILES: [(&str, &str, &str); 20] = [
     ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
     ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
     ("all-weights", "All weights", include_str!("../../presets/all-weights.toml")),
+    ("hold-fast", "Hold fast", include_str!("../../presets/hold-fast.toml")),
     ("small-addition", "Small addition", include_str!("../../presets/small-addition.toml")),
     ("directions", "Directions", include_str!("../../presets/directions.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
