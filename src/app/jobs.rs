@@ -277,5 +277,6 @@ fn describe(command: &Command) -> (String, Place, bool) {
         }
         Command::MergeAdapter { run, .. } => (format!("Merging {}", name(run)), Place::Runs, false),
         Command::Generate(_) => ("Answering".into(), Place::Playground, false),
+        Command::Ask(_) => ("Reading".into(), Place::Playground, false),
     }
 }

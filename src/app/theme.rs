@@ -95,6 +95,30 @@ pub fn of(ui: &egui::Ui) -> &'static Tokens {
     if ui.visuals().dark_mode { &DARK } else { &LIGHT }
 }
 
+/// `share` of the way from one colour to the other.
+pub fn mixed(from: Color32, to: Color32, share: f32) -> Color32 {
+    from.lerp_to_gamma(to, share.clamp(0.0, 1.0))
+}
+
+/// Black or white, whichever is read better on a fill.
+pub fn ink_on(fill: Color32) -> Color32 {
+    let better = |a: Color32, b: Color32| if contrast(a, fill) >= contrast(b, fill) { a } else { b };
+    better(Color32::BLACK, Color32::WHITE)
+}
+
+/// Contrast of two opaque colours as WCAG 2 defines it, 1 to 21.
+fn contrast(a: Color32, b: Color32) -> f32 {
+    let luminance = |c: Color32| {
+        let linear = |v: u8| {
+            let s = f32::from(v) / 255.0;
+            if s <= 0.040_45 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
+    };
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
 /// Both themes, the fonts and the sizes. Called once, before the first frame.
 pub fn install(ctx: &egui::Context) {
     egui_material_icons::initialize(ctx);
@@ -161,19 +185,6 @@ fn visuals(t: &Tokens, mut v: egui::Visuals) -> egui::Visuals {
 mod tests {
     use super::*;
 
-    /// Contrast of two opaque colours as WCAG 2 defines it, 1 to 21.
-    fn contrast(a: Color32, b: Color32) -> f32 {
-        let luminance = |c: Color32| {
-            let linear = |v: u8| {
-                let s = f32::from(v) / 255.0;
-                if s <= 0.040_45 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
-            };
-            0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
-        };
-        let (a, b) = (luminance(a), luminance(b));
-        (a.max(b) + 0.05) / (a.min(b) + 0.05)
-    }
-
     #[test]
     fn every_text_can_be_read_on_every_ground_it_stands_on() {
         for (theme, t) in [("light", LIGHT), ("dark", DARK)] {
@@ -200,6 +211,19 @@ mod tests {
             for ((word, a), (ground, b)) in pairs {
                 let found = contrast(a, b);
                 assert!(found >= 4.5, "{theme}: {word} on {ground} has a contrast of only {found:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_can_be_read_on_every_shade_of_a_heat_map() {
+        for t in [LIGHT, DARK] {
+            for hue in [t.accent_fill, t.amber] {
+                for step in 0..=100 {
+                    let fill = mixed(t.surface, hue, step as f32 / 100.0);
+                    let found = contrast(ink_on(fill), fill);
+                    assert!(found >= 4.5, "a contrast of only {found:.2} at {step} %");
+                }
             }
         }
     }

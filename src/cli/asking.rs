@@ -36,13 +36,7 @@ pub struct Loaded {
 /// The model alone, held against the adapter's words on it.
 pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<LoadedModel, Halt> {
     let files = jobs::model::open(&a.model)?;
-    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
-    if let Some(adapter) = &adapter {
-        jobs::model::require_base(adapter, &files, &mut |kind| show.take(&kind))?;
-        let task = jobs::judge::task(&a.model, Some(adapter))?;
-        let config = task.map_or_else(|| files.config.clone(), |task| task.config(&files.config));
-        jobs::model::check_adapter(adapter, &config)?;
-    }
+    jobs::reader::check(&files, a.adapter.as_deref(), &mut |kind| show.take(&kind))?;
     let placement = match a.precision {
         Some(precision) => Placement { device: a.device.into(), precision: precision.into() },
         None => jobs::model::answering(&files, a.device.into()),

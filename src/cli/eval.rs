@@ -9,9 +9,9 @@ use crate::data::import::{ImportOptions, Imported};
 use crate::data::prepare::{Dataset, PrepareOptions, prepare_rows};
 use crate::data::shots::{LineFormat, Shot, draw};
 use crate::engine::Halt;
-use crate::engine::jobs::judge::{self, Judge};
+use crate::engine::jobs::judge::Judge;
 use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy, loss};
-use crate::engine::jobs::{self, Report};
+use crate::engine::jobs::{self, Report, reader};
 use crate::eval::report::Report as Figures;
 use crate::project::RunFolder;
 use crate::recipe::{Recipe, Task};
@@ -61,7 +61,7 @@ enum Part {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
-    if let Some(task) = judge::task(&a.model.model, a.model.adapter.as_deref())? {
+    if let Some(task) = reader::task(&jobs::model::open(&a.model.model)?, a.model.adapter.as_deref())? {
         return judged(a, task, control, &mut show);
     }
     let loaded = asking::load(&a.model, control, &mut show)?;
@@ -106,7 +106,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
 fn judged(a: &Arguments, task: Task, control: &Control, show: &mut Show) -> Result<(), Halt> {
     let loaded = asking::load_model(&a.model, control, show)?;
     let judge = Judge::new(&loaded, a.model.adapter.as_deref(), task)?;
-    let model = &judge.model;
+    let model = &judge.reader.model;
     let of_run = recipe_of_run(a);
     let reading = of_run.as_ref().map_or_else(ImportOptions::default, jobs::data::import_options);
     let mut sink = |kind| show.take(&kind);

@@ -9,6 +9,7 @@ mod compare;
 mod compose;
 mod data;
 mod eval;
+mod fill_mask;
 mod generate;
 mod interrupt;
 mod ledger;
@@ -16,6 +17,7 @@ mod lengths;
 mod merge;
 mod methods;
 mod model;
+mod nearest;
 mod number;
 mod out;
 mod predict;
@@ -70,6 +72,10 @@ pub enum Command {
     Generate(generate::Arguments),
     /// Say the class, the score or the likeness of texts, by a model that was tuned for it
     Predict(predict::Arguments),
+    /// Guess the words that are hidden in a text, by a model that reads both ways
+    FillMask(fill_mask::Arguments),
+    /// Find the rows of a data file that are likest to a text
+    Nearest(nearest::Arguments),
     /// Measure a model on a data file: loss, perplexity, exact match
     Eval(eval::Arguments),
     /// Answer prompts with the base model and with an adapter, side by side
@@ -206,6 +212,8 @@ impl Command {
             Self::Generate(a) => generate::run(&a, control),
             Self::Eval(a) => eval::run(&a, control),
             Self::Predict(a) => predict::run(&a, control),
+            Self::FillMask(a) => fill_mask::run(&a, control),
+            Self::Nearest(a) => nearest::run(&a, control),
             Self::Compare(a) => compare::run(&a, control),
             Self::Merge(a) => merge::run(&a, control),
             Self::Compose(a) => compose::run(&a, control),
@@ -233,6 +241,8 @@ impl Command {
             Self::Generate(a) => a.json,
             Self::Eval(a) => a.json,
             Self::Predict(a) => a.json,
+            Self::FillMask(a) => a.json,
+            Self::Nearest(a) => a.json,
             Self::Compare(a) => a.json,
             Self::Merge(a) => a.json,
             Self::Compose(a) => a.json,

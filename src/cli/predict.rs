@@ -6,7 +6,8 @@ use super::table::{one_line, table};
 use super::{number, out};
 use crate::base::{Control, Failure};
 use crate::engine::Halt;
-use crate::engine::jobs::judge::{self, Judge};
+use crate::engine::jobs::judge::Judge;
+use crate::engine::jobs::{self, reader};
 use crate::recipe::recipe::Objective;
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,7 +31,8 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
-    let task = judge::task(&a.model.model, a.model.adapter.as_deref())?.ok_or_else(|| {
+    let files = jobs::model::open(&a.model.model)?;
+    let task = reader::task(&files, a.model.adapter.as_deref())?.ok_or_else(|| {
         Failure::new(
             "The model was not tuned to judge texts",
             "there is no task.json beside it",

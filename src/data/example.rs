@@ -53,6 +53,31 @@ pub enum Example {
     },
 }
 
+impl Example {
+    /// What it is about, in its own words: the text, or what is asked first.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Text { text }
+            | Self::Labelled { text, .. }
+            | Self::Scored { text, .. }
+            | Self::Pair { text, .. } => text,
+            Self::PromptCompletion { prompt, .. } | Self::Preference { prompt, .. } => prompt,
+            Self::Chat { messages } => {
+                let asked = messages.iter().find(|m| m.role == "user").or(messages.first());
+                asked.map_or("", |message| &message.content)
+            }
+        }
+    }
+
+    /// The second of two texts that are judged together.
+    pub fn second(&self) -> Option<&str> {
+        match self {
+            Self::Labelled { second, .. } | Self::Scored { second, .. } => second.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of an example without its text. The text is in memory once, in the table: whoever needs it has the
 /// example made anew ([`super::Schema::example`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

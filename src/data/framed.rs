@@ -59,6 +59,12 @@ impl Tokeniser {
         Ok([ids[..first].to_vec(), ids[last..].to_vec()])
     }
 
+    /// Ids of a text with what stands around it, in which special tokens count as such: one hides a word.
+    pub fn with_marks(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let framed = self.framed(self.whole(text)?, None)?;
+        Ok(framed.get_ids().to_vec())
+    }
+
     /// A text, or two, of which the longer one is cut token by token until both fit, as transformers' `longest_first` does. Special tokens
     /// that people wrote are plain text; an empty second text is none.
     pub fn with_specials(

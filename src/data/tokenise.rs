@@ -160,6 +160,12 @@ impl Tokeniser {
         self.tokenizer.get_post_processor()
     }
 
+    /// A text as the tokenizer's own file has it, special tokens among it.
+    pub(super) fn whole(&self, text: &str) -> Result<Encoding, DataError> {
+        let text = if text.len() > MAX_PIECE_BYTES { &text[..piece_len(text)] } else { text };
+        self.tokenizer.encode(text, false).map_err(failed)
+    }
+
     /// A text, or two, with what the post-processor puts around them.
     pub(super) fn framed(&self, first: Encoding, second: Option<Encoding>) -> Result<Encoding, DataError> {
         self.tokenizer.post_process(first, second, true).map_err(failed)

@@ -43,6 +43,34 @@ pub struct Prompt {
     pub expected: Option<String>,
 }
 
+/// Texts for models that read them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskRequest {
+    /// Catalogue name, folder or .gguf file.
+    pub model: String,
+    /// Folders of what was trained, side by side; none is the base model.
+    pub columns: Vec<Option<PathBuf>>,
+    pub ask: Ask,
+}
+
+/// What is asked of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// The classes or the score of each text.
+    Judge { texts: Vec<ReadText> },
+    /// The likeliest tokens of each hidden place.
+    FillMask { text: String, top: usize },
+    /// The rows nearest to a text, where there is one, and all of them in a plane.
+    Nearest { text: String, rows: Arc<Vec<String>>, top: usize },
+}
+
+/// A text, or two that are judged together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadText {
+    pub first: String,
+    pub second: Option<String>,
+}
+
 #[derive(Debug, Clone)]
 pub enum Command {
     // io lane
@@ -144,6 +172,7 @@ pub enum Command {
         to: PathBuf,
     },
     Generate(GenerateRequest),
+    Ask(AskRequest),
     /// Several runs of `model` as one, among the project's adapters.
     SaveMix {
         project: PathBuf,

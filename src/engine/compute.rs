@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{BaseModel, LastRead, answer, compose, merge, methods, speed, train};
+use super::jobs::{BaseModel, Embedded, LastRead, answer, ask, compose, merge, methods, speed, train};
 use super::lane::{Carrier, Sink};
 use crate::base::{Control, DeviceChoice};
 use crate::project::run_folder::free_path;
@@ -14,6 +14,7 @@ use std::path::Path;
 #[derive(Default)]
 pub(super) struct Compute {
     base: BaseModel,
+    embedded: Embedded,
     data: LastRead,
 }
 
@@ -53,12 +54,14 @@ impl Carrier for Compute {
                 Ok(())
             }
             Command::Generate(request) => answer::run(&mut self.base, &request, control, sink),
+            Command::Ask(request) => ask::run(&mut self.base, &mut self.embedded, &request, control, sink),
             _ => Ok(()),
         }
     }
 
     fn recover(&mut self) {
         self.base.forget();
+        self.embedded.forget();
     }
 }
 

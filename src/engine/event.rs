@@ -6,7 +6,9 @@ use crate::data::import::Imported;
 use crate::data::prepare::Dataset;
 use crate::data::template::Template;
 use crate::data::{Ledger, Tokeniser};
+use crate::eval::tasks::TaskReport;
 use crate::hub::catalogue::ModelEntry;
+use crate::infer::fill_mask::Guess;
 use crate::infer::generate::Finish;
 use crate::model::info::ModelInfo;
 use crate::peft::merge::Merged;
@@ -86,6 +88,11 @@ pub enum EventKind {
         folder: PathBuf,
         events: Vec<RunEvent>,
     },
+    /// What came of the test rows of a run that was read, or has just ended.
+    Report {
+        folder: PathBuf,
+        report: Arc<TaskReport>,
+    },
     /// The comparisons of methods of a project.
     Comparisons(Vec<Comparison>),
     /// A comparison turns to one of its methods; `index` counts from 0.
@@ -108,6 +115,11 @@ pub enum EventKind {
         column: usize,
         prompt: usize,
         event: GenerationEvent,
+    },
+    /// What a column says of what it was asked to read.
+    Told {
+        column: usize,
+        told: Told,
     },
     Exported {
         to: PathBuf,
@@ -153,6 +165,34 @@ impl EventKind {
             _ => Urgency::Now,
         }
     }
+}
+
+/// One column's answer to [`super::command::Ask`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// The probability of each class, text by text.
+    Classes {
+        labels: Vec<String>,
+        /// Each class is a question of its own.
+        has_several: bool,
+        said: Vec<Vec<f32>>,
+        /// Texts that are longer than the model reads; their beginning was judged.
+        is_cut: Vec<bool>,
+    },
+    Scores {
+        /// The least and the greatest score that it learnt from.
+        range: [f64; 2],
+        said: Vec<f32>,
+        is_cut: Vec<bool>,
+    },
+    /// For each hidden place its likeliest tokens.
+    Filled(Vec<Vec<Guess>>),
+    /// Rows with their cosine, the nearest first.
+    Nearest(Vec<(usize, f32)>),
+    /// Each row as a point of a plane.
+    Map(Arc<Vec<[f32; 2]>>),
+    /// It cannot; others may.
+    Refused(Failure),
 }
 
 /// One column answering one prompt.

@@ -52,8 +52,9 @@ impl Carrier for Io {
             }
             Command::ListRuns { project } => sink(EventKind::Runs(runs::list(&project.join("runs"))?)),
             Command::ReadRun { folder } => {
-                let events = RunFolder::open(&folder)?.events()?;
-                sink(EventKind::RunRead { folder, events });
+                let run = RunFolder::open(&folder)?;
+                sink(EventKind::RunRead { folder: folder.clone(), events: run.events()? });
+                train::tell_report(&run, sink);
             }
             Command::DeleteRun { folder } => {
                 runs::delete(&folder)?;
@@ -89,7 +90,8 @@ impl Carrier for Io {
             | Command::ResumeComparison { .. }
             | Command::MergeAdapter { .. }
             | Command::SaveMix { .. }
-            | Command::Generate(_) => {}
+            | Command::Generate(_)
+            | Command::Ask(_) => {}
         }
         Ok(())
     }

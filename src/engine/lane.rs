@@ -49,7 +49,8 @@ impl Lane {
             | Command::ResumeComparison { .. }
             | Command::MergeAdapter { .. }
             | Command::SaveMix { .. }
-            | Command::Generate(_) => Self::Compute,
+            | Command::Generate(_)
+            | Command::Ask(_) => Self::Compute,
             _ => Self::Io,
         }
     }

@@ -4,6 +4,7 @@ use super::calibration::{CalibrationBin, calibration, expected_calibration_error
 use super::classes::{ClassRow, Count, class_rows, macro_f1, micro_f1, weighted_f1};
 use super::inputs::{MetricError, known_class, num_not_finite, same_length, same_width};
 use super::score::ScoreBoard;
+use super::seen_rows::SeenClass;
 use super::thresholds::BinaryReport;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub struct ClassReport {
     pub expected_calibration_error: Option<f64>,
     /// With two classes.
     pub binary: Option<BinaryReport>,
+    /// Some rows of each pair of a right and a predicted class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<SeenClass>,
 }
 
 impl ClassReport {
@@ -79,6 +83,7 @@ impl ClassReport {
             expected_calibration_error: expected_calibration_error(&calibration),
             calibration,
             binary: (labels.len() == 2).then(|| BinaryReport::of(&second())),
+            rows: Vec::new(),
         }
     }
 }

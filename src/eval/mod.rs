@@ -19,6 +19,7 @@ pub mod correlation;
 pub mod regression;
 pub mod retrieval;
 pub mod projection;
+pub mod seen_rows;
 
 /// What scikit-learn, SciPy and NumPy make of the same numbers.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::correlation::{deviations, finite, is_constant, pearson, spearman};
 use super::inputs::{MetricError, same_length};
 use super::markdown;
+use super::seen_rows::SeenScore;
 use serde::{Deserialize, Serialize};
 
 /// Points of a scatter plot; more only hide each other.
@@ -24,6 +25,9 @@ pub struct RegressionReport {
     pub rmse: Option<f64>,
     /// (right number, prediction) of up to 2,000 rows, evenly spread over them.
     pub points: Vec<(f64, f64)>,
+    /// The rows that are furthest off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<SeenScore>,
 }
 
 impl RegressionReport {
@@ -53,6 +57,7 @@ impl RegressionReport {
                 .map(|i| i * num / num_points)
                 .map(|i| (truth[i], predictions[i]))
                 .collect(),
+            rows: Vec::new(),
         })
     }
 }

@@ -5,6 +5,7 @@ use super::correlation::spearman;
 use super::multi_label::MultiReport;
 use super::regression::RegressionReport;
 use super::retrieval::RetrievalReport;
+use super::seen_rows::{self, SeenText};
 use crate::data::Goal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +54,20 @@ impl TaskReport {
             }
             Goal::Score(_) | Goal::None => AlikeReport::of(outputs, &said, width).map(Self::Alike),
         }
+    }
+
+    /// With some of the rows that were measured; `text_of` knows them by their place in `outputs`.
+    pub fn with_rows(
+        mut self,
+        outputs: &[(Goal, Vec<f32>)],
+        text_of: &dyn Fn(usize) -> Option<SeenText>,
+    ) -> Self {
+        match &mut self {
+            Self::Classes(of) => of.rows = seen_rows::classes(outputs, text_of),
+            Self::Scores(of) => of.rows = seen_rows::scores(outputs, text_of),
+            Self::SeveralClasses(_) | Self::Alike(_) => {}
+        }
+        self
     }
 
     /// The figures that a run is followed by.

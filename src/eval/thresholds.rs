@@ -14,6 +14,11 @@ pub struct ThresholdRow {
     pub precision: f64,
     pub recall: f64,
     pub f1: f64,
+    /// Decisions for yes that are right, and all for yes; 0 in reports of before.
+    #[serde(default)]
+    pub hits: usize,
+    #[serde(default)]
+    pub predicted: usize,
 }
 
 /// Whether a probability counts as a yes. In f32, so that 0.7 reaches a threshold of 0.7.
@@ -36,7 +41,14 @@ pub fn threshold_rows(decisions: impl IntoIterator<Item = (f32, bool)>) -> Vec<T
     for (i, &threshold) in thresholds.iter().enumerate().rev() {
         at.hits += reached[i + 1].hits;
         at.predicted += reached[i + 1].predicted;
-        rows.push(ThresholdRow { threshold, precision: at.precision(), recall: at.recall(), f1: at.f1() });
+        rows.push(ThresholdRow {
+            threshold,
+            precision: at.precision(),
+            recall: at.recall(),
+            f1: at.f1(),
+            hits: at.hits,
+            predicted: at.predicted,
+        });
     }
     rows.reverse();
     if reached.iter().all(|c| c.predicted == 0) { Vec::new() } else { rows }

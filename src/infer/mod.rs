@@ -5,3 +5,5 @@ pub mod stop;
 pub mod generate;
 pub mod session;
 pub mod batch;
+pub mod fill_mask;
+pub mod directions;

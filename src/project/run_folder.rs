@@ -5,6 +5,7 @@ use crate::base::storage::{self, FolderLock};
 use crate::data::Ledger;
 use crate::recipe::{Recipe, load};
 use jiff::civil::DateTime;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -21,6 +22,8 @@ const LEDGER: &str = "ledger.json";
 const BEGINNING: &str = "beginning.json";
 /// Put before the name of a checkpoint that could not be read.
 const DAMAGED: &str = "damaged-";
+/// A report with 256 classes takes about 2 MB.
+const MAX_REPORT_BYTES: u64 = 64 << 20;
 /// Longest line of `metrics.jsonl` that is read; a longer one is passed over.
 const MAX_LINE_BYTES: u64 = 4 << 20;
 /// So much of `metrics.jsonl` is read: about a million updates.
@@ -186,6 +189,18 @@ impl RunFolder {
         let path = self.path.join(REPORT);
         storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, report)?))
             .map_err(ProjectError::write(&path))
+    }
+
+    /// The figures of the rows that nobody trained on; `None` where they were not measured.
+    pub fn report<T: DeserializeOwned>(&self) -> Result<Option<T>, ProjectError> {
+        let path = self.path.join(REPORT);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let read = || -> io::Result<T> {
+            Ok(serde_json::from_str(&storage::read_text_bounded(&path, MAX_REPORT_BYTES)?)?)
+        };
+        read().map(Some).map_err(ProjectError::read(&path))
     }
 
     /// All events that can be read; a torn or damaged line is left out.

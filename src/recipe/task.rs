@@ -1,10 +1,10 @@
 //! What a tuned model says of whole texts, kept beside its weights: without it nobody could read its numbers.
 
-use super::recipe::Objective;
+use super::recipe::{Classification, Objective, PoolingChoice, Regression};
 use crate::base::storage;
 use crate::data::prepare::Dataset;
 use crate::data::{Goal, Reading, Sample};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Pooling, Problem};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -27,6 +27,26 @@ impl Task {
     pub fn of(objective: &Objective, dataset: &Dataset) -> Self {
         let labels = dataset.labels.names().to_vec();
         Self { objective: objective.clone(), labels, range: range(dataset) }
+    }
+
+    /// Of a model whose files have a head of transformers' own and say nothing of a task; `None` where they have none. The range of its
+    /// scores is not known.
+    pub fn of_head(config: &DecoderConfig) -> Option<Self> {
+        let head = config.native_head()?;
+        let pooling = match head.pooling {
+            Pooling::First => PoolingChoice::First,
+            Pooling::Mean => PoolingChoice::Mean,
+            Pooling::Last => PoolingChoice::Last,
+        };
+        let objective = match head.problem {
+            Problem::Regression => Objective::Regression(Regression { pooling, ..Regression::default() }),
+            problem => Objective::Classification(Classification {
+                several: problem == Problem::MultiLabel,
+                pooling,
+                ..Classification::default()
+            }),
+        };
+        Some(Self { objective, labels: head.labels.clone(), range: [0.0, 0.0] })
     }
 
     /// How rows are read, with the classes that there are.

@@ -50,6 +50,7 @@ mod schema;
 mod shots;
 mod split;
 mod template;
+mod texts;
 mod tokenise;
 mod train;
 mod train_memory;

@@ -11,6 +11,8 @@ mod keep;
 mod pace;
 mod places;
 mod playground;
+mod reading;
+mod results;
 mod runs;
 mod screenshots;
 mod methods;

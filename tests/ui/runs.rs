@@ -12,7 +12,7 @@ use tunesmith::peft::merge::Merged;
 use tunesmith::project::RunEvent;
 use tunesmith::recipe::recipe::Method;
 
-fn first() -> PathBuf {
+pub fn first() -> PathBuf {
     PathBuf::from("/home/ada/Tunesmith/runs/2026-11-21-143000-lora-fruit-families")
 }
 

@@ -1,6 +1,8 @@
 //! Pictures of every place, light and dark, for people to look at: `screenshots/*.png`.
 
-use crate::{actors, comparisons, forgetting, methods, mixes, places, playground, runs, stage, train};
+use crate::{
+    actors, comparisons, forgetting, methods, mixes, places, playground, reading, results, runs, stage, train,
+};
 use eframe::egui::{Theme, Vec2, vec2};
 use tunesmith::app::action::FrameAction;
 use tunesmith::app::panels::data;
@@ -105,7 +107,33 @@ fn scenes() -> Vec<Scene> {
         scene("runs", full, go(Place::Runs)),
         scene("runs-compare", runs::compared, go(Place::Runs)),
         scene("runs-open", runs::opened, go(Place::Runs)),
+        scene("runs-results", results::three, go(Place::Runs)),
+        scene("runs-results-many", results::many, go(Place::Runs)),
+        scene("runs-results-two", results::two, go(Place::Runs)),
+        scene("runs-results-several", results::several, go(Place::Runs)),
+        scene("runs-results-scores", results::scores, go(Place::Runs)),
+        scene("runs-results-alike", results::alike, go(Place::Runs)),
+        Scene { size: stage::SMALLEST, ..scene("small-runs-results-many", results::many, go(Place::Runs)) },
+        Scene { size: stage::NARROW, ..scene("narrow-runs-results", results::three, go(Place::Runs)) },
         scene("playground", playground::answered, go(Place::Playground)),
+        scene("playground-fill-mask", reading::filled, go(Place::Playground)),
+        scene("playground-likeness", reading::alike, go(Place::Playground)),
+        scene("playground-likeness-reading", reading::reading, go(Place::Playground)),
+        scene("playground-classes", reading::classified, go(Place::Playground)),
+        scene("playground-scores", reading::scored, go(Place::Playground)),
+        scene("playground-no-head", reading::headless, go(Place::Playground)),
+        Scene {
+            size: stage::SMALLEST,
+            ..scene("small-playground-likeness", reading::alike, go(Place::Playground))
+        },
+        Scene {
+            size: stage::NARROW,
+            ..scene("narrow-playground-fill-mask", reading::filled, go(Place::Playground))
+        },
+        Scene {
+            size: stage::NARROW,
+            ..scene("narrow-playground-classes", reading::classified, go(Place::Playground))
+        },
         scene("playground-matrix", playground::matrix, go(Place::Playground)),
         scene("palette", full, vec![UiAction::Frame(FrameAction::TogglePalette)]),
         scene("failure", failed, go(Place::Data)),
@@ -152,7 +180,9 @@ fn scenes() -> Vec<Scene> {
 fn screenshots() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
-    for scene in scenes() {
+    // SCENES=runs draws only those whose name has it.
+    let wanted = std::env::var("SCENES").unwrap_or_default();
+    for scene in scenes().into_iter().filter(|scene| scene.name.contains(&wanted)) {
         for (theme, tone) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
             let mut harness = stage::window_of((scene.state)(), scene.size, theme);
             for action in scene.actions.clone() {

@@ -1,7 +1,7 @@
 //! A data file, imported and prepared for one model.
 
 use super::Report;
-use crate::base::Control;
+use crate::base::{Control, Failure};
 use crate::data::import::{ImportOptions, Imported, import};
 use crate::data::prepare::{Dataset, PrepareOptions, prepare};
 use crate::engine::halt::Halt;
@@ -31,6 +31,31 @@ pub fn prepare_for(
 ) -> Result<Dataset, Halt> {
     let (tokeniser, template) = (files.tokeniser()?, files.template()?);
     Ok(prepare(imported, tokeniser, template, options, control, &mut Report::to(sink))?)
+}
+
+/// A row by what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowText {
+    pub line: u64,
+    pub text: String,
+}
+
+/// What the rows of a file are about, those without a text left out.
+///
+/// # Errors
+/// Where no column holds text.
+pub fn row_texts(imported: &Imported) -> Result<Vec<RowText>, Failure> {
+    let text_of = |row: usize| {
+        let text = imported.schema.example(&imported.table, row).ok()?.subject().trim().to_string();
+        (!text.is_empty()).then_some(RowText { line: imported.table.lines[row], text })
+    };
+    let rows: Vec<RowText> = (0..imported.table.num_rows()).filter_map(text_of).collect();
+    if rows.is_empty() {
+        let why = format!("no column of {} is recognised as text", imported.path.display());
+        let hint = "Name the column with the texts `text` in the first row.";
+        return Err(Failure::new("There are no texts to look through", why, hint));
+    }
+    Ok(rows)
 }
 
 /// How a recipe reads its file.

@@ -1,17 +1,21 @@
 //! What the lanes do, as functions of a control and a sink: the command line calls the same ones.
 
 pub mod answer;
+pub mod ask;
 pub mod compose;
 pub mod data;
+pub mod embed;
 pub mod judge;
 pub mod last_read;
 pub mod measure;
 pub mod merge;
 pub mod methods;
 pub mod model;
+pub mod reader;
 pub mod speed;
 pub mod train;
 
+pub use embed::Embedded;
 pub use last_read::LastRead;
 pub use model::BaseModel;
 

@@ -290,7 +290,20 @@ fn carry_on(
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
     let outside = Outside { control, resident_bytes: &hardware::resident_bytes };
-    Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, outside, &mut listener)?)
+    let outcome =
+        train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, outside, &mut listener)?;
+    tell_report(folder, sink);
+    Ok(outcome)
+}
+
+/// What came of the test rows, where it was measured. A report that cannot be read takes nothing else away from the run.
+pub fn tell_report(run: &RunFolder, sink: &mut Sink<'_>) {
+    let folder = run.path().to_path_buf();
+    match run.report() {
+        Ok(Some(report)) => sink(EventKind::Report { folder, report: Arc::new(report) }),
+        Ok(None) => {}
+        Err(error) => sink(EventKind::Notice(format!("The results of the test rows are left out: {error}"))),
+    }
 }
 
 /// Where a recipe's model is put.

@@ -2,7 +2,8 @@
 
 use super::{Run, TrainError};
 use crate::base::Control;
-use crate::data::Sample;
+use crate::data::{Reading, Sample};
+use crate::eval::seen_rows::SeenText;
 use crate::eval::tasks::TaskReport;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::objective::{Language, Objective};
@@ -13,6 +14,9 @@ use crate::recipe::recipe;
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
 use crate::train::validate::{LossTotal, Measured, loss_of, micro_batches};
+
+/// Characters of a row that a report shows.
+const MOST_SEEN: usize = 400;
 
 /// Which model is measured.
 #[derive(Clone, Copy)]
@@ -63,7 +67,7 @@ impl<'a> Run<'a> {
         let look = || self.trainer.meter.look();
         let goes_on = &mut |_| Ok(!control.is_stopped());
         let Some(total) = loss_of(measured, &rows, goes_on, &look)? else { return Ok(None) };
-        let report = self.report(&total);
+        let report = self.report(&total).map(|report| report.with_rows(&total.outputs, &|at| self.seen(at)));
         if let (Some(report), false) = (&report, is_base) {
             self.folder.save_report(report)?;
         }
@@ -75,6 +79,24 @@ impl<'a> Run<'a> {
             metrics: report.map(|report| report.metrics()).unwrap_or_default(),
         })?;
         Ok(Some(()))
+    }
+
+    /// A test row, to be looked at in the report.
+    fn seen(&self, at: usize) -> Option<SeenText> {
+        let (dataset, row) = (self.dataset, *self.dataset.split.test.get(at)?);
+        let text = match (&dataset.options.reading, dataset.example(row)?) {
+            // A row makes many pairs.
+            (Reading::Sentences { .. }, _) => dataset.tokeniser.decode(&dataset.samples.get(row)?.ids, true),
+            (_, example) => match example.second() {
+                Some(second) => format!("{}\n{second}", example.subject()),
+                None => example.subject().to_string(),
+            },
+        };
+        let text = match text.char_indices().nth(MOST_SEEN) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        };
+        Some(SeenText { line: dataset.rows.get(row)?.line, text })
     }
 
     /// How well the base model knows the general text, before the first update; once, also when the run begins again because it

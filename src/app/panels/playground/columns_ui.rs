@@ -27,6 +27,7 @@ pub(super) fn columns(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &m
             widgets::card(ui, |ui| {
                 ui.set_min_width(ui.available_width());
                 head(ui, index, column, state, shared, out);
+                sampling(ui, index, column, out);
                 // Many answers stand in the table below.
                 if state.answers.as_ref().is_none_or(|a| a.asked.len() == 1) {
                     ui.separator();
@@ -35,6 +36,10 @@ pub(super) fn columns(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &m
             });
         }
     });
+    add(ui, state, out);
+}
+
+pub(super) fn add(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
     let why = (state.columns.len() >= MOST_COLUMNS).then_some("No more columns fit.");
     ui.add_space(space::XS);
     if widgets::button_or_why(ui, "Add a column", why).clicked() {
@@ -42,7 +47,8 @@ pub(super) fn columns(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &m
     }
 }
 
-fn head(
+/// Who answers.
+pub(super) fn head(
     ui: &mut egui::Ui,
     index: usize,
     column: &ColumnState,
@@ -93,7 +99,6 @@ fn head(
     if let Some(source) = &column.adapter {
         mix_ui::mix(ui, index, source, &state.saved, shared, out);
     }
-    sampling(ui, index, column, out);
 }
 
 fn answers_in(run: &RunSummary, column: &ColumnState) -> bool {

@@ -1,6 +1,7 @@
 use super::answers::Answers;
 use super::ask::Draft;
 use super::made_for::MadeFor;
+use super::reading::{self, Mode};
 use super::saved::{self, Saved};
 use super::test_rows::test_rows;
 use crate::app::action::{Effect, Pick, PickWhat, Place, UiAction};
@@ -54,6 +55,8 @@ pub struct State {
     picking_for: usize,
     pub(super) made_for: MadeFor,
     pub(super) saved: Saved,
+    /// Of models that read texts rather than write them.
+    pub(super) reading: reading::State,
     /// The job that writes a prompt set.
     saving: Option<JobId>,
 }
@@ -73,6 +76,7 @@ impl Default for State {
             picking_for: 0,
             made_for: MadeFor::default(),
             saved: Saved::default(),
+            reading: reading::State::default(),
             saving: None,
         }
     }
@@ -101,6 +105,7 @@ pub enum Action {
     SetSampling(usize, Box<Sampling>),
     /// Keeping the mix of a column.
     Saved(saved::Action),
+    Reading(reading::Action),
     PickAdapter(usize),
     AdapterPicked(PathBuf),
     /// Takes examples out of the training rows.
@@ -138,6 +143,7 @@ impl State {
                 let adapter = Some(Source::Folder(adapter));
                 let tuned = ColumnState { adapter, name, sampling: Sampling::default() };
                 self.columns = vec![ColumnState::base(), tuned];
+                self.reading.draft.chosen = None;
                 self.suggest_prompt(shared);
                 if !model.is_empty() && model != shared.model_source {
                     // An adapter says nothing sensible on any other model.
@@ -181,6 +187,7 @@ impl State {
                 }
             }
             Action::Saved(action) => return self.saved.act(action, &self.columns, shared),
+            Action::Reading(action) => return self.reading.act(action, &self.columns, shared),
             Action::PickAdapter(column) => {
                 self.picking_for = column;
                 return vec![Effect::Pick(Pick {
@@ -315,6 +322,7 @@ impl State {
         if let Some(answers) = &mut self.answers {
             answers.apply(event);
         }
+        self.reading.apply(event);
         let said = self.saved.apply(event, &mut self.made_for);
         if !said.is_empty() {
             return said;
@@ -373,13 +381,19 @@ impl State {
             answers.submitted(job, command);
         }
         self.saved.submitted(job, command);
+        self.reading.submitted(job, command);
         if matches!(command, Command::SavePromptSet { .. }) {
             self.saving = Some(job);
         }
     }
 
+    /// What is done with texts now.
+    pub fn mode(&self, shared: &Shared) -> Mode {
+        self.reading.mode(&self.columns, shared)
+    }
+
     pub(super) fn is_running(&self) -> bool {
-        self.answers.as_ref().is_some_and(|a| a.is_running)
+        self.reading.is_running() || self.answers.as_ref().is_some_and(|a| a.is_running)
     }
 
     /// Why nothing can be asked now.
@@ -396,7 +410,15 @@ impl State {
     pub fn header(&self, shared: &Shared) -> Header {
         let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
         let state = format!("{}: {}", shared.model_title(), names.join(" beside "));
-        let primary = if self.is_running() {
+        let mode = self.mode(shared);
+        let primary = if self.reading.is_running() {
+            let action = UiAction::Playground(Action::Reading(reading::Action::Stop));
+            Primary { label: "Stop".into(), action, why_not: None }
+        } else if mode != Mode::Write {
+            let action = UiAction::Playground(Action::Reading(reading::Action::Ask));
+            let why_not = self.reading.why_not(mode, &self.columns, shared);
+            Primary { label: self.reading.verb(mode).into(), action, why_not }
+        } else if self.is_running() {
             Primary { label: "Stop".into(), action: UiAction::Playground(Action::Stop), why_not: None }
         } else {
             let empty = self.draft.prompt.trim().is_empty().then(|| "Type a prompt first.".to_string());
@@ -426,6 +448,7 @@ impl State {
     /// What was typed and chosen here and is on no disk yet: the draft, and the columns if anybody chose them.
     pub fn draft(&self) -> serde_json::Value {
         let mut draft = serde_json::to_value(&self.draft).unwrap_or_default();
+        draft["reading"] = serde_json::to_value(&self.reading.draft).unwrap_or_default();
         if !self.is_fresh {
             draft["columns"] = serde_json::to_value(&self.columns).unwrap_or_default();
         }
@@ -438,6 +461,7 @@ impl State {
             columns.truncate(MOST_COLUMNS);
             (self.columns, self.is_fresh) = (columns, false);
         }
+        self.reading.draft = serde_json::from_value(draft["reading"].clone()).unwrap_or_default();
         if let Ok(draft) = serde_json::from_value(draft) {
             self.draft = draft;
         }

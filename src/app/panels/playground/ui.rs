@@ -1,4 +1,4 @@
-use super::{Action, State, columns_ui, prompt_ui, results_ui};
+use super::{Action, Mode, State, columns_ui, prompt_ui, reading, results_ui};
 use crate::app::action::{Place, UiAction};
 use crate::app::shared::Shared;
 use crate::app::theme::space;
@@ -14,7 +14,7 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
         }
         return;
     }
-    if state.is_sets_open {
+    if state.is_sets_open && state.mode(shared) == Mode::Write {
         Panel::left("prompt sets")
             .exact_size(264.0)
             .resizable(false)
@@ -27,6 +27,11 @@ pub fn ui(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut Vec<UiAct
     }
     CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
         ScrollArea::vertical().id_salt("playground").auto_shrink([false, false]).show(ui, |ui| {
+            reading::modes(ui, state, shared, out);
+            if state.mode(shared) != Mode::Write {
+                reading::ui(ui, state, shared, out);
+                return;
+            }
             prompt_ui::prompt(ui, state, shared, out);
             ui.add_space(space::M);
             columns_ui::columns(ui, state, shared, out);

@@ -10,6 +10,7 @@ use crate::project::Outcome;
 use crate::project::runs::RunSummary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Runs that can be laid over one another.
 pub(super) const MOST_TICKED: usize = 6;
@@ -190,6 +191,11 @@ impl State {
             EventKind::Run { folder, event } => {
                 if let Some(view) = self.views.get_mut(folder) {
                     view.apply(event);
+                }
+            }
+            EventKind::Report { folder, report } => {
+                if let Some(view) = self.views.get_mut(folder) {
+                    view.report = Some(Arc::clone(report));
                 }
             }
             EventKind::Exported { to } => {

@@ -3,10 +3,12 @@
 use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
+use crate::eval::tasks::TaskReport;
 use crate::project::event::{self, Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Lines of the log that are kept; the file on disk has them all.
 const MOST_LINES: usize = 5_000;
@@ -86,6 +88,9 @@ pub struct RunView {
     pub general_text: TextCourse,
     /// Sample answers by the update at which they were given, newest last.
     pub answers: Vec<(u64, Vec<Answer>)>,
+    /// What came of the test rows, in a line, and in full once it was read.
+    pub tested: Option<String>,
+    pub report: Option<Arc<TaskReport>>,
     pub log: Vec<String>,
     pub end: Option<End>,
     pub failure: Option<Failure>,
@@ -143,7 +148,11 @@ impl RunView {
                 self.say(format!("update {update}: validation loss {loss:.4}, {figures}{gain}"));
             }
             RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
-                self.say(event::tested_words(*is_base, *loss, *num_rows, metrics));
+                let words = event::tested_words(*is_base, *loss, *num_rows, metrics);
+                if !is_base {
+                    self.tested = Some(words.clone());
+                }
+                self.say(words);
             }
             RunEvent::GeneralText { update, perplexity, .. } => {
                 let update = human::count(*update);

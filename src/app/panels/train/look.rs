@@ -1,5 +1,6 @@
 //! What of a run is looked at, and how; the same for the run in progress and for one that is read from disk.
 
+use super::results::ResultsLook;
 use serde::{Deserialize, Serialize};
 
 /// What stands at the right of a run.
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Tab {
     #[default]
     Charts,
+    Results,
     Answers,
     Log,
     Profile,
@@ -24,17 +26,25 @@ pub struct Look {
     /// Which sample answers are shown: those of an update, or the newest.
     #[serde(skip)]
     pub answers_at: Option<u64>,
+    #[serde(skip)]
+    pub results: ResultsLook,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { tab: Tab::default(), smoothing: 0.9, is_log: false, answers_at: None }
+        Self {
+            tab: Tab::default(),
+            smoothing: 0.9,
+            is_log: false,
+            answers_at: None,
+            results: ResultsLook::default(),
+        }
     }
 }
 
 impl Look {
     /// The same way of looking at another run.
     pub fn afresh(self) -> Self {
-        Self { tab: Tab::default(), answers_at: None, ..self }
+        Self { tab: Tab::default(), answers_at: None, results: ResultsLook::default(), ..self }
     }
 }

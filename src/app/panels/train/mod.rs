@@ -9,6 +9,7 @@ mod live_ui;
 mod look;
 mod method;
 mod objective;
+mod results;
 mod run_ui;
 mod preview_ui;
 mod profile_ui;
@@ -18,6 +19,7 @@ mod ui;
 
 pub use live::{End, RunView, outcome_words};
 pub use look::{Look, Tab};
+pub use results::{ClassColumn, ResultsLook};
 pub use review::{Review, compose};
 pub use run_ui::{chart_switches, run};
 pub use state::{Action, State};

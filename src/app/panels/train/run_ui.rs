@@ -2,7 +2,7 @@
 
 use super::live::RunView;
 use super::look::{Look, Tab};
-use super::profile_ui;
+use super::{profile_ui, results};
 use crate::app::action::{FrameAction, UiAction};
 use crate::app::theme::{self, space};
 use crate::app::widgets::chart::{self, LossChart};
@@ -30,9 +30,21 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
             ui.label(&failure.hint);
         }
     }
+    if let Some(tested) = &run.tested {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new(tested).color(theme::of(ui).weak));
+            if run.report.is_some()
+                && look.tab != Tab::Results
+                && ui.small_button("See the results").clicked()
+            {
+                look.tab = Tab::Results;
+            }
+        });
+    }
     ui.horizontal(|ui| {
         let tabs = [
             (Tab::Charts, "Charts"),
+            (Tab::Results, "Results"),
             (Tab::Answers, "Sample answers"),
             (Tab::Log, "Log"),
             (Tab::Profile, "Profile"),
@@ -47,6 +59,9 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
     ui.separator();
     match look.tab {
         Tab::Charts => charts(ui, id, run, &mut look),
+        Tab::Results => {
+            results::results(ui, run.report.as_deref(), run.phase == Some(Phase::Ended), &mut look.results);
+        }
         Tab::Answers => answers(ui, run, &mut look),
         Tab::Log => log(ui, run, out),
         Tab::Profile => profile_ui::profile(ui, run),

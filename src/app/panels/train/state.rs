@@ -14,6 +14,7 @@ use crate::recipe::options::with_method;
 use crate::recipe::recipe::{Method, Objective};
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Steps that can be undone.
 const MOST_UNDO: usize = 200;
@@ -373,6 +374,13 @@ impl State {
                     *live =
                         RunView::from_events(folder.clone(), live.recipe.take(), events, self.look.smoothing);
                 }
+            }
+            EventKind::Report { folder, report } => {
+                let live = self.live.as_mut().filter(|l| l.folder.as_ref() == Some(folder));
+                if let Some(live) = live {
+                    live.report = Some(Arc::clone(report));
+                }
+                return effects;
             }
             EventKind::Recipe { path, recipe } => {
                 let name = last_part(&path.to_string_lossy());
