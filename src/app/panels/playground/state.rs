@@ -102,6 +102,8 @@ pub enum Action {
     /// Keeping the mix of a column.
     Saved(saved::Action),
     PickAdapter(usize),
+    /// Its files call the chosen model otherwise.
+    Adopt(PathBuf),
     AdapterPicked(PathBuf),
     /// Takes examples out of the training rows.
     DrawShots(usize),
@@ -196,6 +198,12 @@ impl State {
                     column.adapter = Some(Source::Folder(path.clone()));
                     return vec![Effect::submit(Command::ReadAdapter { folder: path })];
                 }
+            }
+            Action::Adopt(folder) => {
+                return vec![Effect::submit(Command::AdoptAdapter {
+                    folder,
+                    model: shared.model_source.clone(),
+                })];
             }
             Action::DrawShots(k) => return self.draw_shots(k, shared),
             Action::PasteShots(text) => return self.paste(&text),
