@@ -141,6 +141,11 @@ pub enum Command {
     ReadAdapter {
         folder: PathBuf,
     },
+    /// Says once that the adapter of another program is for `model`, whatever its files call it.
+    AdoptAdapter {
+        folder: PathBuf,
+        model: String,
+    },
     /// Copies a run's adapter (PEFT format) to a folder of the user's choice.
     ExportAdapter {
         run: PathBuf,

@@ -25,6 +25,7 @@ pub mod estimate;
 mod field;
 pub mod load;
 pub mod preset;
+pub mod variants;
 
 pub use memory_limit::MemoryLimit;
 pub use options::MethodOption;

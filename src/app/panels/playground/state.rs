@@ -107,6 +107,8 @@ pub enum Action {
     Saved(saved::Action),
     Reading(reading::Action),
     PickAdapter(usize),
+    /// Its files call the chosen model otherwise.
+    Adopt(PathBuf),
     AdapterPicked(PathBuf),
     /// Takes examples out of the training rows.
     DrawShots(usize),
@@ -203,6 +205,12 @@ impl State {
                     column.adapter = Some(Source::Folder(path.clone()));
                     return vec![Effect::submit(Command::ReadAdapter { folder: path })];
                 }
+            }
+            Action::Adopt(folder) => {
+                return vec![Effect::submit(Command::AdoptAdapter {
+                    folder,
+                    model: shared.model_source.clone(),
+                })];
             }
             Action::DrawShots(k) => return self.draw_shots(k, shared),
             Action::PasteShots(text) => return self.paste(&text),
