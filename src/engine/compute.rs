@@ -20,6 +20,10 @@ pub(super) struct Compute {
 
 impl Carrier for Compute {
     fn carry_out(&mut self, command: Command, control: &Control, sink: &mut Sink<'_>) -> Result<(), Halt> {
+        // A run has better use for the memory.
+        if !matches!(command, Command::Ask(_) | Command::Generate(_) | Command::MeasureSpeed) {
+            self.embedded.forget();
+        }
         match command {
             Command::MeasureSpeed => {
                 sink(EventKind::Speed(speed::measured()?));

@@ -12,6 +12,7 @@ use tunesmith::data::Goal;
 use tunesmith::engine::event::EventKind;
 use tunesmith::eval::seen_rows::SeenText;
 use tunesmith::eval::tasks::TaskReport;
+use tunesmith::project::RunEvent;
 
 type Outputs = Vec<(Goal, Vec<f32>)>;
 
@@ -197,18 +198,22 @@ fn every_kind_of_report_has_its_figures() {
     }
 }
 
-/// What is measured when the run in progress ends is there at once.
-#[test]
-fn a_run_that_has_just_ended_shows_its_results() {
+/// A run that is measured as it ends; also a scene of the screenshots.
+pub fn just_ended() -> AppState {
     let mut state = crate::train::running();
     let folder = crate::train::folder();
-    let metrics = std::collections::BTreeMap::from([("accuracy".to_string(), 0.9)]);
-    let event =
-        tunesmith::project::RunEvent::Tested { update: 84, is_base: false, loss: 0.3, num_rows: 20, metrics };
+    let metrics = std::collections::BTreeMap::from([("accuracy".to_string(), 0.9), ("macro F1".to_string(), 0.89)]);
+    let event = RunEvent::Tested { update: 84, is_base: false, loss: 0.3, num_rows: 120, metrics };
     actors::feed(&mut state, EventKind::Run { folder: folder.clone(), event });
     let report = Arc::new(classes(3, &["negative", "neutral", "positive"]));
     actors::feed(&mut state, EventKind::Report { folder, report });
-    let mut h = stage::window(state);
+    state
+}
+
+/// What is measured when the run in progress ends is there at once.
+#[test]
+fn a_run_that_has_just_ended_shows_its_results() {
+    let mut h = stage::window(just_ended());
     stage::act(&mut h, UiAction::Go(Place::Train));
     h.get_by_label_contains("accuracy 0.9000");
     h.get_by_label("See the results").click();

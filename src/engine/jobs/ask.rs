@@ -65,8 +65,8 @@ pub fn run(
 /// The classes or the score of each text.
 fn judged(reader: Reader, texts: &[ReadText], control: &Control) -> Result<Told, Halt> {
     let Some(task) = reader.task.clone() else {
-        let why = "it has no head for classes or scores: a run that learns them makes one";
-        let hint = "Ask what such a run made of it, or train one: Train, What is learnt.";
+        let why = "it has no head for classes or scores, which a run that learns them makes";
+        let hint = "Ask a run that learnt classes or scores, or train one (Train, What is learnt).";
         return Err(Failure::new("The base model judges no texts", why, hint).into());
     };
     if task.objective.is_of_tokens() || matches!(task.objective, Objective::Contrastive(_)) {

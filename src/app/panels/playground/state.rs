@@ -445,12 +445,17 @@ impl State {
 
     pub fn commands(&self, _shared: &Shared) -> Vec<PaletteItem> {
         let item = |label: &str, keys, action| PaletteItem::new(label, keys, UiAction::Playground(action));
-        vec![
+        let mut items = vec![
             item("Generate answers", "Ctrl+Enter", Action::Generate),
             item("Ask the test rows", "", Action::AskTestRows),
             item("Draw three examples from the data", "", Action::DrawShots(3)),
             item("Add a column to compare", "", Action::AddColumn),
-        ]
+        ];
+        for mode in Mode::ALL {
+            let label = format!("Playground: {}", mode.title());
+            items.push(item(&label, "", Action::Reading(reading::Action::Choose(mode))));
+        }
+        items
     }
 
     /// What was typed and chosen here and is on no disk yet: the draft, and the columns if anybody chose them.
