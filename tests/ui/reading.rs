@@ -1,11 +1,11 @@
 //! Playground for models that read: a real small BERT guesses words and finds rows; classes and scores as a run says them.
 
 use crate::{actors, stage};
-use eframe::egui::accesskit::Role;
+use eframe::egui::{self, accesskit::Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tunesmith::app::panels::playground::{Action, Mode, ReadingAction};
 use tunesmith::app::{App, AppState, Effect, Place, UiAction};
 use tunesmith::base::{Control, Failure, Unit};
@@ -14,9 +14,11 @@ use tunesmith::data::prepare::PrepareOptions;
 use tunesmith::data::{Reading, Role as Column};
 use tunesmith::engine::command::{Ask, AskRequest};
 use tunesmith::engine::event::{EventKind, Told};
-use tunesmith::engine::jobs::{self, BaseModel, Embedded};
+use tunesmith::engine::jobs::{self, BaseModel, Embedded, LastRead};
 use tunesmith::engine::{Command, Event, JobId};
+use tunesmith::project::RunFolder;
 use tunesmith::recipe::recipe::{Classification, Contrastive, Objective, Regression};
+use tunesmith::recipe::{Recipe, load};
 
 const JOB: u64 = 41;
 
@@ -43,33 +45,21 @@ fn bench() -> &'static Bench {
             std::fs::copy(fixtures.join(from).join(file), model.join(file)).unwrap();
         }
         let animals = [
-            "the cat sleeps in the house",
-            "a small dog runs in the garden",
-            "the old dog eats bread",
-            "a cat likes tea",
+            &["the cat", "a dog", "the small dog", "an old cat", "you"][..],
+            &["sleeps", "runs", "eats bread", "likes tea"],
+            &["in the garden", "in the house", "today"],
         ];
         let weather = [
-            "it was good today, the sun was in the garden",
-            "rain today, and not very good",
-            "the sun is bad",
-            "we like rain",
+            &["the sun is", "rain is", "it was", "today it was", "the garden was"][..],
+            &["good", "bad", "very good", "not good"],
+            &["and old", "and new", "in the garden"],
         ];
         let mut text = "text,label\n".to_string();
-        for i in 0..120 {
-            let (words, label) =
-                if i % 2 == 0 { (animals[i / 2 % 4], "animals") } else { (weather[i / 2 % 4], "weather") };
-            text += &format!(
-                "\"{words}{}\",{label}\n",
-                [
-                    "",
-                    " today",
-                    " and it was good",
-                    ", you like it",
-                    " in the sun",
-                    " in the rain",
-                    ", not very old"
-                ][i / 8 % 7]
-            );
+        for (words, label) in [(animals, "animals"), (weather, "weather")] {
+            for i in 0..60 {
+                let row = [words[0][i % 5], words[1][i / 5 % 4], words[2][i / 20]].join(" ");
+                text += &format!("{row},{label}\n");
+            }
         }
         let rows = folder.path().join("rows.csv");
         std::fs::write(&rows, text).unwrap();
@@ -139,16 +129,40 @@ fn feed(state: &mut AppState, kind: EventKind) {
     state.apply(Event { job: JobId(JOB), kind });
 }
 
-/// Asks the real model, the base alone in as many columns.
+/// Asks the real model, the base beside a real run of a few updates.
 fn answered(state: &mut AppState) {
     let mut request = asked(state);
-    request.columns.iter_mut().for_each(|column| *column = None);
+    request.columns = vec![None, Some(trained(&state.shared.runs[0].recipe.objective))];
     let mut seen = Vec::new();
     let mut sink = |kind| seen.push(kind);
     let (mut base, mut held) = (BaseModel::default(), Embedded::default());
     jobs::ask::run(&mut base, &mut held, &request, &Control::new(), &mut sink).unwrap();
     seen.into_iter().for_each(|kind| feed(state, kind));
     feed(state, EventKind::Done);
+}
+
+/// A run of the bench's rows; its folder. Several tests may want the same one.
+fn trained(objective: &Objective) -> PathBuf {
+    static DONE: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = DONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let bench = bench();
+    let folder = bench.rows.with_file_name(objective.kind());
+    if folder.exists() {
+        return folder;
+    }
+    let mut recipe = Recipe { objective: objective.clone(), ..Recipe::default() };
+    recipe.model.source = bench.model.clone();
+    recipe.data.path = Some(bench.rows.clone());
+    for set in ["length.updates=40", "optimizer.learning_rate=0.02", "batch.max_tokens=32", "run.device=cpu"]
+    {
+        load::set(&mut recipe, set).unwrap();
+    }
+    let (control, data) = (Control::new(), LastRead::default());
+    let mut silent = |_| ();
+    let ready = jobs::train::ready(&recipe, &data, &folder, &control, &mut silent).unwrap();
+    let run = RunFolder::create(&folder, &recipe).unwrap();
+    jobs::train::start(&mut BaseModel::default(), &ready, &run, &control, &mut silent).unwrap();
+    folder
 }
 
 /// Hidden words, guessed by base and tuned; also a scene of the screenshots.
@@ -330,6 +344,31 @@ fn rows_that_are_near_are_read_in_full() {
     h.get_by_label("Close the row").click();
     h.run_steps(stage::SETTLE);
     h.get_by_label_contains("Press a row or a point");
+}
+
+/// Presses the first map in steps until one meets a point.
+#[test]
+fn a_point_of_the_map_is_pressed_and_its_row_is_shown() {
+    let mut state = furnished(Some(Objective::Contrastive(Contrastive::default())));
+    typed(&mut state, "query", "the cat sleeps in the house");
+    answered(&mut state);
+    let mut h = stage::window_of(state, egui::vec2(1280.0, 1000.0), egui::Theme::Light);
+    let map = h.query_all_by_label("Map of 120 rows").next().unwrap().rect();
+    let steps = (1..14).flat_map(|y| (1..24).map(move |x| egui::vec2(x as f32, y as f32) * 20.0));
+    for step in steps {
+        let pos = map.min + step;
+        h.hover_at(pos);
+        for pressed in [true, false] {
+            let (button, modifiers) = (egui::PointerButton::Primary, egui::Modifiers::NONE);
+            h.event(egui::Event::PointerButton { pos, button, pressed, modifiers });
+            h.step();
+        }
+        if h.query_by_label_contains("Line ").is_some() {
+            h.get_by_label("Next row");
+            return;
+        }
+    }
+    panic!("no point was met");
 }
 
 #[test]

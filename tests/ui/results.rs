@@ -57,7 +57,7 @@ fn with(report: TaskReport) -> AppState {
 pub fn three() -> AppState {
     let mut state = with(classes(3, &["negative", "neutral", "positive"]));
     let mut look = Look { tab: Tab::Results, ..Look::default() };
-    look.results.cell = Some((0, 2));
+    look.results.cell = Some((0, 1));
     state.act(UiAction::Runs(Action::SetLook(look)));
     state
 }
@@ -202,7 +202,8 @@ fn every_kind_of_report_has_its_figures() {
 pub fn just_ended() -> AppState {
     let mut state = crate::train::running();
     let folder = crate::train::folder();
-    let metrics = std::collections::BTreeMap::from([("accuracy".to_string(), 0.9), ("macro F1".to_string(), 0.89)]);
+    let metrics =
+        std::collections::BTreeMap::from([("accuracy".to_string(), 0.9), ("macro F1".to_string(), 0.89)]);
     let event = RunEvent::Tested { update: 84, is_base: false, loss: 0.3, num_rows: 120, metrics };
     actors::feed(&mut state, EventKind::Run { folder: folder.clone(), event });
     let report = Arc::new(classes(3, &["negative", "neutral", "positive"]));

@@ -1,7 +1,7 @@
 //! Rows that are like a text: the nearest of them, and all of them as a map.
 
 use super::map_ui::{self, Map};
-use super::rows::{Rows, short};
+use super::rows::{Rows, ShownRow, short};
 use super::state::{Action, Draft, State};
 use crate::app::action::UiAction;
 use crate::app::panels::playground;
@@ -41,7 +41,11 @@ pub(super) fn num_rows(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &
     ui.label("Rows to look through");
     let mut num = state.draft.num_rows;
     let help = "Each is read once by each model, and held: the next question is answered at once.";
-    let field = DragValue::new(&mut num).range(10..=100_000).speed(10.0);
+    let field = DragValue::new(&mut num)
+        .range(10..=100_000)
+        .speed(10.0)
+        .custom_formatter(|n, _| human::count(n as u64))
+        .custom_parser(|text| text.replace([',', ' '], "").parse().ok());
     if widgets::named(ui.add(field), "Rows to look through").on_hover_text(help).changed() {
         edit(state, out, |draft| draft.num_rows = num);
     }
@@ -62,21 +66,15 @@ pub(super) fn told(
 ) {
     let nearest =
         told.iter().find_map(|told| if let Told::Nearest(found) = told { Some(found) } else { None });
-    for (row, cosine) in nearest.into_iter().flatten() {
-        let Some(shown) = rows.all.get(*row) else { continue };
-        ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = ROW;
-            ui.spacing_mut().button_padding.y = 0.0;
-            let help = "Cosine: 1 is the same direction, 0 has nothing in common";
-            widgets::in_column(ui, 44.0, RichText::new(format!("{cosine:.3}")).strong()).on_hover_text(help);
-            let words = bidi::display(&short(&shown.text, 90)).into_owned();
-            let button = Button::new(words).frame(false).truncate();
-            let response = ui.add(button).on_hover_text(format!("Line {}: show it in full", shown.line));
-            if response.clicked() {
-                push(out, Action::Pick(Some(*row)));
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = ROW;
+        ui.spacing_mut().button_padding.y = 0.0;
+        for (row, cosine) in nearest.into_iter().flatten() {
+            if let Some(shown) = rows.all.get(*row) {
+                near(ui, *row, shown, *cosine, out);
             }
-        });
-    }
+        }
+    });
     let points = told.iter().find_map(|told| if let Told::Map(points) = told { Some(points) } else { None });
     let Some(points) = points else { return };
     ui.add_space(space::XS);
@@ -85,6 +83,19 @@ pub(super) fn told(
     if let Some(row) = map_ui::map(ui, map) {
         push(out, Action::Pick(Some(row)));
     }
+}
+
+/// One of the nearest: how near, and its beginning.
+fn near(ui: &mut egui::Ui, row: usize, shown: &ShownRow, cosine: f32, out: &mut Vec<UiAction>) {
+    ui.horizontal(|ui| {
+        let help = "Cosine: 1 is the same direction, 0 has nothing in common";
+        widgets::in_column(ui, 44.0, RichText::new(format!("{cosine:.3}")).strong()).on_hover_text(help);
+        let words = bidi::display(&short(&shown.text, 90)).into_owned();
+        let button = Button::new(words).frame(false).truncate();
+        if ui.add(button).on_hover_text(format!("Line {}: show it in full", shown.line)).clicked() {
+            push(out, Action::Pick(Some(row)));
+        }
+    });
 }
 
 /// The row that was chosen, in full.
