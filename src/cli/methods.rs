@@ -4,7 +4,7 @@ use super::show::Show;
 use super::table::table;
 use super::train::{assignment, unusable};
 use super::{number, out};
-use crate::base::Control;
+use crate::base::{Control, Failure};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
@@ -92,6 +92,11 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         None => Recipe::default(),
     };
     load::set_all(&mut recipe, &a.set).map_err(unusable)?;
+    if recipe.has_tasks() {
+        let why = "the recipe has several tasks, and methods are compared by the loss of one";
+        let hint = "Give a recipe without [[tasks]].";
+        return Err(Failure::new("Cannot compare methods so", why, hint).into());
+    }
     recipe.data.path = Some(a.data.clone());
     if let Some(model) = &a.model {
         recipe.model.source.clone_from(model);

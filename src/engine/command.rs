@@ -137,6 +137,11 @@ pub enum Command {
     ListAdapters {
         project: PathBuf,
     },
+    /// Deletes one of them and lists those that are left.
+    DeleteAdapter {
+        project: PathBuf,
+        folder: PathBuf,
+    },
     /// Which model an adapter says that it was made for.
     ReadAdapter {
         folder: PathBuf,

@@ -6,7 +6,7 @@ use crate::data::import::Imported;
 use crate::data::prepare::Dataset;
 use crate::data::template::Template;
 use crate::data::{Ledger, Tokeniser};
-use crate::eval::tasks::TaskReport;
+use crate::eval::reports::RunReport;
 use crate::hub::catalogue::ModelEntry;
 use crate::infer::fill_mask::Guess;
 use crate::infer::generate::Finish;
@@ -91,7 +91,7 @@ pub enum EventKind {
     /// What came of the test rows of a run that was read, or has just ended.
     Report {
         folder: PathBuf,
-        report: Arc<TaskReport>,
+        report: Arc<RunReport>,
     },
     /// The comparisons of methods of a project.
     Comparisons(Vec<Comparison>),
@@ -172,6 +172,8 @@ impl EventKind {
 pub enum Told {
     /// The probability of each class, text by text.
     Classes {
+        /// Of several tasks, which one.
+        task: String,
         labels: Vec<String>,
         /// Each class is a question of its own.
         has_several: bool,
@@ -180,6 +182,7 @@ pub enum Told {
         is_cut: Vec<bool>,
     },
     Scores {
+        task: String,
         /// The least and the greatest score that it learnt from.
         range: [f64; 2],
         said: Vec<f32>,

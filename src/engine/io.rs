@@ -75,6 +75,10 @@ impl Carrier for Io {
                 list_prompt_sets(&project, sink)?;
             }
             Command::ListAdapters { project } => sink(EventKind::Adapters(adapters::list(&project)?)),
+            Command::DeleteAdapter { project, folder } => {
+                adapters::delete(&project, &folder)?;
+                sink(EventKind::Adapters(adapters::list(&project)?));
+            }
             Command::ReadAdapter { folder } => read_adapter(folder, sink),
             Command::AdoptAdapter { folder, model } => {
                 adopt::run(&folder, &model)?;

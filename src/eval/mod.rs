@@ -20,6 +20,7 @@ pub mod regression;
 pub mod retrieval;
 pub mod projection;
 pub mod seen_rows;
+pub mod reports;
 
 /// What scikit-learn, SciPy and NumPy make of the same numbers.
 #[cfg(test)]

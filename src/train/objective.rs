@@ -17,6 +17,7 @@ pub fn of(
     model: &LoadedModel,
     class_weights: Vec<f32>,
 ) -> Result<Box<dyn objective::Objective>, TrainError> {
+    let head = task.head(model.config());
     Ok(match &task.objective {
         Objective::Supervised { .. } | Objective::Pretraining(_) => Box::new(Language),
         Objective::Contrastive(of) => Box::new(objective::Contrastive {
@@ -31,12 +32,10 @@ pub fn of(
             vocabulary: model.config().vocabulary,
             begins_word: of.whole_words.then(|| model.tokeniser.begins_word()),
         }),
-        Objective::Sentences(_) => Box::new(objective::Classification { head: 0, weights: Vec::new() }),
-        Objective::Classification(_) => {
-            Box::new(objective::Classification { head: 0, weights: class_weights })
-        }
+        Objective::Sentences(_) => Box::new(objective::Classification { head, weights: Vec::new() }),
+        Objective::Classification(_) => Box::new(objective::Classification { head, weights: class_weights }),
         Objective::Regression(of) => Box::new(objective::Regression {
-            head: 0,
+            head,
             distance: match of.loss {
                 ScoreLoss::Mse => Distance::Square,
                 ScoreLoss::Huber => Distance::Huber,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tunesmith::engine::Command;
 use tunesmith::engine::command::{Ask, AskRequest, ReadText};
 use tunesmith::engine::event::{EventKind, Told};
+use tunesmith::eval::reports::RunReport;
 use tunesmith::eval::tasks::TaskReport;
 use tunesmith::project::RunFolder;
 
@@ -174,7 +175,7 @@ fn a_run_that_learnt_classes_is_asked_and_its_results_are_read() {
     let seen = real.done(ask(&model, &[None, Some(&run)], texts(&["the cat eats", "rain is bad", &long])));
     let told = told(seen);
     assert!(matches!(&told[0], (0, Told::Refused(why)) if why.detail.contains("no head")), "{told:?}");
-    let (1, Told::Classes { labels, has_several, said, is_cut }) = &told[1] else { panic!("{told:?}") };
+    let (1, Told::Classes { labels, has_several, said, is_cut, .. }) = &told[1] else { panic!("{told:?}") };
     assert_eq!((labels.len(), *has_several, said.len()), (2, false, 3));
     assert_eq!(*is_cut, [false, false, true]);
     assert!(said.iter().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5), "{said:?}");
@@ -191,7 +192,7 @@ fn a_run_that_learnt_classes_is_asked_and_its_results_are_read() {
         EventKind::Report { report, .. } => Some(Arc::clone(report)),
         _ => None,
     });
-    let Some(TaskReport::Classes(report)) = report.as_deref() else { panic!("{events:?}") };
+    let Some(RunReport::One(TaskReport::Classes(report))) = report.as_deref() else { panic!("{events:?}") };
     let num: usize = report.confusion.iter().flatten().sum();
     assert!(num > 0 && num == report.num && !report.rows.is_empty());
     let row = &report.rows[0];
@@ -199,7 +200,7 @@ fn a_run_that_learnt_classes_is_asked_and_its_results_are_read() {
     std::fs::write(run.join("report.json"), "{").unwrap();
     let events = real.done(Command::ReadRun { folder: run.clone() });
     assert!(matches!(&events[..], [EventKind::RunRead { .. }, EventKind::Notice(_)]), "{events:?}");
-    assert!(RunFolder::open(&run).unwrap().report::<TaskReport>().is_err());
+    assert!(RunFolder::open(&run).unwrap().report::<RunReport>().is_err());
 }
 
 #[test]
@@ -211,8 +212,8 @@ fn a_run_that_learnt_scores_is_asked() {
     let seen = told(real.done(ask(&model, &[Some(&run)], texts(&["the cat eats", "rain is bad"]))));
     let [(0, Told::Scores { range, said, .. })] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((*range, said.len()), ([0.0, 2.0], 2));
-    let report: TaskReport = RunFolder::open(&run).unwrap().report().unwrap().unwrap();
-    let TaskReport::Scores(report) = report else { panic!("{report:?}") };
+    let report: RunReport = RunFolder::open(&run).unwrap().report().unwrap().unwrap();
+    let RunReport::One(TaskReport::Scores(report)) = report else { panic!("{report:?}") };
     assert!(report.points.len() == report.num && !report.rows.is_empty());
     let off = |row: &tunesmith::eval::seen_rows::SeenScore| (row.right - row.predicted).abs();
     assert!(report.rows.windows(2).all(|w| off(&w[0]) >= off(&w[1])));

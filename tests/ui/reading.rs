@@ -194,7 +194,13 @@ pub fn classified() -> AppState {
     assert_eq!(request.columns.len(), 1, "the base has no head");
     let labels = ["negative", "neutral", "positive"].map(String::from).to_vec();
     let said = vec![vec![0.08, 0.21, 0.71], vec![0.93, 0.05, 0.02], vec![0.02, 0.03, 0.95]];
-    let told = Told::Classes { labels, has_several: false, said, is_cut: vec![false, true, false] };
+    let told = Told::Classes {
+        task: String::new(),
+        labels,
+        has_several: false,
+        said,
+        is_cut: vec![false, true, false],
+    };
     feed(&mut state, EventKind::Told { column: 0, told });
     feed(&mut state, EventKind::Done);
     state
@@ -205,7 +211,12 @@ pub fn scored() -> AppState {
     let mut state = furnished(Some(Objective::Regression(Regression::default())));
     typed(&mut state, "texts", "The queue was long, but everybody was kind.\nNever again!");
     asked(&mut state);
-    let told = Told::Scores { range: [-4.0, 4.0], said: vec![1.62, -4.31], is_cut: vec![false, false] };
+    let told = Told::Scores {
+        task: String::new(),
+        range: [-4.0, 4.0],
+        said: vec![1.62, -4.31],
+        is_cut: vec![false, false],
+    };
     feed(&mut state, EventKind::Told { column: 0, told });
     feed(&mut state, EventKind::Done);
     state

@@ -10,6 +10,7 @@ use tunesmith::app::{AppState, Place, UiAction};
 use tunesmith::base::rng::Rng;
 use tunesmith::data::Goal;
 use tunesmith::engine::event::EventKind;
+use tunesmith::eval::reports::{OfTask, RunReport};
 use tunesmith::eval::seen_rows::SeenText;
 use tunesmith::eval::tasks::TaskReport;
 use tunesmith::project::RunEvent;
@@ -47,6 +48,10 @@ fn classes(num: usize, labels: &[&str]) -> TaskReport {
 }
 
 fn with(report: TaskReport) -> AppState {
+    shown(RunReport::One(report))
+}
+
+fn shown(report: RunReport) -> AppState {
     let mut state = runs::opened();
     actors::feed(&mut state, EventKind::Report { folder: runs::first(), report: Arc::new(report) });
     state.act(UiAction::Runs(Action::SetLook(Look { tab: Tab::Results, ..Look::default() })));
@@ -184,6 +189,31 @@ fn classes_are_sorted_by_a_press() {
     assert_eq!(falling.into_iter().rev().collect::<Vec<_>>(), rising);
 }
 
+/// Three tasks that were learnt together, of which one is of tokens; also a scene of the screenshots.
+pub fn together() -> AppState {
+    let of = |report: Option<TaskReport>| OfTask { loss: Some(1.25), rows: 40, report };
+    let moods = classes(3, &["negative", "neutral", "positive"]);
+    let tasks = [
+        ("moods", of(Some(moods))),
+        ("toxic", of(Some(classes(2, &["fine", "toxic"])))),
+        ("words", of(None)),
+    ];
+    shown(RunReport::Together { tasks: tasks.map(|(name, of)| (name.to_string(), of)).into() })
+}
+
+#[test]
+fn each_of_several_tasks_has_its_results() {
+    let mut h = stage::window(together());
+    stage::act(&mut h, UiAction::Go(Place::Runs));
+    h.get_by_label("Confusion matrix of 3 classes");
+    h.get_by_label("toxic").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Confusion matrix of 2 classes");
+    h.get_by_label("words").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("Perplexity");
+}
+
 #[test]
 fn every_kind_of_report_has_its_figures() {
     for (state, words) in [
@@ -204,9 +234,10 @@ pub fn just_ended() -> AppState {
     let folder = crate::train::folder();
     let metrics =
         std::collections::BTreeMap::from([("accuracy".to_string(), 0.9), ("macro F1".to_string(), 0.89)]);
-    let event = RunEvent::Tested { update: 84, is_base: false, loss: 0.3, num_rows: 120, metrics };
+    let event =
+        RunEvent::Tested { update: 84, is_base: false, loss: 0.3, num_rows: 120, metrics, task: None };
     actors::feed(&mut state, EventKind::Run { folder: folder.clone(), event });
-    let report = Arc::new(classes(3, &["negative", "neutral", "positive"]));
+    let report = Arc::new(RunReport::One(classes(3, &["negative", "neutral", "positive"])));
     actors::feed(&mut state, EventKind::Report { folder, report });
     state
 }

@@ -108,6 +108,7 @@ fn scenes() -> Vec<Scene> {
         scene("runs-compare", runs::compared, go(Place::Runs)),
         scene("runs-open", runs::opened, go(Place::Runs)),
         scene("runs-results", results::three, go(Place::Runs)),
+        scene("runs-results-tasks", results::together, go(Place::Runs)),
         scene("train-results", results::just_ended, look(Tab::Results)),
         scene("runs-results-many", results::many, go(Place::Runs)),
         scene("runs-results-two", results::two, go(Place::Runs)),

@@ -12,6 +12,7 @@ use crate::engine::lane::Sink;
 use crate::eval::projection;
 use crate::infer::directions::nearest;
 use crate::infer::fill_mask::fill_mask;
+use crate::recipe::Task;
 use crate::recipe::recipe::Objective;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +42,9 @@ pub fn run(
         let reader = Reader::new(&loaded, adapter.as_deref(), task)?;
         let mut tell = |told| sink(EventKind::Told { column, told });
         let answered = match &request.ask {
-            Ask::Judge { texts } => judged(reader, texts, control).map(&mut tell),
+            Ask::Judge { texts } => {
+                judged(&reader, texts, control).map(|all| all.into_iter().for_each(&mut tell))
+            }
             Ask::FillMask { text, top } => filled(&reader, text, *top).map(&mut tell),
             Ask::Nearest { text, rows, top } => {
                 let asked = Like { text, rows, top: *top, adapter: adapter.as_deref(), column };
@@ -62,15 +65,16 @@ pub fn run(
     }
 }
 
-/// The classes or the score of each text.
-fn judged(reader: Reader, texts: &[ReadText], control: &Control) -> Result<Told, Halt> {
-    let Some(task) = reader.task.clone() else {
+/// The classes or the score of each text, by each task that says one.
+fn judged(reader: &Reader, texts: &[ReadText], control: &Control) -> Result<Vec<Told>, Halt> {
+    let Some(first) = &reader.task else {
         let why = "it has no head for classes or scores, which a run that learns them makes";
         let hint = "Ask a run that learnt classes or scores, or train one (Train, What is learnt).";
         return Err(Failure::new("The base model judges no texts", why, hint).into());
     };
-    if task.objective.is_of_tokens() || matches!(task.objective, Objective::Contrastive(_)) {
-        let why = format!("it learnt {}", task.objective.name());
+    let tasks: Vec<Task> = first.each().into_iter().filter(|task| task.objective.has_head()).collect();
+    if tasks.is_empty() {
+        let why = format!("it learnt {}", first.objective.name());
         let hint = "Ask a run that learnt classes or scores, or choose what this one learnt above.";
         return Err(Failure::new("This run judges no texts", why, hint).into());
     }
@@ -79,12 +83,16 @@ fn judged(reader: Reader, texts: &[ReadText], control: &Control) -> Result<Told,
         return Err(Failure::new("A text is empty", why, "Write something, or leave it out.").into());
     }
     let limit = reader.model.config().context_tokens;
-    let tokens = |text: &ReadText| {
+    let is_long = |text: &ReadText| {
         let framed = reader.model.tokeniser.with_specials(&text.first, text.second.as_deref(), limit)?;
         Ok::<bool, Halt>(framed.num_tokens > limit)
     };
-    let is_cut = texts.iter().map(tokens).collect::<Result<Vec<bool>, Halt>>()?;
-    let judge = Judge::of(reader, task)?;
+    let is_cut = texts.iter().map(is_long).collect::<Result<Vec<bool>, Halt>>()?;
+    tasks.into_iter().map(|task| said(Judge::of(reader.clone(), task)?, texts, &is_cut, control)).collect()
+}
+
+/// What one task says of each text.
+fn said(judge: Judge, texts: &[ReadText], is_cut: &[bool], control: &Control) -> Result<Told, Halt> {
     let pairs: Vec<_> = texts.iter().map(|text| (text.first.as_str(), text.second.as_deref())).collect();
     let said = judge.say(&pairs, control)?;
     if said.iter().flatten().any(|x| !x.is_finite()) {
@@ -93,13 +101,14 @@ fn judged(reader: Reader, texts: &[ReadText], control: &Control) -> Result<Told,
             Failure::new("The model is broken", why, "Train again, with a lower learning rate.").into()
         );
     }
-    let task = judge.task;
+    let (task, is_cut) = (judge.task, is_cut.to_vec());
+    let (name, has_several) = (task.name.clone(), task.has_several());
     Ok(match task.objective {
         Objective::Regression(_) => {
             let said = said.into_iter().map(|row| row.first().copied().unwrap_or(0.0)).collect();
-            Told::Scores { range: task.range, said, is_cut }
+            Told::Scores { task: name, range: task.range, said, is_cut }
         }
-        _ => Told::Classes { has_several: task.has_several(), labels: task.labels, said, is_cut },
+        _ => Told::Classes { task: name, has_several, labels: task.labels, said, is_cut },
     })
 }
 

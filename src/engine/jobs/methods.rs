@@ -351,7 +351,7 @@ fn test(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let recipe = ready.plan.recipe();
-    let dataset = &ready.dataset;
+    let Some(dataset) = ready.datasets.first() else { return Ok(()) };
     let rows = spread(&dataset.split.test, recipe.validation.max_examples);
     if rows.is_empty() {
         return Ok(());

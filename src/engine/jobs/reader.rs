@@ -13,7 +13,8 @@ use crate::recipe::Task;
 use crate::recipe::recipe::Objective;
 use std::path::Path;
 
-/// A model with the head of its task, and what was trained beside it.
+/// A model with the head of its task, and what was trained beside it. Cloning shares it.
+#[derive(Clone)]
 pub struct Reader {
     pub model: LoadedModel,
     adapter: Option<Adapter>,
@@ -33,6 +34,37 @@ pub fn task(files: &ModelFiles, adapter: Option<&Path>) -> Result<Option<Task>, 
     match adapter {
         Some(adapter) => task_in(&model::adapter_in(adapter)),
         None => Ok(task_in(&files.info.path)?.or_else(|| Task::of_head(&files.config))),
+    }
+}
+
+/// As [`task`], the one of this name where several were learnt together.
+///
+/// # Errors
+/// Those of [`task`]; where no task is called so, and where a name is missing.
+pub fn named(files: &ModelFiles, adapter: Option<&Path>, name: Option<&str>) -> Result<Option<Task>, Halt> {
+    let Some(first) = task(files, adapter)? else {
+        let unknown = |name: &str| {
+            let why = format!("it was not tuned for several tasks, and so for none called {name}");
+            Failure::new("There is no such task", why, "Leave out --task.").into()
+        };
+        return name.map_or(Ok(None), |name| Err(unknown(name)));
+    };
+    let names = || first.together.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, first.together.is_empty()) {
+        (None, true) => Ok(Some(first)),
+        (None, false) => {
+            let why = format!("it learnt several: {}", names());
+            Err(Failure::new("Which task is not said", why, "Name it with --task.").into())
+        }
+        (Some(name), is_one) => match first.together.iter().find(|task| task.name == name) {
+            Some(task) => Ok(Some(Task { together: first.together.clone(), ..task.clone() })),
+            None => {
+                let what = if is_one { "it learnt one alone, without a name".into() } else { names() };
+                let hint = if is_one { "Leave out --task." } else { "Name one of these with --task." };
+                Err(Failure::new("There is no such task", format!("{name} is none of it: {what}"), hint)
+                    .into())
+            }
+        },
     }
 }
 
@@ -71,9 +103,11 @@ impl Reader {
 
     /// What of the hidden states stands for a text: as it learnt it, or the mean of all tokens.
     pub fn pooling(&self) -> Pooling {
-        match self.task.as_ref().map(|task| &task.objective) {
-            Some(Objective::Contrastive(of)) => of.pooling,
-            _ => Pooling::Mean,
-        }
+        let tasks = self.task.iter().flat_map(Task::each);
+        let learnt = tasks.filter_map(|task| match task.objective {
+            Objective::Contrastive(of) => Some(of.pooling),
+            _ => None,
+        });
+        learnt.into_iter().next().unwrap_or(Pooling::Mean)
     }
 }

@@ -106,6 +106,7 @@ pub(super) fn head(
             }
         }
     }
+    saved_ui::delete(ui, column, &state.saved, out);
     if let Some(source) = &column.adapter {
         mix_ui::mix(ui, index, source, &state.saved, shared, out);
     }

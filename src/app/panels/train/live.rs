@@ -3,10 +3,11 @@
 use crate::app::widgets::chart::ValidPoint;
 use crate::app::widgets::chart_series::{Series, Thinned};
 use crate::base::{Failure, human};
-use crate::eval::tasks::TaskReport;
+use crate::eval::reports::RunReport;
 use crate::project::event::{self, Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,6 +80,8 @@ pub struct RunView {
     pub replay: Thinned,
     /// From the base model's predictions; empty where nothing is held near them.
     pub divergence: Thinned,
+    /// The loss of each of several tasks, by name; empty of one alone.
+    pub tasks: BTreeMap<String, Thinned>,
     /// Of the newest update that was measured.
     pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
@@ -88,9 +91,9 @@ pub struct RunView {
     pub general_text: TextCourse,
     /// Sample answers by the update at which they were given, newest last.
     pub answers: Vec<(u64, Vec<Answer>)>,
-    /// What came of the test rows, in a line, and in full once it was read.
-    pub tested: Option<String>,
-    pub report: Option<Arc<TaskReport>>,
+    /// What came of the test rows, a line for each task, and in full once it was read.
+    pub tested: Vec<String>,
+    pub report: Option<Arc<RunReport>>,
     pub log: Vec<String>,
     pub end: Option<End>,
     pub failure: Option<Failure>,
@@ -147,10 +150,15 @@ impl RunView {
                 let update = human::count(*update);
                 self.say(format!("update {update}: validation loss {loss:.4}, {figures}{gain}"));
             }
-            RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
-                let words = event::tested_words(*is_base, *loss, *num_rows, metrics);
-                if !is_base {
-                    self.tested = Some(words.clone());
+            RunEvent::TaskLosses { update, losses } => self.add_task_losses(*update, losses),
+            RunEvent::TaskValidation { update, task, loss, metrics } => {
+                self.say(event::task_words(*update, task, *loss, metrics));
+            }
+            RunEvent::Tested { is_base, loss, num_rows, metrics, task, .. } => {
+                let words = event::tested_words(task.as_deref(), *is_base, *loss, *num_rows, metrics);
+                // A line that was read from disk may come again over the channel.
+                if !is_base && !self.tested.contains(&words) {
+                    self.tested.push(words.clone());
                 }
                 self.say(words);
             }
@@ -215,7 +223,8 @@ impl RunView {
             estimated_secs: *estimated_secs,
             device: device.clone(),
         });
-        (self.end, self.failure) = (None, None);
+        (self.end, self.failure, self.report) = (None, None, None);
+        self.tested.clear();
         let how = match from_update {
             0 => "started".to_string(),
             n => format!("resumed after update {}", human::count(*n)),
@@ -240,6 +249,7 @@ impl RunView {
         for points in small {
             points.truncate_after(x);
         }
+        self.tasks.values_mut().for_each(|points| points.truncate_after(x));
         self.valid.retain(|v| v.update <= update);
         self.answers.retain(|(u, _)| *u <= update);
         self.profile = self.profile.take().filter(|p| p.update <= update);
@@ -284,6 +294,17 @@ impl RunView {
         self.peak_memory_bytes = self.peak_memory_bytes.max(memory_bytes);
         let old = if self.mean_update_secs > 0.0 { self.mean_update_secs } else { update_secs };
         self.mean_update_secs = 0.9 * old + 0.1 * update_secs;
+    }
+
+    fn add_task_losses(&mut self, update: u64, losses: &BTreeMap<String, f64>) {
+        let x = update as f64;
+        for (task, loss) in losses {
+            let points = self.tasks.entry(task.clone()).or_default();
+            // As of updates: a line that was read from disk may come again.
+            if points.last().is_none_or(|last| last.x < x) {
+                points.push(x, *loss);
+            }
+        }
     }
 
     fn say(&mut self, line: String) {

@@ -30,10 +30,11 @@ pub fn run(ui: &mut egui::Ui, id: &str, run: &RunView, look: &Look, out: &mut Ve
             ui.label(&failure.hint);
         }
     }
-    if let Some(tested) = &run.tested {
+    for (place, tested) in run.tested.iter().enumerate() {
         ui.horizontal_wrapped(|ui| {
             ui.label(RichText::new(tested).color(theme::of(ui).weak));
-            if run.report.is_some()
+            if place == 0
+                && run.report.is_some()
                 && look.tab != Tab::Results
                 && ui.small_button("See the results").clicked()
             {
@@ -103,6 +104,9 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
         if points.last().is_some() {
             small_ones.push((title, points, chart::value));
         }
+    }
+    for (task, points) in &run.tasks {
+        small_ones.push((task, points, chart::value));
     }
     let is_wide = ui.available_width() > 720.0;
     let num_rows = if is_wide && small_ones.len() <= MOST_IN_A_ROW { 1 } else { 2 };

@@ -15,14 +15,16 @@ const SAID: f32 = 0.5;
 
 pub(super) fn judged(ui: &mut egui::Ui, texts: &[String], told: &Told, ink: Color32) {
     match told {
-        Told::Classes { labels, has_several, said, is_cut } => {
+        Told::Classes { task, labels, has_several, said, is_cut } => {
+            name(ui, task);
             for (text, (said, is_cut)) in texts.iter().zip(said.iter().zip(is_cut)) {
                 head(ui, text, *is_cut);
                 classes(ui, labels, said, *has_several, ink);
                 ui.add_space(space::S);
             }
         }
-        Told::Scores { range, said, is_cut } => {
+        Told::Scores { task, range, said, is_cut } => {
+            name(ui, task);
             for (text, (said, is_cut)) in texts.iter().zip(said.iter().zip(is_cut)) {
                 head(ui, text, *is_cut);
                 score(ui, *range, *said, ink);
@@ -30,6 +32,13 @@ pub(super) fn judged(ui: &mut egui::Ui, texts: &[String], told: &Told, ink: Colo
             }
         }
         _ => {}
+    }
+}
+
+/// Of several tasks, which one.
+fn name(ui: &mut egui::Ui, task: &str) {
+    if !task.is_empty() {
+        widgets::section(ui, task);
     }
 }
 

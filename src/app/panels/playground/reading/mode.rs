@@ -60,7 +60,9 @@ impl Mode {
     /// What the columns were made for: the last that is tuned, or else the model.
     pub fn suited(columns: &[ColumnState], shared: &Shared) -> Self {
         if let Some(run) = columns.iter().rev().find_map(|column| run_of(column, shared)) {
-            return Self::of(&run.recipe.objective);
+            let mut tasks = run.recipe.tasks.iter().map(|task| Self::of(&task.objective));
+            let first = tasks.clone().next().unwrap_or_else(|| Self::of(&run.recipe.objective));
+            return tasks.find(|mode| *mode == Self::Judge).unwrap_or(first);
         }
         match shared.model.as_ref().map(|info| &info.config) {
             Some(config) if config.has_masked_head() => Self::FillMask,
@@ -98,16 +100,21 @@ pub(super) fn run_of<'a>(column: &ColumnState, shared: &'a Shared) -> Option<&'a
 
 /// Whether a column was tuned for this.
 pub(super) fn learnt(columns: &[ColumnState], shared: &Shared, mode: Mode) -> bool {
-    let runs = columns.iter().filter_map(|column| run_of(column, shared));
-    runs.into_iter().any(|run| Mode::of(&run.recipe.objective) == mode)
+    columns.iter().filter_map(|column| run_of(column, shared)).any(|run| has_learnt(run, mode))
+}
+
+/// Whether a run, or one of its tasks, was for this.
+fn has_learnt(run: &RunSummary, mode: Mode) -> bool {
+    match &run.recipe.tasks[..] {
+        [] => Mode::of(&run.recipe.objective) == mode,
+        tasks => tasks.iter().any(|task| Mode::of(&task.objective) == mode),
+    }
 }
 
 /// Runs of the chosen model that were tuned for this, the newest first.
 pub(super) fn runs_for(shared: &Shared, mode: Mode) -> impl Iterator<Item = &RunSummary> {
     let is_fit = move |run: &&RunSummary| {
-        run.adapter.is_some()
-            && run.recipe.model.source == shared.model_source
-            && Mode::of(&run.recipe.objective) == mode
+        run.adapter.is_some() && run.recipe.model.source == shared.model_source && has_learnt(run, mode)
     };
     shared.runs.iter().filter(is_fit)
 }

@@ -13,6 +13,7 @@ use crate::app::widgets::{self, chart};
 use crate::base::human;
 use crate::eval::classification::ClassReport;
 use crate::eval::multi_label::MultiReport;
+use crate::eval::reports::{OfTask, RunReport};
 use crate::eval::tasks::{AlikeReport, TaskReport};
 use eframe::egui::{self, Color32, Frame, Margin, RichText, ScrollArea, Stroke, TextStyle};
 
@@ -24,6 +25,8 @@ const CARD_MARGIN: f32 = 10.0;
 /// How results are looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ResultsLook {
+    /// Which of several tasks, by its place among their names.
+    pub task: usize,
     /// From which probability up a class is said; the best one where nobody chose.
     pub threshold: Option<f64>,
     /// The chosen pair of a right and a predicted class.
@@ -33,7 +36,7 @@ pub struct ResultsLook {
 }
 
 /// The report, or why there is none.
-pub(super) fn results(ui: &mut egui::Ui, report: Option<&TaskReport>, is_over: bool, look: &mut ResultsLook) {
+pub(super) fn results(ui: &mut egui::Ui, report: Option<&RunReport>, is_over: bool, look: &mut ResultsLook) {
     let Some(report) = report else {
         let words = match is_over {
             true => {
@@ -46,15 +49,56 @@ pub(super) fn results(ui: &mut egui::Ui, report: Option<&TaskReport>, is_over: b
         ui.label(RichText::new(words).color(theme::of(ui).weak));
         return;
     };
-    ScrollArea::vertical().id_salt("results").auto_shrink([false, false]).show(ui, |ui| {
-        match report {
-            TaskReport::Classes(of) => classes(ui, of, look),
-            TaskReport::SeveralClasses(of) => several(ui, of, look),
-            TaskReport::Scores(of) => scores_ui::scores(ui, of),
-            TaskReport::Alike(of) => alike(ui, of),
+    let shown = match report {
+        RunReport::One(report) => Ok(report),
+        RunReport::Together { tasks } => {
+            ui.horizontal_wrapped(|ui| {
+                ui.label("Task");
+                for (place, name) in tasks.keys().enumerate() {
+                    if ui.selectable_label(place == look.task, name).clicked() {
+                        *look = ResultsLook { task: place, ..ResultsLook::default() };
+                    }
+                }
+            });
+            let Some(of) = tasks.values().nth(look.task).or_else(|| tasks.values().next()) else { return };
+            of.report.as_ref().ok_or(of)
+        }
+    };
+    ScrollArea::vertical().id_salt(("results", look.task)).auto_shrink([false, false]).show(ui, |ui| {
+        match shown {
+            Ok(report) => one(ui, report, look),
+            Err(of) => loss_alone(ui, of),
         }
         ui.add_space(space::M);
     });
+}
+
+fn one(ui: &mut egui::Ui, report: &TaskReport, look: &mut ResultsLook) {
+    match report {
+        TaskReport::Classes(of) => classes(ui, of, look),
+        TaskReport::SeveralClasses(of) => several(ui, of, look),
+        TaskReport::Scores(of) => scores_ui::scores(ui, of),
+        TaskReport::Alike(of) => alike(ui, of),
+    }
+}
+
+/// Of a task of tokens the loss says all.
+fn loss_alone(ui: &mut egui::Ui, of: &OfTask) {
+    let perplexity = of.loss.map(|loss| chart::value(loss.exp()));
+    let all = [
+        rows(of.rows),
+        figure(
+            "Loss",
+            of.loss.map(chart::value),
+            "How surprised the model is by each right token, on average, in nats; 0 is perfect.",
+        ),
+        figure(
+            "Perplexity",
+            perplexity,
+            "Among how many equally likely tokens the model would be as unsure: 1 is perfect.",
+        ),
+    ];
+    figures(ui, &all);
 }
 
 fn classes(ui: &mut egui::Ui, of: &ClassReport, look: &mut ResultsLook) {
