@@ -90,7 +90,7 @@ pub fn train(
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
-    let rows = Rows { objective: &Language, samples: samples.iter().collect() };
+    let rows = Rows::shuffled(&Language, &samples);
     let mut trainer = Trainer::new(plan, model, vec![rows], &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {

@@ -102,7 +102,7 @@ impl<'a> Trainer<'a> {
         meter: Meter<'a>,
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
-        let feed = Feed::new(recipe, tasks)?;
+        let feed = Feed::new(recipe, plan.num_updates(), tasks)?;
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
         let rates = optimizer::rates(&recipe.method, &adapter.params);
         // What it was made of lies freed in pieces that are too small for the moments.

@@ -137,7 +137,9 @@ fn what_judges_texts_is_not_asked_to_write() {
     let (model, folder) = (stage.model(), stage.path("judge"));
     std::fs::create_dir(&folder).unwrap();
     let objective = Objective::Classification(Classification::default());
-    Task { objective, labels: vec!["a".into(), "b".into()], range: [0.0, 1.0] }.save(&folder).unwrap();
+    Task { objective, labels: vec!["a".into(), "b".into()], range: [0.0, 1.0], ..Task::default() }
+        .save(&folder)
+        .unwrap();
     let adapter = folder.to_str().unwrap();
     for args in [
         &["generate", "--model", &model, "--adapter", adapter, "--prompt", "x"][..],
