@@ -28,6 +28,7 @@ mod field;
 pub mod load;
 mod load_tasks;
 pub mod preset;
+pub mod variants;
 
 pub use memory_limit::MemoryLimit;
 pub use options::MethodOption;
