@@ -219,3 +219,39 @@ fn what_has_no_order_is_refused_in_words() {
     assert_eq!(code(&output), 2, "{}", stderr(&output));
     assert!(stderr(&output).contains("shuffled, length, loss"), "{}", stderr(&output));
 }
+
+/// One command gives the rows of shuffled and of ordered training, on the same test rows.
+#[test]
+fn orders_are_compared_by_one_command() {
+    let stage = Stage::new();
+    let (model, rows) = (stage.model(), stage.rows());
+    let args = [
+        "methods",
+        &rows,
+        "--model",
+        &model,
+        "--orders",
+        "shuffled,length,loss",
+        "--updates",
+        "4",
+        "--out",
+        "orders",
+        "--set",
+        "batch.max_tokens=64",
+        "--set",
+        "data.split.test=0.2",
+    ];
+    let (done, found) = stage.json(&args);
+    assert_eq!(done, 0, "{found}");
+    let orders = found["orders"].as_array().unwrap();
+    let name = |of: &serde_json::Value| of["order"].as_str().unwrap().to_string();
+    assert_eq!(orders.iter().map(name).collect::<Vec<_>>(), ["shuffled", "length", "loss"]);
+    for of in orders {
+        let row = &of["comparison"]["rows"][0];
+        assert!(row["test_loss"].is_number() && row["problem"].is_null(), "{of}");
+    }
+    let losses: Vec<f64> =
+        orders.iter().map(|of| of["comparison"]["rows"][0]["test_loss"].as_f64().unwrap()).collect();
+    assert!(losses[0] != losses[1] && losses[1] != losses[2], "{losses:?}");
+    assert!(stage.path("orders/loss/runs/lora/order.json").is_file());
+}
