@@ -104,10 +104,22 @@ impl<'a> Stream<'a> {
 /// How a micro-batch of one of several tasks counts in its update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// Of its loss and of all gradients of it.
+    /// Of its loss and of all gradients of it, beside what the batch's weights say.
     pub factor: f64,
     /// What it adds to the weight that the update is divided by.
     pub weight: f64,
+}
+
+impl Scale {
+    /// Gives the factor to a batch whose loss is of tokens: a trained vocabulary projection has its gradient on the way forward. That of whole
+    /// texts is left for the way back.
+    pub fn put_into(self, batch: &mut Batch, objective: &dyn Objective) -> Self {
+        if !objective.weighs_tokens() {
+            return self;
+        }
+        batch.weights.iter_mut().for_each(|weight| *weight *= self.factor as f32);
+        Self { factor: 1.0, ..self }
+    }
 }
 
 /// A micro-batch and its task.

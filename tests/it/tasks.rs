@@ -36,8 +36,10 @@ fn scores() -> Objective {
 /// A model with the heads of these tasks, and their rows.
 fn made(name: &str, recipe: &Recipe) -> (LoadedModel, Vec<Dataset>) {
     let base = model();
-    let kind = if name == "llama" { "scores" } else { "masked" };
-    let bare = decoder(&format!("parity/encoders/{name}/{kind}"));
+    let bare = decoder(&match name {
+        "llama" => "parity/tiny-llama/model".into(),
+        encoder => format!("parity/encoders/{encoder}/masked"),
+    });
     let data: Vec<Dataset> = recipe
         .tasks
         .iter()
