@@ -12,7 +12,7 @@ use std::path::Path;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// An objective with what it took from the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Empty where it is the only one.
     #[serde(default, skip_serializing_if = "String::is_empty")]

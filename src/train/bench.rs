@@ -121,7 +121,7 @@ pub fn train(
     let task = Task::with_labels(&recipe.objective, labels(&recipe.objective));
     let model = &model.with_config(task.config(model.config()), recipe.run.seed)?;
     let objective = objective::of(&task, model, Vec::new())?;
-    let rows = Rows { objective: &*objective, samples: samples.iter().collect() };
+    let rows = Rows::shuffled(&*objective, &samples);
     let mut trainer = Trainer::new(plan, model, vec![rows], &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
