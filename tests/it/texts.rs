@@ -227,6 +227,35 @@ fn a_run_that_learnt_scores_is_asked() {
     assert!(matches!(&seen[1], (1, Told::Refused(why)) if why.detail.contains("regression")), "{seen:?}");
 }
 
+/// Every task that judges says its own, by its name.
+#[test]
+fn a_run_of_several_tasks_is_asked_and_read_task_by_task() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let (labels, scores) = (rows(&stage, "label"), rows(&stage, "score"));
+    let task = |name: &str, path: &str, kind: &str| {
+        format!(
+            "[[tasks]]\nname = \"{name}\"\n[tasks.data]\npath = \"{path}\"\n[tasks.data.split]\ntest = 0.2\n[tasks.objective]\nkind = \"{kind}\"\n"
+        )
+    };
+    let head = format!("[model]\nsource = \"{model}\"\n[length]\nupdates = 6\n[batch]\nmax_tokens = 32\n");
+    let text = [head, task("mood", &labels, "classification"), task("grade", &scores, "regression")].concat();
+    let (recipe, out) = (stage.file("tasks.toml", text), stage.path("together"));
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", out.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let real = Real::new();
+    let seen = told(real.done(ask(&model, &[Some(&out)], texts(&["the cat eats", "rain is bad"]))));
+    let [(0, Told::Classes { task: mood, said, .. }), (0, Told::Scores { task: grade, .. })] = &seen[..]
+    else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((mood.as_str(), grade.as_str(), said.len()), ("mood", "grade", 2));
+    let report: RunReport = RunFolder::open(&out).unwrap().report().unwrap().unwrap();
+    let RunReport::Together { tasks } = report else { panic!("{report:?}") };
+    assert_eq!(tasks.keys().collect::<Vec<_>>(), ["grade", "mood"]);
+    assert!(matches!(&tasks["mood"].report, Some(TaskReport::Classes(of)) if !of.rows.is_empty()));
+}
+
 #[test]
 fn rows_are_read_once_and_laid_out_in_a_plane() {
     let stage = Stage::new();
