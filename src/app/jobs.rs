@@ -265,6 +265,12 @@ fn describe(command: &Command) -> (String, Place, bool) {
         Command::ListAdapters { .. } => ("Looking for saved mixes".into(), Place::Playground, true),
         Command::SaveMix { name, .. } => (format!("Saving {name}"), Place::Playground, false),
         Command::ReadAdapter { folder } => (format!("Reading {}", name(folder)), Place::Playground, true),
+        Command::DeleteAdapter { folder, .. } => {
+            (format!("Deleting {}", name(folder)), Place::Playground, false)
+        }
+        Command::AdoptAdapter { folder, .. } => {
+            (format!("Noting what {} is for", name(folder)), Place::Playground, true)
+        }
         Command::ExportAdapter { run, .. } => (format!("Exporting {}", name(run)), Place::Runs, false),
         Command::Train { .. } => ("Training".into(), Place::Train, false),
         Command::ResumeRun { folder } => (format!("Resuming {}", name(folder)), Place::Train, false),

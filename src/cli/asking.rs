@@ -52,12 +52,18 @@ pub fn load_model(a: &Model, control: &Control, show: &mut Show) -> Result<Loade
 
 /// A model that is to write.
 pub fn load(a: &Model, control: &Control, show: &mut Show) -> Result<Loaded, Halt> {
-    if let Some(adapter) = a.adapter.as_deref().map(jobs::model::adapter_in) {
-        jobs::judge::require_writer(&adapter)?;
+    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
+    let task = adapter.as_deref().map(|folder| jobs::judge::task("", Some(folder))).transpose()?.flatten();
+    // One of several tasks was writing: the model is as they left it, with the heads of the others.
+    let shared = task.filter(|task| task.is_beside_writing());
+    if let (Some(adapter), None) = (&adapter, &shared) {
+        jobs::judge::require_writer(adapter)?;
     }
     jobs::model::open(&a.model)?.config.check_writes()?;
-    let model = load_model(a, control, show)?;
-    let adapter = a.adapter.as_deref().map(jobs::model::adapter_in);
+    let mut model = load_model(a, control, show)?;
+    if let Some(task) = shared {
+        model = model.with_config(task.config(model.config()), 0)?;
+    }
     let adapter = adapter.map(|folder| jobs::model::adapter(&folder, &model)).transpose()?;
     Ok(Loaded { model, adapter })
 }

@@ -144,12 +144,12 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     }
 }
 
-/// The usual settings of a kind of method.
-pub(super) fn method(kind: &str) -> Result<Method, String> {
-    let all = Method::all();
-    let kinds: Vec<&str> = all.iter().map(Method::kind).collect();
-    let why = format!("there are {}", kinds.join(", "));
-    all.into_iter().find(|method| method.kind() == kind.trim()).ok_or(why)
+/// The usual settings of a kind of method, or of a variant.
+pub(super) fn method(name: &str) -> Result<Method, String> {
+    let all = Method::variants();
+    let names: Vec<&str> = all.iter().map(Method::variant).collect();
+    let why = format!("there are {}", names.join(", "));
+    all.into_iter().find(|method| method.variant() == name.trim()).ok_or(why)
 }
 
 fn recipe(a: &Train) -> Recipe {

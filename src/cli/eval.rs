@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Decides the split, where no run does, and which examples are shown
     #[arg(long, default_value_t = 17, value_parser = number::seed)]
     seed: u64,
+    /// Which of several tasks that were learnt together
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -61,7 +64,7 @@ enum Part {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let mut show = Show::new();
-    if let Some(task) = judge::task(&a.model.model, a.model.adapter.as_deref())? {
+    if let Some(task) = judge::named(&a.model.model, a.model.adapter.as_deref(), a.task.as_deref())? {
         return judged(a, task, control, &mut show);
     }
     let loaded = asking::load(&a.model, control, &mut show)?;
@@ -140,7 +143,9 @@ fn judged(a: &Arguments, task: Task, control: &Control, show: &mut Show) -> Resu
 /// The recipe of the run that made the adapter: rows it was trained on must not count as test rows.
 fn recipe_of_run(a: &Arguments) -> Option<Recipe> {
     let adapter = std::path::absolute(a.model.adapter.as_ref()?).ok()?;
-    adapter.ancestors().take(3).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())
+    let whole = adapter.ancestors().take(3).find_map(|folder| RunFolder::open(folder).ok()?.recipe().ok())?;
+    let place = whole.tasks.iter().position(|task| Some(&task.name) == a.task.as_ref());
+    whole.each_task().into_iter().nth(place.unwrap_or(0))
 }
 
 /// As in the run; or the usual choices. The place of a row hangs on its prompt and so on roles and template.

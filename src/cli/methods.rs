@@ -4,7 +4,7 @@ use super::show::Show;
 use super::table::table;
 use super::train::{assignment, unusable};
 use super::{number, out};
-use crate::base::Control;
+use crate::base::{Control, Failure};
 use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
@@ -26,7 +26,8 @@ pub struct Arguments {
     /// Number of updates of each method; as many as the recipe says when not given
     #[arg(long, value_name = "COUNT", value_parser = number::times)]
     updates: Option<u64>,
-    /// Kinds of methods, as a recipe calls them, with commas between; all of them when not given
+    /// Kinds of methods, as a recipe calls them, with commas between, and the variants dora, rslora, lora_plus, pfeiffer,
+    /// prefix_mlp; all kinds when not given
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = super::bench::method)]
     methods: Vec<Method>,
     /// A recipe, for all that is the same. Its own method keeps its settings and its learning rate; the others have
@@ -47,16 +48,17 @@ pub struct Arguments {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a)?;
-    let methods = chosen(a);
+    let methods = chosen(a, &recipe);
     let mut show = Show::new();
     // The rows are the same each time.
     let mut has_told_rows = false;
     let mut turn = None;
     let mut sink = |kind: EventKind| match kind {
         EventKind::Rows { .. } if std::mem::replace(&mut has_told_rows, true) => {}
-        EventKind::MethodTurn { kind, index, total, .. } => turn = Some((kind, index + 1, total)),
+        EventKind::MethodTurn { variant, index, total, .. } => turn = Some((variant, index + 1, total)),
         EventKind::Compared { comparison, .. } => {
-            let done = turn.take().and_then(|(kind, num, total)| Some((comparison.row(kind)?, num, total)));
+            let done =
+                turn.take().and_then(|(variant, num, total)| Some((comparison.row(variant)?, num, total)));
             if let Some((row, num, total)) = done {
                 let what = row.problem.as_deref().map_or("done".into(), |why| format!("no result. {why}"));
                 show.say(&format!("{num} of {total}: {}: {what}", row.name));
@@ -90,6 +92,11 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         None => Recipe::default(),
     };
     load::set_all(&mut recipe, &a.set).map_err(unusable)?;
+    if recipe.has_tasks() {
+        let why = "the recipe has several tasks, and methods are compared by the loss of one";
+        let hint = "Give a recipe without [[tasks]].";
+        return Err(Failure::new("Cannot compare methods so", why, hint).into());
+    }
     recipe.data.path = Some(a.data.clone());
     if let Some(model) = &a.model {
         recipe.model.source.clone_from(model);
@@ -98,12 +105,17 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
     Ok(train::settled(recipe)?)
 }
 
-/// Each once, in the order given; the recipe's own settings of its own method are put in later.
-fn chosen(a: &Arguments) -> Vec<Method> {
-    let all = if a.methods.is_empty() { Method::all().to_vec() } else { a.methods.clone() };
+/// Each once, in the order given; of all kinds, the recipe's own method is its own kind's.
+fn chosen(a: &Arguments, recipe: &Recipe) -> Vec<Method> {
+    let own =
+        |method: Method| if method.kind() == recipe.method.kind() { recipe.method.clone() } else { method };
+    let all = match a.methods.is_empty() {
+        true => Method::all().map(own).to_vec(),
+        false => a.methods.clone(),
+    };
     let mut chosen: Vec<Method> = Vec::new();
     for method in all {
-        if !chosen.iter().any(|other| other.kind() == method.kind()) {
+        if !chosen.iter().any(|other| other.variant() == method.variant()) {
             chosen.push(method);
         }
     }

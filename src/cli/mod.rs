@@ -3,6 +3,7 @@
 //! Results go to standard output (one JSON object, or JSON lines, with `--json`), everything else to standard
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod adopt;
 mod asking;
 mod bench;
 mod compare;
@@ -78,6 +79,8 @@ pub enum Command {
     Merge(merge::Arguments),
     /// Make one adapter out of several of one base model, or one model out of several tuned ones
     Compose(compose::Arguments),
+    /// Say once which model an adapter of another program is for, where that is called otherwise here
+    Adopt(adopt::Arguments),
     /// Train with several methods on the same data and compare what they need and reach
     Methods(methods::Arguments),
     /// Measure how fast this machine is
@@ -209,6 +212,7 @@ impl Command {
             Self::Compare(a) => compare::run(&a, control),
             Self::Merge(a) => merge::run(&a, control),
             Self::Compose(a) => compose::run(&a, control),
+            Self::Adopt(a) => adopt::run(&a),
             Self::Methods(a) => methods::run(&a, control),
             Self::Bench(a) => bench::run(a, control),
         }
@@ -236,6 +240,7 @@ impl Command {
             Self::Compare(a) => a.json,
             Self::Merge(a) => a.json,
             Self::Compose(a) => a.json,
+            Self::Adopt(a) => a.json,
             Self::Methods(a) => a.json,
             Self::Bench(a) => a.is_json(),
         }

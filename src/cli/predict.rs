@@ -24,19 +24,28 @@ pub struct Arguments {
     /// At most so many classes of each text
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = number::at_least_one)]
     top: usize,
+    /// Which of several tasks that were learnt together
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
-    let task = judge::task(&a.model.model, a.model.adapter.as_deref())?.ok_or_else(|| {
+    let task = judge::named(&a.model.model, a.model.adapter.as_deref(), a.task.as_deref())?;
+    let task = task.ok_or_else(|| {
         Failure::new(
             "The model was not tuned to judge texts",
             "there is no task.json beside it",
             "Name the adapter of a run that learnt classes, scores or likeness; `tunesmith generate` lets a model write.",
         )
     })?;
+    if !task.name.is_empty() && task.objective.is_of_tokens() {
+        let why = format!("{} is {}, which judges no texts", task.name, task.objective.name());
+        let hint = "Let it write with `tunesmith generate`, or measure it with `tunesmith eval --task`.";
+        return Err(Failure::new("The task says nothing of texts", why, hint).into());
+    }
     let mut show = Show::new();
     let loaded = asking::load_model(&a.model, control, &mut show)?;
     let judge = Judge::new(&loaded, a.model.adapter.as_deref(), task)?;

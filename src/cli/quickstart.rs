@@ -70,7 +70,7 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         download::get(&recipe.model.source, control, &mut Report::to(&mut sink))?;
     }
     let ready = train::ready(&recipe, &LastRead::default(), project.folder(), control, &mut sink)?;
-    data_ledger::save(project.folder(), &ready.dataset)?;
+    data_ledger::save(project.folder(), &ready.datasets[0])?;
     let folder = RunFolder::create_in(&project.runs(), &train::name_hint(&recipe), &recipe)?;
     let training = Instant::now();
     let outcome = train::start(&mut base, &ready, &folder, control, &mut sink)?;
@@ -84,10 +84,10 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     }
     let model = base.load(&ready.files, train::placement(&recipe), control, &mut sink)?;
     let adapter = model::adapter(&folder.adapter_dir(), &model)?;
-    let measured = measure(&model, &adapter, &ready.dataset, &recipe, control, &mut sink)?;
+    let measured = measure(&model, &adapter, &ready.datasets[0], &recipe, control, &mut sink)?;
     show.clear();
     let secs = Secs { all: began.elapsed().as_secs_f64(), train: train_secs };
-    let report = told(&measured, &ready.dataset, &folder, secs, &recipe.model.source, a.json);
+    let report = told(&measured, &ready.datasets[0], &folder, secs, &recipe.model.source, a.json);
     if a.json {
         out::json(&report.0)
     } else {

@@ -199,27 +199,46 @@ fn look(recipe: &Recipe, seen: &mut Seen, control: &Control) -> Result<(), Halt>
     }
     let files = model::open(&recipe.model.source)?;
     seen.facts.model = Some(ModelFacts::from(&files.info));
-    let Some(path) = &recipe.data.path else { return Ok(()) };
     let (tokeniser, template) = (files.tokeniser()?, files.template()?);
     let mut sink = |kind| show.take(&kind);
     let mut report = Report::to(&mut sink);
-    let prepared = import(path, &data::import_options(recipe), control, &mut report).and_then(|imported| {
-        let options = data::prepare_options(recipe, &imported);
-        let dataset = prepare(&imported, tokeniser, template, &options, control, &mut report)?;
-        train::general_text(recipe, &dataset, control, &mut report)?;
-        Ok(dataset)
-    });
-    match prepared {
-        Ok(dataset) => {
-            show.rows(&dataset.ledger);
-            seen.facts.data = Some(DataFacts::of(&dataset));
-            seen.num_micro_batches = Some(train::num_micro_batches(recipe, &dataset));
-            seen.ledger = Some(dataset.ledger);
+    let mut datasets = Vec::new();
+    for (name, of_task) in recipe.task_names().into_iter().zip(recipe.each_task()) {
+        let Some(path) = &of_task.data.path else { return Ok(()) };
+        let imported = import(path, &data::import_options(&of_task), control, &mut report);
+        let prepared = imported.and_then(|imported| {
+            let options = data::prepare_options(&of_task, &imported);
+            let (tokeniser, template) = (tokeniser.clone(), template.clone());
+            let dataset = prepare(&imported, tokeniser, template, &options, control, &mut report)?;
+            if datasets.is_empty() {
+                train::general_text(recipe, &dataset, control, &mut report)?;
+            }
+            Ok(dataset)
+        });
+        match prepared {
+            Ok(dataset) => datasets.push(dataset),
+            Err(DataError::Stopped) => return Err(Halt::Stopped),
+            Err(error) => {
+                seen.unusable = Some(of_task_named(unusable(&error), name));
+                return Ok(());
+            }
         }
-        Err(DataError::Stopped) => return Err(Halt::Stopped),
-        Err(error) => seen.unusable = Some(unusable(&error)),
     }
+    datasets.iter().for_each(|dataset| show.rows(&dataset.ledger));
+    seen.facts =
+        std::mem::take(&mut seen.facts).of_data(recipe, datasets.iter().map(DataFacts::of).collect());
+    seen.num_micro_batches = Some(train::num_micro_batches(recipe, &datasets));
+    seen.ledger = datasets.into_iter().next().map(|dataset| dataset.ledger);
     Ok(())
+}
+
+/// A problem that says of which of several tasks it is.
+fn of_task_named(problem: Problem, name: &str) -> Problem {
+    if name.is_empty() {
+        return problem;
+    }
+    let field = format!("tasks.{name}.{}", problem.field);
+    Problem { field, text: format!("Task \"{name}\": {}", problem.text), ..problem }
 }
 
 fn unusable(error: &DataError) -> Problem {

@@ -132,8 +132,11 @@ impl Show {
                 let best = if *best { ", the best so far" } else { "" };
                 self.say(&format!("update {update}: validation loss {loss:.4}{figures}{best}"));
             }
-            RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
-                self.say(&event::tested_words(*is_base, *loss, *num_rows, metrics));
+            RunEvent::TaskValidation { update, task, loss, metrics } => {
+                self.say(&event::task_words(*update, task, *loss, metrics));
+            }
+            RunEvent::Tested { is_base, loss, num_rows, metrics, task, .. } => {
+                self.say(&event::tested_words(task.as_deref(), *is_base, *loss, *num_rows, metrics));
             }
             RunEvent::GeneralText { update: 0, perplexity, .. } => {
                 self.say(&format!("General text: perplexity {perplexity:.2} before the run"));
@@ -145,6 +148,7 @@ impl Show {
             RunEvent::Phase { phase: Phase::Ended } => self.clear(),
             RunEvent::Phase { .. }
             | RunEvent::Profile { .. }
+            | RunEvent::TaskLosses { .. }
             | RunEvent::Answers { .. }
             | RunEvent::Checkpoint { .. }
             | RunEvent::Failed { .. }

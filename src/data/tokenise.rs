@@ -17,6 +17,9 @@ pub(super) const MAX_PIECE_BYTES: usize = 256 << 10;
 /// Tokens a stream holds back at most while it waits for the rest of a character.
 const MAX_HELD: usize = 16;
 
+/// Share of the words of one vocabulary that have the same ids in another one like it.
+const MIN_SAME_WORDS: f64 = 0.99;
+
 /// A tokenizer with its special tokens.
 #[derive(Debug)]
 pub struct Tokeniser {
@@ -83,6 +86,15 @@ impl Tokeniser {
     /// As a Hugging Face `tokenizer.json`.
     pub fn to_json(&self) -> Result<String, DataError> {
         self.tokenizer.to_string(false).map_err(failed)
+    }
+
+    /// Whether nearly all words of the smaller vocabulary have the same ids in the other one; what is added to a model, or fills up
+    /// its vocabulary, may differ.
+    pub fn has_words_of(&self, other: &Self) -> bool {
+        let (own, others) = (self.tokenizer.get_vocab(true), other.tokenizer.get_vocab(true));
+        let (small, large) = if own.len() <= others.len() { (&own, &others) } else { (&others, &own) };
+        let num_same = small.iter().filter(|(word, id)| large.get(*word) == Some(id)).count();
+        num_same as f64 >= MIN_SAME_WORDS * small.len() as f64
     }
 
     /// Special tokens, sorted: what the data must not forge.

@@ -109,9 +109,19 @@ pub enum Command {
     ListAdapters {
         project: PathBuf,
     },
+    /// Deletes one of them and lists those that are left.
+    DeleteAdapter {
+        project: PathBuf,
+        folder: PathBuf,
+    },
     /// Which model an adapter says that it was made for.
     ReadAdapter {
         folder: PathBuf,
+    },
+    /// Says once that the adapter of another program is for `model`, whatever its files call it.
+    AdoptAdapter {
+        folder: PathBuf,
+        model: String,
     },
     /// Copies a run's adapter (PEFT format) to a folder of the user's choice.
     ExportAdapter {

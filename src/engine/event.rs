@@ -90,7 +90,7 @@ pub enum EventKind {
     Comparisons(Vec<Comparison>),
     /// A comparison turns to one of its methods; `index` counts from 0.
     MethodTurn {
-        kind: &'static str,
+        variant: &'static str,
         /// As people call it, with its settings.
         name: String,
         index: usize,

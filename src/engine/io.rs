@@ -3,14 +3,14 @@
 use super::command::Command;
 use super::event::EventKind;
 use super::halt::Halt;
-use super::jobs::{LastRead, Report, data, model, train};
+use super::jobs::{LastRead, Report, adopt, data, model, train};
 use super::lane::{Carrier, Sink};
 use crate::base::Control;
 use crate::data::prepare::Dataset;
 use crate::hub;
 use crate::project::{Project, RunFolder, adapters, comparisons, data_ledger, prompt_set, runs, samples};
 use crate::recipe::load;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -74,9 +74,14 @@ impl Carrier for Io {
                 list_prompt_sets(&project, sink)?;
             }
             Command::ListAdapters { project } => sink(EventKind::Adapters(adapters::list(&project)?)),
-            Command::ReadAdapter { folder } => {
-                let model = crate::peft::files::base_model(&folder);
-                sink(EventKind::AdapterModel { folder, model });
+            Command::DeleteAdapter { project, folder } => {
+                adapters::delete(&project, &folder)?;
+                sink(EventKind::Adapters(adapters::list(&project)?));
+            }
+            Command::ReadAdapter { folder } => read_adapter(folder, sink),
+            Command::AdoptAdapter { folder, model } => {
+                adopt::run(&folder, &model)?;
+                read_adapter(folder, sink);
             }
             Command::ExportAdapter { run, to } => {
                 crate::export::adapter(&run, &to)?;
@@ -122,6 +127,11 @@ impl Io {
         }
         Ok(())
     }
+}
+
+fn read_adapter(folder: PathBuf, sink: &mut Sink<'_>) {
+    let model = crate::peft::files::base_model(&folder);
+    sink(EventKind::AdapterModel { folder, model });
 }
 
 fn list_prompt_sets(project: &Path, sink: &mut Sink<'_>) -> Result<(), Halt> {

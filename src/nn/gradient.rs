@@ -66,6 +66,15 @@ impl FlatGradient {
         Slot { place: self.place.clone(), is_filled: self.is_filled.clone(), parts, start, len }
     }
 
+    /// Zeros for parameters that got none since the last [`Self::clear`]: of several tasks, an update may leave some out.
+    pub fn settle(&self, params: &FlatParams) -> Result<()> {
+        for part in (0..params.len()).filter(|part| !self.is_filled[*part].get()) {
+            let slot = self.slot(params, part..part + 1);
+            slot.add(&Tensor::zeros(slot.len, DType::F32, params.values().device())?)?;
+        }
+        Ok(())
+    }
+
     /// The whole of it, `[P]`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The class of a text, or several: cross entropy of what a head of the model says of each sample.
 
 use super::{LossSum, Made, Objective};
-use crate::data::Goal;
+use crate::data::{Batch, Goal};
 use crate::model::ModelError;
 use crate::model::error::During;
 use crate::nn::ops::{Judgement, Reference, judged};
@@ -15,19 +15,29 @@ pub struct Classification {
     pub weights: Vec<f32>,
 }
 
-impl Objective for Classification {
-    fn loss(&self, made: Made, _reference: Option<&Reference>) -> Result<LossSum, ModelError> {
-        let scores = made.scores(self.head)?;
-        let goals = &made.batch.goals;
+impl Classification {
+    /// How much each text of a micro-batch counts.
+    fn weights(&self, batch: &Batch) -> Vec<f32> {
         let weight = |goal: &Goal| match goal {
             Goal::Class(class) => self.weights.get(*class as usize).copied().unwrap_or(1.0),
             _ => 1.0,
         };
-        let weights: Vec<f32> = goals.iter().map(weight).collect();
+        batch.goals.iter().map(weight).collect()
+    }
+}
+
+impl Objective for Classification {
+    fn weight(&self, batch: &Batch) -> f64 {
+        self.weights(batch).iter().map(|weight| f64::from(*weight)).sum()
+    }
+
+    fn loss(&self, made: Made, _reference: Option<&Reference>) -> Result<LossSum, ModelError> {
+        let scores = made.scores(self.head)?;
+        let goals = &made.batch.goals;
+        let weights = self.weights(made.batch);
         let judge = |numbers: &[f32], width| Ok(cross_entropy(numbers, width, goals, &weights));
         let (node, sum) = judged(made.tape, &scores, judge).during("classification loss")?;
-        let weight = weights.iter().map(|weight| f64::from(*weight)).sum();
-        Ok(LossSum { node, sum, divergence: 0.0, weight })
+        Ok(LossSum { node, sum, divergence: 0.0, weight: self.weight(made.batch) })
     }
 
     /// The probability of each class.

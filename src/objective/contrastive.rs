@@ -51,6 +51,10 @@ impl Objective for Contrastive {
         Batch::pack(samples.iter().zip(&doubled).map(|(own, doubled)| doubled.as_ref().unwrap_or(own)))
     }
 
+    fn weight(&self, batch: &Batch) -> f64 {
+        batch.samples().count() as f64
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }
@@ -65,7 +69,7 @@ impl Objective for Contrastive {
             false => info_nce(&Directions::of(numbers, width), &samples, self.temperature as f32),
         };
         let (node, sum) = judged(made.tape, &texts, judge).during("contrastive loss")?;
-        Ok(LossSum { node, sum, divergence: 0.0, weight: samples.len() as f64 })
+        Ok(LossSum { node, sum, divergence: 0.0, weight: self.weight(made.batch) })
     }
 
     /// The directions of a sample's texts, one after the other.

@@ -82,7 +82,7 @@ impl Objective for Masked {
         let head = decoder.head(hooks)?;
         let loss = linear_cross_entropy_near(tape, &rows, &head, &batch.targets, &batch.weights, reference);
         let loss = loss.during("loss")?;
-        let weight = batch.weights.iter().map(|w| f64::from(*w)).sum();
+        let weight = self.weight(batch);
         Ok(LossSum { node: loss.sum, sum: loss.value, divergence: loss.divergence, weight })
     }
 }

@@ -79,6 +79,11 @@ pub trait Objective: Send + Sync {
         0.0
     }
 
+    /// What the loss of a micro-batch weighs, before it is read.
+    fn weight(&self, batch: &Batch) -> f64 {
+        batch.weights.iter().map(|weight| f64::from(*weight)).sum()
+    }
+
     /// The loss, and the divergence from a reference's predictions where the objective is of tokens.
     fn loss(&self, made: Made, reference: Option<&Reference>) -> Result<LossSum, ModelError>;
 

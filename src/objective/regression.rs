@@ -2,7 +2,7 @@
 
 use super::classification::softmax;
 use super::{LossSum, Made, Objective};
-use crate::data::Goal;
+use crate::data::{Batch, Goal};
 use crate::model::ModelError;
 use crate::model::error::During;
 use crate::nn::ops::{Judgement, Reference, judged};
@@ -31,12 +31,16 @@ pub struct Regression {
 }
 
 impl Objective for Regression {
+    fn weight(&self, batch: &Batch) -> f64 {
+        batch.goals.len() as f64
+    }
+
     fn loss(&self, made: Made, _reference: Option<&Reference>) -> Result<LossSum, ModelError> {
         let scores = made.scores(self.head)?;
         let goals: Vec<f32> = made.batch.goals.iter().map(number).collect();
         let judge = |numbers: &[f32], width| Ok(self.distance.judge(numbers, width, &goals));
         let (node, sum) = judged(made.tape, &scores, judge).during("regression loss")?;
-        Ok(LossSum { node, sum, divergence: 0.0, weight: goals.len() as f64 })
+        Ok(LossSum { node, sum, divergence: 0.0, weight: self.weight(made.batch) })
     }
 
     /// The predicted number.

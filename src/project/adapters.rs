@@ -40,3 +40,13 @@ pub fn list(project: &Path) -> Result<Vec<SavedAdapter>, ProjectError> {
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
 }
+
+/// Deletes one of a project. Refuses a folder that does not look like one.
+pub fn delete(project: &Path, folder: &Path) -> Result<(), ProjectError> {
+    let is_link = fs::symlink_metadata(folder).map_err(ProjectError::read(folder))?.file_type().is_symlink();
+    let is_in_place = folder.file_name().is_some() && folder.parent() == Some(&*project.join(FOLDER));
+    if is_link || !is_in_place || files::names(folder).is_none() {
+        return Err(ProjectError::NotAMix { path: folder.to_path_buf() });
+    }
+    fs::remove_dir_all(folder).map_err(ProjectError::write(folder))
+}

@@ -20,6 +20,8 @@ pub enum ProjectError {
     NotARun { path: PathBuf },
     #[error("this is not the folder of a comparison, so it is left alone ({})", path.display())]
     NotAComparison { path: PathBuf },
+    #[error("this is not the folder of a saved mix, so it is left alone ({})", path.display())]
+    NotAMix { path: PathBuf },
     #[error("another window or command is using it ({})", path.display())]
     InUse { path: PathBuf },
 }
@@ -42,6 +44,7 @@ impl Explain for ProjectError {
             Self::Occupied { .. } => "Cannot start the run".into(),
             Self::NotARun { .. } => "Cannot delete the run".into(),
             Self::NotAComparison { .. } => "Cannot delete the comparison".into(),
+            Self::NotAMix { .. } => "Cannot delete the mix".into(),
             Self::Newer { .. } | Self::InUse { .. } => "Cannot open the project".into(),
         }
     }
@@ -64,6 +67,7 @@ impl Explain for ProjectError {
             }
             Self::Occupied { is_run: false, .. } => "Name a folder that is new or empty with --out.".into(),
             Self::NotARun { .. } => "Choose a run in the folder \"runs\" of a project.".into(),
+            Self::NotAMix { .. } => "Choose a mix in the folder \"adapters\" of a project.".into(),
             Self::NotAComparison { .. } => {
                 "Choose a comparison in the folder \"comparisons\" of a project.".into()
             }

@@ -129,6 +129,20 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metrics: BTreeMap<String, f64>,
     },
+    /// The mean loss of each of several tasks in the update just told, of those that it had micro-batches of.
+    TaskLosses {
+        update: u64,
+        losses: BTreeMap<String, f64>,
+    },
+    /// One of several tasks at a validation, before the mean of them all.
+    TaskValidation {
+        update: u64,
+        task: String,
+        #[serde(deserialize_with = "null_is_nan")]
+        loss: f64,
+        #[serde(default)]
+        metrics: BTreeMap<String, f64>,
+    },
     /// Rows that nobody trained on, by the model before the run or as the run leaves it.
     Tested {
         update: u64,
@@ -138,6 +152,9 @@ pub enum RunEvent {
         num_rows: usize,
         #[serde(default)]
         metrics: BTreeMap<String, f64>,
+        /// Of several tasks, which one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<String>,
     },
     /// How well the held-out general text is known: at update 0 by the base model.
     GeneralText {
@@ -183,6 +200,8 @@ impl RunEvent {
             Self::Update { update, .. }
             | Self::Profile { update, .. }
             | Self::Validation { update, .. }
+            | Self::TaskLosses { update, .. }
+            | Self::TaskValidation { update, .. }
             | Self::Tested { update, .. }
             | Self::GeneralText { update, .. }
             | Self::Answers { update, .. }
@@ -207,9 +226,22 @@ pub fn figures(metrics: &BTreeMap<String, f64>) -> String {
 }
 
 /// What an event of a test says, in a sentence.
-pub fn tested_words(is_base: bool, loss: f64, num_rows: usize, metrics: &BTreeMap<String, f64>) -> String {
+pub fn tested_words(
+    task: Option<&str>,
+    is_base: bool,
+    loss: f64,
+    num_rows: usize,
+    metrics: &BTreeMap<String, f64>,
+) -> String {
     let who = if is_base { "before the run" } else { "after the run" };
     let figures = if metrics.is_empty() { format!("perplexity {:.2}", loss.exp()) } else { figures(metrics) };
     let rows = crate::base::human::plural(num_rows as u64, "test row");
-    format!("{rows} {who}: loss {loss:.4}, {figures}")
+    let of = task.map_or(String::new(), |task| format!("{task}: "));
+    format!("{of}{rows} {who}: loss {loss:.4}, {figures}")
+}
+
+/// What an event of one of several tasks says, in a sentence.
+pub fn task_words(update: u64, task: &str, loss: f64, metrics: &BTreeMap<String, f64>) -> String {
+    let figures = if metrics.is_empty() { format!("perplexity {:.2}", loss.exp()) } else { figures(metrics) };
+    format!("update {}: {task}: validation loss {loss:.4}, {figures}", crate::base::human::count(update))
 }

@@ -29,7 +29,7 @@ pub const HEADING: [&str; 8] = [
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MethodRow {
-    /// As recipes call it.
+    /// The name of its variant.
     pub method: String,
     /// As people call it, with its settings.
     pub name: String,
@@ -139,7 +139,7 @@ impl MethodComparison {
         self.updates = self.updates.max(row.num_updates);
         self.rows.push(row);
         let planned = &self.planned;
-        self.rows.sort_by_key(|row| planned.iter().position(|method| method.kind() == row.method));
+        self.rows.sort_by_key(|row| planned.iter().position(|method| method.variant() == row.method));
         self.find_best();
     }
 
@@ -163,14 +163,14 @@ impl MethodComparison {
         self.best = MEASURES.iter().filter_map(best).collect();
     }
 
-    /// The row of a kind of method.
-    pub fn row(&self, kind: &str) -> Option<&MethodRow> {
-        self.rows.iter().find(|row| row.method == kind)
+    /// The row of a variant of a method.
+    pub fn row(&self, variant: &str) -> Option<&MethodRow> {
+        self.rows.iter().find(|row| row.method == variant)
     }
 
     /// Methods that were not run yet, in the order in which they will be.
     pub fn missing(&self) -> impl Iterator<Item = &Method> {
-        self.planned.iter().filter(|method| self.row(method.kind()).is_none())
+        self.planned.iter().filter(|method| self.row(method.variant()).is_none())
     }
 
     /// "Best by validation loss: lora (1.2345)", a line each.

@@ -174,9 +174,10 @@ impl RunFolder {
         write().map_err(ProjectError::write(&path))
     }
 
-    /// Keeps what became of every row of the data file beside what was learnt from it.
-    pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), ProjectError> {
-        let path = self.path.join(LEDGER);
+    /// Keeps what became of every row of the data file beside what was learnt from it: of one of several tasks under its name.
+    pub fn save_ledger(&self, task: &str, ledger: &Ledger) -> Result<(), ProjectError> {
+        let name = if task.is_empty() { LEDGER.into() } else { format!("ledger-{task}.json") };
+        let path = self.path.join(name);
         storage::write_atomic(&path, |out| Ok(serde_json::to_writer(out, ledger)?))
             .map_err(ProjectError::write(&path))
     }

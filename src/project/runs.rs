@@ -145,6 +145,8 @@ impl RunSummary {
             | RunEvent::Profile { .. }
             | RunEvent::Failed { .. }
             | RunEvent::Validation { .. }
+            | RunEvent::TaskLosses { .. }
+            | RunEvent::TaskValidation { .. }
             | RunEvent::Tested { .. }
             | RunEvent::GeneralText { .. }
             | RunEvent::Answers { .. }

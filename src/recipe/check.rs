@@ -44,6 +44,21 @@ impl Findings {
         self.0.push(Problem { field: field.into(), severity, text: text.into(), fix: Some(fix) });
     }
 
+    pub(super) fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.0
+    }
+
+    /// A seed that TOML can hold.
+    fn seed(&mut self, field: &str, seed: u64, fix: &str) {
+        if i64::try_from(seed).is_err() {
+            self.error(field, format!("A seed of {seed} is too large. Use {fix}."), Some(fix));
+        }
+    }
+
     /// A number that has to lie from `min` to `max`.
     pub(super) fn within(&mut self, field: &str, value: f64, min: f64, max: f64, fix: &str) {
         if !(min..=max).contains(&value) {
@@ -63,18 +78,31 @@ impl Recipe {
     /// Everything that is wrong or doubtful, worst first.
     pub fn check(&self, facts: &Facts) -> Vec<Problem> {
         let mut found = Findings::default();
+        // What each of several tasks has for itself is checked with them.
+        let is_one = !self.has_tasks();
         self.check_written(&mut found);
+        if is_one {
+            self.check_file(&mut found);
+        }
         self.check_method(facts.model.as_ref(), &mut found);
         self.check_virtual_tokens(facts, &mut found);
         self.check_learning_rate(&mut found);
         self.check_optimizer(&mut found);
         self.check_in_backward(facts, &mut found);
         self.check_numbers(&mut found);
+        if is_one {
+            self.check_split(&mut found);
+        }
         self.check_forgetting(&mut found);
-        self.check_objective(facts, &mut found);
+        match is_one {
+            true => self.check_objective(facts, &mut found),
+            false => self.check_tasks(facts, &mut found),
+        }
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
-        self.check_data(facts.data.as_ref(), &mut found);
+        if is_one {
+            self.check_data(facts.data.as_ref(), &mut found);
+        }
         self.check_machine(facts, &mut found);
         found.0.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         found.0
@@ -82,19 +110,18 @@ impl Recipe {
 
     /// What the frozen recipe could not hold.
     fn check_written(&self, found: &mut Findings) {
-        let seeds = [("run.seed", self.run.seed, "42"), ("data.split.seed", self.data.split.seed, "17")];
-        for (field, seed, fix) in seeds {
-            if i64::try_from(seed).is_err() {
-                found.error(field, format!("A seed of {seed} is too large. Use {fix}."), Some(fix));
-            }
-        }
-        if self.data.path.as_ref().is_some_and(|path| path.to_str().is_none()) {
-            let text = "The file's path has characters that are not Unicode: rename the file or its folder.";
-            found.error("data.path", text, None);
-        }
+        found.seed("run.seed", self.run.seed, "42");
         if self.model.source.trim().is_empty() {
             let usual = format!("\"{}\"", Recipe::default().model.source);
             found.error("model.source", "No model is chosen.", Some(&usual));
+        }
+    }
+
+    /// What the data's file is read by.
+    pub(super) fn check_file(&self, found: &mut Findings) {
+        if self.data.path.as_ref().is_some_and(|path| path.to_str().is_none()) {
+            let text = "The file's path has characters that are not Unicode: rename the file or its folder.";
+            found.error("data.path", text, None);
         }
         if let Some(label) = &self.data.encoding
             && encoding_rs::Encoding::for_label(label.as_bytes()).is_none()
@@ -170,7 +197,21 @@ impl Recipe {
             let text = format!("{limit} has to be above 0: {FORMS}. Use 0.8.");
             found.error("run.memory_limit", text, Some("0.8"));
         }
+        if self.checkpoint.keep_last == 0 {
+            found.error("checkpoint.keep_last", "At least one checkpoint has to be kept. Use 1.", Some("1"));
+        }
+        if self.early_stop.enabled && self.early_stop.patience == 0 {
+            found.error("early_stop.patience", "A patience of 0 would stop at once. Use 3.", Some("3"));
+        }
+        if self.early_stop.enabled && self.validation.max_examples == 0 {
+            let text = "Stopping early needs at least one validation example to be measured. Use 200.";
+            found.error("validation.max_examples", text, Some("200"));
+        }
+    }
+
+    pub(super) fn check_split(&self, found: &mut Findings) {
         let split = &self.data.split;
+        found.seed("data.split.seed", split.seed, "17");
         found.within("data.split.valid", split.valid, 0.0, 0.9, "0.1");
         found.within("data.split.test", split.test, 0.0, 0.9, "0.1");
         if split.valid + split.test >= 0.95 {
@@ -181,16 +222,6 @@ impl Recipe {
             // Lowering the larger share is enough.
             let field = if split.test >= split.valid { "data.split.test" } else { "data.split.valid" };
             found.error(field, text, Some("0.05"));
-        }
-        if self.checkpoint.keep_last == 0 {
-            found.error("checkpoint.keep_last", "At least one checkpoint has to be kept. Use 1.", Some("1"));
-        }
-        if self.early_stop.enabled && self.early_stop.patience == 0 {
-            found.error("early_stop.patience", "A patience of 0 would stop at once. Use 3.", Some("3"));
-        }
-        if self.early_stop.enabled && self.validation.max_examples == 0 {
-            let text = "Stopping early needs at least one validation example to be measured. Use 200.";
-            found.error("validation.max_examples", text, Some("200"));
         }
     }
 

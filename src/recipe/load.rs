@@ -2,6 +2,7 @@
 //! that do not fit are problems that name the field and what it takes. All of them at once.
 
 pub use super::field::{all, apply, difference, get, misfit, misnamed, set, set_all, set_field, split};
+use super::load_tasks;
 use super::memory_limit::FORMS;
 use super::recipe::{Method, Objective};
 use super::{Fix, Problem, Recipe, Severity};
@@ -43,7 +44,9 @@ pub fn from_file(path: &Path) -> Result<Recipe, Vec<Problem>> {
     let text = storage::read_text_bounded(path, MAX_BYTES)
         .map_err(|e| vec![error("", format!("the recipe cannot be read: {e} ({})", path.display()))])?;
     let mut recipe = from_toml(&text)?;
-    for file in [&mut recipe.data.path, &mut recipe.forgetting.text].into_iter().flatten() {
+    let of_tasks = recipe.tasks.iter_mut().map(|task| &mut task.data.path);
+    let files = [&mut recipe.data.path, &mut recipe.forgetting.text].into_iter().chain(of_tasks);
+    for file in files.flatten() {
         if let Some(folder) = path.parent().filter(|_| file.is_relative()) {
             *file = folder.join(&*file);
         }
@@ -70,13 +73,14 @@ pub fn write(recipe: &Recipe) -> Result<String, String> {
 }
 
 pub(super) fn from_table(mut table: Table) -> Result<Recipe, Vec<Problem>> {
-    let known = known_for(&table);
     let mut problems = Vec::new();
+    let tasks = table.remove("tasks").map_or_else(Vec::new, |tasks| load_tasks::read(tasks, &mut problems));
+    let known = known_for(&table);
     take_other_kinds(&mut table, &known, &mut problems);
     take_unknown(&mut table, &known, "", &mut problems);
     give_kinds(&mut table, &known);
     match table.clone().try_into::<Recipe>() {
-        Ok(recipe) if problems.is_empty() => return Ok(recipe),
+        Ok(recipe) if problems.is_empty() => return Ok(Recipe { tasks, ..recipe }),
         Ok(_) => {}
         Err(whole) => {
             let before = problems.len();
@@ -102,6 +106,8 @@ pub(super) fn complete() -> Recipe {
     recipe.optimizer.clip_norm = Some(1.0);
     recipe.length.updates = Some(1);
     recipe.forgetting.text = Some("x".into());
+    // What is usual of them is not written.
+    recipe.mixing.temperature = 2.0;
     recipe
 }
 

@@ -86,7 +86,10 @@ impl Method {
             Self::Lora(lora) => format!("{}, rank {}", lora.name(), lora.rank),
             Self::Full {} => "Full tuning".into(),
             Self::Ia3(_) => "IA3".into(),
-            Self::Bottleneck(b) => format!("Bottleneck adapters, width {}", b.width),
+            Self::Bottleneck(b) => {
+                let place = if b.placement == Placement::Pfeiffer { " (Pfeiffer)" } else { "" };
+                format!("Bottleneck adapters{place}, width {}", b.width)
+            }
             Self::Freeze(freeze) => match (freeze.chosen.len(), freeze.blocks) {
                 (0, blocks) => format!("Freezing, top {}", human::plural(blocks as u64, "block")),
                 (num, _) => format!("Freezing, {} chosen", human::plural(num as u64, "block")),
@@ -259,7 +262,12 @@ pub struct Lora {
 impl Lora {
     /// "LoRA", "DoRA".
     pub fn name(&self) -> &'static str {
-        if self.dora { "DoRA" } else { "LoRA" }
+        match (self.dora, self.rank_stabilised) {
+            (true, _) => "DoRA",
+            (_, true) => "rsLoRA",
+            _ if self.b_rate_factor != 1.0 => "LoRA+",
+            _ => "LoRA",
+        }
     }
 
     /// The same in the words of `peft`, for a model of this family.

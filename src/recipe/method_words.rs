@@ -57,12 +57,36 @@ impl Method {
         }
     }
 
+    /// What sets a variant apart from its kind; `None` for the usual one.
+    pub fn explain_variant(&self) -> Option<&'static str> {
+        Some(match self.variant() {
+            "dora" => {
+                "Learns how long each changed row is apart from where it points. Often a little better at low ranks, and slower."
+            }
+            "rslora" => {
+                "Divides by the root of the rank rather than by the rank, so that high ranks learn as fast as low ones."
+            }
+            "lora_plus" => {
+                "Lets one half of the addition learn faster than the other, which often saves updates."
+            }
+            "pfeiffer" => {
+                "A block behind each feed-forward part alone: half the numbers, nearly the same result."
+            }
+            "prefix_mlp" => {
+                "A small network writes the memories while they are trained, which makes that steadier. What is kept is the same."
+            }
+            _ => return None,
+        })
+    }
+
     /// The learning rate to begin with, as its papers and users have it for this optimizer. Where all weights move at once each
     /// moves by less; a few factors or virtual tokens have to come far.
     pub fn usual_learning_rate(&self, optimizer: OptimizerKind) -> f64 {
         let of_additions = optimizer.usual_learning_rate();
         let rate = match self {
-            Self::Lora(_) | Self::Bottleneck(_) => of_additions,
+            // LoRA+ moves A by less and B by more: as far as usual in their mean.
+            Self::Lora(lora) => of_additions / lora.b_rate_factor.max(1.0).sqrt(),
+            Self::Bottleneck(_) => of_additions,
             Self::Full {} => of_additions / 10.0,
             // Fewer of them may move by more.
             Self::Freeze(_) => of_additions / 2.5,

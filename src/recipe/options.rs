@@ -29,12 +29,14 @@ pub fn with_method(recipe: &Recipe, method: Method, origin: &Recipe) -> Recipe {
 
 /// All methods in the order of [`Method::all`]. `micro_batches` are those of one epoch, as the loader deals them.
 pub fn options(recipe: &Recipe, origin: &Recipe, facts: &Facts, micro_batches: u64) -> Vec<MethodOption> {
-    let option = |method: Method| {
-        let changed = with_method(recipe, method, origin);
-        let estimate = estimate(&changed, facts, all_tokens(&changed, facts, micro_batches));
-        let limit = facts.memory_limit_bytes(&changed).unwrap_or(u64::MAX);
-        let is_too_large = estimate.is_some_and(|estimate| estimate.memory_bytes > limit);
-        MethodOption { method: changed.method, estimate, is_too_large }
-    };
-    Method::all().into_iter().map(option).collect()
+    let all = Method::all().into_iter();
+    all.map(|method| option(&with_method(recipe, method, origin), facts, micro_batches)).collect()
+}
+
+/// The method of `recipe` with what it would cost.
+pub(super) fn option(recipe: &Recipe, facts: &Facts, micro_batches: u64) -> MethodOption {
+    let estimate = estimate(recipe, facts, all_tokens(recipe, facts, micro_batches));
+    let limit = facts.memory_limit_bytes(recipe).unwrap_or(u64::MAX);
+    let is_too_large = estimate.is_some_and(|estimate| estimate.memory_bytes > limit);
+    MethodOption { method: recipe.method.clone(), estimate, is_too_large }
 }

@@ -2,6 +2,7 @@
 
 use super::estimate::{Estimate, Tokens, estimate, text_tokens};
 use super::memory_limit::MemoryLimit;
+use super::tasks::shared_config;
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
 use crate::data::Goal;
@@ -14,7 +15,10 @@ use crate::nn::optim::Schedule;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     pub model: Option<ModelFacts>,
+    /// Of all tasks together.
     pub data: Option<DataFacts>,
+    /// Of each task, where the recipe has several.
+    pub tasks: Vec<DataFacts>,
     pub free_memory_bytes: u64,
     /// What this process has of the memory already; a run may use it on.
     pub resident_bytes: u64,
@@ -42,10 +46,26 @@ impl Facts {
     /// With the model as the recipe's objective trains it.
     #[must_use]
     pub fn of_objective(mut self, recipe: &Recipe) -> Self {
-        let labels = self.data.as_ref().map_or(&[][..], |data| &data.labels);
-        if let Some(model) = &mut self.model {
-            model.config = recipe.objective.config(&model.config, labels);
-        }
+        let Some(model) = &mut self.model else { return self };
+        model.config = if recipe.has_tasks() {
+            let labels = |index: usize| self.tasks.get(index).map_or(&[][..], |data| &data.labels);
+            let all = recipe.tasks.iter().enumerate();
+            shared_config(
+                &model.config,
+                all.map(|(i, task)| (task.name.as_str(), &task.objective, labels(i))),
+            )
+        } else {
+            let labels = self.data.as_ref().map_or(&[][..], |data| &data.labels);
+            recipe.objective.config(&model.config, labels)
+        };
+        self
+    }
+
+    /// With what each task's data says.
+    #[must_use]
+    pub fn of_data(mut self, recipe: &Recipe, each: Vec<DataFacts>) -> Self {
+        self.data = if recipe.has_tasks() { Some(DataFacts::together(&each)) } else { each.first().cloned() };
+        self.tasks = if recipe.has_tasks() { each } else { Vec::new() };
         self
     }
 

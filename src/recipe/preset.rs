@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 21] = [
+const FILES: [(&str, &str, &str); 25] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -21,12 +21,16 @@ const FILES: [(&str, &str, &str); 21] = [
     ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
     ("all-weights", "All weights", include_str!("../../presets/all-weights.toml")),
     ("hold-fast", "Hold fast", include_str!("../../presets/hold-fast.toml")),
-    ("small-addition", "Small addition", include_str!("../../presets/small-addition.toml")),
     ("directions", "Directions", include_str!("../../presets/directions.toml")),
+    ("high-rank", "High rank", include_str!("../../presets/high-rank.toml")),
+    ("two-rates", "Two rates", include_str!("../../presets/two-rates.toml")),
+    ("chosen-layers", "Chosen layers", include_str!("../../presets/chosen-layers.toml")),
     ("small-memory", "Small memory", include_str!("../../presets/small-memory.toml")),
     ("factors", "Factors", include_str!("../../presets/factors.toml")),
     ("small-layers", "Small layers", include_str!("../../presets/small-layers.toml")),
+    ("half-layers", "Half layers", include_str!("../../presets/half-layers.toml")),
     ("prefix", "Prefix", include_str!("../../presets/prefix.toml")),
+    ("written-prefix", "Written prefix", include_str!("../../presets/written-prefix.toml")),
     ("soft-prompt", "Soft prompt", include_str!("../../presets/soft-prompt.toml")),
     ("encoded-prompt", "Encoded prompt", include_str!("../../presets/encoded-prompt.toml")),
     ("classes", "Classes", include_str!("../../presets/classes.toml")),

@@ -7,6 +7,7 @@ pub use super::objective::{
     Classification, Contrastive, Masked, Objective, PoolingChoice, Pretraining, Regression, ScoreLoss,
     Sentences, SpanCorruption,
 };
+pub use super::tasks::{BestBy, Mixing, TaskSection};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};
 pub use crate::base::{DeviceChoice, Precision};
 use crate::data::import::Format;
@@ -35,6 +36,11 @@ pub struct Recipe {
     pub early_stop: EarlyStop,
     pub checkpoint: CheckpointSection,
     pub run: RunSection,
+    #[serde(skip_serializing_if = "Mixing::is_usual")]
+    pub mixing: Mixing,
+    /// Several tasks on one shared body, with data and objectives of their own; then those above are empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskSection>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! What a tuned model says of whole texts, kept beside its weights: without it nobody could read its numbers.
 
 use super::recipe::Objective;
+use super::tasks::shared_config;
 use crate::base::storage;
 use crate::data::prepare::Dataset;
 use crate::data::{Goal, Reading, Sample};
@@ -13,11 +14,23 @@ const MAX_BYTES: u64 = 16 << 20;
 /// An objective with what it took from the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
+    /// Empty where it is the only one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     pub objective: Objective,
     /// The classes, where there are any.
     pub labels: Vec<String>,
     /// The least and the greatest score of the training rows.
     pub range: [f64; 2],
+    /// All that were learnt together, this one among them, where there are several: the model has a head for each.
+    #[serde(skip)]
+    pub together: Vec<Task>,
+}
+
+/// What stands in the file of a run of several.
+#[derive(Serialize, Deserialize)]
+struct Several {
+    tasks: Vec<Task>,
 }
 
 impl Task {
@@ -26,7 +39,23 @@ impl Task {
 
     pub fn of(objective: &Objective, dataset: &Dataset) -> Self {
         let labels = dataset.labels.names().to_vec();
-        Self { objective: objective.clone(), labels, range: range(dataset) }
+        let (name, objective, range) = (String::new(), objective.clone(), range(dataset));
+        Self { name, objective, labels, range, together: Vec::new() }
+    }
+
+    /// Tasks that are learnt together.
+    pub fn together(tasks: Vec<Self>) -> Vec<Self> {
+        let with_all = |task: &Self| Self { together: tasks.clone(), ..task.clone() };
+        if tasks.iter().all(|task| task.name.is_empty()) {
+            tasks
+        } else {
+            tasks.iter().map(with_all).collect()
+        }
+    }
+
+    /// Which of a model's heads says it: the one of its name, or the first.
+    pub fn head(&self, config: &DecoderConfig) -> usize {
+        config.heads.iter().position(|head| head.name == self.name).unwrap_or(0)
     }
 
     /// How rows are read, with the classes that there are.
@@ -39,6 +68,11 @@ impl Task {
         }
     }
 
+    /// Whether it was learnt together with writing.
+    pub fn is_beside_writing(&self) -> bool {
+        self.together.iter().any(|task| task.objective.wants_causal() == Some(true))
+    }
+
     /// Whether a text may have several classes.
     pub fn has_several(&self) -> bool {
         self.objective.has_several()
@@ -46,26 +80,49 @@ impl Task {
 
     /// The config of a model that does this.
     pub fn config(&self, config: &DecoderConfig) -> DecoderConfig {
-        self.objective.config(config, &self.labels)
+        let all = if self.together.is_empty() { std::slice::from_ref(self) } else { &self.together };
+        shared_config(config, all.iter().map(|task| (task.name.as_str(), &task.objective, &task.labels[..])))
     }
 
-    /// That of a folder; `None` where it has none.
+    /// That of a folder, or the first of several that judges texts; `None` where it has none.
     ///
     /// # Errors
     /// Why the file cannot be used.
     pub fn load(folder: &Path) -> Result<Option<Self>, String> {
+        let mut all = Self::load_all(folder)?;
+        let first = all.iter().position(|task| !task.objective.is_of_tokens()).unwrap_or(0);
+        Ok((!all.is_empty()).then(|| all.swap_remove(first)))
+    }
+
+    /// All of a folder; none where it has none.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_all(folder: &Path) -> Result<Vec<Self>, String> {
         let path = folder.join(Self::FILE);
         if !path.is_file() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let text = storage::read_text_bounded(&path, MAX_BYTES)
             .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-        serde_json::from_str(&text).map(Some).map_err(|e| format!("{} cannot be used: {e}", path.display()))
+        let unusable = |e: serde_json::Error| format!("{} cannot be used: {e}", path.display());
+        match serde_json::from_str::<Several>(&text) {
+            Ok(several) => Ok(Self::together(several.tasks)),
+            Err(_) => Ok(vec![serde_json::from_str(&text).map_err(unusable)?]),
+        }
     }
 
-    /// Writes it into a folder.
+    /// Writes it into a folder, with all that were learnt together.
     pub fn save(&self, folder: &Path) -> std::io::Result<()> {
-        storage::write_atomic(&folder.join(Self::FILE), |out| Ok(serde_json::to_writer_pretty(out, self)?))
+        let path = folder.join(Self::FILE);
+        match self.together.clone() {
+            tasks if tasks.is_empty() => {
+                storage::write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, self)?))
+            }
+            tasks => storage::write_atomic(&path, |out| {
+                Ok(serde_json::to_writer_pretty(out, &Several { tasks: tasks.clone() })?)
+            }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::error::During;
+use super::feed::Rows;
 use super::memory::Meter;
 use super::profile::operations;
 use super::trainer::Trainer;
@@ -89,7 +90,8 @@ pub fn train(
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
-    let mut trainer = Trainer::new(plan, model, &Language, samples.iter().collect(), &[], meter)?;
+    let rows = Rows { objective: &Language, samples: samples.iter().collect() };
+    let mut trainer = Trainer::new(plan, model, vec![rows], &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {
         for _ in 0..num {

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::error::During;
+use super::feed::Scale;
 use crate::base::rng::Rng;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
@@ -20,6 +21,10 @@ pub struct Step {
     pub nearness: Vec<f32>,
     /// Its loss is reported.
     pub is_data: bool,
+    /// Of which task.
+    pub task: usize,
+    /// Where there are several tasks.
+    pub scale: Option<Scale>,
 }
 
 /// The general text as updates take it.
@@ -49,7 +54,7 @@ impl<'a> Replay<'a> {
             true => batch.weights.iter().map(|weight| kl * weight).collect(),
             false => Vec::new(),
         };
-        Step { batch, nearness, is_data: true }
+        Step { batch, nearness, is_data: true, task: 0, scale: None }
     }
 
     /// The pieces of an update in some parts. Their weights are such that all of them together count as much as the recipe says beside
@@ -66,7 +71,7 @@ impl<'a> Replay<'a> {
                 false => Vec::new(),
             };
             batch.weights = times(self.weights.replay_weight);
-            Step { batch, nearness, is_data: false }
+            Step { batch, nearness, is_data: false, task: 0, scale: None }
         };
         pieces.chunks(pieces.len().div_ceil(num_parts).max(1)).map(step).collect()
     }

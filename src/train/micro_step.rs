@@ -47,8 +47,18 @@ pub struct Accumulated {
     pub replay: Weighted,
     /// From the base model's predictions.
     pub divergence: Weighted,
+    /// The data's loss of each task, as it is alone.
+    pub tasks: Vec<Weighted>,
     pub num_tokens: u64,
     pub num_steps: u64,
+}
+
+impl Accumulated {
+    fn of_task(&mut self, task: usize) -> &mut Weighted {
+        let len = self.tasks.len().max(task + 1);
+        self.tasks.resize_with(len, Weighted::default);
+        &mut self.tasks[task]
+    }
 }
 
 /// What a micro-step reads of the run.
@@ -74,7 +84,7 @@ impl Pass<'_> {
         sum: &mut Accumulated,
         done: &mut dyn FnMut(&Slot) -> nn::Result<()>,
     ) -> Result<(), TrainError> {
-        let Step { batch, nearness, is_data } = step;
+        let Step { batch, nearness, is_data, task, scale } = step;
         let base = if nearness.is_empty() { None } else { Some(self.of_base(&batch)?) };
         // The tape may come back to the hooks, so it must go first.
         let (own, dropping);
@@ -104,14 +114,17 @@ impl Pass<'_> {
         }
         sum.num_steps += 1;
         if is_data {
-            sum.loss_sum += loss.sum;
-            sum.weight += loss.weight;
+            let (factor, weight) = scale.map_or((1.0, loss.weight), |scale| (scale.factor, scale.weight));
+            sum.loss_sum += factor * loss.sum;
+            sum.weight += weight;
+            sum.of_task(task).add(loss.sum, loss.weight);
             sum.num_tokens += batch.len() as u64;
         } else {
             sum.replay.add(loss.sum, loss.weight);
         }
         sum.divergence.add(loss.divergence, nearness.iter().map(|weight| f64::from(*weight)).sum());
-        let one = Tensor::new(1f32, self.adapter.device()).during("seed of the backward pass")?;
+        let factor = scale.map_or(1.0, |scale| scale.factor as f32);
+        let one = Tensor::new(factor, self.adapter.device()).during("seed of the backward pass")?;
         tape.backward_each(&loss.node, one, done).during("backward pass")?;
         Ok(())
     }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod early_stop;
 pub mod error;
+pub mod feed;
 mod forgetting;
 pub mod memory;
 mod micro_step;

@@ -17,6 +17,7 @@ pub fn of(
     model: &LoadedModel,
     class_weights: Vec<f32>,
 ) -> Result<Box<dyn objective::Objective>, TrainError> {
+    let head = task.head(model.config());
     Ok(match &task.objective {
         Objective::Supervised { .. } | Objective::Pretraining(_) => Box::new(Language),
         Objective::Contrastive(of) => Box::new(objective::Contrastive {
@@ -40,12 +41,10 @@ pub fn of(
             let (share, mean_length) = (of.share, of.mean_length);
             Box::new(objective::Spans { share, mean_length, sentinels, start: encoder.start, end: *end })
         }
-        Objective::Sentences(_) => Box::new(objective::Classification { head: 0, weights: Vec::new() }),
-        Objective::Classification(_) => {
-            Box::new(objective::Classification { head: 0, weights: class_weights })
-        }
+        Objective::Sentences(_) => Box::new(objective::Classification { head, weights: Vec::new() }),
+        Objective::Classification(_) => Box::new(objective::Classification { head, weights: class_weights }),
         Objective::Regression(of) => Box::new(objective::Regression {
-            head: 0,
+            head,
             distance: match of.loss {
                 ScoreLoss::Mse => Distance::Square,
                 ScoreLoss::Huber => Distance::Huber,

@@ -2,24 +2,26 @@
 
 mod answers;
 mod measures;
+mod tested;
 
 use super::early_stop::Policy;
 use super::error::{During, Failed};
+use super::feed::Rows;
 use super::memory::{self, Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
-use super::{TrainError, checkpoint, profile};
+use super::{TrainError, checkpoint, objective, profile};
 use crate::base::{Control, Explain, Failure, human};
+use crate::data::GeneralText;
 use crate::data::prepare::Dataset;
 use crate::data::split::spread;
-use crate::data::{GeneralText, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn;
 use crate::objective::Objective;
 use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
-use crate::recipe::{Plan, Task, recipe};
+use crate::recipe::{Plan, Recipe, Task, recipe};
 use std::time::Instant;
 
 /// What a run hears and sees of the world while it goes.
@@ -30,14 +32,14 @@ pub struct Outside<'a> {
     pub resident_bytes: &'a dyn Fn() -> u64,
 }
 
-/// Trains `plan` on `dataset` into `folder`; with `resume`, goes on from its latest checkpoint.
+/// Trains `plan` on the data set of each of its tasks into `folder`; with `resume`, goes on from its latest checkpoint.
 ///
 /// Events reach `listener` after they are in `metrics.jsonl`. A failure leaves the last good checkpoint intact and
 /// is reported as `RunEvent::Failed` besides being returned.
 pub fn run(
     plan: &Plan,
     model: &LoadedModel,
-    dataset: &Dataset,
+    datasets: &[Dataset],
     folder: &RunFolder,
     resume: bool,
     outside: Outside<'_>,
@@ -45,14 +47,20 @@ pub fn run(
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
-    let task = Task::of(&plan.recipe().objective, dataset);
-    let objective = match super::objective::of(&task, model, super::objective::class_weights(&task, dataset))
-    {
-        Ok(objective) => objective,
+    let tasks = tasks_of(plan, datasets);
+    let objectives = tasks.iter().zip(datasets);
+    let objectives =
+        objectives.map(|(task, data)| objective::of(task, model, objective::class_weights(task, data)));
+    let objectives = match objectives.collect::<Result<Vec<_>, _>>() {
+        Ok(objectives) => objectives,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
-    let (begin, objective) = (Begin { plan, model, dataset, folder, resume }, &*objective);
-    let mut run = match Run::begin(begin, objective, meter) {
+    let begin = Begin { plan, model, folder, resume };
+    let each = tasks.iter().zip(&objectives).zip(datasets).zip(plan.recipe().each_task());
+    let learnt = each.map(|(((task, objective), dataset), recipe)| {
+        Learnt::new(task, &**objective, dataset, recipe, plan.recipe())
+    });
+    let mut run = match Run::begin(begin, learnt.collect(), meter) {
         Ok(run) => run,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
@@ -77,20 +85,58 @@ type Updated = Result<Option<UpdateReport>, TrainError>;
 struct Begin<'a> {
     plan: &'a Plan,
     model: &'a LoadedModel,
-    dataset: &'a Dataset,
     folder: &'a RunFolder,
     resume: bool,
 }
 
-struct Run<'a> {
+/// What the tasks of a plan take from their data.
+fn tasks_of(plan: &Plan, datasets: &[Dataset]) -> Vec<Task> {
+    let recipe = plan.recipe();
+    let each = recipe.each_task().into_iter().zip(recipe.task_names()).zip(datasets);
+    let task = |((recipe, name), data): ((Recipe, &str), &Dataset)| Task {
+        name: name.into(),
+        ..Task::of(&recipe.objective, data)
+    };
+    Task::together(each.map(task).collect())
+}
+
+/// A task of the run: the only one, or one of several.
+struct Learnt<'a> {
+    task: &'a Task,
     objective: &'a dyn Objective,
+    dataset: &'a Dataset,
+    /// Render conversations with the model's chat template.
+    chat: bool,
+    /// Validation rows that are measured.
+    valid: Vec<usize>,
+}
+
+impl<'a> Learnt<'a> {
+    fn new(
+        task: &'a Task,
+        objective: &'a dyn Objective,
+        dataset: &'a Dataset,
+        own: Recipe,
+        whole: &Recipe,
+    ) -> Self {
+        let trainable = |i: &usize| dataset.samples[*i].num_trained() > 0;
+        let valid: Vec<usize> = dataset.split.valid.iter().copied().filter(trainable).collect();
+        let valid = spread(&valid, whole.validation.max_examples);
+        Self { task, objective, dataset, chat: own.data.chat, valid }
+    }
+
+    fn is_supervised(&self) -> bool {
+        matches!(self.task.objective, recipe::Objective::Supervised { .. })
+    }
+}
+
+struct Run<'a> {
+    tasks: Vec<Learnt<'a>>,
     plan: &'a Plan,
     model: &'a LoadedModel,
-    dataset: &'a Dataset,
     folder: &'a RunFolder,
     trainer: Trainer<'a>,
     policy: Policy,
-    valid: Vec<usize>,
     text: Option<&'a GeneralText>,
     num_train: usize,
     from_update: u64,
@@ -106,14 +152,17 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn begin(begin: Begin<'a>, objective: &'a dyn Objective, meter: Meter<'a>) -> Result<Self, TrainError> {
-        let Begin { plan, model, dataset, folder, resume } = begin;
+    fn begin(begin: Begin<'a>, tasks: Vec<Learnt<'a>>, meter: Meter<'a>) -> Result<Self, TrainError> {
+        let Begin { plan, model, folder, resume } = begin;
         let recipe = plan.recipe();
-        let train: Vec<&Sample> = dataset.split.train.iter().map(|i| &dataset.samples[*i]).collect();
-        let num_rows = train.len();
-        let text = dataset.general_text.as_ref();
+        let rows = |task: &Learnt<'a>| {
+            let samples = task.dataset.split.train.iter().map(|i| &task.dataset.samples[*i]).collect();
+            Rows { objective: task.objective, samples }
+        };
+        let num_rows: usize = tasks.iter().map(|task| task.dataset.split.train.len()).sum();
+        let text = tasks.iter().find_map(|task| task.dataset.general_text.as_ref());
         let pieces = text.map_or(&[][..], |text| &text.rest);
-        let mut trainer = Trainer::new(plan, model, objective, train, pieces, meter)?;
+        let mut trainer = Trainer::new(plan, model, tasks.iter().map(rows).collect(), pieces, meter)?;
         let num_train = trainer.num_samples();
         let mut notices = Vec::new();
         if text.is_some_and(|text| text.is_cut) {
@@ -128,11 +177,8 @@ impl<'a> Run<'a> {
             folder.truncate_after(trainer.position.update.0)?;
         }
         let early = &recipe.early_stop;
-        let trainable = |i: &usize| dataset.samples[*i].num_trained() > 0;
-        let valid: Vec<usize> = dataset.split.valid.iter().copied().filter(trainable).collect();
         Ok(Self {
             policy: Policy { patience: early.enabled.then_some(early.patience), min_gain: early.min_gain },
-            valid: spread(&valid, recipe.validation.max_examples),
             from_update: trainer.position.update.0,
             secs_before: trainer.position.secs,
             began: Instant::now(),
@@ -142,13 +188,17 @@ impl<'a> Run<'a> {
             notices,
             num_train,
             text,
-            objective,
+            tasks,
             plan,
             model,
-            dataset,
             folder,
             trainer,
         })
+    }
+
+    /// Whether the tasks have names.
+    fn has_several(&self) -> bool {
+        self.plan.recipe().has_tasks()
     }
 
     fn train(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
@@ -285,7 +335,7 @@ impl<'a> Run<'a> {
             num_updates: self.plan.num_updates(),
             updates_per_epoch: self.plan.updates_per_epoch(),
             num_train: self.num_train,
-            num_valid: self.valid.len(),
+            num_valid: self.tasks.iter().map(|task| task.valid.len()).sum(),
             num_trainable_params: self.trainer.adapter.params.num_values() as u64,
             estimated_memory_bytes: self.plan.estimate().memory_bytes,
             estimated_secs: self.plan.estimate().secs,
@@ -338,7 +388,13 @@ impl<'a> Run<'a> {
             memory_bytes: self.trainer.meter.now_bytes(),
             replay_loss: r.replay_loss,
             divergence: r.divergence,
-        })
+        })?;
+        if !self.has_several() {
+            return Ok(());
+        }
+        let named = r.task_losses.iter().map(|(task, loss)| (self.tasks[*task].task.name.clone(), *loss));
+        let update = self.trainer.position.update.0;
+        reporter.send(RunEvent::TaskLosses { update, losses: named.collect() })
     }
 
     /// Writes a checkpoint and removes old ones.
@@ -392,10 +448,9 @@ impl<'a> Run<'a> {
         let adapter = adapter.as_ref().unwrap_or(&own);
         let folder = self.folder.adapter_dir();
         checkpoint::save_adapter(adapter, self.model, &folder)?;
-        if !matches!(self.plan.recipe().objective, recipe::Objective::Supervised { .. }) {
-            let task = Task::of(&self.plan.recipe().objective, self.dataset);
+        if let Some(learnt) = self.tasks.first().filter(|task| self.has_several() || !task.is_supervised()) {
             let path = folder.join(Task::FILE);
-            task.save(&folder).map_err(|source| TrainError::Write { path, source })?;
+            learnt.task.save(&folder).map_err(|source| TrainError::Write { path, source })?;
         }
         if outcome != Outcome::Stopped {
             self.test(Some(adapter), control, reporter)?;

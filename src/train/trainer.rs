@@ -3,18 +3,18 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
+use super::feed::{Cursor, Fed, Feed, Rows};
 use super::forgetting::{Replay, Step, pull_to_base};
 use super::memory::{self, Meter};
 use super::micro_step::{Accumulated, Pass};
 use super::optimizer;
 use super::trainee;
 use crate::base::{Control, Update, hardware};
-use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::model::load::LoadedModel;
 use crate::nn::optim::{Optimizer, Schedule, clip_factor, norm};
 use crate::nn::{FlatGradient, Slot};
-use crate::objective::{Draw, Objective};
+use crate::objective::Draw;
 use crate::peft::Adapter;
 use crate::recipe::Plan;
 use candle_core::Tensor;
@@ -44,7 +44,7 @@ pub struct Position {
 }
 
 /// What one update did.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UpdateReport {
     /// Mean loss over the trained tokens of the data in this update, before it; what is done against forgetting is not in it.
     pub loss: f64,
@@ -57,10 +57,14 @@ pub struct UpdateReport {
     pub replay_loss: Option<f64>,
     /// Mean divergence from the base, before the update; `None` where nothing was held near it.
     pub divergence: Option<f64>,
+    /// Mean loss of each task that the update had micro-batches of, by its place.
+    pub task_losses: Vec<(usize, f64)>,
 }
 
 impl UpdateReport {
     fn new(sum: &Accumulated, learning_rate: f64, grad_norm: f64) -> Self {
+        let each = sum.tasks.iter().enumerate();
+        let losses = each.filter_map(|(task, loss)| Some((task, loss.mean()?)));
         Self {
             loss: sum.loss_sum / sum.weight,
             learning_rate,
@@ -68,6 +72,7 @@ impl UpdateReport {
             num_tokens: sum.num_tokens,
             replay_loss: sum.replay.mean(),
             divergence: sum.divergence.mean(),
+            task_losses: losses.collect(),
         }
     }
 }
@@ -80,10 +85,7 @@ pub struct Trainer<'a> {
     /// Summed over the micro-steps of one update.
     gradient: FlatGradient,
     pub position: Position,
-    objective: &'a dyn Objective,
-    samples: Vec<&'a Sample>,
-    loader: Loader,
-    epoch_batches: Vec<Vec<usize>>,
+    feed: Feed<'a>,
     replay: Replay<'a>,
     schedule: Schedule,
     plan: &'a Plan,
@@ -91,21 +93,16 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run from the beginning. `samples` are the training rows, `text` pieces of general text.
+    /// A run from the beginning. `tasks` are the training rows of each task, `text` pieces of general text.
     pub fn new(
         plan: &'a Plan,
         model: &'a LoadedModel,
-        objective: &'a dyn Objective,
-        samples: Vec<&'a Sample>,
+        tasks: Vec<Rows<'a>>,
         text: &'a [Sample],
         meter: Meter<'a>,
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
-        // A row whose answer was cut off whole teaches nothing; every micro-batch shall have a loss.
-        let samples: Vec<_> = samples.into_iter().filter(|s| s.num_trained() > 0).collect();
-        if samples.is_empty() {
-            return Err(TrainError::NothingToLearn);
-        }
+        let feed = Feed::new(recipe, tasks)?;
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
         let rates = optimizer::rates(&recipe.method, &adapter.params);
         // What it was made of lies freed in pieces that are too small for the moments.
@@ -117,10 +114,6 @@ impl<'a> Trainer<'a> {
             true => FlatGradient::passing(&adapter.params),
             false => FlatGradient::new(&adapter.params).during("make the gradient")?,
         };
-        let lengths: Vec<usize> = samples.iter().map(|s| s.len()).collect();
-        let batch = &recipe.batch;
-        let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, recipe.run.seed);
-        let epoch_batches = loader.epoch(0);
         let schedule = plan.schedule();
         let position = Position::default();
         Ok(Self {
@@ -129,10 +122,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             gradient,
             position,
-            objective,
-            samples,
-            loader,
-            epoch_batches,
+            feed,
             replay: Replay::new(recipe, text),
             schedule,
             plan,
@@ -156,8 +146,7 @@ impl<'a> Trainer<'a> {
         let optimizer = Optimizer::restore(settings, &adapter.params, state, position.update.0)?;
         self.optimizer = optimizer.with_rates(&adapter.params, &rates)?;
         self.adapter = adapter;
-        self.epoch_batches = self.loader.epoch(position.epoch);
-        self.position = position;
+        self.rewind(position);
         Ok(())
     }
 
@@ -170,7 +159,7 @@ impl<'a> Trainer<'a> {
 
     /// Training rows that have something to learn from.
     pub fn num_samples(&self) -> usize {
-        self.samples.len()
+        self.feed.num_samples()
     }
 
     /// Passes over the data so far.
@@ -208,25 +197,35 @@ impl<'a> Trainer<'a> {
     fn micro_steps(&mut self, control: &Control) -> Result<Option<Accumulated>, TrainError> {
         let mut sum = Accumulated::default();
         self.gradient.clear();
-        for _ in 0..self.plan.recipe().batch.accumulation {
-            let rows = self.next_rows();
-            for part in self.dealt(&rows) {
-                if control.is_stopped() {
-                    return Ok(None);
-                }
-                let step = self.replay.of_data(self.pack(&part, sum.num_steps));
-                self.parts().0.run(step, &mut sum, &mut |_| Ok(()))?;
-                self.meter.look()?;
+        for step in self.steps_of_data() {
+            if control.is_stopped() {
+                return Ok(None);
             }
+            self.parts(step.task).0.run(step, &mut sum, &mut |_| Ok(()))?;
+            self.meter.look()?;
         }
         for step in self.steps_of_text(sum.weight) {
             if control.is_stopped() {
                 return Ok(None);
             }
-            self.parts().0.run(step, &mut sum, &mut |_| Ok(()))?;
+            self.parts(0).0.run(step, &mut sum, &mut |_| Ok(()))?;
             self.meter.look()?;
         }
         Ok(Some(sum))
+    }
+
+    /// The micro-batches of the next update.
+    fn steps_of_data(&mut self) -> Vec<Step> {
+        let mut fed: Vec<Fed> = Vec::new();
+        for micro_step in 0..self.plan.recipe().batch.accumulation as u64 {
+            let (task, rows) = self.next_rows(micro_step);
+            for part in self.dealt(task, &rows) {
+                fed.push(Fed { task, batch: self.pack(task, &part, fed.len() as u64), micro_step });
+            }
+        }
+        let scales = self.feed.scales(&fed);
+        let step = |(Fed { task, batch, .. }, scale)| Step { task, scale, ..self.replay.of_data(batch) };
+        fed.into_iter().zip(scales).map(step).collect()
     }
 
     /// An update of one micro-batch whose weights move while the tape walks back. Until then nothing has changed; a gradient that is not
@@ -235,13 +234,13 @@ impl<'a> Trainer<'a> {
         if control.is_stopped() {
             return Ok(None);
         }
-        let rows = self.next_rows();
-        let step = self.replay.of_data(self.pack(&rows, 0));
-        let weight: f64 = step.batch.weights.iter().map(|w| f64::from(*w)).sum();
+        let (task, rows) = self.next_rows(0);
+        let step = self.replay.of_data(self.pack(task, &rows, 0));
+        let weight = self.feed.streams[task].objective.weight(&step.batch);
         let learning_rate = self.schedule.at(self.position.update);
         self.gradient.clear();
         let mut sum = Accumulated::default();
-        let (pass, optimizer) = self.parts();
+        let (pass, optimizer) = self.parts(task);
         let moving = optimizer.in_parts(&pass.adapter.params, 1.0 / weight, learning_rate);
         let mut moving = moving.during("optimizer step")?;
         pass.run(step, &mut sum, &mut |slot| match slot.take() {
@@ -263,34 +262,30 @@ impl<'a> Trainer<'a> {
     }
 
     fn rewind(&mut self, to: Position) {
-        if to.epoch != self.position.epoch {
-            self.epoch_batches = self.loader.epoch(to.epoch);
-        }
+        self.feed.seek(to.update.0, Cursor { epoch: to.epoch, micro_batch: to.micro_batch });
         self.position = to;
     }
 
-    /// The samples of the next micro-batch.
-    fn next_rows(&mut self) -> Vec<usize> {
-        if self.position.micro_batch >= self.epoch_batches.len() {
-            self.position.epoch += 1;
-            self.position.micro_batch = 0;
-            self.epoch_batches = self.loader.epoch(self.position.epoch);
-        }
-        let rows = self.epoch_batches[self.position.micro_batch].clone();
-        self.position.micro_batch += 1;
-        rows
+    /// The task and the samples of the next micro-batch.
+    fn next_rows(&mut self, micro_step: u64) -> (usize, Vec<usize>) {
+        let next = self.feed.next(self.position.update.0, micro_step);
+        let Cursor { epoch, micro_batch } = self.feed.cursor();
+        (self.position.epoch, self.position.micro_batch) = (epoch, micro_batch);
+        next
     }
 
     /// A micro-batch as it is computed: at once, or in halves. An update has the same samples either way.
-    fn dealt(&self, rows: &[usize]) -> Vec<Vec<usize>> {
-        if self.position.is_halved { self.loader.halves(rows) } else { vec![rows.to_vec()] }
+    fn dealt(&self, task: usize, rows: &[usize]) -> Vec<Vec<usize>> {
+        let loader = &self.feed.streams[task].loader;
+        if self.position.is_halved { loader.halves(rows) } else { vec![rows.to_vec()] }
     }
 
     /// A micro-batch as the model reads it.
-    fn pack(&self, rows: &[usize], micro_step: u64) -> Batch {
-        let samples: Vec<&Sample> = rows.iter().map(|i| self.samples[*i]).collect();
+    fn pack(&self, task: usize, rows: &[usize], micro_step: u64) -> Batch {
+        let of_task = &self.feed.streams[task];
+        let samples: Vec<&Sample> = rows.iter().map(|i| of_task.samples[*i]).collect();
         let stream = [self.position.update.0, micro_step];
-        self.objective.batch(&samples, Draw { seed: self.plan.recipe().run.seed, stream })
+        of_task.objective.batch(&samples, Draw { seed: self.plan.recipe().run.seed, stream })
     }
 
     /// The largest step of this epoch there and back, for its memory: gives its tokens and the most memory it took. Other epochs deal
@@ -299,12 +294,17 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Only when memory ran out: whatever else is wrong, the update itself will say.
     pub fn try_largest(&mut self) -> Result<Option<(usize, u64)>, TrainError> {
-        let steps = self.epoch_batches.iter().flat_map(|rows| self.dealt(rows));
-        let size = |rows: &Vec<usize>| {
-            let lengths = rows.iter().map(|i| self.samples[*i].len());
+        let each = self.feed.streams.iter().enumerate();
+        let epochs = each.flat_map(|(task, of)| of.epoch().iter().map(move |rows| (task, rows)));
+        let steps =
+            epochs.flat_map(|(task, rows)| self.dealt(task, rows).into_iter().map(move |r| (task, r)));
+        let size = |(task, rows): &(usize, Vec<usize>)| {
+            let lengths = rows.iter().map(|i| self.feed.streams[*task].samples[*i].len());
             (lengths.clone().sum::<usize>(), lengths.max())
         };
-        let data = steps.max_by_key(size).map(|rows| self.replay.of_data(self.pack(&rows, 0)));
+        let data = steps
+            .max_by_key(size)
+            .map(|(task, rows)| Step { task, ..self.replay.of_data(self.pack(task, &rows, 0)) });
         // The text's is the heavier one of two as long: all its rows are predicted.
         let all = data.into_iter().chain(self.steps_of_text(1.0).into_iter().take(1));
         let Some(largest) = all.max_by_key(|step| step.batch.len()) else { return Ok(None) };
@@ -315,7 +315,7 @@ impl<'a> Trainer<'a> {
             slot.take();
             Ok(())
         };
-        let tried = self.parts().0.run(largest, &mut Accumulated::default(), take_away);
+        let tried = self.parts(largest.task).0.run(largest, &mut Accumulated::default(), take_away);
         let tried = tried.and_then(|()| self.meter.look());
         self.gradient.clear();
         match tried.map_err(memory::recognised) {
@@ -327,15 +327,16 @@ impl<'a> Trainer<'a> {
 
     /// Whether dealing micro-batches in halves makes them smaller: one example cannot be cut.
     pub fn can_be_halved(&self) -> bool {
-        let is_dealt = self.replay.num > 1 || self.epoch_batches.iter().any(|rows| rows.len() > 1);
+        let mut batches = self.feed.streams.iter().flat_map(|stream| stream.epoch());
+        let is_dealt = self.replay.num > 1 || batches.any(|rows| rows.len() > 1);
         // Weights that move during the backward pass move after each half.
         !self.position.is_halved && is_dealt && !self.plan.recipe().optimizer.in_backward
     }
 
     /// What a micro-step reads of the run, and what moves the weights.
-    fn parts(&mut self) -> (Pass<'_>, &mut Optimizer) {
+    fn parts(&mut self, task: usize) -> (Pass<'_>, &mut Optimizer) {
         let (adapter, gradient, meter) = (&self.adapter, &self.gradient, &self.meter);
-        let (update, objective) = (self.position.update, self.objective);
+        let (update, objective) = (self.position.update, self.feed.streams[task].objective);
         let pass = Pass { plan: self.plan, model: self.model, adapter, objective, gradient, meter, update };
         (pass, &mut self.optimizer)
     }
@@ -343,6 +344,9 @@ impl<'a> Trainer<'a> {
     /// Pulls to where it began, scales by 1 / weight, clips, and steps.
     fn apply(&mut self, sum: Accumulated) -> Result<UpdateReport, TrainError> {
         let learning_rate = self.schedule.at(self.position.update);
+        if self.feed.streams.len() > 1 {
+            self.gradient.settle(&self.adapter.params).during("collect the gradients")?;
+        }
         let gradient = self.gradient.whole(&self.adapter.params).during("collect the gradients")?;
         let pull = self.plan.recipe().forgetting.l2_weight;
         if pull > 0.0 {

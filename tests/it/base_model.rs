@@ -216,12 +216,14 @@ fn columns_of_the_playground_refuse_it_too() {
     assert!(seen.is_empty() && failure.title.contains("another model"), "{seen:?} {failure:?}");
 }
 
+/// Files of other programs hold nothing but a name to know their model by; whoever knows better says so once.
 #[test]
-fn an_adapter_that_only_names_another_model_is_told_and_taken() {
+fn an_adapter_that_only_names_another_model_is_refused_until_it_is_adopted() {
     let stage = Stage::new();
     let model = stage.model();
     let made = adapter(&stage, &model, "lora");
-    std::fs::remove_file(Path::new(&made).join(base_model::FILE)).unwrap();
+    let note = Path::new(&made).join(base_model::FILE);
+    std::fs::remove_file(&note).unwrap();
     let config = Path::new(&made).join("adapter_config.json");
     let run = |name: &str| {
         let mut value: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
@@ -229,14 +231,39 @@ fn an_adapter_that_only_names_another_model_is_told_and_taken() {
         std::fs::write(&config, value.to_string()).unwrap();
         let args = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", &model, "--adapter", &made];
         let output = stage.run(&args);
-        assert_eq!(code(&output), 0, "{}", stderr(&output));
-        stderr(&output)
+        (code(&output), stderr(&output))
     };
-    let said = run("meta-llama/Llama-3.2-1B");
-    assert!(said.contains("made for meta-llama/Llama-3.2-1B") && said.contains("tiny-llama"), "{said}");
     for own in ["tiny-llama", "/home/someone/tiny-llama/", "org/Tiny-Llama", ""] {
-        assert!(!run(own).contains("made for"), "{own}");
+        assert_eq!(run(own).0, 0, "{own}");
     }
+    let (code_, said) = run("meta-llama/Llama-3.2-1B");
+    assert_eq!(code_, 1, "{said}");
+    for needle in
+        ["made for meta-llama/Llama-3.2-1B", "tiny-llama", "tunesmith adopt", "It is for this model"]
+    {
+        assert!(said.contains(needle), "{needle}: {said}");
+    }
+    assert!(!said.contains("Loading"), "before the model is read: {said}");
+
+    let adopt = |adapter: &str, model: &str| stage.run(&["adopt", adapter, "--model", model]);
+    // Of a model of other shapes, the first tensor that does not fit is named, and nothing is noted.
+    let gpt2 = crate::parity::fixture("parity/families/gpt2/model");
+    let output = adopt(&made, gpt2.to_str().unwrap());
+    assert!(code(&output) == 1 && !note.exists(), "{}", stderr(&output));
+    for (bad, why) in [("nowhere", "nowhere"), (model.as_str(), "adapter")] {
+        let output = match bad {
+            "nowhere" => adopt(&made, bad),
+            _ => adopt(stage.path("none").to_str().unwrap(), bad),
+        };
+        assert!(code(&output) == 1 && stderr(&output).contains(why), "{}", stderr(&output));
+    }
+    let output = adopt(&made, &model);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(run("meta-llama/Llama-3.2-1B").0, 0);
+    // From now on it is known by its model's weights: another one's is refused, and not adopted either.
+    let other = other_model(&stage, &model);
+    let output = adopt(&made, &other);
+    assert!(code(&output) == 1 && stderr(&output).contains("mlp"), "{}", stderr(&output));
 }
 
 #[test]
@@ -292,14 +319,26 @@ fn what_is_worked_into_a_model_is_not_answered_with_again() {
 }
 
 #[test]
-fn a_whole_model_that_says_nothing_of_its_base_is_told_and_taken() {
+fn a_whole_model_that_says_nothing_of_its_base_is_told_and_taken_if_it_reads_the_same_words() {
     let stage = Stage::new();
     let model = stage.model();
     let other = other_model(&stage, &model);
-    let ask = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", &model, "--adapter", &other];
-    let output = stage.run(&ask);
-    let said = stderr(&output);
-    assert!(code(&output) == 0 && said.contains("does not say what it was tuned from"), "{said}");
+    let run = || {
+        let ask = ["generate", "--prompt", "x", "--max-tokens", "1", "--model", &model, "--adapter", &other];
+        let output = stage.run(&ask);
+        (code(&output), stderr(&output))
+    };
+    let (code_, said) = run();
+    assert!(code_ == 0 && said.contains("does not say what it was tuned from"), "{said}");
+    // The same words under other numbers.
+    let tokenizer = Path::new(&other).join("tokenizer.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&tokenizer).unwrap()).unwrap();
+    let words = json["model"]["vocab"].as_object_mut().unwrap();
+    let num = words.len() as u64;
+    words.values_mut().for_each(|id| *id = (num - 1 - id.as_u64().unwrap()).into());
+    std::fs::write(&tokenizer, json.to_string()).unwrap();
+    let (code_, said) = run();
+    assert!(code_ == 1 && said.contains("another vocabulary"), "{said}");
 }
 
 /// The model cannot be loaded either: whoever is told of the adapter has not waited for it.

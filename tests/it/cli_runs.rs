@@ -448,18 +448,28 @@ fn a_run_is_merged_into_a_model_folder() {
 fn methods_are_compared_on_the_same_data() {
     let stage = Stage::new();
     let (rows, model) = (stage.rows(), stage.model());
-    // Bottlenecks of no width are no method; the others go on.
-    let recipe = stage.file(
-        "r.toml",
-        "[method]\nkind = \"bottleneck\"\nwidth = 0\n[data.split]\ntest = 0.3\n[batch]\nmax_tokens = 64\n[run]\ndevice = \"cpu\"\n",
-    );
+    let recipe =
+        stage.file("r.toml", "[data.split]\ntest = 0.3\n[batch]\nmax_tokens = 64\n[run]\ndevice = \"cpu\"\n");
     let args = ["methods", &rows, "--model", &model, "--updates", "3", "--recipe", &recipe, "--out", "all"];
-    let chosen = [&args[..], &["--methods", "ia3, lora,bottleneck"]].concat();
+    let chosen = |methods: &'static str| [&args[..], &["--methods", methods]].concat();
+    // A bottleneck of no width is none: nothing is trained, and the answer says how the others are.
+    let wrong = ["--set", "method.kind=bottleneck", "--set", "method.width=0"];
+    let output = stage.run(&[&chosen("ia3,lora,bottleneck")[..], &wrong].concat());
+    assert_eq!(crate::cli::code(&output), 1);
+    let said = stderr(&output);
+    assert!(said.contains("width of 0") && said.contains("--methods ia3,lora"), "{said}");
+    assert!(!stage.path("all/runs").exists());
+
+    let (code, _) = stage.json(&chosen("lora,ia3"));
+    assert_eq!(code, 0);
+    // What fails on the way is a row with its reason.
+    std::fs::write(stage.path("all/runs/bottleneck"), "in the way").unwrap();
+    let chosen = chosen("ia3, lora,bottleneck");
     let (code, value) = stage.json(&chosen);
     assert_eq!(code, 0, "{value}");
     let told = value["rows"].as_array().unwrap();
     let kinds: Vec<_> = told.iter().map(|row| row["method"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["ia3", "lora", "bottleneck"]);
+    assert_eq!(kinds, ["lora", "ia3", "bottleneck"]);
     for row in &told[..2] {
         assert_eq!((&row["num_updates"], &row["problem"]), (&3.into(), &Value::Null), "{row}");
         for key in [
@@ -475,9 +485,9 @@ fn methods_are_compared_on_the_same_data() {
         }
         assert!(row["exact_match"].is_number(), "{row}");
     }
-    assert!(told[0]["adapter_bytes"].as_u64() < told[1]["adapter_bytes"].as_u64());
-    assert!(told[0]["learning_rate"].as_f64() > told[1]["learning_rate"].as_f64());
-    assert!(told[2]["problem"].as_str().unwrap().contains("width"), "{}", told[2]);
+    assert!(told[1]["adapter_bytes"].as_u64() < told[0]["adapter_bytes"].as_u64());
+    assert!(told[1]["learning_rate"].as_f64() > told[0]["learning_rate"].as_f64());
+    assert!(told[2]["problem"].as_str().unwrap().contains("bottleneck"), "{}", told[2]);
     let best = value["best"].as_array().unwrap();
     assert!(best.iter().any(|best| best["by"] == "size of the adapter file" && best["method"] == "ia3"));
     let table = std::fs::read_to_string(stage.path("all/comparison.md")).unwrap();
@@ -486,7 +496,7 @@ fn methods_are_compared_on_the_same_data() {
     let metrics = stage.path("all/runs/lora/metrics.jsonl");
     let before = std::fs::read(&metrics).unwrap();
     let (_, again) = stage.json(&chosen);
-    assert_eq!(again["rows"][1]["best_validation_loss"], told[1]["best_validation_loss"]);
+    assert_eq!(again["rows"][0]["best_validation_loss"], told[0]["best_validation_loss"]);
     assert_eq!(std::fs::read(&metrics).unwrap(), before, "it was not trained again");
     let other = stage.run(&[&chosen[..], &["--set", "run.seed=9"]].concat());
     assert_eq!(crate::cli::code(&other), 1);

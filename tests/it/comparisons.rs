@@ -14,8 +14,8 @@ use tunesmith::engine::jobs::methods::{Held, compare};
 use tunesmith::engine::jobs::model::open;
 use tunesmith::engine::jobs::{BaseModel, LastRead, merge};
 use tunesmith::model::load::Placement;
-use tunesmith::project::comparisons;
 use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
+use tunesmith::project::{RunFolder, comparisons};
 use tunesmith::recipe::recipe::{Method, Prefix};
 use tunesmith::recipe::{Recipe, load};
 
@@ -97,7 +97,7 @@ fn a_stopped_comparison_goes_on_with_the_method_that_was_in_progress() {
     let told = fs::read(&metrics).unwrap();
     let seen = real.done(Command::ResumeComparison { folder: folder.clone() });
     let turns = seen.iter().filter_map(|kind| match kind {
-        EventKind::MethodTurn { kind, index, total, .. } => Some((*kind, *index, *total)),
+        EventKind::MethodTurn { variant, index, total, .. } => Some((*variant, *index, *total)),
         _ => None,
     });
     assert_eq!(turns.collect::<Vec<_>>(), [("ia3", 1, 3), ("bottleneck", 2, 3)]);
@@ -316,23 +316,60 @@ fn a_comparison_is_not_begun_among_other_files() {
     assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
 }
 
-/// What cannot be trained is told before the first method is, which may take hours.
+/// What cannot be trained is refused before the first method is trained, which may take hours.
 #[test]
-fn a_method_that_will_have_no_result_is_told_first() {
+fn a_comparison_with_a_method_that_cannot_be_trained_is_not_begun() {
     let place = tempfile::tempdir().unwrap();
     let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
     let prefix = Prefix { num_virtual_tokens: 100_000, ..Prefix::default() };
     let command = Command::CompareMethods {
         project: place.path().join("project"),
         recipe: recipe(&model, &rows),
-        methods: vec![Method::Lora(Default::default()), Method::Prefix(prefix)],
+        methods: vec![
+            Method::Lora(Default::default()),
+            Method::Ia3(Default::default()),
+            Method::Prefix(prefix),
+        ],
     };
-    let is_turn = |kind: &EventKind| matches!(kind, EventKind::MethodTurn { .. });
-    let (seen, _) = Real::new().carry_out_until(command, is_turn);
-    let turn = seen.iter().position(is_turn).unwrap_or(seen.len());
-    let is_told = |kind: &EventKind| matches!(kind, EventKind::Notice(text) if text.starts_with("Prefix") && text.contains("cannot be trained"));
-    assert!(seen[..turn].iter().any(is_told), "{seen:?}");
-    assert!(!seen.iter().any(|kind| matches!(kind, EventKind::Notice(text) if text.starts_with("LoRA"))));
+    let (seen, last) = Real::new().carry_out(command);
+    let EventKind::Failed(refusal) = last else { panic!("{last:?}") };
+    let names = |name: &str| refusal.detail.contains(name);
+    assert!(names("Prefix tuning, 100,000 virtual tokens") && !names("LoRA") && !names("IA3"), "{refusal}");
+    assert!(refusal.hint.contains("--methods lora,ia3"), "{refusal}");
+    assert!(
+        !seen.iter().any(|kind| matches!(kind, EventKind::MethodTurn { .. } | EventKind::Compared { .. }))
+    );
+    assert!(
+        !place
+            .path()
+            .join("project/comparisons")
+            .read_dir()
+            .is_ok_and(|mut all| all.next().is_some_and(|entry| entry.unwrap().path().join("runs").exists()))
+    );
+}
+
+/// DoRA, LoRA+ and the like beside their kinds, each with a run of its own.
+#[test]
+fn variants_of_a_method_are_compared_side_by_side() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let recipe = recipe(&model, &rows);
+    let out = place.path().join("out");
+    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+    let all = Method::variants();
+    let names: Vec<&str> = all.iter().map(Method::variant).collect();
+    let num = names.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!((num, num > Method::all().len()), (names.len(), true), "{names:?}");
+    let compared = compare(held, &recipe, &all, &out, &Control::new(), &mut |_| ()).unwrap();
+    let rows: Vec<&str> = compared.rows.iter().map(|row| row.method.as_str()).collect();
+    assert_eq!(rows, names);
+    for row in &compared.rows {
+        assert_eq!(row.problem, None, "{}", row.name);
+        let kept = RunFolder::open(&out.join("runs").join(&row.method)).unwrap().recipe().unwrap();
+        assert_eq!(kept.method.variant(), row.method);
+    }
+    let told: std::collections::BTreeSet<&str> = compared.rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(told.len(), rows.len(), "each is told from the others by its name: {told:?}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod samples;
 mod schema;
 mod shots;
 mod split;
+mod tasks;
 mod template;
 mod tokenise;
 mod train;

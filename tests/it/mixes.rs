@@ -60,5 +60,16 @@ fn mixes_are_saved_listed_and_not_written_over() {
     assert_eq!(bytes(&folder), before);
     assert_eq!(listed(&real.done(Command::ListAdapters { project: project.clone() })), two);
     assert!(std::fs::metadata(folder.join("adapter_model.safetensors")).unwrap().len() > 100);
-    assert!(adapters::path(&project, "added up").join("model.safetensors").is_file());
+    let sum = adapters::path(&project, "added up");
+    assert!(sum.join("model.safetensors").is_file());
+
+    // Deleted are mixes, and nothing else that somebody may name.
+    let delete = |folder: &Path| Command::DeleteAdapter { project: project.clone(), folder: folder.into() };
+    for other in [&lora, &project, &project.join(adapters::FOLDER), &place.path().join("missing")] {
+        let is_there = other.exists();
+        real.failed(delete(other));
+        assert_eq!(other.exists(), is_there, "{}", other.display());
+    }
+    assert_eq!(names(&listed(&real.done(delete(&sum)))), ["half-and-half"]);
+    assert!(!sum.exists() && folder.exists());
 }

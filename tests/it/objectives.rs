@@ -53,7 +53,7 @@ fn rows(objective: &Objective, num: usize) -> Vec<Sample> {
     (0..num).map(row).collect()
 }
 
-fn dataset_of(model: &LoadedModel, objective: &Objective) -> Dataset {
+pub fn dataset_of(model: &LoadedModel, objective: &Objective) -> Dataset {
     let labels = ["a", "b", "c"].map(String::from);
     let num = if objective.has_several() { 3 } else { 2 };
     let has_labels = objective.has_head() && !matches!(objective, Objective::Regression(_));
@@ -70,7 +70,7 @@ fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
 }
 
 /// A vocabulary with a token that hides others.
-fn with_mask() -> Tokeniser {
+pub fn with_mask() -> Tokeniser {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     let text = r#"{"version":"1.0","model":{"type":"WordLevel","vocab":{"a":0,"[MASK]":4},"unk_token":"a"}}"#;

@@ -131,6 +131,19 @@ pub fn run_in(
     at: &Path,
     resume: bool,
     resident_bytes: &dyn Fn() -> u64,
+    watch: impl FnMut(&RunEvent, &Control),
+) -> Finished {
+    run_tasks(plan, model, std::slice::from_ref(data), at, resume, resident_bytes, watch)
+}
+
+/// As [`run_in`], of a data set a task.
+pub fn run_tasks(
+    plan: &Plan,
+    model: &LoadedModel,
+    data: &[Dataset],
+    at: &Path,
+    resume: bool,
+    resident_bytes: &dyn Fn() -> u64,
     mut watch: impl FnMut(&RunEvent, &Control),
 ) -> Finished {
     let recipe = plan.recipe();

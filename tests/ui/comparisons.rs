@@ -109,7 +109,7 @@ pub fn running() -> AppState {
     say(EventKind::Started);
     say(EventKind::Compared { folder: folder(), comparison: half_done() });
     let name = Method::all()[4].describe();
-    say(EventKind::MethodTurn { kind: "bottleneck", name, index: 4, total: 5 });
+    say(EventKind::MethodTurn { variant: "bottleneck", name, index: 4, total: 5 });
     let run = folder().join("runs/bottleneck");
     for event in [
         RunEvent::Phase { phase: Phase::Training },
@@ -231,7 +231,7 @@ fn the_test_of_a_method_is_told_as_such() {
     assert!(h.query_all_by_label(words).next().is_some());
     h.get_by_label("testing");
     let name = Method::all()[4].describe();
-    stage::say(&mut h, JOB, EventKind::MethodTurn { kind: "bottleneck", name, index: 4, total: 5 });
+    stage::say(&mut h, JOB, EventKind::MethodTurn { variant: "bottleneck", name, index: 4, total: 5 });
     h.get_by_label("training");
 }
 

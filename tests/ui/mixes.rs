@@ -291,3 +291,27 @@ fn a_mix_says_what_of_its_recipes_cannot_become_one() {
     );
     h.get_by_label_contains("This mix cannot be made: their ranks differ");
 }
+
+/// It is asked for first; a column that answered with it is gone with it.
+#[test]
+fn a_saved_mix_is_deleted_when_that_was_asked_for() {
+    let mut h = stage::window(actors::furnished(40));
+    stage::act(&mut h, UiAction::Go(Place::Playground));
+    let mix = saved("fruit-and-letters", actors::STARTER);
+    stage::say(&mut h, 8, EventKind::Adapters(vec![mix.clone()]));
+    assert!(h.query_by_label("Delete this mix…").is_none());
+    let choose = Action::SetColumn(1, Some(mix.folder.clone()), mix.name.clone());
+    stage::act(&mut h, UiAction::Playground(choose));
+    h.run_steps(stage::SETTLE);
+    stage::effects(&mut h);
+    h.get_by_label("Delete this mix…").click();
+    h.run_steps(stage::SETTLE);
+    assert!(stage::commands(&mut h).is_empty());
+    h.get_by_label("Delete the mix").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::DeleteAdapter { folder, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(*folder, mix.folder);
+    stage::say(&mut h, 9, EventKind::Adapters(Vec::new()));
+    assert!(h.query_by_label_contains("Column 2: fruit").is_none());
+}

@@ -361,6 +361,16 @@ fn an_adapter_from_a_folder_is_asked_which_model_it_was_made_for() {
         stage::say(&mut h, 5, told);
         let warned = h.query_by_label(&format!("Made for another model: {model}")).is_some();
         assert_eq!(warned, is_other, "{model}");
+        assert_eq!(h.query_by_label("It is for this model").is_some(), is_other);
+        if is_other {
+            h.get_by_label("It is for this model").click();
+            h.run_ok();
+            let commands = stage::commands(&mut h);
+            let [Command::AdoptAdapter { folder: adopted, model: chosen }] = &commands[..] else {
+                panic!("{commands:?}")
+            };
+            assert_eq!((adopted, chosen), (&folder, &h.state().state.shared.model_source));
+        }
     }
 }
 

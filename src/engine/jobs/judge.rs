@@ -32,6 +32,37 @@ pub fn task(source: &str, adapter: Option<&Path>) -> Result<Option<Task>, Halt> 
     })
 }
 
+/// As [`task`], the one of this name where several were learnt together.
+///
+/// # Errors
+/// Those of [`task`]; where no task is called so, and where a name is missing.
+pub fn named(source: &str, adapter: Option<&Path>, name: Option<&str>) -> Result<Option<Task>, Halt> {
+    let Some(first) = task(source, adapter)? else {
+        let unknown = |name: &str| {
+            let why = format!("it was not tuned for several tasks, and so for none called {name}");
+            Failure::new("There is no such task", why, "Leave out --task.").into()
+        };
+        return name.map_or(Ok(None), |name| Err(unknown(name)));
+    };
+    let names = || first.together.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, first.together.is_empty()) {
+        (None, true) => Ok(Some(first)),
+        (None, false) => {
+            let why = format!("it learnt several: {}", names());
+            Err(Failure::new("Which task is not said", why, "Name it with --task.").into())
+        }
+        (Some(name), is_one) => match first.together.iter().find(|task| task.name == name) {
+            Some(task) => Ok(Some(Task { together: first.together.clone(), ..task.clone() })),
+            None => {
+                let what = if is_one { "it learnt one alone, without a name".into() } else { names() };
+                let hint = if is_one { "Leave out --task." } else { "Name one of these with --task." };
+                Err(Failure::new("There is no such task", format!("{name} is none of it: {what}"), hint)
+                    .into())
+            }
+        },
+    }
+}
+
 /// Refuses what was tuned to judge texts, where a model is to write or to be merged.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::plan::{Facts, ModelFacts};
 use crate::recipe::recipe::Method;
+use crate::recipe::variants::with_variant;
 use crate::recipe::{Recipe, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -26,14 +27,9 @@ use std::path::Path;
 /// Longest answer to a test row.
 const MAX_ANSWER_TOKENS: usize = 48;
 
-/// `recipe` for a method. Its own keeps its settings and its learning rate; another has its usual ones. Nothing ends a
-/// run early, so that all have as many updates.
+/// `recipe` for a method. Nothing ends a run early, so that all have as many updates.
 pub fn recipe_for(recipe: &Recipe, method: &Method) -> Recipe {
-    let mut of_method = recipe.clone();
-    if recipe.method.kind() != method.kind() {
-        of_method.method = method.clone();
-        of_method.optimizer.learning_rate = method.usual_learning_rate(recipe.optimizer.kind);
-    }
+    let mut of_method = with_variant(recipe, method);
     of_method.early_stop.enabled = false;
     of_method
 }
@@ -71,8 +67,8 @@ pub fn compare(
     let _lock = locked(out)?;
     let mut all = gone_on_with(recipe, methods, out)?;
     let methods = all.planned.clone();
-    let still = methods.iter().filter(|method| all.row(method.kind()).is_none());
-    tell_refused(still, recipe, &facts, sink);
+    let still = methods.iter().filter(|method| all.row(method.variant()).is_none());
+    refuse_unfit(still, recipe, &facts)?;
     let tell = |all: &MethodComparison, sink: &mut Sink<'_>| {
         sink(EventKind::Compared { folder: out.to_path_buf(), comparison: all.clone() });
     };
@@ -80,14 +76,14 @@ pub fn compare(
     write_recipe(out, recipe)?;
     tell(&all, sink);
     for (index, method) in methods.iter().enumerate() {
-        if all.row(method.kind()).is_some() {
+        if all.row(method.variant()).is_some() {
             continue;
         }
         let recipe = recipe_for(recipe, method);
         let name = recipe.method.describe();
-        sink(EventKind::MethodTurn { kind: method.kind(), name, index, total: methods.len() });
+        sink(EventKind::MethodTurn { variant: method.variant(), name, index, total: methods.len() });
         control.wait_while_paused();
-        let path = run_folder(out, method.kind());
+        let path = run_folder(out, method.variant());
         let begun = begun(out, &methods);
         // Chat templates may write the date: all methods have that of the first.
         let time = begun.first().map_or_else(|| jiff::Zoned::now().datetime(), |first| first.time);
@@ -129,18 +125,18 @@ fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<Metho
     let before = so_far(out)?;
     let is_sound =
         |row: &MethodRow| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method));
-    let is_done = |method: &Method| before.row(method.kind()).is_some_and(is_sound);
-    let asked = |method: &Method| methods.iter().find(|asked| asked.kind() == method.kind());
+    let is_done = |method: &Method| before.row(method.variant()).is_some_and(is_sound);
+    let asked = |method: &Method| methods.iter().find(|asked| asked.variant() == method.variant());
     let kept = before.planned.iter().filter(|method| asked(method).is_some() || is_done(method));
     let mut planned: Vec<Method> = kept.map(|method| asked(method).unwrap_or(method).clone()).collect();
     for method in methods {
-        if !planned.iter().any(|other| other.kind() == method.kind()) {
+        if !planned.iter().any(|other| other.variant() == method.variant()) {
             planned.push(method.clone());
         }
     }
     for method in &mut planned {
         let of_method = recipe_for(recipe, method);
-        refuse_another(&of_method, &run_folder(out, method.kind()))?;
+        refuse_another(&of_method, &run_folder(out, method.variant()))?;
         *method = of_method.method;
     }
     let data = recipe.data.path.as_deref().and_then(Path::file_name).unwrap_or_default();
@@ -155,21 +151,31 @@ fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<Metho
     Ok(all)
 }
 
-/// Says before the first method is trained which ones will have no result, so that nobody waits for them.
-fn tell_refused<'m>(
+/// Refuses a comparison of which methods cannot be trained, so that nobody waits for the others to learn it.
+fn refuse_unfit<'m>(
     methods: impl Iterator<Item = &'m Method>,
     recipe: &Recipe,
     facts: &Facts,
-    sink: &mut Sink<'_>,
-) {
+) -> Result<(), Halt> {
+    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
     for method in methods {
         let recipe = recipe_for(recipe, method);
         let problems = recipe.check(facts);
-        if let Some(problem) = problems.iter().find(|problem| problem.severity == Severity::Error) {
-            let name = recipe.method.describe();
-            sink(EventKind::Notice(format!("{name} cannot be trained so: {}", train::told(problem))));
+        match problems.iter().find(|problem| problem.severity == Severity::Error) {
+            Some(problem) => unfit.push(format!("{}: {}", recipe.method.describe(), train::told(problem))),
+            None => fit.push(method.variant()),
         }
     }
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let hint = match fit.as_slice() {
+        [] => "Change the recipe as the reasons say.".into(),
+        fit => {
+            format!("Change the recipe as the reasons say, or leave these out (--methods {}).", fit.join(","))
+        }
+    };
+    Err(Failure::new("Not all of these methods can be trained", unfit.join("; "), hint).into())
 }
 
 /// The lock of a comparison's folder.
@@ -188,8 +194,8 @@ fn refuse_foreign(out: &Path) -> Result<(), Halt> {
     let is_lock = |entry: &std::fs::DirEntry| entry.file_name() == LOCK_FILE;
     let is_empty =
         std::fs::read_dir(out).map_or(true, |entries| entries.flatten().all(|entry| is_lock(&entry)));
-    let is_begun = |method: &Method| RunFolder::is_one(&run_folder(out, method.kind()));
-    let is_comparison = out.join(JSON_FILE).exists() || Method::all().iter().any(is_begun);
+    let is_begun = |method: &Method| RunFolder::is_one(&run_folder(out, method.variant()));
+    let is_comparison = out.join(JSON_FILE).exists() || Method::variants().iter().any(is_begun);
     if is_empty || (is_comparison && !RunFolder::is_one(out)) {
         return Ok(());
     }
@@ -225,7 +231,7 @@ fn unreadable(error: ProjectError) -> Failure {
 
 /// What the runs in a comparison's folder began with, as far as they say it.
 fn begun(out: &Path, methods: &[Method]) -> Vec<Beginning> {
-    let folders = methods.iter().map(|method| run_folder(out, method.kind()));
+    let folders = methods.iter().map(|method| run_folder(out, method.variant()));
     folders.filter_map(|path| RunFolder::open(&path).ok()?.beginning()).collect()
 }
 
@@ -249,7 +255,7 @@ fn failed(recipe: &Recipe, failure: &Failure) -> MethodRow {
 
 fn new_row(recipe: &Recipe) -> MethodRow {
     MethodRow {
-        method: recipe.method.kind().into(),
+        method: recipe.method.variant().into(),
         name: recipe.method.describe(),
         learning_rate: recipe.optimizer.learning_rate,
         ..MethodRow::default()
@@ -345,7 +351,7 @@ fn test(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let recipe = ready.plan.recipe();
-    let dataset = &ready.dataset;
+    let Some(dataset) = ready.datasets.first() else { return Ok(()) };
     let rows = spread(&dataset.split.test, recipe.validation.max_examples);
     if rows.is_empty() {
         return Ok(());

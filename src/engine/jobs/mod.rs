@@ -1,5 +1,6 @@
 //! What the lanes do, as functions of a control and a sink: the command line calls the same ones.
 
+pub mod adopt;
 pub mod answer;
 pub mod compose;
 pub mod data;

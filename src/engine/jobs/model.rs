@@ -1,7 +1,7 @@
 //! Models: found by name or path, opened by their headers, loaded once.
 
-use super::Report;
-use crate::base::{Control, DeviceChoice, Precision};
+use super::{Report, adopt};
+use crate::base::{Control, DeviceChoice, Failure, Precision};
 use crate::engine::event::EventKind;
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -103,16 +103,24 @@ pub fn adapter_in(folder: &Path) -> PathBuf {
     if RunFolder::is_one(folder) { folder.join("adapter") } else { folder.to_path_buf() }
 }
 
-/// Refuses what was trained of another model than this one, before any of it is loaded. Of files that only name their model, a name
-/// that is none of this one's is told: it may be a folder's on another machine.
+/// Refuses what was trained of another model than this one, before any of it is loaded. Files of other programs only name theirs: a
+/// name that is none of this model's is refused until somebody says that both are one ([`super::adopt`]).
 pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> Result<(), Halt> {
-    let source = &model.info.source;
     match peft::BaseModel::read(folder)? {
         Some(base) => {
             let made_of = peft::BaseModel::read(&model.info.path).ok().flatten();
-            base.require(folder, source, &model.identity()?, made_of.as_ref())?;
+            base.require(folder, &model.info.source, &model.identity()?, made_of.as_ref())?;
         }
-        None => tell_other_name(folder, model, sink),
+        None if files::is_model(folder) => {
+            // A whole model names whatever it was once saved from.
+            adopt::require_vocabulary(folder, model)?;
+            sink(EventKind::Notice(format!(
+                "{} is a whole model that does not say what it was tuned from: it is taken for a tuned {}.",
+                folder.display(),
+                model.info.source
+            )));
+        }
+        None => require_name(folder, model)?,
     }
     if files::has_stale_encoder(folder, &model.config)? {
         sink(EventKind::Notice(format!(
@@ -123,23 +131,17 @@ pub fn require_base(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) -> R
     Ok(())
 }
 
-fn tell_other_name(folder: &Path, model: &ModelFiles, sink: &mut Sink<'_>) {
+fn require_name(folder: &Path, model: &ModelFiles) -> Result<(), Halt> {
     let source = &model.info.source;
-    // A whole model names whatever it was once saved from.
-    if files::is_model(folder) {
-        sink(EventKind::Notice(format!(
-            "{} is a whole model that does not say what it was tuned from: it is taken for a tuned {source}. If it is none, the answers may be nonsense.",
-            folder.display()
-        )));
-        return;
-    }
-    let named = files::base_model(folder);
-    if let Some(name) = named.filter(|name| !hub::resolve::may_mean(name, source, &model.info.path)) {
-        sink(EventKind::Notice(format!(
-            "The adapter says that it was made for {name}, and the model here is {source}: unless both names mean one model, its answers may be nonsense ({}).",
-            folder.display()
-        )));
-    }
+    let is_other = |name: &String| !hub::resolve::may_mean(name, source, &model.info.path);
+    let Some(name) = files::base_model(folder).filter(is_other) else { return Ok(()) };
+    let why =
+        format!("it says that it was made for {name}, and the model here is {source} ({})", folder.display());
+    let hint = format!(
+        "Choose {name} as the model. If both names mean one model, say so once: tunesmith adopt \"{}\" --model {source}; in the playground, \"It is for this model\".",
+        folder.display()
+    );
+    Err(Failure::new("The adapter is for another model", why, hint).into())
 }
 
 /// Reads an adapter as [`adapter`] does, to refuse it before a model of this config is loaded. A whole model is not read twice.

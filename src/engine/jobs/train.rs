@@ -18,7 +18,7 @@ use crate::model::load::Placement;
 use crate::project::event::Phase;
 use crate::project::{Beginning, Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
-use crate::recipe::{Plan, Problem, Recipe, Severity};
+use crate::recipe::{Plan, Problem, Recipe, Severity, shared_config};
 use crate::train::{self, Outside};
 use jiff::civil::DateTime;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ use std::sync::Arc;
 pub struct Ready {
     pub plan: Plan,
     pub files: ModelFiles,
-    pub dataset: Dataset,
+    /// One a task.
+    pub datasets: Vec<Dataset>,
     /// Of the model as it is trained: with a head of its own, where the objective has one.
     config: DecoderConfig,
     /// Warnings; the run may start.
@@ -39,14 +40,18 @@ pub struct Ready {
 impl Ready {
     /// What a run begins with that begins now.
     pub(super) fn beginning(&self) -> Result<Beginning, Halt> {
-        let split = &self.dataset.split;
-        let rows = |part: &[usize]| part.iter().map(|row| &self.dataset.samples[*row]).collect::<Vec<_>>();
-        let mut parts = vec![rows(&split.train), rows(&split.valid)];
-        if let Some(text) = &self.dataset.general_text {
+        let mut parts = Vec::new();
+        let mut tests = Vec::new();
+        for dataset in &self.datasets {
+            let rows = |part: &[usize]| part.iter().map(|row| &dataset.samples[*row]).collect::<Vec<_>>();
+            parts.extend([rows(&dataset.split.train), rows(&dataset.split.valid)]);
+            tests.push(rows(&dataset.split.test));
+        }
+        for text in self.datasets.iter().filter_map(|dataset| dataset.general_text.as_ref()) {
             parts.extend([&text.held_out, &text.rest].map(|pieces| pieces.iter().collect()));
         }
         let weights = self.files.weights.fingerprint()?;
-        let test = Some(hash_of(&[rows(&split.test)]));
+        let test = Some(hash_of(&tests));
         Ok(Beginning { time: self.began, data: hash_of(&parts), test, weights })
     }
 }
@@ -108,7 +113,8 @@ pub fn settled(mut recipe: Recipe) -> Result<Recipe, Failure> {
         (&mut recipe.data.path, "data file", "data.path"),
         (&mut recipe.forgetting.text, "general text", "forgetting.text"),
     ];
-    for (file, what, field) in files {
+    let of_tasks = recipe.tasks.iter_mut().map(|task| (&mut task.data.path, "data file", "data.path"));
+    for (file, what, field) in files.into_iter().chain(of_tasks) {
         let Some(path) = file else { continue };
         *path = std::path::absolute(&path).map_err(|e| {
             let hint = format!("Give its whole path in {field}.");
@@ -143,39 +149,77 @@ pub(super) fn ready_at(
         GeneralText::check(text, control)?;
     }
     let files = model::open(&recipe.model.source)?;
-    let Some(path) = &recipe.data.path else {
+    if !recipe.has_tasks() && recipe.data.path.is_none() {
         return Err(Failure::new(
             "Cannot start the run",
             "the recipe names no data file (data.path)",
             "Choose a data file first; on the command line with --set data.path=FILE.",
         )
         .into());
-    };
+    }
     // What is wrong whatever the data is comes first: a limit of 0 tokens is not the data's fault.
     let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..machine_facts(out) };
     let problems = recipe.check(&facts);
+    // A task without a file is among them; a single one without was told above.
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(refusal("Cannot start the run", &problems).into());
     }
-    let imported = data.read(path, &import_options(recipe), control, sink)?;
-    let options = prepare_options(recipe, &imported);
-    let template = Arc::new(files.template()?.dated(began));
+    let mut datasets = prepared(recipe, &files, began, data, control, sink)?;
     let mut report = Report::to(sink);
-    let mut dataset = prepare(&imported, files.tokeniser()?, template, &options, control, &mut report)?;
-    dataset.general_text = general_text(recipe, &dataset, control, &mut report)?;
-    sink(EventKind::Rows {
-        ledger: Arc::new(dataset.ledger.clone()),
-        num_train: dataset.split.train.len(),
-        num_valid: dataset.split.valid.len(),
-        num_test: dataset.split.test.len(),
-    });
-    let facts = Facts { data: Some(DataFacts::of(&dataset)), ..facts }.of_objective(recipe);
+    if let Some(first) = datasets.first_mut() {
+        first.general_text = general_text(recipe, first, control, &mut report)?;
+    }
+    for dataset in &datasets {
+        sink(EventKind::Rows {
+            ledger: Arc::new(dataset.ledger.clone()),
+            num_train: dataset.split.train.len(),
+            num_valid: dataset.split.valid.len(),
+            num_test: dataset.split.test.len(),
+        });
+    }
+    let facts = facts.of_data(recipe, datasets.iter().map(DataFacts::of).collect()).of_objective(recipe);
     let problems = recipe.check(&facts);
-    let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &dataset))
+    let plan = Plan::new(recipe.clone(), &facts, num_micro_batches(recipe, &datasets))
         .map_err(|problems| refusal("Cannot start the run", &problems))?;
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
-    let config = recipe.objective.config(&files.config, dataset.labels.names());
-    Ok(Ready { plan, files, dataset, config, warnings, began })
+    let each = recipe.each_task();
+    let names = recipe.task_names().into_iter().zip(&each).zip(&datasets);
+    let tasks = names.map(|((name, of), data)| (name, &of.objective, data.labels.names()));
+    let config = shared_config(&files.config, tasks);
+    Ok(Ready { plan, files, datasets, config, warnings, began })
+}
+
+/// The data of each task. What is wrong with one's is told with its name.
+fn prepared(
+    recipe: &Recipe,
+    files: &ModelFiles,
+    began: DateTime,
+    data: &LastRead,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Vec<Dataset>, Halt> {
+    let (tokeniser, template) = (files.tokeniser()?, Arc::new(files.template()?.dated(began)));
+    let mut datasets = Vec::new();
+    for (name, of_task) in recipe.task_names().into_iter().zip(recipe.each_task()) {
+        let Some(path) = &of_task.data.path else { continue };
+        let imported = data.read(path, &import_options(&of_task), control, sink);
+        let imported = imported.map_err(|halt| of_task_named(halt, name))?;
+        let options = prepare_options(&of_task, &imported);
+        let (tokeniser, template, report) = (tokeniser.clone(), template.clone(), &mut Report::to(sink));
+        let dataset = prepare(&imported, tokeniser, template, &options, control, report);
+        datasets.push(dataset.map_err(|error| of_task_named(error.into(), name))?);
+    }
+    Ok(datasets)
+}
+
+/// A failure that says of which of several tasks it is.
+fn of_task_named(halt: Halt, name: &str) -> Halt {
+    match halt {
+        Halt::Failed(failure) if !name.is_empty() => {
+            Halt::Failed(Failure { detail: format!("task \"{name}\": {}", failure.detail), ..failure })
+        }
+        other => other,
+    }
 }
 
 /// What a recipe names to be remembered, in the tokens of a data set's model.
@@ -192,8 +236,12 @@ pub fn general_text(
     recipe.forgetting.text.as_ref().map(read).transpose()
 }
 
-/// Micro-batches of one epoch, as the trainer's loader deals them.
-pub fn num_micro_batches(recipe: &Recipe, dataset: &Dataset) -> u64 {
+/// Micro-batches of one pass over all data, as the trainer's loaders deal them.
+pub fn num_micro_batches(recipe: &Recipe, datasets: &[Dataset]) -> u64 {
+    datasets.iter().map(|dataset| num_of_task(recipe, dataset)).sum()
+}
+
+fn num_of_task(recipe: &Recipe, dataset: &Dataset) -> u64 {
     let samples = dataset.split.train.iter().map(|i| &dataset.samples[*i]);
     let lengths = samples.filter(|s| s.num_trained() > 0).map(|s| s.len()).collect();
     let batch = &recipe.batch;
@@ -231,7 +279,9 @@ pub fn start(
     sink: &mut Sink<'_>,
 ) -> Result<Outcome, Halt> {
     folder.save_beginning(&ready.beginning()?)?;
-    folder.save_ledger(&ready.dataset.ledger)?;
+    for (name, dataset) in ready.plan.recipe().task_names().into_iter().zip(&ready.datasets) {
+        folder.save_ledger(name, &dataset.ledger)?;
+    }
     carry_on(base, ready, folder, false, control, sink)
 }
 
@@ -290,7 +340,7 @@ fn carry_on(
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
     let outside = Outside { control, resident_bytes: &hardware::resident_bytes };
-    Ok(train::run(&ready.plan, &model, &ready.dataset, folder, is_resumed, outside, &mut listener)?)
+    Ok(train::run(&ready.plan, &model, &ready.datasets, folder, is_resumed, outside, &mut listener)?)
 }
 
 /// Where a recipe's model is put.
@@ -303,8 +353,9 @@ fn say(folder: &RunFolder, phase: Phase, sink: &mut Sink<'_>) {
     sink(EventKind::Run { folder: folder.path().to_path_buf(), event: RunEvent::Phase { phase } });
 }
 
-/// What a run is named after: its data file.
+/// What a run is named after: its data file, or its tasks.
 pub fn name_hint(recipe: &Recipe) -> String {
     let stem = recipe.data.path.as_deref().and_then(Path::file_stem);
-    stem.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+    let of_one = stem.map(|s| s.to_string_lossy().into_owned());
+    of_one.unwrap_or_else(|| recipe.task_names().join("-"))
 }

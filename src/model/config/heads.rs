@@ -117,7 +117,9 @@ impl DecoderConfig {
     pub fn native_head(&self) -> Option<&TaskHead> {
         let poolings = self.family.table().scores.poolings;
         match &self.heads[..] {
-            [only] if !self.predicts_tokens => Some(only).filter(|head| poolings.contains(&head.pooling)),
+            [only] if !self.predicts_tokens && only.name.is_empty() => {
+                Some(only).filter(|head| poolings.contains(&head.pooling))
+            }
             _ => None,
         }
     }

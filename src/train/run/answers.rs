@@ -8,7 +8,6 @@ use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use crate::project::RunEvent;
 use crate::project::event::{Answer, Phase};
-use crate::recipe::recipe::Objective;
 use crate::train::report::Reporter;
 
 /// Longest sample answer during a run, in tokens.
@@ -18,15 +17,13 @@ impl Run<'_> {
     /// Answers a few validation rows with the base and the tuned model, to look at. What cannot be answered is left
     /// out and told, once a run.
     pub(super) fn answer(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
-        if !matches!(self.plan.recipe().objective, Objective::Supervised { .. }) {
-            return Ok(());
-        }
-        let chosen = spread(&self.dataset.split.valid, self.plan.recipe().validation.num_answers);
-        let chat = self.plan.recipe().data.chat;
+        let Some(task) = self.tasks.iter().find(|task| task.is_supervised()) else { return Ok(()) };
+        let (dataset, chat) = (task.dataset, task.chat);
+        let chosen = spread(&dataset.split.valid, self.plan.recipe().validation.num_answers);
         let mut problem = None;
         let mut prompts = Vec::new();
-        for example in chosen.into_iter().filter_map(|row| self.dataset.example(row)) {
-            let prompt = self.dataset.template.example_prompt(&example, chat);
+        for example in chosen.into_iter().filter_map(|row| dataset.example(row)) {
+            let prompt = dataset.template.example_prompt(&example, chat);
             match prompt.and_then(|(prompt, right)| Asked::new(prompt, &self.model.tokeniser, right)) {
                 Ok(asked) => prompts.push(asked),
                 Err(error) => problem = Some(error.to_string()),

@@ -1,18 +1,17 @@
 //! What a run measures between updates: its validation rows, and how well the general text is still known.
 
-use super::{Run, TrainError};
+use super::{Learnt, Run, TrainError};
 use crate::base::Control;
 use crate::data::Sample;
 use crate::eval::tasks::TaskReport;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::objective::{Language, Objective};
-use crate::peft::Adapter;
 use crate::project::RunEvent;
 use crate::project::event::Phase;
-use crate::recipe::recipe;
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
 use crate::train::validate::{LossTotal, Measured, loss_of, micro_batches};
+use std::collections::BTreeMap;
 
 /// Which model is measured.
 #[derive(Clone, Copy)]
@@ -26,55 +25,21 @@ impl<'a> Run<'a> {
     pub(super) fn is_validation_due(&self) -> bool {
         let update = self.trainer.position.update.0;
         let is_last = update >= self.plan.num_updates();
-        let has_some = !self.valid.is_empty() || self.text.is_some();
+        let has_some = self.has_validation() || self.text.is_some();
         has_some && (is_last || self.is_due(self.plan.validation_every(), update))
     }
 
-    /// The figures of the objective besides the loss; none where the loss says all.
-    fn report(&self, total: &LossTotal) -> Option<TaskReport> {
-        TaskReport::of(&total.outputs, self.dataset.labels.names(), self.model.config().width)
+    fn has_validation(&self) -> bool {
+        self.tasks.iter().any(|task| !task.valid.is_empty())
     }
 
-    /// Measures the rows that nobody trained on: by the model before the run, where it can do what is learnt, and as the run leaves it.
-    /// Prompts with answers are not: how they are answered is seen elsewhere. `Ok(None)` when stopped.
-    pub(super) fn test(
-        &mut self,
-        adapter: Option<&Adapter>,
-        control: &Control,
-        reporter: &mut Reporter,
-    ) -> Result<Option<()>, TrainError> {
-        let (objective, is_base) = (&self.plan.recipe().objective, adapter.is_none());
-        let is_supervised = matches!(objective, recipe::Objective::Supervised { .. });
-        if is_supervised || self.dataset.split.test.is_empty() || (is_base && objective.has_head()) {
-            return Ok(Some(()));
-        }
-        let dataset = self.dataset;
-        let rows: Vec<&Sample> = dataset.split.test.iter().map(|row| &dataset.samples[*row]).collect();
-        let hooks: Box<dyn Hooks> = match adapter {
-            Some(adapter) => adapter.hooks()?,
-            None => Box::new(NoHooks),
-        };
-        let measured = Measured {
-            model: self.model,
-            hooks: hooks.as_ref(),
-            objective: self.objective,
-            budget_tokens: self.validation_budget(),
-        };
-        let look = || self.trainer.meter.look();
-        let goes_on = &mut |_| Ok(!control.is_stopped());
-        let Some(total) = loss_of(measured, &rows, goes_on, &look)? else { return Ok(None) };
-        let report = self.report(&total);
-        if let (Some(report), false) = (&report, is_base) {
-            self.folder.save_report(report)?;
-        }
-        reporter.send(RunEvent::Tested {
-            update: self.trainer.position.update.0,
-            is_base,
-            loss: total.mean(),
-            num_rows: rows.len(),
-            metrics: report.map(|report| report.metrics()).unwrap_or_default(),
-        })?;
-        Ok(Some(()))
+    /// The figures of the objective besides the loss; none where the loss says all.
+    pub(super) fn report(&self, task: &Learnt, total: &LossTotal) -> Option<TaskReport> {
+        TaskReport::of(&total.outputs, task.dataset.labels.names(), self.model.config().width)
+    }
+
+    fn metrics(&self, task: &Learnt, total: &LossTotal) -> BTreeMap<String, f64> {
+        self.report(task, total).map(|report| report.metrics()).unwrap_or_default()
     }
 
     /// How well the base model knows the general text, before the first update; once, also when the run begins again because it
@@ -84,12 +49,7 @@ impl<'a> Run<'a> {
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<()>, TrainError> {
-        let is_first = self.trainer.position.update.0 == 0;
-        let is_tested = |event: &RunEvent| matches!(event, RunEvent::Tested { is_base: true, .. });
-        if is_first
-            && !self.folder.events()?.iter().any(is_tested)
-            && self.test(None, control, reporter)?.is_none()
-        {
+        if self.trainer.position.update.0 == 0 && self.test(None, control, reporter)?.is_none() {
             return Ok(None);
         }
         let is_of_base = |event: &RunEvent| matches!(event, RunEvent::GeneralText { update: 0, .. });
@@ -112,50 +72,80 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<Option<bool>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
-        let Some(total) = self.loss(self.objective, &self.valid_samples(), Of::Tuned, control, reporter)?
-        else {
-            return Ok(None);
-        };
+        let mut totals = Vec::new();
+        for task in 0..self.tasks.len() {
+            let (objective, samples) = (self.tasks[task].objective, self.valid_samples(task));
+            let Some(total) = self.loss(objective, &samples, Of::Tuned, control, reporter)? else {
+                return Ok(None);
+            };
+            totals.push(total);
+        }
         let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
         self.report_text(of_text, reporter)?;
-        let is_over = match self.valid.is_empty() {
-            true => {
+        let is_over = match self.has_validation() {
+            false => {
                 self.trainer.position.owes_validation = false;
                 false
             }
-            false => self.judge(total, control, reporter)?,
+            true => self.judge(&totals, control, reporter)?,
         };
         reporter.send(RunEvent::Phase { phase: Phase::Training })?;
         Ok(Some(is_over))
     }
 
-    /// Takes in what validation found; true when patience is used up.
+    /// Takes in what validation found of each task; true when patience is used up.
     fn judge(
         &mut self,
-        total: LossTotal,
+        totals: &[LossTotal],
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<bool, TrainError> {
         let update = self.trainer.position.update.0;
-        let loss = total.mean();
+        let loss = self.mean_loss(totals);
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
         }
         self.trainer.position.owes_validation = false;
         let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
+        let each: Vec<BTreeMap<String, f64>> =
+            self.tasks.iter().zip(totals).map(|(task, total)| self.metrics(task, total)).collect();
+        if self.has_several() {
+            for ((task, total), metrics) in self.tasks.iter().zip(totals).zip(&each) {
+                if !task.valid.is_empty() {
+                    let (task, loss, metrics) = (task.task.name.clone(), total.mean(), metrics.clone());
+                    reporter.send(RunEvent::TaskValidation { update, task, loss, metrics })?;
+                }
+            }
+        }
+        let own = each.into_iter().next().filter(|_| !self.has_several());
         reporter.send(RunEvent::Validation {
             update,
             loss,
-            perplexity: total.perplexity(),
+            perplexity: loss.exp(),
             best: verdict.is_best,
             without_gain: self.trainer.position.validation.without_gain,
-            metrics: self.report(&total).map(|report| report.metrics()).unwrap_or_default(),
+            metrics: own.unwrap_or_default(),
         })?;
         if verdict.is_best {
             self.save(reporter)?;
         }
         self.answer(control, reporter)?;
         Ok(verdict.is_over)
+    }
+
+    /// What the best state is known by: of one task its loss, of several the mean that the recipe chose. A loss that is not finite makes
+    /// any mean so: a task that broke would else be hidden by the others.
+    fn mean_loss(&self, totals: &[LossTotal]) -> f64 {
+        let recipe = self.plan.recipe();
+        let each = self.tasks.iter().zip(recipe.task_weights()).zip(totals);
+        let measured = each.filter(|((task, _), _)| !task.valid.is_empty());
+        let losses: Vec<(&str, f64, f64)> =
+            measured.map(|((task, weight), total)| (&*task.task.name, weight, total.mean())).collect();
+        match losses[..] {
+            [(_, _, only)] => only,
+            _ if losses.iter().any(|(.., loss)| !loss.is_finite()) => f64::NAN,
+            _ => recipe.mixing.best_by.of(&losses).unwrap_or(f64::NAN),
+        }
     }
 
     fn report_text(&self, total: LossTotal, reporter: &mut Reporter) -> Result<(), TrainError> {
@@ -235,13 +225,13 @@ impl<'a> Run<'a> {
         self.notice(text, reporter)
     }
 
-    fn valid_samples(&self) -> Vec<&'a Sample> {
-        let dataset = self.dataset;
-        self.valid.iter().map(|i| &dataset.samples[*i]).collect()
+    fn valid_samples(&self, task: usize) -> Vec<&'a Sample> {
+        let Learnt { dataset, valid, .. } = &self.tasks[task];
+        valid.iter().map(|i| &dataset.samples[*i]).collect()
     }
 
     /// Tokens of a validation micro-batch.
-    fn validation_budget(&self) -> usize {
+    pub(super) fn validation_budget(&self) -> usize {
         let whole = self.plan.recipe().batch.micro_batch_tokens;
         if self.trainer.position.is_validation_halved { whole / 2 } else { whole }
     }

@@ -84,12 +84,23 @@ fn head(
         out.push(UiAction::Playground(Action::PickAdapter(index)));
     }
     if let Some(other) = state.made_for.other(column, shared) {
-        let words = format!("Made for another model: {}", human::elide(&other, 40));
+        let words = format!("Made for another model: {}", human::elide(other.model, 40));
         ui.label(RichText::new(words).small().color(t.amber)).on_hover_text(format!(
-            "It was trained on {other}. On {} its answers may be nonsense, unless both names mean one model.",
+            "It was trained on {}. On {} its answers would be nonsense, unless both names mean one model.",
+            other.model,
             shared.model_title()
         ));
+        if !other.is_run {
+            let adopt = ui.small_button("It is for this model").on_hover_text(format!(
+                "Both names mean one model: note beside the adapter, once and for all, that it was trained on {}.",
+                shared.model_title()
+            ));
+            if adopt.clicked() {
+                out.push(UiAction::Playground(Action::Adopt(other.folder.to_path_buf())));
+            }
+        }
     }
+    saved_ui::delete(ui, column, &state.saved, out);
     if let Some(source) = &column.adapter {
         mix_ui::mix(ui, index, source, &state.saved, shared, out);
     }

@@ -22,15 +22,23 @@ impl MadeFor {
     }
 
     /// The other model that the adapter of `column` was made for; nothing when it is the chosen one, or not known.
-    pub fn other(&self, column: &ColumnState, shared: &Shared) -> Option<String> {
+    pub fn other<'a>(&'a self, column: &'a ColumnState, shared: &'a Shared) -> Option<Other<'a>> {
         let folders = column.adapter.as_ref()?.folders().into_iter();
-        let model_of =
-            |folder: &Path| match shared.runs.iter().find(|run| run.adapter.as_deref() == Some(folder)) {
-                Some(run) => Some(&run.recipe.model.source),
-                None => self.told.get(folder),
-            };
-        folders.filter_map(model_of).find(|model| !is_chosen(model, shared)).cloned()
+        let model_of = |folder: &'a Path| {
+            let run = shared.runs.iter().find(|run| run.adapter.as_deref() == Some(folder));
+            let model = run.map_or_else(|| self.told.get(folder), |run| Some(&run.recipe.model.source))?;
+            Some(Other { model, folder, is_run: run.is_some() })
+        };
+        folders.filter_map(model_of).find(|other| !is_chosen(other.model, shared))
     }
+}
+
+/// An adapter that was made for a model of another name.
+pub struct Other<'a> {
+    pub model: &'a str,
+    pub folder: &'a Path,
+    /// Made here, so that it is known for sure.
+    pub is_run: bool,
 }
 
 /// Whether `model` may be a name of the chosen model.

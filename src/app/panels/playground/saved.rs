@@ -2,13 +2,15 @@
 
 use super::made_for::MadeFor;
 use super::state::ColumnState;
-use crate::app::action::Effect;
+use crate::app::action::{Effect, Question, UiAction};
 use crate::app::notices::Notice;
+use crate::app::panels::playground;
 use crate::app::shared::Shared;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::compose::Way;
 use crate::engine::{Command, Event, JobId};
 use crate::project::adapters::{SavedAdapter, path};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default)]
 pub struct Saved {
@@ -26,6 +28,8 @@ pub enum Action {
     Name(String),
     Cancel,
     Save,
+    AskDelete(PathBuf),
+    Delete(PathBuf),
 }
 
 impl Saved {
@@ -39,6 +43,20 @@ impl Saved {
             }
             Action::Cancel => self.naming = None,
             Action::Save => return self.save(columns, shared).into_iter().collect(),
+            Action::AskDelete(folder) => {
+                let name = self.get(&folder).map_or_else(String::new, |saved| saved.name.clone());
+                return vec![Effect::Ask(Question {
+                    title: format!("Delete the mix {name}?"),
+                    text: "It will be gone for good. The runs that it was made of stay.".into(),
+                    yes: "Delete the mix".into(),
+                    then: Box::new(UiAction::Playground(playground::Action::Saved(Action::Delete(folder)))),
+                })];
+            }
+            Action::Delete(folder) => {
+                let Some(project) = &shared.project else { return Vec::new() };
+                let project = project.folder.clone();
+                return vec![Effect::submit(Command::DeleteAdapter { project, folder })];
+            }
         }
         Vec::new()
     }
@@ -77,6 +95,11 @@ impl Saved {
         let is_taken = |name: &str| self.all.iter().any(|saved| Some(&saved.folder) == folder(name).as_ref());
         let mut names = (1..).map(|n| if n == 1 { "mix".to_string() } else { format!("mix {n}") });
         names.find(|name| !is_taken(name)).unwrap_or_default()
+    }
+
+    /// The saved mix in a folder.
+    pub fn get(&self, folder: &Path) -> Option<&SavedAdapter> {
+        self.all.iter().find(|saved| saved.folder == folder)
     }
 
     pub fn is_saving(&self) -> bool {

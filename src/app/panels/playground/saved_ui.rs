@@ -78,3 +78,14 @@ pub(super) fn choose<'a>(
     }
     clicked
 }
+
+/// Under a column that answers with a saved mix: the way to be rid of it.
+pub(super) fn delete(ui: &mut egui::Ui, column: &ColumnState, saved: &Saved, out: &mut Vec<UiAction>) {
+    let Some(Source::Folder(folder)) = &column.adapter else { return };
+    if saved.get(folder).is_some()
+        && ui.small_button("Delete this mix…").on_hover_text("The runs that it was made of stay").clicked()
+    {
+        let ask = Action::AskDelete(folder.clone());
+        out.push(UiAction::Playground(playground::Action::Saved(ask)));
+    }
+}

@@ -13,6 +13,7 @@ use crate::engine::event::EventKind;
 use crate::engine::{Command, Event, JobId};
 use crate::infer::sampler::Sampling;
 use crate::peft::compose::Source;
+use crate::project::adapters;
 use crate::project::prompt_set::PromptSet;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -102,6 +103,8 @@ pub enum Action {
     /// Keeping the mix of a column.
     Saved(saved::Action),
     PickAdapter(usize),
+    /// Its files call the chosen model otherwise.
+    Adopt(PathBuf),
     AdapterPicked(PathBuf),
     /// Takes examples out of the training rows.
     DrawShots(usize),
@@ -196,6 +199,12 @@ impl State {
                     column.adapter = Some(Source::Folder(path.clone()));
                     return vec![Effect::submit(Command::ReadAdapter { folder: path })];
                 }
+            }
+            Action::Adopt(folder) => {
+                return vec![Effect::submit(Command::AdoptAdapter {
+                    folder,
+                    model: shared.model_source.clone(),
+                })];
             }
             Action::DrawShots(k) => return self.draw_shots(k, shared),
             Action::PasteShots(text) => return self.paste(&text),
@@ -311,6 +320,18 @@ impl State {
         });
     }
 
+    /// What was deleted from a folder of the project answers no more.
+    fn drop_deleted(&mut self, among: &str, is_left: impl Fn(&Path) -> bool, shared: &Shared) {
+        let Some(place) = shared.project.as_ref().map(|project| project.folder.join(among)) else { return };
+        self.columns.retain(|column| {
+            let folders = column.adapter.as_ref().map_or_else(Vec::new, Source::folders);
+            folders.into_iter().all(|folder| !folder.starts_with(&place) || is_left(folder))
+        });
+        if self.columns.is_empty() {
+            self.columns.push(ColumnState::base());
+        }
+    }
+
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
         if let Some(answers) = &mut self.answers {
             answers.apply(event);
@@ -329,6 +350,10 @@ impl State {
                 let saved = Effect::submit(Command::ListAdapters { project: project.folder.clone() });
                 return [Effect::submit(list), saved].into_iter().chain(read).collect();
             }
+            EventKind::Adapters(all) => {
+                let is_saved = |folder: &Path| all.iter().any(|saved| saved.folder == folder);
+                self.drop_deleted(adapters::FOLDER, is_saved, shared);
+            }
             EventKind::AdapterModel { folder, model } => self.made_for.told(folder, model.as_ref()),
             EventKind::Done if self.saving == Some(event.job) => {
                 self.saving = None;
@@ -338,19 +363,8 @@ impl State {
             EventKind::Stopped | EventKind::Failed(_) if self.saving == Some(event.job) => self.saving = None,
             EventKind::Tokeniser { .. } => self.refresh_exact(shared),
             EventKind::Runs(runs) => {
-                // A deleted run's adapter answers no more.
-                let is_there = |c: &ColumnState| {
-                    let Some(adapter) = &c.adapter else { return true };
-                    let of_project = |folder: &Path| {
-                        shared.project.as_ref().is_some_and(|p| folder.starts_with(p.folder.join("runs")))
-                    };
-                    let is_run = |folder: &Path| runs.iter().any(|r| r.adapter.as_deref() == Some(folder));
-                    adapter.folders().into_iter().all(|folder| !of_project(folder) || is_run(folder))
-                };
-                self.columns.retain(is_there);
-                if self.columns.is_empty() {
-                    self.columns.push(ColumnState::base());
-                }
+                let is_run = |folder: &Path| runs.iter().any(|r| r.adapter.as_deref() == Some(folder));
+                self.drop_deleted("runs", is_run, shared);
                 let newest =
                     runs.iter().find(|r| r.adapter.is_some() && r.recipe.model.source == shared.model_source);
                 if let Some(run) = newest.filter(|_| self.is_fresh) {

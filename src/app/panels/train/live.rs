@@ -6,6 +6,7 @@ use crate::base::{Failure, human};
 use crate::project::event::{self, Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Lines of the log that are kept; the file on disk has them all.
@@ -77,6 +78,8 @@ pub struct RunView {
     pub replay: Thinned,
     /// From the base model's predictions; empty where nothing is held near them.
     pub divergence: Thinned,
+    /// The loss of each of several tasks, by name; empty of one alone.
+    pub tasks: BTreeMap<String, Thinned>,
     /// Of the newest update that was measured.
     pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
@@ -142,8 +145,12 @@ impl RunView {
                 let update = human::count(*update);
                 self.say(format!("update {update}: validation loss {loss:.4}, {figures}{gain}"));
             }
-            RunEvent::Tested { is_base, loss, num_rows, metrics, .. } => {
-                self.say(event::tested_words(*is_base, *loss, *num_rows, metrics));
+            RunEvent::TaskLosses { update, losses } => self.add_task_losses(*update, losses),
+            RunEvent::TaskValidation { update, task, loss, metrics } => {
+                self.say(event::task_words(*update, task, *loss, metrics));
+            }
+            RunEvent::Tested { is_base, loss, num_rows, metrics, task, .. } => {
+                self.say(event::tested_words(task.as_deref(), *is_base, *loss, *num_rows, metrics));
             }
             RunEvent::GeneralText { update, perplexity, .. } => {
                 let update = human::count(*update);
@@ -231,6 +238,7 @@ impl RunView {
         for points in small {
             points.truncate_after(x);
         }
+        self.tasks.values_mut().for_each(|points| points.truncate_after(x));
         self.valid.retain(|v| v.update <= update);
         self.answers.retain(|(u, _)| *u <= update);
         self.profile = self.profile.take().filter(|p| p.update <= update);
@@ -275,6 +283,17 @@ impl RunView {
         self.peak_memory_bytes = self.peak_memory_bytes.max(memory_bytes);
         let old = if self.mean_update_secs > 0.0 { self.mean_update_secs } else { update_secs };
         self.mean_update_secs = 0.9 * old + 0.1 * update_secs;
+    }
+
+    fn add_task_losses(&mut self, update: u64, losses: &BTreeMap<String, f64>) {
+        let x = update as f64;
+        for (task, loss) in losses {
+            let points = self.tasks.entry(task.clone()).or_default();
+            // As of updates: a line that was read from disk may come again.
+            if points.last().is_none_or(|last| last.x < x) {
+                points.push(x, *loss);
+            }
+        }
     }
 
     fn say(&mut self, line: String) {

@@ -7,6 +7,7 @@ use crate::recipe::options::options;
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::recipe::{Objective, Overlong};
 use crate::recipe::recommend::recommend;
+use crate::recipe::variants::compared;
 use crate::recipe::{MethodOption, Plan, Problem, Recipe, Recommendation, Severity};
 use std::sync::{Arc, Weak};
 
@@ -24,6 +25,8 @@ pub struct Review {
     pub objectives: Vec<(Objective, Option<String>)>,
     /// What every method would cost.
     pub options: Vec<MethodOption>,
+    /// What can be compared.
+    pub variants: Vec<MethodOption>,
     /// When model and data are known.
     pub recommendation: Option<Recommendation>,
     /// Of the model.
@@ -53,6 +56,7 @@ impl Review {
         let flops_per_second = facts.flops_per_second(&recipe);
         Self {
             options: options(&recipe, origin, &facts, data.num_micro_batches),
+            variants: compared(&recipe, &facts, data.num_micro_batches),
             objectives: objectives(shared),
             recommendation: recommend(&recipe, &facts, data.num_micro_batches),
             num_params: facts.model.as_ref().map_or(0, |model| model.num_params),

@@ -89,6 +89,9 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
             small_ones.push((title, points, chart::value));
         }
     }
+    for (task, points) in &run.tasks {
+        small_ones.push((task, points, chart::value));
+    }
     let is_wide = ui.available_width() > 720.0;
     let num_rows = if is_wide && small_ones.len() <= MOST_IN_A_ROW { 1 } else { 2 };
     let num_columns = small_ones.len().div_ceil(num_rows);

@@ -10,7 +10,7 @@ use crate::app::widgets;
 use crate::base::human;
 use crate::project::comparisons::Comparison;
 use crate::recipe::MethodOption;
-use eframe::egui::{self, Align, DragValue, Frame, Layout, Margin, RichText, ScrollArea};
+use eframe::egui::{self, Align, CollapsingHeader, DragValue, Frame, Layout, Margin, RichText, ScrollArea};
 
 const MOST_UPDATES: u64 = 100_000;
 
@@ -33,9 +33,18 @@ pub(super) fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut 
                      usual settings and learning rates. Nothing stops early.";
         ui.label(RichText::new(words).small().color(t.weak));
         ui.add_space(space::S);
-        for option in &state.review.options {
+        let is_variant = |option: &&MethodOption| option.method.variant() != option.method.kind();
+        let (variants, usual): (Vec<_>, Vec<_>) = state.review.variants.iter().partition(is_variant);
+        for option in usual {
             ui.scope(|ui| one(ui, state, option, out));
         }
+        let hint = "Settings of a method that have a name of their own, beside its usual ones";
+        let header = CollapsingHeader::new("Variants of these").id_salt("variants").show(ui, |ui| {
+            for option in variants {
+                ui.scope(|ui| one(ui, state, option, out));
+            }
+        });
+        header.header_response.on_hover_text(hint);
         ui.add_space(space::S);
         updates(ui, state, out);
         cost(ui, state, shared);
@@ -47,17 +56,19 @@ pub(super) fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut 
 fn one(ui: &mut egui::Ui, state: &State, option: &MethodOption, out: &mut Vec<UiAction>) {
     let t = theme::of(ui);
     let (compare, review) = (&state.compare, &state.review);
-    let kind = option.method.kind();
-    let mut is_ticked = compare.ticked(review).contains(&kind);
+    let (name, is_variant) = (option.method.variant(), option.method.variant() != option.method.kind());
+    let title = if is_variant { option.method.describe() } else { option.method.title().into() };
+    let mut is_ticked = compare.ticked(review).contains(&name);
     ui.spacing_mut().item_spacing.y = 0.0;
     ui.spacing_mut().interact_size.y = 22.0;
     ui.horizontal(|ui| {
-        let box_ = ui.checkbox(&mut is_ticked, option.method.title()).on_hover_text(option.method.explain());
-        if widgets::named(box_, &format!("Compare {}", option.method.title())).changed() {
-            push(out, Action::Tick(kind, is_ticked));
+        let hint = option.method.explain_variant().unwrap_or(option.method.explain());
+        let box_ = ui.checkbox(&mut is_ticked, &title).on_hover_text(hint);
+        if widgets::named(box_, &format!("Compare {title}")).changed() {
+            push(out, Action::Tick(name, is_ticked));
         }
         if option.is_too_large {
-            let why = "It needs more memory than a run may take. Ticked all the same, its row will say so.";
+            let why = "It needs more memory than a run may take. Ticked all the same, it may have no result.";
             widgets::chip(ui, "too large", t.red, t.red_soft).on_hover_text(why);
         }
     });

@@ -39,7 +39,7 @@ pub struct State {
     job: Option<JobId>,
     /// The folder that the job writes to, once it is known.
     running: Option<PathBuf>,
-    /// The kind of method whose turn it is.
+    /// The variant whose turn it is.
     pub turn: Option<&'static str>,
     /// Whether that method is trained and tested now.
     pub is_testing: bool,
@@ -156,8 +156,8 @@ impl State {
             return Vec::new();
         }
         let kinds = self.ticked(review);
-        let methods = review.options.iter().map(|option| option.method.clone());
-        let methods = methods.filter(|method| kinds.contains(&method.kind())).collect();
+        let methods = review.variants.iter().map(|option| option.method.clone());
+        let methods = methods.filter(|method| kinds.contains(&method.variant())).collect();
         let mut recipe: Recipe = review.recipe.clone();
         recipe.length.updates = Some(self.updates);
         self.view = View::Starting;
@@ -203,8 +203,8 @@ impl State {
                     }
                 }
             }
-            EventKind::MethodTurn { kind, .. } if is_ours => {
-                (self.turn, self.is_testing) = (Some(*kind), false);
+            EventKind::MethodTurn { variant, .. } if is_ours => {
+                (self.turn, self.is_testing) = (Some(*variant), false);
             }
             EventKind::Progress { phase, .. } if is_ours => self.is_testing = phase == TESTING,
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
@@ -245,26 +245,29 @@ impl State {
         self.all.iter().find(|comparison| comparison.folder == folder)
     }
 
-    /// Kinds that are to be compared, in the order of the list.
+    /// Variants that are to be compared, in the order of the list.
     pub fn ticked(&self, review: &Review) -> Vec<&'static str> {
-        let kinds = review.options.iter().filter(|option| match &self.ticked {
-            Some(ticked) => ticked.contains(&option.method.kind()),
-            None => !option.is_too_large,
+        let kinds = review.variants.iter().filter(|option| match &self.ticked {
+            Some(ticked) => ticked.contains(&option.method.variant()),
+            None => {
+                !option.is_too_large
+                    && Method::all().iter().any(|usual| usual.variant() == option.method.variant())
+            }
         });
-        kinds.map(|option| option.method.kind()).collect()
+        kinds.map(|option| option.method.variant()).collect()
     }
 
     /// Time of all methods that are ticked, without their tests; `None` while it is not known.
     pub fn secs(&self, review: &Review) -> Option<f64> {
         let ticked = self.ticked(review);
-        let options = review.options.iter().filter(|option| ticked.contains(&option.method.kind()));
+        let options = review.variants.iter().filter(|option| ticked.contains(&option.method.variant()));
         options.map(|option| self.secs_of(option, review)).sum()
     }
 
     /// What the runs of all methods that are ticked keep on the disk; `None` while no model is known.
     pub fn disk_bytes(&self, review: &Review) -> Option<u64> {
         let ticked = self.ticked(review);
-        let options = review.options.iter().filter(|option| ticked.contains(&option.method.kind()));
+        let options = review.variants.iter().filter(|option| ticked.contains(&option.method.variant()));
         options.map(|option| option.estimate.as_ref().map(|estimate| estimate.disk_bytes)).sum()
     }
 
@@ -339,8 +342,9 @@ impl State {
     pub fn restore(&mut self, draft: &serde_json::Value) {
         self.updates = draft["updates"].as_u64().unwrap_or(USUAL_UPDATES).max(1);
         let kinds = draft["ticked"].as_array().map(|kinds| {
-            let known = Method::all().map(|method| method.kind());
-            known.into_iter().filter(|kind| kinds.iter().any(|k| k == kind)).collect()
+            let known = Method::variants();
+            let known = known.iter().map(Method::variant);
+            known.filter(|kind| kinds.iter().any(|k| k == kind)).collect()
         });
         self.ticked = kinds;
     }
