@@ -239,10 +239,12 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
             train_tokens: num_tokens,
             trained_tokens: num_tokens,
             longest_tokens: a.seq,
+            labels: bench::labels(&recipe.objective),
             ..DataFacts::default()
         }),
         ..jobs::machine_facts(Path::new("."))
-    };
+    }
+    .of_objective(&recipe);
     let plan = Plan::new(recipe, &facts, 1).map_err(|p| jobs::refusal("The benchmark cannot be run", &p))?;
     let mut show = Show::new();
     let placement = Placement { device: a.device.into(), precision: plan.recipe().base_precision() };

@@ -1,4 +1,4 @@
-//! `tunesmith data inspect|preview`
+//! `tunesmith data inspect|preview|split`
 
 use super::show::Show;
 use super::table::{one_line, table};
@@ -10,6 +10,7 @@ use crate::data::prepare::{Dataset, Piece, PrepareOptions};
 use crate::data::{Ledger, Role, prepare as preparing, reading};
 use crate::engine::Halt;
 use crate::engine::jobs::{self, Report};
+use crate::export;
 use crate::recipe::{Recipe, load};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub enum Action {
     Inspect(Inspect),
     /// One row as the model sees it, with the part that is trained on marked
     Preview(Preview),
+    /// The rows that a run would train on, validate with and test on, as three JSON Lines files for other programs
+    Split(Split),
 }
 
 #[derive(Args)]
@@ -97,9 +100,25 @@ pub struct Preview {
     json: bool,
 }
 
+#[derive(Args)]
+pub struct Split {
+    #[command(flatten)]
+    reading: Reading,
+    /// Name from `tunesmith model list`, hub id (org/name), model folder or .gguf file: its tokenizer says what is too long
+    #[arg(long, required_unless_present = "recipe")]
+    model: Option<String>,
+    /// Folder for train.jsonl, valid.jsonl and test.jsonl, new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 impl Action {
     pub fn is_json(&self) -> bool {
         match self {
+            Self::Split(a) => a.json,
             Self::Inspect(a) => a.json,
             Self::Preview(a) => a.json,
         }
@@ -110,6 +129,7 @@ pub fn run(action: Action, control: &Control) -> Result<(), Halt> {
     match action {
         Action::Inspect(a) => inspect(&a, control),
         Action::Preview(a) => preview(&a, control),
+        Action::Split(a) => split(&a, control),
     }
 }
 
@@ -308,6 +328,34 @@ fn preview(a: &Preview, control: &Control) -> Result<(), Halt> {
             a.row,
             row.line,
             if out::has_colours() { "green" } else { "between » and «" }
+        ));
+    }
+    Ok(())
+}
+
+fn split(a: &Split, control: &Control) -> Result<(), Halt> {
+    let mut show = Show::new();
+    export::check_free(&a.out)?;
+    let recipe = a.reading.recipe()?;
+    let imported = read(&a.reading, recipe.as_ref(), control, &mut show)?;
+    let options = options(recipe.as_ref(), &imported);
+    let of_recipe = recipe.map(|recipe| recipe.model.source).unwrap_or_default();
+    let model = a.model.as_deref().unwrap_or(&of_recipe);
+    let dataset = prepare(&imported, model, &options, control, &mut show)?;
+    export::split(&dataset, &a.out)?;
+    show.clear();
+    let (train, valid, test) = (&dataset.split.train, &dataset.split.valid, &dataset.split.test);
+    if a.json {
+        out::json(
+            &json!({ "path": a.out, "num_train": train.len(), "num_valid": valid.len(), "num_test": test.len() }),
+        );
+    } else {
+        let dir = a.out.display();
+        out::line(format!(
+            "{dir}: {} to train, {} to validate, {} to test",
+            train.len(),
+            valid.len(),
+            test.len()
         ));
     }
     Ok(())

@@ -9,11 +9,13 @@ use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
 use crate::engine::jobs::{BaseModel, LastRead, train};
-use crate::project::method_comparison::HEADING;
-use crate::recipe::recipe::Method;
+use crate::project::method_comparison::{HEADING, MethodComparison, MethodRow};
+use crate::project::run_folder::slug;
+use crate::recipe::recipe::{Method, OrderBy};
 use crate::recipe::{Recipe, load};
 use clap::Args;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,6 +32,10 @@ pub struct Arguments {
     /// prefix_mlp; all kinds when not given
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = super::bench::method)]
     methods: Vec<Method>,
+    /// Orders of the training rows, with commas between: shuffled, length, loss, column:NAME. Each is compared with the
+    /// others, in runs below DIR/ORDER, by the recipe's own method where no methods are named
+    #[arg(long, value_name = "ORDERS", value_delimiter = ',', value_parser = order)]
+    orders: Vec<OrderBy>,
     /// A recipe, for all that is the same. Its own method keeps its settings and its learning rate; the others have
     /// their usual ones
     #[arg(long, value_name = "FILE")]
@@ -46,9 +52,53 @@ pub struct Arguments {
     pub json: bool,
 }
 
+fn order(text: &str) -> Result<OrderBy, String> {
+    OrderBy::try_from(text.to_string())
+}
+
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a)?;
-    let methods = chosen(a, &recipe);
+    if a.orders.is_empty() {
+        let comparison = compared(&recipe, &chosen(a, &recipe), &a.out, control)?;
+        if a.json {
+            out::json(&comparison);
+        } else {
+            let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
+            out::line(table(&HEADING, &rows));
+            comparison.best_in_words().iter().for_each(out::line);
+        }
+        return ended(&comparison.rows);
+    }
+    let methods = if a.methods.is_empty() { vec![recipe.method.clone()] } else { chosen(a, &recipe) };
+    let (mut rows, mut cells, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    for by in &a.orders {
+        let name = String::from(by.clone());
+        let mut of_order = recipe.clone();
+        of_order.curriculum.by = by.clone();
+        let comparison = compared(&of_order, &methods, &a.out.join(slug(&name)), control)?;
+        cells.extend(comparison.rows.iter().map(|row| [&[name.clone()], &row.cells()[..]].concat()));
+        rows.extend(comparison.rows.iter().cloned());
+        found.push(json!({ "order": name, "comparison": comparison }));
+    }
+    match a.json {
+        true => out::json(&json!({ "orders": found })),
+        false => out::line(table(&[&["order"], &HEADING[..]].concat(), &cells)),
+    }
+    ended(&rows)
+}
+
+/// Whether anything came of it.
+fn ended(rows: &[MethodRow]) -> Result<(), Halt> {
+    if rows.iter().all(|row| row.problem.is_some()) { Err(Halt::Reported) } else { Ok(()) }
+}
+
+/// Compares methods in a folder, and says how far it is.
+fn compared(
+    recipe: &Recipe,
+    methods: &[Method],
+    out: &Path,
+    control: &Control,
+) -> Result<MethodComparison, Halt> {
     let mut show = Show::new();
     // The rows are the same each time.
     let mut has_told_rows = false;
@@ -67,23 +117,12 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         other => show.take(&other),
     };
     let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
-    let comparison = compare(held, &recipe, &methods, &a.out, control, &mut sink);
+    let comparison = compare(held, recipe, methods, out, control, &mut sink);
     show.clear();
     if matches!(comparison, Err(Halt::Stopped)) {
         out::note("What was done is kept. Give the same command again to go on.");
     }
-    let comparison = comparison?;
-    if a.json {
-        out::json(&comparison);
-    } else {
-        let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
-        out::line(table(&HEADING, &rows));
-        comparison.best_in_words().iter().for_each(out::line);
-    }
-    match comparison.rows.iter().all(|row| row.problem.is_some()) {
-        true => Err(Halt::Reported),
-        false => Ok(()),
-    }
+    comparison
 }
 
 fn recipe(a: &Arguments) -> Result<Recipe, Halt> {

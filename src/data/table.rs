@@ -69,6 +69,11 @@ impl Column {
     }
 }
 
+/// The number that a cell says, with a comma or a full stop; `None` where it says none, or none that is finite.
+pub fn number(cell: &str) -> Option<f64> {
+    cell.trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite())
+}
+
 /// Rows and named columns; every cell is text (nested JSON stays JSON text).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {

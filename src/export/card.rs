@@ -6,8 +6,8 @@ use crate::peft::Settings;
 use crate::peft::compose::Part;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::load;
 use crate::recipe::recipe::Method;
+use crate::recipe::{Recipe, load};
 use std::path::Path;
 
 /// What the card says of one kind of result: library and tag for model hubs, what it is, how it is loaded.
@@ -138,13 +138,21 @@ pub(super) fn text(folder: &Path, is_model: bool) -> String {
     )
 }
 
+/// What a recipe says of its task, or of each of several by its name.
+fn of_each_task(recipe: &Recipe, say: impl Fn(&Recipe) -> String) -> String {
+    let each = recipe.task_names().into_iter().zip(recipe.each_task());
+    let said =
+        each.map(|(name, of)| if name.is_empty() { say(&of) } else { format!("{name}: {}", say(&of)) });
+    said.collect::<Vec<_>>().join(", ")
+}
+
 fn facts(run: &RunSummary, folder: &Path) -> Vec<(&'static str, String)> {
     let recipe = &run.recipe;
     let mut facts = vec![
         ("Base model", model_name(&recipe.model.source)),
-        ("Data", recipe.data.path.as_deref().map(last_name).unwrap_or_else(|| "unknown".into())),
+        ("Data", of_each_task(recipe, |of| of.data.path.as_deref().map_or("unknown".into(), last_name))),
         ("Method", recipe.describe()),
-        ("Objective", recipe.objective.describe()),
+        ("Objective", of_each_task(recipe, |of| of.objective.describe())),
         ("Updates", format!("{} of {}", human::count(run.last_update), human::count(run.num_updates))),
         ("Time", human::secs(run.secs)),
         ("Seed", recipe.run.seed.to_string()),

@@ -4,8 +4,10 @@ mod adapter;
 mod card;
 mod error;
 mod merged;
+mod split;
 
 pub use adapter::{adapter, check_free, into_new_folder};
 pub use card::composed;
 pub use error::ExportError;
 pub use merged::merged;
+pub use split::split;

@@ -27,6 +27,10 @@ impl Classification {
 }
 
 impl Objective for Classification {
+    fn weighs_tokens(&self) -> bool {
+        false
+    }
+
     fn weight(&self, batch: &Batch) -> f64 {
         self.weights(batch).iter().map(|weight| f64::from(*weight)).sum()
     }

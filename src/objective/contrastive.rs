@@ -51,6 +51,10 @@ impl Objective for Contrastive {
         Batch::pack(samples.iter().zip(&doubled).map(|(own, doubled)| doubled.as_ref().unwrap_or(own)))
     }
 
+    fn weighs_tokens(&self) -> bool {
+        false
+    }
+
     fn weight(&self, batch: &Batch) -> f64 {
         batch.samples().count() as f64
     }

@@ -84,6 +84,11 @@ pub trait Objective: Send + Sync {
         batch.weights.iter().map(|weight| f64::from(*weight)).sum()
     }
 
+    /// Whether the loss is of tokens, by the batch's weights of them.
+    fn weighs_tokens(&self) -> bool {
+        true
+    }
+
     /// The loss, and the divergence from a reference's predictions where the objective is of tokens.
     fn loss(&self, made: Made, reference: Option<&Reference>) -> Result<LossSum, ModelError>;
 

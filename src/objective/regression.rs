@@ -31,6 +31,10 @@ pub struct Regression {
 }
 
 impl Objective for Regression {
+    fn weighs_tokens(&self) -> bool {
+        false
+    }
+
     fn weight(&self, batch: &Batch) -> f64 {
         batch.goals.len() as f64
     }

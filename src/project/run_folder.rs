@@ -18,6 +18,9 @@ const ADAPTER: &str = "adapter";
 /// What came of the test rows.
 const REPORT: &str = "report.json";
 const LEDGER: &str = "ledger.json";
+/// In which order rows are learnt, where they have one.
+const ORDER: &str = "order.json";
+const MAX_ORDER_BYTES: u64 = 256 << 20;
 const BEGINNING: &str = "beginning.json";
 /// Put before the name of a checkpoint that could not be read.
 const DAMAGED: &str = "damaged-";
@@ -179,6 +182,19 @@ impl RunFolder {
         let name = if task.is_empty() { LEDGER.into() } else { format!("ledger-{task}.json") };
         let path = self.path.join(name);
         storage::write_atomic(&path, |out| Ok(serde_json::to_writer(out, ledger)?))
+            .map_err(ProjectError::write(&path))
+    }
+
+    /// The order of the rows of each task; `None` where none was kept.
+    pub fn orders(&self) -> Option<Vec<Vec<usize>>> {
+        let text = storage::read_text_bounded(&self.path.join(ORDER), MAX_ORDER_BYTES).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Keeps it, so that a resumed run has the same.
+    pub fn save_orders(&self, orders: &[Vec<usize>]) -> Result<(), ProjectError> {
+        let path = self.path.join(ORDER);
+        storage::write_atomic(&path, |out| Ok(serde_json::to_writer(out, orders)?))
             .map_err(ProjectError::write(&path))
     }
 

@@ -98,6 +98,7 @@ impl Recipe {
             true => self.check_objective(facts, &mut found),
             false => self.check_tasks(facts, &mut found),
         }
+        self.check_curriculum(facts, &mut found);
         self.check_length(&mut found);
         self.check_batch(facts, &mut found);
         if is_one {

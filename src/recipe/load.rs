@@ -108,6 +108,7 @@ pub(super) fn complete() -> Recipe {
     recipe.forgetting.text = Some("x".into());
     // What is usual of them is not written.
     recipe.mixing.temperature = 2.0;
+    recipe.curriculum.until = 0.25;
     recipe
 }
 

@@ -14,6 +14,7 @@ pub mod problem;
 mod check;
 mod check_in_backward;
 mod check_method;
+mod curriculum;
 mod fit;
 mod forgetting;
 mod memory;

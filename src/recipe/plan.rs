@@ -5,8 +5,9 @@ use super::memory_limit::MemoryLimit;
 use super::tasks::shared_config;
 use super::{Problem, Recipe, Severity};
 use crate::base::DeviceChoice;
-use crate::data::Goal;
 use crate::data::prepare::Dataset;
+use crate::data::table::Column;
+use crate::data::{Goal, number};
 use crate::model::config::DecoderConfig;
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
@@ -139,6 +140,8 @@ pub struct DataFacts {
     pub labels: Vec<String>,
     /// Those of them that no training row has.
     pub labels_not_trained: Vec<String>,
+    /// Every column, and the first cell of it that is no number, with its line.
+    pub columns: Vec<(String, Option<(u64, String)>)>,
 }
 
 impl DataFacts {
@@ -156,8 +159,19 @@ impl DataFacts {
             num_answer_cut: dataset.ledger.counts().num_answer_cut as usize,
             labels: dataset.labels.names().to_vec(),
             labels_not_trained: not_trained(dataset),
+            columns: columns(dataset),
         }
     }
+}
+
+/// The columns, and what keeps them from being numbers.
+fn columns(dataset: &Dataset) -> Vec<(String, Option<(u64, String)>)> {
+    let of = |column: &Column| {
+        let mut cells = dataset.rows.iter().map(|row| (row.line, column.get(row.index)));
+        let wrong = cells.find(|(_, cell)| number(cell).is_none());
+        (column.name.clone(), wrong.map(|(line, cell)| (line, cell.to_string())))
+    };
+    dataset.table.columns.iter().map(of).collect()
 }
 
 /// The classes that no training row is of.

@@ -11,13 +11,14 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 25] = [
+const FILES: [(&str, &str, &str); 26] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
     ("teach-a-style", "Teach a style", include_str!("../../presets/teach-a-style.toml")),
     ("short-answers", "Short answers", include_str!("../../presets/short-answers.toml")),
     ("long-texts", "Long texts", include_str!("../../presets/long-texts.toml")),
+    ("easy-first", "Easy first", include_str!("../../presets/easy-first.toml")),
     ("top-blocks", "Top blocks", include_str!("../../presets/top-blocks.toml")),
     ("all-weights", "All weights", include_str!("../../presets/all-weights.toml")),
     ("hold-fast", "Hold fast", include_str!("../../presets/hold-fast.toml")),

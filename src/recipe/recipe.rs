@@ -1,6 +1,7 @@
 //! The recipe: everything that decides what a run does. TOML on disk; unknown keys are errors.
 
 use super::MemoryLimit;
+pub use super::curriculum::{Curriculum, OrderBy, Pacing};
 pub use super::forgetting::Forgetting;
 pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::objective::{
@@ -38,6 +39,8 @@ pub struct Recipe {
     pub run: RunSection,
     #[serde(skip_serializing_if = "Mixing::is_usual")]
     pub mixing: Mixing,
+    #[serde(skip_serializing_if = "Curriculum::is_usual")]
+    pub curriculum: Curriculum,
     /// Several tasks on one shared body, with data and objectives of their own; then those above are empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskSection>,

@@ -12,7 +12,7 @@ use std::path::Path;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// An objective with what it took from the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Empty where it is the only one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -38,8 +38,13 @@ impl Task {
     pub const FILE: &'static str = "task.json";
 
     pub fn of(objective: &Objective, dataset: &Dataset) -> Self {
-        let labels = dataset.labels.names().to_vec();
-        let (name, objective, range) = (String::new(), objective.clone(), range(dataset));
+        let task = Self::with_labels(objective, dataset.labels.names().to_vec());
+        Self { range: range(dataset), ..task }
+    }
+
+    /// Of these classes, and of scores from 0 to 1.
+    pub fn with_labels(objective: &Objective, labels: Vec<String>) -> Self {
+        let (name, objective, range) = (String::new(), objective.clone(), [0.0, 1.0]);
         Self { name, objective, labels, range, together: Vec::new() }
     }
 

@@ -1,20 +1,21 @@
-//! How fast this machine trains: random tokens, every position supervised, the real update.
+//! How fast this machine trains: random tokens, the real update.
 
 use super::TrainError;
 use super::error::During;
 use super::feed::Rows;
 use super::memory::Meter;
+use super::objective;
 use super::profile::operations;
 use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, allocations, hardware};
-use crate::data::{LossWeights, Sample};
+use crate::data::{Goal, LossWeights, Sample};
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::{self, peak};
-use crate::objective::Language;
 use crate::project::event::OperationCost;
-use crate::recipe::Plan;
+use crate::recipe::recipe::Objective;
+use crate::recipe::{Plan, Task};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -51,6 +52,31 @@ pub struct BenchReport {
     pub operations: Vec<OperationCost>,
 }
 
+/// The classes of texts that have some.
+const CLASSES: [&str; 3] = ["a", "b", "c"];
+
+/// Names of the classes that random texts have where the objective is of classes.
+pub fn labels(objective: &Objective) -> Vec<String> {
+    let num = match objective {
+        Objective::Classification(_) => CLASSES.len(),
+        Objective::Sentences(_) => 2,
+        _ => 0,
+    };
+    CLASSES[..num].iter().map(ToString::to_string).collect()
+}
+
+/// What is said of the random text with this number.
+fn goal(objective: &Objective, index: usize) -> Goal {
+    let class = |num: usize| (index % num) as u32;
+    match objective {
+        Objective::Classification(of) if of.several => Goal::Classes(vec![class(CLASSES.len())]),
+        Objective::Classification(_) => Goal::Class(class(CLASSES.len())),
+        Objective::Sentences(_) => Goal::Class(class(2)),
+        Objective::Regression(_) => Goal::Score(class(2) as f32),
+        _ => Goal::None,
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct BenchOptions {
@@ -84,13 +110,18 @@ pub fn train(
     control: &Control,
 ) -> Result<Option<BenchReport>, TrainError> {
     let BenchOptions { batch, seq, updates, supervised, profile } = options;
-    let mut samples = random_samples(model.config().vocabulary, batch, seq, plan.recipe().run.seed);
+    let recipe = plan.recipe();
+    let mut samples = random_samples(model.config().vocabulary, batch, seq, recipe.run.seed);
+    samples.iter_mut().enumerate().for_each(|(i, sample)| sample.goal = goal(&recipe.objective, i));
     let masked = seq - ((seq as f64 * supervised).round() as usize).clamp(1, seq);
     samples.iter_mut().for_each(|sample| sample.weights.set(0..masked, 0.0));
     let device = model.decoder.device();
     let peak = peak::flops_per_second(device, model.decoder.compute()).during("measure the machine")?;
     let meter = Meter::new(&hardware::resident_bytes, None);
-    let rows = Rows { objective: &Language, samples: samples.iter().collect() };
+    let task = Task::with_labels(&recipe.objective, labels(&recipe.objective));
+    let model = &model.with_config(task.config(model.config()), recipe.run.seed)?;
+    let objective = objective::of(&task, model, Vec::new())?;
+    let rows = Rows::shuffled(&*objective, &samples);
     let mut trainer = Trainer::new(plan, model, vec![rows], &[], meter)?;
     let mut last_loss = f64::NAN;
     let mut run = |num: u64, secs: &mut Vec<f64>| -> Result<bool, TrainError> {

@@ -2,10 +2,12 @@
 
 use super::TrainError;
 use crate::base::rng::Rng;
+use crate::data::graded::Graded;
 use crate::data::loader::Loader;
 use crate::data::{Batch, Sample};
 use crate::objective::Objective;
 use crate::recipe::Recipe;
+use crate::recipe::recipe::Curriculum;
 
 /// Domain of the random streams that draw the task of a micro-step.
 const MIX: u64 = 0x3A_5C;
@@ -16,6 +18,14 @@ const APART: u64 = 0x9E37_79B9_7F4A_7C15;
 pub struct Rows<'a> {
     pub objective: &'a dyn Objective,
     pub samples: Vec<&'a Sample>,
+    /// Their places, the first to come into play first; `None` where they are shuffled.
+    pub order: Option<Vec<usize>>,
+}
+
+impl<'a> Rows<'a> {
+    pub fn shuffled(objective: &'a dyn Objective, samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        Self { objective, samples: samples.into_iter().collect(), order: None }
+    }
 }
 
 /// Where a task is in its rows.
@@ -34,13 +44,16 @@ pub struct Stream<'a> {
     /// Of this epoch.
     batches: Vec<Vec<usize>>,
     cursor: Cursor,
+    /// Deals the rows out instead, where they have an order.
+    graded: Option<Graded>,
 }
 
 impl<'a> Stream<'a> {
     /// Rows without anything to learn from are left out: every micro-batch shall have a loss.
     fn new(rows: Rows<'a>, recipe: &Recipe, index: usize) -> Result<Self, TrainError> {
-        let Rows { objective, mut samples } = rows;
-        samples.retain(|sample| sample.num_trained() > 0);
+        let Rows { objective, samples: all, order } = rows;
+        let places: Vec<usize> = (0..all.len()).filter(|place| all[*place].num_trained() > 0).collect();
+        let samples: Vec<&Sample> = places.iter().map(|place| all[*place]).collect();
         if samples.is_empty() {
             return Err(TrainError::NothingToLearn);
         }
@@ -49,7 +62,12 @@ impl<'a> Stream<'a> {
         let seed = seed.wrapping_add(APART.wrapping_mul(index as u64));
         let loader = Loader::new(lengths, batch.micro_batch_tokens, batch.packing, seed);
         let batches = loader.epoch(0);
-        Ok(Self { objective, samples, loader, batches, cursor: Cursor::default() })
+        let graded = order.map(|order| {
+            let kept = order.iter().filter_map(|place| places.binary_search(place).ok()).collect();
+            let lengths = samples.iter().map(|sample| sample.len()).collect();
+            Graded::new(kept, lengths, batch.micro_batch_tokens, batch.packing, seed)
+        });
+        Ok(Self { objective, samples, loader, batches, cursor: Cursor::default(), graded })
     }
 
     /// The micro-batches of the epoch that it is in.
@@ -57,7 +75,11 @@ impl<'a> Stream<'a> {
         &self.batches
     }
 
-    fn next(&mut self) -> Vec<usize> {
+    /// The next micro-batch, with this share of the rows in play.
+    fn next(&mut self, share: f64) -> Vec<usize> {
+        if let Some(graded) = &mut self.graded {
+            return graded.next(share);
+        }
         if self.cursor.micro_batch >= self.batches.len() {
             self.seek(Cursor { epoch: self.cursor.epoch + 1, micro_batch: 0 });
         }
@@ -73,25 +95,31 @@ impl<'a> Stream<'a> {
         self.cursor = to;
     }
 
-    /// To where so many micro-batches were dealt out since the beginning.
-    fn seek_after(&mut self, num: u64) {
-        let mut left = usize::try_from(num).unwrap_or(usize::MAX);
+    fn restart(&mut self) {
         self.seek(Cursor::default());
-        while left > self.batches.len() {
-            left -= self.batches.len();
-            self.seek(Cursor { epoch: self.cursor.epoch + 1, micro_batch: 0 });
-        }
-        self.cursor.micro_batch = left;
+        self.graded.iter_mut().for_each(Graded::restart);
     }
 }
 
 /// How a micro-batch of one of several tasks counts in its update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// Of its loss and of all gradients of it.
+    /// Of its loss and of all gradients of it, beside what the batch's weights say.
     pub factor: f64,
     /// What it adds to the weight that the update is divided by.
     pub weight: f64,
+}
+
+impl Scale {
+    /// Gives the factor to a batch whose loss is of tokens: a trained vocabulary projection has its gradient on the way forward. That of whole
+    /// texts is left for the way back.
+    pub fn put_into(self, batch: &mut Batch, objective: &dyn Objective) -> Self {
+        if !objective.weighs_tokens() {
+            return self;
+        }
+        batch.weights.iter_mut().for_each(|weight| *weight *= self.factor as f32);
+        Self { factor: 1.0, ..self }
+    }
 }
 
 /// A micro-batch and its task.
@@ -111,12 +139,14 @@ pub struct Feed<'a> {
     weights: Vec<f64>,
     seed: u64,
     accumulation: u64,
+    curriculum: Curriculum,
+    num_updates: u64,
 }
 
 impl<'a> Feed<'a> {
     /// # Errors
     /// [`TrainError::NothingToLearn`] where a task has no rows.
-    pub fn new(recipe: &Recipe, tasks: Vec<Rows<'a>>) -> Result<Self, TrainError> {
+    pub fn new(recipe: &Recipe, num_updates: u64, tasks: Vec<Rows<'a>>) -> Result<Self, TrainError> {
         let each = tasks.into_iter().enumerate();
         let streams = each.map(|(index, rows)| Stream::new(rows, recipe, index));
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
@@ -129,7 +159,8 @@ impl<'a> Feed<'a> {
         let mean: f64 = shares.iter().zip(&own).map(|(share, weight)| share * weight).sum();
         let weights = own.iter().map(|weight| weight / mean).collect();
         let accumulation = recipe.batch.accumulation as u64;
-        Ok(Self { streams, shares, weights, seed: recipe.run.seed, accumulation })
+        let (seed, curriculum) = (recipe.run.seed, recipe.curriculum.clone());
+        Ok(Self { streams, shares, weights, seed, accumulation, curriculum, num_updates })
     }
 
     fn is_mixed(&self) -> bool {
@@ -151,24 +182,29 @@ impl<'a> Feed<'a> {
     /// The task of the next micro-step, and its rows.
     pub fn next(&mut self, update: u64, micro_step: u64) -> (usize, Vec<usize>) {
         let task = self.drawn(update, micro_step);
-        (task, self.streams[task].next())
+        let share = self.curriculum.share(update, self.num_updates);
+        (task, self.streams[task].next(share))
     }
 
-    /// Where a run of one task is; that of several follows from the number of its updates.
+    /// Whether a place has to be looked for by dealing again all that was dealt before it.
+    fn is_followed(&self) -> bool {
+        self.is_mixed() || self.streams[0].graded.is_some()
+    }
+
+    /// Where a run of one task in a shuffled order is; that of others follows from the number of its updates.
     pub fn cursor(&self) -> Cursor {
-        if self.is_mixed() { Cursor::default() } else { self.streams[0].cursor }
+        if self.is_followed() { Cursor::default() } else { self.streams[0].cursor }
     }
 
     /// To where it was after so many updates.
     pub fn seek(&mut self, updates: u64, cursor: Cursor) {
-        if !self.is_mixed() {
+        if !self.is_followed() {
             return self.streams[0].seek(cursor);
         }
-        let mut counts = vec![0; self.streams.len()];
+        self.streams.iter_mut().for_each(Stream::restart);
         for update in 0..updates {
-            (0..self.accumulation).for_each(|step| counts[self.drawn(update, step)] += 1);
+            (0..self.accumulation).for_each(|step| drop(self.next(update, step)));
         }
-        self.streams.iter_mut().zip(counts).for_each(|(stream, num)| stream.seek_after(num));
     }
 
     /// How the micro-batches of an update count; `None` of a single task, whose losses are added up as they are. Of several, each task's

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod curriculum;
 pub mod early_stop;
 pub mod error;
 pub mod feed;

@@ -5,8 +5,19 @@ use crate::data::Goal;
 use crate::data::prepare::Dataset;
 use crate::model::load::LoadedModel;
 use crate::objective::{self, Distance, Language};
-use crate::recipe::Task;
 use crate::recipe::recipe::{Objective, ScoreLoss};
+use crate::recipe::{Plan, Recipe, Task};
+
+/// What the tasks of a plan take from their data.
+pub fn tasks(plan: &Plan, datasets: &[Dataset]) -> Vec<Task> {
+    let recipe = plan.recipe();
+    let each = recipe.each_task().into_iter().zip(recipe.task_names()).zip(datasets);
+    let task = |((recipe, name), data): ((Recipe, &str), &Dataset)| Task {
+        name: name.into(),
+        ..Task::of(&recipe.objective, data)
+    };
+    Task::together(each.map(task).collect())
+}
 
 /// What a task minimises with a model. `class_weights` are those of [`class_weights`].
 ///

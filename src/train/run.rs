@@ -10,8 +10,8 @@ use super::feed::Rows;
 use super::memory::{self, Meter, Shortage};
 use super::report::Reporter;
 use super::trainer::{Trainer, UpdateReport};
-use super::{TrainError, checkpoint, objective, profile};
-use crate::base::{Control, Explain, Failure, human};
+use super::{TrainError, checkpoint, curriculum, objective, profile};
+use crate::base::{Control, Explain, Failure, Silent, human};
 use crate::data::GeneralText;
 use crate::data::prepare::Dataset;
 use crate::data::split::spread;
@@ -47,7 +47,7 @@ pub fn run(
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
-    let tasks = tasks_of(plan, datasets);
+    let tasks = objective::tasks(plan, datasets);
     let objectives = tasks.iter().zip(datasets);
     let objectives =
         objectives.map(|(task, data)| objective::of(task, model, objective::class_weights(task, data)));
@@ -55,7 +55,12 @@ pub fn run(
         Ok(objectives) => objectives,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
-    let begin = Begin { plan, model, folder, resume };
+    let orders = match curriculum::orders(plan, model, datasets, folder, outside.control, &mut Silent) {
+        Ok(Some(orders)) => orders,
+        Ok(None) => return Ok(Outcome::Stopped),
+        Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
+    };
+    let begin = Begin { plan, model, folder, resume, orders };
     let each = tasks.iter().zip(&objectives).zip(datasets).zip(plan.recipe().each_task());
     let learnt = each.map(|(((task, objective), dataset), recipe)| {
         Learnt::new(task, &**objective, dataset, recipe, plan.recipe())
@@ -87,17 +92,8 @@ struct Begin<'a> {
     model: &'a LoadedModel,
     folder: &'a RunFolder,
     resume: bool,
-}
-
-/// What the tasks of a plan take from their data.
-fn tasks_of(plan: &Plan, datasets: &[Dataset]) -> Vec<Task> {
-    let recipe = plan.recipe();
-    let each = recipe.each_task().into_iter().zip(recipe.task_names()).zip(datasets);
-    let task = |((recipe, name), data): ((Recipe, &str), &Dataset)| Task {
-        name: name.into(),
-        ..Task::of(&recipe.objective, data)
-    };
-    Task::together(each.map(task).collect())
+    /// Of the rows of each task, where there is one.
+    orders: Vec<Vec<usize>>,
 }
 
 /// A task of the run: the only one, or one of several.
@@ -153,11 +149,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn begin(begin: Begin<'a>, tasks: Vec<Learnt<'a>>, meter: Meter<'a>) -> Result<Self, TrainError> {
-        let Begin { plan, model, folder, resume } = begin;
+        let Begin { plan, model, folder, resume, orders } = begin;
         let recipe = plan.recipe();
+        let mut orders = orders.into_iter();
         let rows = |task: &Learnt<'a>| {
             let samples = task.dataset.split.train.iter().map(|i| &task.dataset.samples[*i]).collect();
-            Rows { objective: task.objective, samples }
+            Rows { objective: task.objective, samples, order: orders.next() }
         };
         let num_rows: usize = tasks.iter().map(|task| task.dataset.split.train.len()).sum();
         let text = tasks.iter().find_map(|task| task.dataset.general_text.as_ref());

@@ -3,7 +3,7 @@
 use super::TrainError;
 use super::early_stop;
 use super::error::During;
-use super::feed::{Cursor, Fed, Feed, Rows};
+use super::feed::{Cursor, Fed, Feed, Rows, Scale};
 use super::forgetting::{Replay, Step, pull_to_base};
 use super::memory::{self, Meter};
 use super::micro_step::{Accumulated, Pass};
@@ -102,7 +102,7 @@ impl<'a> Trainer<'a> {
         meter: Meter<'a>,
     ) -> Result<Self, TrainError> {
         let recipe = plan.recipe();
-        let feed = Feed::new(recipe, tasks)?;
+        let feed = Feed::new(recipe, plan.num_updates(), tasks)?;
         let adapter = trainee::new_adapter(&recipe.method, model, recipe.run.seed)?;
         let rates = optimizer::rates(&recipe.method, &adapter.params);
         // What it was made of lies freed in pieces that are too small for the moments.
@@ -224,7 +224,11 @@ impl<'a> Trainer<'a> {
             }
         }
         let scales = self.feed.scales(&fed);
-        let step = |(Fed { task, batch, .. }, scale)| Step { task, scale, ..self.replay.of_data(batch) };
+        let step = |(Fed { task, mut batch, .. }, scale): (Fed, Option<Scale>)| {
+            let objective = self.feed.streams[task].objective;
+            let scale = scale.map(|scale| scale.put_into(&mut batch, objective));
+            Step { task, scale, ..self.replay.of_data(batch) }
+        };
         fed.into_iter().zip(scales).map(step).collect()
     }
 

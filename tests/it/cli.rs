@@ -383,6 +383,30 @@ fn a_data_file_is_looked_into() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("question [question]"));
 }
 
+/// Other programs learn from the same rows and are tested on the same.
+#[test]
+fn a_data_file_is_split_as_a_run_would() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let args = ["data", "split", &rows, "--model", &model, "--out", "parts"];
+    let (code, value) = stage.json(&args);
+    assert_eq!(code, 0, "{value}");
+    let mut seen = std::collections::BTreeSet::new();
+    let mut num = 0;
+    for part in ["train", "valid", "test"] {
+        let text = std::fs::read_to_string(stage.path(&format!("parts/{part}.jsonl"))).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(value[format!("num_{part}")], lines.len(), "{part}");
+        num += lines.len();
+        seen.extend(lines.iter().map(|line| line["question"].as_str().unwrap().to_string()));
+    }
+    assert_eq!((num, seen.len()), (36, 36), "each row is in one part");
+    let (_, inspected) = stage.json(&["data", "inspect", &rows, "--model", &model]);
+    assert_eq!(inspected["dataset"]["num_test"], value["num_test"]);
+    let again = stage.run(&args);
+    assert!(self::code(&again) == 1 && stderr(&again).contains("parts"), "{}", stderr(&again));
+}
+
 #[test]
 fn a_preview_shows_what_is_trained_on() {
     let stage = Stage::new();
@@ -499,6 +523,29 @@ fn a_model_of_random_weights_can_be_measured() {
     assert_eq!(stage.run(&usual).status.code(), Some(2), "weights have to come from somewhere");
     let missing = ["bench", "train", "--config", "missing.json", "--random-weights"];
     assert_eq!(stage.run(&missing).status.code(), Some(1));
+}
+
+/// What judges or compares texts is timed as what writes is.
+#[test]
+fn every_objective_that_takes_random_texts_can_be_measured() {
+    let stage = Stage::new();
+    let config = crate::parity::fixture("parity/encoders/bert/masked/config.json").display().to_string();
+    let usual = ["bench", "train", "--config", &config, "--random-weights", "--batch", "4", "--seq", "8"];
+    for (objective, near) in [
+        ("classification", 3.0f64.ln()),
+        ("sentences", 2.0f64.ln()),
+        ("regression", 0.5),
+        ("contrastive", 4.0f64.ln()),
+    ] {
+        let kind = format!("objective.kind={objective}");
+        let args = [&usual[..], &["--updates", "1", "--set", &kind, "--set", "optimizer.learning_rate=1e-9"]];
+        let (code, value) = stage.json(&args.concat());
+        assert_eq!(code, 0, "{objective}: {value}");
+        let loss = value["last_loss"].as_f64().unwrap();
+        assert!((loss - near).abs() < 0.6, "{objective}: {loss}");
+    }
+    let writes = [&usual[..], &["--set", "objective.kind=supervised"]].concat();
+    assert_eq!(stage.run(&writes).status.code(), Some(1), "an encoder does not write");
 }
 
 /// What is wrong is an option, and saving the file again would not help.

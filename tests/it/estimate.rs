@@ -12,6 +12,7 @@ use tunesmith::recipe::plan::{DataFacts, Facts, ModelFacts, Speed};
 use tunesmith::recipe::recipe::{DeviceChoice, Freeze, Method};
 use tunesmith::recipe::{Plan, Recipe, load};
 use tunesmith::train::bench::random_samples;
+use tunesmith::train::feed::Rows;
 use tunesmith::train::memory::Meter;
 use tunesmith::train::trainer::Trainer;
 
@@ -256,7 +257,7 @@ fn expected_and_measured(settings: &[&str]) -> (u64, u64) {
         let model = LoadedModel::random("made up", config, placement).unwrap();
         let meter = Meter::new(&|| 0, None);
         let mut trainer =
-            Trainer::new(&plan, &model, &Language, samples.iter().collect(), &text, meter).unwrap();
+            Trainer::new(&plan, &model, vec![Rows::shuffled(&Language, &samples)], &text, meter).unwrap();
         assert!(trainer.update(&Control::new()).unwrap().is_some());
         // As a checkpoint does.
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -16,6 +16,7 @@ use tunesmith::objective::Language;
 use tunesmith::peft::freeze::Kind;
 use tunesmith::project::RunFolder;
 use tunesmith::recipe::Recipe;
+use tunesmith::train::feed::Rows;
 use tunesmith::train::memory::Meter;
 use tunesmith::train::trainer::Trainer;
 use tunesmith::train::{bench, checkpoint, trainee};
@@ -235,7 +236,7 @@ fn learn_and_resume(recipe: Recipe, model: &LoadedModel, data: &Dataset) {
     let folder = RunFolder::create(&temp.path().join("run"), &recipe).unwrap();
     let new = || {
         let meter = Meter::new(&memory, None);
-        Trainer::new(&plan, model, &Language, data.samples.iter().collect(), &[], meter).unwrap()
+        Trainer::new(&plan, model, vec![Rows::shuffled(&Language, &data.samples)], &[], meter).unwrap()
     };
     let update = |trainer: &mut Trainer| trainer.update(&control).unwrap().unwrap().loss;
 

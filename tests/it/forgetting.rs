@@ -15,6 +15,7 @@ use tunesmith::recipe::plan::Facts;
 use tunesmith::recipe::recipe::Method;
 use tunesmith::recipe::{Recipe, Severity, load};
 use tunesmith::train::bench::random_samples;
+use tunesmith::train::feed::Rows;
 use tunesmith::train::memory::Meter;
 use tunesmith::train::trainer::{Trainer, UpdateReport};
 
@@ -77,7 +78,7 @@ fn trained(
     let recipe = recipe(&[&DESCENT[..], &["batch.accumulation=1"], settings].concat());
     let plan = plan(&recipe, &dataset(model, 8));
     let meter = Meter::new(&|| 0, None);
-    let mut trainer = Trainer::new(&plan, model, &Language, rows.iter().collect(), text, meter).unwrap();
+    let mut trainer = Trainer::new(&plan, model, vec![Rows::shuffled(&Language, rows)], text, meter).unwrap();
     trainer.position.is_halved = is_halved;
     let mut report = None;
     for _ in 0..updates {

@@ -10,6 +10,7 @@ mod cli_runs;
 mod commands;
 mod comparisons;
 mod compose;
+mod curriculum;
 mod encoders;
 mod engine;
 mod estimate;

@@ -137,7 +137,9 @@ fn what_judges_texts_is_not_asked_to_write() {
     let (model, folder) = (stage.model(), stage.path("judge"));
     std::fs::create_dir(&folder).unwrap();
     let objective = Objective::Classification(Classification::default());
-    Task { objective, labels: vec!["a".into(), "b".into()], range: [0.0, 1.0] }.save(&folder).unwrap();
+    Task { objective, labels: vec!["a".into(), "b".into()], range: [0.0, 1.0], ..Task::default() }
+        .save(&folder)
+        .unwrap();
     let adapter = folder.to_str().unwrap();
     for args in [
         &["generate", "--model", &model, "--adapter", adapter, "--prompt", "x"][..],
@@ -149,4 +151,27 @@ fn what_judges_texts_is_not_asked_to_write() {
     }
     let output = stage.run(&["predict", "--model", &model, "--text", "x"]);
     assert!(stderr(&output).contains("was not tuned to judge texts"), "{}", stderr(&output));
+}
+
+/// What a loss of whole texts weighs is known before its gradient, as the weights of tokens are.
+#[test]
+fn weights_that_move_in_the_backward_pass_learn_classes_as_well() {
+    let temp = tempfile::tempdir().unwrap();
+    let run_with = |is_moving: bool| {
+        let mut recipe = recipe(&[
+            "method.kind=full",
+            "batch.accumulation=1",
+            "optimizer.clip_norm=none",
+            "optimizer.learning_rate=0.001",
+            &format!("optimizer.in_backward={is_moving}"),
+        ]);
+        recipe.objective = Objective::Classification(Classification::default());
+        let base = LoadedModel { decoder: Arc::new(decoder("parity/tiny-llama/model")), ..model() };
+        let data = dataset_of(&base, &recipe.objective);
+        let at = temp.path().join(is_moving.to_string());
+        let done =
+            crate::train::run(&model_for("llama", &recipe, &data), &data, &recipe, &at, false, |_, _| {});
+        crate::train::losses(&done.events)
+    };
+    assert_eq!(run_with(true), run_with(false));
 }

@@ -208,7 +208,7 @@ fn a_run_folder_is_made_once_and_freezes_its_recipe() {
 
     let mut ledger = Ledger { num_read: 3, ..Ledger::default() };
     ledger.add(2, Fate::Empty);
-    again.save_ledger(&ledger).unwrap();
+    again.save_ledger("", &ledger).unwrap();
     let read: Ledger = serde_json::from_slice(&fs::read(again.path().join("ledger.json")).unwrap()).unwrap();
     assert_eq!(read, ledger);
     again.log("first\nforged line").unwrap();

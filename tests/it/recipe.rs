@@ -52,7 +52,7 @@ pub fn facts() -> Facts {
         free_disk_bytes: Some(100 << 30),
         has_cuda: false,
         has_metal: false,
-        speed: None,
+        ..Facts::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::{Stage, code, stderr};
 use crate::objectives::{dataset_of, with_mask};
 use crate::parity::decoder;
-use crate::train::{bytes, losses, model, plan, recipe, run_tasks, validations};
+use crate::train::{bytes, losses, model, recipe, run_tasks, validations};
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +13,16 @@ use tunesmith::data::{Goal, Sample};
 use tunesmith::model::load::LoadedModel;
 use tunesmith::objective::Language;
 use tunesmith::project::{Outcome, RunEvent};
-use tunesmith::recipe::recipe::{BestBy, Classification, Masked, Mixing, Objective, Regression, TaskSection};
-use tunesmith::recipe::{Recipe, Task, load};
+use tunesmith::recipe::plan::{DataFacts, Facts};
+use tunesmith::recipe::recipe::{
+    BestBy, Classification, DataSection, Masked, Mixing, Objective, Regression, TaskSection,
+};
+use tunesmith::recipe::{Plan, Recipe, Task, load};
 use tunesmith::train::feed::{Feed, Rows};
 
 fn task(name: &str, objective: Objective, weight: f64) -> TaskSection {
-    TaskSection { name: name.into(), weight, data: Default::default(), objective }
+    let data = DataSection { path: Some("rows.csv".into()), ..DataSection::default() };
+    TaskSection { name: name.into(), weight, data, objective }
 }
 
 fn classes() -> Objective {
@@ -32,8 +36,10 @@ fn scores() -> Objective {
 /// A model with the heads of these tasks, and their rows.
 fn made(name: &str, recipe: &Recipe) -> (LoadedModel, Vec<Dataset>) {
     let base = model();
-    let kind = if name == "llama" { "scores" } else { "masked" };
-    let bare = decoder(&format!("parity/encoders/{name}/{kind}"));
+    let bare = decoder(&match name {
+        "llama" => "parity/tiny-llama/model".into(),
+        encoder => format!("parity/encoders/{encoder}/masked"),
+    });
     let data: Vec<Dataset> = recipe
         .tasks
         .iter()
@@ -49,8 +55,14 @@ fn made(name: &str, recipe: &Recipe) -> (LoadedModel, Vec<Dataset>) {
     (LoadedModel { decoder, tokeniser: Arc::new(with_mask()), ..base }, data)
 }
 
+/// As the engine plans it.
+pub fn plan_of(recipe: &Recipe, data: &[Dataset]) -> Plan {
+    let facts = Facts::default().of_data(recipe, data.iter().map(DataFacts::of).collect());
+    Plan::new(recipe.clone(), &facts, 10).unwrap()
+}
+
 fn run_all(recipe: &Recipe, made: &(LoadedModel, Vec<Dataset>), at: &Path) -> crate::train::Finished {
-    run_tasks(&plan(recipe, &made.1[0]), &made.0, &made.1, at, false, &|| 0, |_, _| {})
+    run_tasks(&plan_of(recipe, &made.1), &made.0, &made.1, at, false, &|| 0, |_, _| {})
 }
 
 fn task_losses(events: &[RunEvent]) -> Vec<BTreeMap<String, f64>> {
@@ -85,7 +97,7 @@ fn several_tasks_are_learnt_together_and_resumed_exactly() {
         let whole = run_all(&recipe, &made, &at.join("whole"));
         assert_eq!(*whole.outcome.as_ref().unwrap(), Outcome::Done, "{name} {method}");
         let cut = at.join("cut");
-        let plan = plan(&recipe, &made.1[0]);
+        let plan = plan_of(&recipe, &made.1);
         let stop = |event: &RunEvent, control: &tunesmith::base::Control| {
             if matches!(event, RunEvent::Update { update: 23, .. }) {
                 control.stop();
@@ -166,8 +178,6 @@ fn an_update_of_several_tasks_is_the_weighted_sum_of_theirs() {
     let both = drawn([3.0, 1.0], 2, &["kind", "words"]);
     let mixed = |words: f64, kind: f64| (1.5 * words + 0.5 * kind) / 2.0;
     assert!((both.0 - mixed(words.0, kind.0)).abs() < 1e-5, "{} {} {}", both.0, words.0, kind.0);
-    let before = temp.path().join("before");
-    std::fs::create_dir(&before).unwrap();
     let mut moved = 0.0f64;
     for (name, after) in &both.1 {
         for (at, after) in after.iter().enumerate() {
@@ -190,8 +200,8 @@ fn tasks_are_drawn_by_their_size_and_the_temperature() {
         let mut recipe = recipe(&["batch.packing=false"]);
         recipe.mixing = Mixing { temperature, best_by: BestBy::Mean };
         recipe.tasks = ["a", "b", "c"].map(|name| task(name, Objective::default(), 1.0)).to_vec();
-        let rows = |num: usize| Rows { objective: &Language, samples: samples[..num].iter().collect() };
-        Feed::new(&recipe, sizes.map(rows).into_iter().collect()).unwrap()
+        let rows = |num: usize| Rows::shuffled(&Language, &samples[..num]);
+        Feed::new(&recipe, 10_000, sizes.map(rows).into_iter().collect()).unwrap()
     };
     let num = 20_000u64;
     for temperature in [1.0, 2.0, 10.0 / 3.0] {

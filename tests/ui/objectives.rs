@@ -10,7 +10,8 @@ use tunesmith::data::schema::Role;
 use tunesmith::data::{Reading, mask::TrainOn};
 use tunesmith::engine::Command;
 use tunesmith::engine::event::EventKind;
-use tunesmith::recipe::recipe::{Classification, Objective};
+use tunesmith::project::RunEvent;
+use tunesmith::recipe::recipe::{Classification, DataSection, Objective, TaskSection};
 
 /// Every objective is in the list; of those that cannot be chosen, none can be pressed.
 #[test]
@@ -54,4 +55,46 @@ fn data_is_prepared_for_what_is_chosen_and_back_again() {
     stage::act(&mut h, UiAction::Data(data::Action::Edit(data::Edit::Reading(everything))));
     let now = &h.state().state.train.recipe().objective;
     assert_eq!(*now, Objective::Supervised { train_on: TrainOn::Everything }, "Data was asked last");
+}
+
+/// Several tasks, which only a recipe file can name, are shown, stay when another preset is taken, begin a run without any open data's
+/// path, and have a curve each.
+#[test]
+fn several_tasks_are_shown_and_not_lost() {
+    let mut h = at_train();
+    let mut recipe = h.state().state.train.recipe().clone();
+    let task = |name: &str, weight: f64, objective: Objective| TaskSection {
+        name: name.into(),
+        weight,
+        data: DataSection { path: Some("kinds.csv".into()), ..DataSection::default() },
+        objective,
+    };
+    recipe.objective = Objective::default();
+    recipe.data = DataSection::default();
+    recipe.tasks = vec![
+        task("answers", 1.0, Objective::default()),
+        task("taste", 2.0, Objective::Classification(Classification::default())),
+    ];
+    let tasks = recipe.tasks.clone();
+    stage::act(&mut h, UiAction::Train(train::Action::Edit("tasks", Box::new(recipe))));
+    h.get_by_label("taste: classification of kinds.csv, weight 2");
+    h.get_by_label("answers: supervised tuning of kinds.csv, weight 1");
+    stage::act(&mut h, UiAction::Train(train::Action::LoadPreset("balanced".into())));
+    h.get_by_label("taste: classification of kinds.csv, weight 2");
+    stage::commands(&mut h);
+    stage::act(&mut h, UiAction::Train(train::Action::Start));
+    let commands = stage::commands(&mut h);
+    let [Command::Train { recipe, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((&recipe.tasks, &recipe.data.path), (&tasks, &None));
+
+    let losses = |of: &[(&str, f64)]| of.iter().map(|(name, loss)| (name.to_string(), *loss)).collect();
+    let events = [
+        RunEvent::TaskLosses { update: 1, losses: losses(&[("answers", 3.0), ("taste", 1.0)]) },
+        RunEvent::TaskLosses { update: 2, losses: losses(&[("taste", 0.5)]) },
+        RunEvent::TaskLosses { update: 2, losses: losses(&[("taste", 0.5)]) },
+    ];
+    let view = train::RunView::from_events("run".into(), None, &events, 0.9);
+    let last = |name: &str| view.tasks[name].last().map(|point| (point.x, point.y));
+    assert_eq!((last("answers"), last("taste")), (Some((1.0, 3.0)), Some((2.0, 0.5))));
+    assert_eq!(view.tasks["taste"].all().len(), 2);
 }

@@ -1,7 +1,7 @@
 //! One row of a table -> one example.
 
 use super::{Layout, Role, Schema, conversation, identity, placeholders};
-use crate::data::{Example, Fate, Message, Row, Table};
+use crate::data::{Example, Fate, Message, Row, Table, number};
 
 impl Schema {
     /// What is known of row `index`.
@@ -166,7 +166,7 @@ impl<'a> Cells<'a> {
                 return Err(no_answer(format!("the column {} is empty", self.name(Role::Score))));
             }
         };
-        let number = score.trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
+        let number = number(score);
         let shown: String = score.trim().chars().take(20).collect();
         let score = number.ok_or_else(|| format!("the score `{shown}` is not a number"))?;
         Ok(Some(Example::Scored { text, second: self.second()?, score }))

@@ -337,6 +337,11 @@ fn carry_on(
     let recipe = ready.plan.recipe();
     let model = base.load(&ready.files, placement(recipe), control, sink)?;
     let model = model.with_config(ready.config.clone(), recipe.run.seed)?;
+    let grade = train::curriculum::orders;
+    let mut report = Report::to(sink);
+    if grade(&ready.plan, &model, &ready.datasets, folder, control, &mut report)?.is_none() {
+        return Err(Halt::Stopped);
+    }
     let path = folder.path();
     let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
     let outside = Outside { control, resident_bytes: &hardware::resident_bytes };

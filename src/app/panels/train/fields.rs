@@ -1,7 +1,7 @@
 //! Every field of the recipe: its name, what it does in plain words, and its control.
 
 use super::form::Form;
-use super::{forgetting, method, objective};
+use super::{forgetting, method, objective, several};
 use crate::app::shared::Shared;
 use crate::app::widgets::{self, chart};
 use crate::recipe::recipe::{Checkpointing, DeviceChoice, OptimizerKind, Precision, ScheduleShape};
@@ -111,6 +111,7 @@ pub fn advanced(ui: &mut egui::Ui, form: &mut Form, shared: &Shared) {
             if_read(ui, o.kind, "momentum", |ui| number(ui, &mut o.momentum, 0.001, 0.0..=0.9999))
         });
     });
+    group(ui, "Order of the rows (curriculum)", |ui| several::curriculum(ui, form, shared));
     group(ui, "Against forgetting", |ui| forgetting::advanced(ui, form));
     group(ui, "What goes in at once (batch)", |ui| {
         max_tokens(ui, form);
@@ -392,10 +393,11 @@ mod tests {
     use crate::recipe::recipe::{Method, Objective};
 
     /// Settings that are made in another place, or not by hand, and where.
-    const ELSEWHERE: [(&str, &str); 4] = [
+    const ELSEWHERE: [(&str, &str); 5] = [
         ("about", "a recipe file's words on itself"),
         ("model.source", "Model"),
         ("data.", "Data"),
+        ("mixing.", "rows that a recipe with several tasks has"),
         ("method.feedforward_modules", "a recipe file, where IA3 is to have other layers than the paper's"),
     ];
 

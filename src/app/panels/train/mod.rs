@@ -13,6 +13,7 @@ mod run_ui;
 mod preview_ui;
 mod profile_ui;
 mod review;
+mod several;
 mod state;
 mod ui;
 

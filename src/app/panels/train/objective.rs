@@ -2,6 +2,7 @@
 
 use super::fields::{check, choice, number};
 use super::form::Form;
+use super::several;
 use crate::app::theme;
 use crate::data::sentences::Pairing;
 use crate::model::config::Pooling;
@@ -10,6 +11,9 @@ use eframe::egui::{self, ComboBox, Response, RichText};
 
 /// The objective with what it is; the others in a list, where those that cannot be say why.
 pub fn chosen(ui: &mut egui::Ui, form: &mut Form) {
+    if several::tasks(ui, form) {
+        return;
+    }
     let help = "What the model is to learn from your rows. What the columns or the model do not allow says why when the pointer rests on it.";
     let review = form.review;
     form.row(ui, "objective.kind", "What is learnt", help, |ui, r| {
@@ -37,6 +41,9 @@ pub fn chosen(ui: &mut egui::Ui, form: &mut Form) {
 
 /// The settings of the chosen one.
 pub fn advanced(ui: &mut egui::Ui, form: &mut Form) {
+    if form.recipe.has_tasks() {
+        return;
+    }
     pretraining(ui, form);
     masked(ui, form);
     contrastive(ui, form);

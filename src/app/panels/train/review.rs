@@ -43,7 +43,7 @@ impl Review {
         data.look(dataset, &recipe);
         let facts = Facts {
             model: shared.model.as_deref().map(ModelFacts::from),
-            data: data.facts.clone().filter(|_| dataset.is_some()),
+            data: data.facts.clone().filter(|_| dataset.is_some() && !recipe.has_tasks()),
             free_memory_bytes: shared.machine.memory.available_bytes,
             resident_bytes: shared.machine.resident_bytes,
             ..shared.facts.clone()
@@ -163,6 +163,10 @@ pub fn compose(draft: &Recipe, shared: &Shared) -> Recipe {
     let mut recipe = draft.clone();
     if !shared.model_source.is_empty() {
         recipe.model.source.clone_from(&shared.model_source);
+    }
+    // Each of several tasks names its own data.
+    if recipe.has_tasks() {
+        return recipe;
     }
     recipe.data.path = shared.imported.as_ref().map(|i| i.path.clone());
     let read = &shared.import_options;

@@ -236,7 +236,12 @@ impl State {
         let objective = compose(&self.draft, shared).objective;
         self.preset = Some(preset.name.to_string());
         self.origin = preset.recipe.clone();
+        // So are its several tasks.
+        let (tasks, mixing) = (std::mem::take(&mut self.draft.tasks), self.draft.mixing.clone());
         self.draft = preset.recipe;
+        for recipe in [&mut self.draft, &mut self.origin] {
+            (recipe.tasks, recipe.mixing) = (tasks.clone(), mixing.clone());
+        }
         if self.draft.objective == Objective::default() {
             self.draft.objective = objective.clone();
             self.origin.objective = objective;
@@ -281,7 +286,9 @@ impl State {
 
     /// Rows are read as the objective wants them: tells Data where that has changed.
     fn say_reading(&mut self, shared: &Shared) -> Vec<Effect> {
-        let Some(options) = &shared.prepare_options else { return Vec::new() };
+        let Some(options) = shared.prepare_options.as_ref().filter(|_| !self.draft.has_tasks()) else {
+            return Vec::new();
+        };
         let reading = self.draft.objective.reading(options.split.seed);
         if reading == options.reading {
             return Vec::new();
@@ -293,7 +300,8 @@ impl State {
 
     fn say_limit_alone(&mut self, shared: &Shared, now: bool) -> Vec<Effect> {
         let limit = self.draft.batch.max_tokens;
-        if shared.prepare_options.as_ref().is_none_or(|o| o.max_tokens == limit) {
+        let is_same = shared.prepare_options.as_ref().is_none_or(|o| o.max_tokens == limit);
+        if is_same || self.draft.has_tasks() {
             return Vec::new();
         }
         if now {
@@ -337,10 +345,11 @@ impl State {
         if !shared.is_model_ready() {
             return lasting("Choose a model first.");
         }
-        if shared.imported.is_none() {
+        let is_of_open_data = !self.draft.has_tasks();
+        if is_of_open_data && shared.imported.is_none() {
             return lasting("Open a data file first.");
         }
-        if !shared.is_data_ready() {
+        if is_of_open_data && !shared.is_data_ready() {
             let is_busy = shared.jobs.all().iter().any(|j| j.place == crate::app::Place::Data);
             return if is_busy || self.is_limit_moving || self.is_prepare_asked {
                 passing("The data is being prepared.")
