@@ -76,7 +76,9 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
         let mut of_order = recipe.clone();
         of_order.curriculum.by = by.clone();
         let comparison = compared(&of_order, &methods, &a.out.join(slug(&name)), control)?;
-        cells.extend(comparison.rows.iter().map(|row| [&[name.clone()], &row.cells()[..]].concat()));
+        cells.extend(
+            comparison.rows.iter().map(|row| [std::slice::from_ref(&name), &row.cells()[..]].concat()),
+        );
         rows.extend(comparison.rows.iter().cloned());
         found.push(json!({ "order": name, "comparison": comparison }));
     }

@@ -181,7 +181,7 @@ fn the_order_by_loss_is_that_of_the_model_before() {
     assert!(losses[losses.len() - 1] > losses[0]);
     // What was kept is taken as it is.
     let turned: Vec<usize> = found[0].iter().rev().copied().collect();
-    folder.save_orders(&[turned.clone()]).unwrap();
+    folder.save_orders(std::slice::from_ref(&turned)).unwrap();
     assert_eq!(orders(&plan, &model, all, &folder, &stopped, &mut Silent).unwrap(), Some(vec![turned]));
 }
 
