@@ -7,3 +7,4 @@ pub mod session;
 pub mod batch;
 pub mod fill_mask;
 pub mod directions;
+pub mod beam;

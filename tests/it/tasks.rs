@@ -11,14 +11,14 @@ use std::sync::Arc;
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::{Goal, Sample};
 use tunesmith::model::load::LoadedModel;
-use tunesmith::objective::Language;
+use tunesmith::objective::{Language, Objective as _};
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::recipe::{
     BestBy, Classification, DataSection, Masked, Mixing, Objective, Regression, TaskSection,
 };
 use tunesmith::recipe::{Plan, Recipe, Task, load};
-use tunesmith::train::feed::{Feed, Rows};
+use tunesmith::train::feed::{Fed, Feed, Rows};
 
 fn task(name: &str, objective: Objective, weight: f64) -> TaskSection {
     let data = DataSection { path: Some("rows.csv".into()), ..DataSection::default() };
@@ -430,4 +430,35 @@ fn a_wrong_task_is_told_by_its_name() {
     let file = recipe_file(&both, |text| text.replacen("[model]", "[data]\npath = \"rows.csv\"\n[model]", 1));
     let output = both.run(&["train", "--recipe", &file, "--out", "run"]);
     assert!(stderr(&output).contains("Each task names its own data"), "{}", stderr(&output));
+}
+
+/// Where memory is short, halves of a micro-batch count together as the whole did.
+#[test]
+fn halves_of_a_micro_batch_count_as_the_whole() {
+    let samples: Vec<Sample> = tunesmith::train::bench::random_samples(50, 8, 9, 1);
+    let mut recipe = recipe(&["batch.packing=false"]);
+    recipe.tasks = vec![task("a", Objective::default(), 3.0), task("b", Objective::default(), 1.0)];
+    let rows = || Rows::shuffled(&Language, &samples);
+    let feed = Feed::new(&recipe, 10, vec![rows(), rows()]).unwrap();
+    let fed = |task: usize, rows: &[usize], micro_step: u64| {
+        let batch = tunesmith::data::Batch::pack(rows.iter().map(|row| &samples[*row]));
+        Fed { task, batch, micro_step }
+    };
+    let total = |of: &[Fed], task: usize| {
+        let scales = feed.scales(of).into_iter().map(Option::unwrap);
+        let own = of.iter().zip(scales).filter(|(fed, _)| fed.task == task);
+        own.fold((0.0, 0.0), |sum, (fed, scale)| {
+            (sum.0 + scale.factor * Language.weight(&fed.batch), sum.1 + scale.weight)
+        })
+    };
+    let whole = [fed(0, &[0, 1, 2], 0), fed(1, &[3, 4], 1), fed(0, &[5], 2)];
+    let halves = [fed(0, &[0], 0), fed(0, &[1, 2], 0), fed(1, &[3], 1), fed(1, &[4], 1), fed(0, &[5], 2)];
+    for (task, wanted) in [(0, (1.5 * 2.0, 2.0)), (1, (0.5, 1.0))] {
+        for (factor, weight) in [total(&whole, task), total(&halves, task)] {
+            assert!(
+                (factor - wanted.0).abs() < 1e-9 && (weight - wanted.1).abs() < 1e-9,
+                "{factor} {weight}"
+            );
+        }
+    }
 }

@@ -91,6 +91,11 @@ pub fn embed(
     sink: &mut Sink<'_>,
 ) -> Result<Vec<Vec<f32>>, Halt> {
     let (model, total) = (&reader.model, texts.len());
+    if model.config().encoder.is_some() {
+        let why = "it reads with one stack and writes with another: nothing in it stands for a whole text";
+        let hint = "Choose an encoder, such as all-minilm-l6-v2.";
+        return Err(Failure::new("This model's texts cannot be compared", why, hint).into());
+    }
     let mut report = Report::to(sink);
     let mut samples = Vec::with_capacity(total);
     for text in texts {

@@ -29,8 +29,16 @@ pub struct Judge {
 pub fn require_writer(adapter: &Path) -> Result<(), Halt> {
     let is_judge = |task: &Task| !task.objective.is_of_tokens();
     let Some(task) = task_in(&model::adapter_in(adapter))?.filter(is_judge) else { return Ok(()) };
-    let why = format!("it learnt {}, and not to write ({})", task.objective.name(), adapter.display());
-    let hint = "Ask it with `tunesmith predict`, or measure it with `tunesmith eval`.";
+    let (why, hint) = match task.is_beside_writing() {
+        true => (
+            format!("it has heads of several tasks beside what writes ({})", adapter.display()),
+            "Let it write with `tunesmith generate`; ask it with `tunesmith predict --task NAME`.",
+        ),
+        false => (
+            format!("it learnt {}, and not to write ({})", task.objective.name(), adapter.display()),
+            "Ask it with `tunesmith predict`, or measure it with `tunesmith eval`.",
+        ),
+    };
     Err(Failure::new("What was trained here judges texts", why, hint).into())
 }
 

@@ -52,6 +52,7 @@ pub fn named(files: &ModelFiles, adapter: Option<&Path>, name: Option<&str>) -> 
     let names = || first.together.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
     match (name, first.together.is_empty()) {
         (None, true) => Ok(Some(first)),
+        (None, false) if first.together.len() == 1 => Ok(Some(first)),
         (None, false) => {
             let why = format!("it learnt several: {}", names());
             Err(Failure::new("Which task is not said", why, "Name it with --task.").into())

@@ -50,7 +50,9 @@ impl Mode {
     /// The usual one of what was learnt.
     fn of(objective: &Objective) -> Self {
         match objective {
-            Objective::Supervised { .. } | Objective::Pretraining(_) => Self::Write,
+            Objective::Supervised { .. } | Objective::Pretraining(_) | Objective::SpanCorruption(_) => {
+                Self::Write
+            }
             Objective::Masked(_) => Self::FillMask,
             Objective::Contrastive(_) => Self::Like,
             _ => Self::Judge,
@@ -81,6 +83,9 @@ impl Mode {
             Self::Write if config.check_writes().is_err() => {
                 Some("This model reads texts and writes none. Choose one that answers, in Model.")
             }
+            Self::Like if config.encoder.is_some() => Some(
+                "This model reads with one stack and writes with another: nothing in it stands for a whole text. Choose an encoder, in Model.",
+            ),
             Self::FillMask if config.is_causal() => Some(
                 "This model writes from left to right and guesses no hidden words. Choose one that reads both ways, such as a BERT, in Model.",
             ),
