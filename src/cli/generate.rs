@@ -7,12 +7,16 @@ use crate::base::{Control, Failure};
 use crate::data::shots::{LineFormat, read_shots};
 use crate::engine::Halt;
 use crate::engine::jobs::measure::Style;
+use crate::infer::beam::{BeamOptions, EarlyStopping, beam_search};
 use crate::infer::generate::{Answer, Finish, GenerateOptions, generate};
 use crate::infer::sampler::Sampling;
 use crate::infer::session::Session;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
+
+/// Each has a cache of its own.
+const MOST_BEAMS: usize = 64;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -54,6 +58,16 @@ pub struct Arguments {
     /// The answer ends before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// Write so many answers side by side and take the likeliest as a whole; nothing is drawn then
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = number::at_least_one)]
+    beams: usize,
+    /// Of beams: above 0 long answers gain, below it short ones
+    #[arg(long, value_name = "POWER", default_value_t = 1.0, value_parser = number::decimal, allow_hyphen_values = true)]
+    length_penalty: f32,
+    /// Of beams: when no more answers are looked for: `unlikely`, when none better is likely; `full`, when there are as many as beams;
+    /// `impossible`, when none can become better
+    #[arg(long, value_name = "WHEN", default_value = "unlikely")]
+    early_stopping: EarlyStopping,
     /// Send the prompt as a chat message, with the model's chat template; instruct models expect it
     #[arg(long)]
     chat: bool,
@@ -82,6 +96,27 @@ impl Arguments {
         }
     }
 
+    /// `None` where one answer is written.
+    fn beams(&self, sampling: &Sampling) -> Result<Option<BeamOptions>, Failure> {
+        if self.beams == 1 {
+            return Ok(None);
+        }
+        if self.beams > MOST_BEAMS {
+            let what = "Too many answers side by side";
+            let why = format!("{} beams were asked for, and there is room for {MOST_BEAMS}.", self.beams);
+            return Err(Failure::new(what, why, format!("Use --beams {MOST_BEAMS} or fewer.")));
+        }
+        if !sampling.is_greedy() || sampling.repetition_penalty != 1.0 {
+            return Err(Failure::new(
+                "Beams draw nothing",
+                "Beam search takes the likeliest answer; temperature and repetition penalty have no place in it.",
+                "Leave out --temperature and --repetition-penalty, or --beams.",
+            ));
+        }
+        let length_penalty = f64::from(self.length_penalty);
+        Ok(Some(BeamOptions { num_beams: self.beams, length_penalty, early_stopping: self.early_stopping }))
+    }
+
     fn style(&self, control: &Control) -> Result<Style, Halt> {
         let format = LineFormat::parse(&self.format)?;
         let shots = match &self.shots {
@@ -100,6 +135,7 @@ impl Arguments {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let sampling = a.sampling()?;
+    let beams = a.beams(&sampling)?;
     let style = a.style(control)?;
     let mut show = Show::new();
     let loaded = asking::load(&a.model, control, &mut show)?;
@@ -119,7 +155,15 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
             out::piece(text);
         }
     };
-    let answer = generate(&mut session, &model.tokeniser, &asked.ids, &options, control, &mut on_text)?;
+    let answer = match beams {
+        Some(beams) => {
+            let (tokeniser, ids) = (&model.tokeniser, &asked.ids);
+            let answer = beam_search(&mut session, tokeniser, ids, &options, &beams, control)?;
+            on_text(&answer.text);
+            answer
+        }
+        None => generate(&mut session, &model.tokeniser, &asked.ids, &options, control, &mut on_text)?,
+    };
     if a.json {
         out::json(&json!({
             "text": answer.text,

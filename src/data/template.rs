@@ -21,6 +21,9 @@ pub struct Template {
     eos: String,
     /// Tokens that count only where the template itself writes them.
     specials: Vec<String>,
+    /// What an answer begins with, of a model that reads with one stack and writes with another: it stands behind a prompt and the token
+    /// that ends it. Then people's texts are tokenised apart, and there is no chat.
+    start: Option<String>,
 }
 
 /// Text as the model reads it: an example, or a prompt, of which nothing is trained on.
@@ -59,7 +62,12 @@ impl Template {
 
     /// Prompt, then answer, then the end of text: for base models.
     pub fn plain(bos: &str, eos: &str) -> Self {
-        Self { chat: None, bos: bos.into(), eos: eos.into(), specials: Vec::new() }
+        Self { chat: None, bos: bos.into(), eos: eos.into(), specials: Vec::new(), start: None }
+    }
+
+    /// For a model that reads a prompt with one stack and writes the answer with another, which begins with `start`.
+    pub fn read_then_written(eos: &str, start: &str) -> Self {
+        Self { start: Some(start.into()), ..Self::plain("", eos) }
     }
 
     /// Whether text without the chat template begins with the token that begins a sequence: as the model's
@@ -103,6 +111,9 @@ impl Template {
 
     /// Text of a conversation whose next turn is the assistant's.
     pub fn prompt(&self, messages: &[Message]) -> Result<Rendered, DataError> {
+        if let Some(start) = &self.start {
+            return Ok(self.apart(&joined(messages), start, None));
+        }
         let mut shield = Shield::new(&self.specials);
         let messages = shield.cover_all(messages);
         let text = match &self.chat {
@@ -120,6 +131,9 @@ impl Template {
         chat: bool,
     ) -> Result<(Rendered, Option<String>), DataError> {
         let (messages, answer) = split_answer(example);
+        if let Some(start) = &self.start {
+            return Ok((self.apart(&joined(&messages), start, None), answer));
+        }
         let mut shield = Shield::new(&self.specials);
         let messages = shield.cover_all(&messages);
         let text = match (&self.chat, example) {
@@ -135,6 +149,10 @@ impl Template {
     /// # Errors
     /// [`DataError::Template`] when the template fails, refuses the conversation or does not end.
     pub fn render(&self, example: &Example, train_on: TrainOn, chat: bool) -> Result<Rendered, DataError> {
+        if let Some(start) = &self.start {
+            let (messages, answer) = split_answer(example);
+            return Ok(self.apart(&joined(&messages), start, answer.as_deref()));
+        }
         let mut shield = Shield::new(&self.specials);
         let rendered = match (&self.chat, example) {
             (_, Example::Text { text }) => self.render_text(&shield.cover(text)),
@@ -151,6 +169,22 @@ impl Template {
             rendered.trained = std::iter::once(0..rendered.text.len()).collect();
         }
         Ok(rendered)
+    }
+
+    /// What is read, and the answer, on which alone the model is trained, each tokenised as a text of its own.
+    fn apart(&self, prompt: &str, start: &str, answer: Option<&str>) -> Rendered {
+        let mut text = format!("{prompt}{}{start}", self.eos);
+        let mut rendered =
+            Rendered { literal: std::iter::once(0..prompt.len()).collect(), ..Rendered::default() };
+        if let Some(answer) = answer {
+            let from = text.len();
+            text.push_str(answer);
+            rendered.literal.push(from..text.len());
+            text.push_str(&self.eos);
+            rendered.trained.push(from..text.len());
+        }
+        rendered.literal.retain(|range| !range.is_empty());
+        Rendered { text, ..rendered }
     }
 
     fn render_text(&self, text: &str) -> Rendered {

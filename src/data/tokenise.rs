@@ -209,6 +209,11 @@ impl Tokeniser {
         ["[MASK]", "<mask>"].into_iter().find_map(|token| self.id_of(token))
     }
 
+    /// The tokens that stand for pieces taken out of a text, of models that write them again.
+    pub fn sentinels(&self) -> Vec<u32> {
+        (0..).map_while(|number| self.id_of(&format!("<extra_id_{number}>"))).collect()
+    }
+
     /// Whether each token begins a word, by how the vocabulary spells it.
     pub fn begins_word(&self) -> Vec<bool> {
         let texts: Vec<String> =

@@ -279,7 +279,7 @@ impl<'a> Generation<'a> {
     }
 }
 
-fn check_prompt(prompt_ids: &[u32], context_tokens: usize) -> Result<(), ModelError> {
+pub(super) fn check_prompt(prompt_ids: &[u32], context_tokens: usize) -> Result<(), ModelError> {
     if prompt_ids.is_empty() {
         return Err(ModelError::EmptyPrompt);
     }

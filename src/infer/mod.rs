@@ -5,3 +5,4 @@ pub mod stop;
 pub mod generate;
 pub mod session;
 pub mod batch;
+pub mod beam;

@@ -8,6 +8,7 @@ use super::hooks::{Beside, Hooks, NormAt, Part, Place, Projection, SubLayer};
 use super::params::DecoderParams;
 use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, VirtualRows};
 use crate::nn::{Node, Result, Tape};
+use candle_core::Tensor;
 use std::rc::Rc;
 
 /// What the tokens of a forward pass may see.
@@ -26,6 +27,19 @@ pub struct Block<'a> {
     pub hooks: &'a dyn Hooks,
     /// `None` for a layer that turns nothing.
     pub rope: Option<&'a RopeRows>,
+    /// What is added to scores by distance, [2l - 1, h].
+    pub bias: Option<&'a Node>,
+    /// The rows of an encoder, for a block that looks at any.
+    pub read: Option<Read<'a>>,
+}
+
+/// The encoder's rows that the tokens of a forward pass look at.
+#[derive(Clone, Copy)]
+pub enum Read<'a> {
+    /// As they are, [m, d], and which of them each token sees.
+    Rows(&'a Node, &'a Rc<Seen>),
+    /// Keys and values of this layer, [m, 2k·e], of each conversation; and how many of the tokens are its.
+    Kept(&'a [(usize, &'a Tensor)]),
 }
 
 impl Block<'_> {
@@ -91,7 +105,10 @@ impl Block<'_> {
         let mixed = match sight {
             Sight::Packed(seen, behind) => match self.hooks.prefix(self.layer).zip(behind) {
                 Some((prefix, places)) => ops::prefix_attention(tape, &qkv, prefix, places, layout, seen)?,
-                None => ops::attention(tape, &qkv, layout, seen)?,
+                None => match self.bias {
+                    Some(bias) => ops::biased_attention(tape, &qkv, bias, layout, seen)?,
+                    None => ops::attention(tape, &qkv, layout, seen)?,
+                },
             },
             Sight::Cached(cache) => {
                 let look = Look {
@@ -99,10 +116,41 @@ impl Block<'_> {
                     window: self.config.window_of(self.layer),
                     cap: self.config.attention_cap,
                 };
-                Node::frozen(cache.attend(qkv.value(), layout, look)?)
+                Node::frozen(cache.attend(qkv.value(), layout, look, self.bias.map(Node::value))?)
             }
         };
         self.projection(tape, Projection::O, &mixed)
+    }
+
+    /// Keys and values of an encoder's rows [m, d] for this layer: [m, 2k·e].
+    pub fn keys_of(&self, tape: &Tape, rows: &Node) -> Result<Node> {
+        self.projection(tape, Projection::CrossKv, rows)
+    }
+
+    /// Attention of x [n, d] to the encoder's rows: -> [n, d].
+    fn cross_attention(&self, tape: &Tape, x: &Node, read: Read) -> Result<Node> {
+        let layout = self.config.head_layout();
+        let q = self.projection(tape, Projection::CrossQ, x)?; // [n, h·e]
+        let mixed = match read {
+            Read::Rows(rows, seen) => {
+                ops::cross_attention(tape, &q, &self.keys_of(tape, rows)?, layout, seen)?
+            }
+            Read::Kept(all) => {
+                let (mut first, mut mixed) = (0, Vec::with_capacity(all.len()));
+                for (num, kept) in all.iter().filter(|(num, _)| *num > 0) {
+                    let seen =
+                        Seen::across(vec![0, *num], vec![0, kept.dim(0)?], self.config.attention_scale);
+                    let own = Node::frozen(q.value().narrow(0, first, *num)?);
+                    let kept = Node::frozen((*kept).clone());
+                    mixed.push(
+                        ops::cross_attention(tape, &own, &kept, layout, &Rc::new(seen))?.value().clone(),
+                    );
+                    first += num;
+                }
+                Node::frozen(Tensor::cat(&mixed, 0)?)
+            }
+        };
+        self.projection(tape, Projection::CrossO, &mixed)
     }
 
     fn feed_forward(&self, tape: &Tape, x: &Node) -> Result<Node> {
@@ -144,6 +192,13 @@ impl Block<'_> {
         let made = self.normed(tape, made, NormAt::AfterAttention)?;
         let mixed = self.joined(tape, x, made, SubLayer::Attention)?;
         let mixed = self.normed(tape, mixed, NormAt::OfAttentionSum)?;
+        let mixed = match self.read {
+            Some(read) => {
+                let normed = self.normed(tape, mixed.clone(), NormAt::BeforeCross)?;
+                ops::add(tape, &mixed, &self.cross_attention(tape, &normed, read)?)?
+            }
+            None => mixed,
+        };
         let read = if self.config.is_parallel { x } else { &mixed };
         let normed = self.normed(tape, read.clone(), NormAt::BeforeFeedForward)?;
         let made = self.feed_forward(tape, &normed)?;

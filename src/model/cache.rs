@@ -1,8 +1,9 @@
 //! Keys and values of the tokens so far, in buffers that grow by a quarter: they are most of the memory of a long answer.
 
 use crate::nn::Result;
-use crate::nn::ops::{HeadLayout, attend_cached};
+use crate::nn::ops::{Bias, HeadLayout, attend_cached};
 use candle_core::Tensor;
+use std::rc::Rc;
 
 /// How the queries of a layer look at keys: what scores are multiplied by, how far back, and bent below what.
 #[derive(Debug, Clone, Copy)]
@@ -21,14 +22,20 @@ pub struct LayerCache {
 
 impl LayerCache {
     /// Appends the keys and values of new rows of q | k | v, [s, (h + 2k) e], and lets their queries look at all so far:
-    /// -> [s, h·e].
-    pub fn attend(&mut self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
+    /// -> [s, h·e]. `bias` is added to scores by distance, [2l - 1, h].
+    pub fn attend(
+        &mut self,
+        qkv: &Tensor,
+        layout: HeadLayout,
+        look: Look,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (s, e) = (qkv.dim(0)?, layout.head_width);
         let (q, k) = (layout.query_width(), layout.key_width());
         let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((s, width / e, e)); // [s, heads, e]
         let (keys, values) = self.extend(&heads(q, k)?, &heads(q + k, k)?)?;
         let Look { scale, window, cap } = look;
-        attend_cached(&heads(0, q)?, &keys, &values, scale, window, cap)?.reshape((s, q)) // [s, h·e]
+        attend_cached(&heads(0, q)?, &keys, &values, scale, window, cap, bias.map(Bias))?.reshape((s, q)) // [s, h·e]
     }
 
     /// Appends keys and values [s, k, e] and returns all of them, [t, k, e] each.
@@ -91,12 +98,18 @@ pub struct CachedRows<'a>(pub Vec<(usize, &'a mut LayerCache)>);
 
 impl CachedRows<'_> {
     /// [`LayerCache::attend`] for each conversation's rows of q | k | v, [n, (h + 2k) e] -> [n, h·e].
-    pub fn attend(self, qkv: &Tensor, layout: HeadLayout, look: Look) -> Result<Tensor> {
+    pub fn attend(
+        self,
+        qkv: &Tensor,
+        layout: HeadLayout,
+        look: Look,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let mut first = 0;
         let attend = |(s, cache): (usize, &mut LayerCache)| {
             let rows = qkv.narrow(0, first, s)?;
             first += s;
-            cache.attend(&rows, layout, look)
+            cache.attend(&rows, layout, look, bias)
         };
         let mixed = self.0.into_iter().map(attend).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&mixed, 0)
@@ -109,16 +122,26 @@ pub struct Cache {
     pub(super) layers: Vec<LayerCache>,
     /// Rows before the first token's that belong to no token.
     pub(super) num_virtual: usize,
+    /// What is read, of a model with two stacks: all tokens before the first that is written.
+    pub(super) read: Vec<u32>,
+    /// Keys and values of the encoder's rows for each layer that writes, [m, 2k·e], once everything is read. Forks share them.
+    pub(super) kept: Option<Rc<Vec<Tensor>>>,
 }
 
 impl Cache {
     pub fn new(num_layers: usize) -> Self {
-        Self { layers: (0..num_layers).map(|_| LayerCache::default()).collect(), num_virtual: 0 }
+        let layers = (0..num_layers).map(|_| LayerCache::default()).collect();
+        Self { layers, num_virtual: 0, read: Vec::new(), kept: None }
     }
 
     /// Number of tokens so far.
     pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, |layer| layer.len.saturating_sub(self.num_virtual))
+        self.read.len() + self.num_written()
+    }
+
+    /// Number of tokens that the layers know. An encoder's layers keep nothing.
+    pub(super) fn num_written(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.len.saturating_sub(self.num_virtual))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -128,11 +151,18 @@ impl Cache {
     /// The same in buffers of its own: what is added to one is not in the other.
     pub fn fork(&self) -> Result<Self> {
         let layers = self.layers.iter().map(LayerCache::fork).collect::<Result<_>>()?;
-        Ok(Self { layers, num_virtual: self.num_virtual })
+        let (read, kept) = (self.read.clone(), self.kept.clone());
+        Ok(Self { layers, num_virtual: self.num_virtual, read, kept })
     }
 
     /// Forgets all but the first `num_kept` tokens; the buffers stay, and virtual rows, too.
     pub fn truncate(&mut self, num_kept: usize) {
+        if num_kept <= self.read.len() {
+            // Of a text that is read in part nothing is known.
+            self.kept = None;
+            self.read.truncate(num_kept);
+        }
+        let num_kept = num_kept - self.read.len();
         for layer in &mut self.layers {
             layer.len = layer.len.min(self.num_virtual + num_kept);
         }

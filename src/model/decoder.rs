@@ -122,7 +122,7 @@ impl Decoder {
     }
 
     /// The rows of tokens as a soft prompt's stand beside them, [n, d].
-    fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
+    pub(super) fn embed(&self, tape: &Tape, tokens: &[u32], hooks: &dyn Hooks) -> Result<Node, ModelError> {
         let x = self.rows(tape, Part::Embedding, tokens, hooks)?;
         match self.config.family.table().scales_prompts {
             true => Ok(x),
@@ -178,7 +178,7 @@ impl Decoder {
         rows.value().to_dtype(DType::F32).during("embedding")
     }
 
-    fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
+    pub(super) fn final_norm(&self, tape: &Tape, x: &Node, hooks: &dyn Hooks) -> Result<Node, ModelError> {
         let normed =
             self.norms(hooks).apply(tape, x, Part::FinalNorm, Part::FinalNormBias).during("final norm")?;
         // Scaled here, logits are scaled.
@@ -194,7 +194,13 @@ impl Decoder {
     fn block<'b>(&'b self, layer: usize, hooks: &'b dyn Hooks, turns: &'b Turns) -> Block<'b> {
         let usual = || self.config.rotated.contains(layer).then_some(&turns.usual);
         let local = turns.local.as_ref().filter(|_| self.config.windowed.contains(layer));
-        Block { layer, config: &self.config, params: &self.params, hooks, rope: local.or_else(usual) }
+        Block { rope: local.or_else(usual), ..self.plain_block(layer, hooks) }
+    }
+
+    /// One that knows nothing of places.
+    pub(super) fn plain_block<'b>(&'b self, layer: usize, hooks: &'b dyn Hooks) -> Block<'b> {
+        let (config, params) = (&self.config, &self.params);
+        Block { layer, config, params, hooks, rope: None, bias: None, read: None }
     }
 
     /// Whether the model can go on with a text.
@@ -205,7 +211,7 @@ impl Decoder {
         self.config.check_writes()
     }
 
-    fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
+    pub(super) fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
         match tokens.iter().find(|t| **t as usize >= self.config.vocabulary) {
             Some(token) => {
                 Err(ModelError::ForeignToken { token: *token, vocabulary: self.config.vocabulary })
@@ -233,6 +239,9 @@ impl Decoder {
     ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
         self.check_lengths(batch, hooks.num_virtual_tokens())?;
+        if let Some(encoder) = self.config.encoder {
+            return self.forward_both(tape, batch, encoder, hooks);
+        }
         let rows = Rows::of(batch, hooks);
         let turns = self.turns(&rows.positions)?;
         let seen = |window| {
@@ -275,13 +284,16 @@ impl Decoder {
     }
 
     /// Feeds several conversations, each its tokens after those in its cache, in one pass that reads the weights once.
-    /// Returns the logits of the last token of each, [v]. No tokens of one are an error.
+    /// Returns the logits of the last token of each, [v]; none where all of it is read and nothing written so far. No tokens of one are an error.
     pub fn extend_rows(
         &self,
         rows: &mut [(&[u32], &mut Cache)],
         hooks: &dyn Hooks,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         self.check_writes()?;
+        if let Some(encoder) = self.config.encoder {
+            return self.extend_both(rows, encoder, hooks);
+        }
         let (mut tokens, mut fed, mut num_rows) = (Vec::new(), Vec::new(), 0);
         for (new, cache) in rows.iter_mut() {
             if tokens.is_empty() && new.is_empty() {

@@ -91,11 +91,13 @@ impl ModelFiles {
     pub fn template(&self) -> Result<Arc<Template>, DataError> {
         let text = &self.text;
         let (bos, eos) = (text.bos.as_deref().unwrap_or(""), text.eos.as_deref().unwrap_or(""));
-        let template = match &text.chat_template {
-            Some(source) => Template::chat(source, bos, eos)?,
-            None => Template::plain(bos, eos),
-        };
         let tokeniser = self.tokeniser()?;
+        let start = self.config.encoder.and_then(|encoder| tokeniser.token_text(encoder.start));
+        let template = match (&text.chat_template, start) {
+            (_, Some(start)) => Template::read_then_written(eos, &start),
+            (Some(source), None) => Template::chat(source, bos, eos)?,
+            (None, None) => Template::plain(bos, eos),
+        };
         let has_bos = text.add_bos.unwrap_or_else(|| tokeniser.adds_bos());
         Ok(Arc::new(template.begins_plain_text(has_bos).guarding(tokeniser.specials())))
     }

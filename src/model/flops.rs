@@ -36,7 +36,7 @@ impl DecoderConfig {
     ) -> f64 {
         let n = work.segments.iter().sum::<usize>() as f64;
         let is_target = |projection: Projection| {
-            self.modules(projection).iter().any(|module| targets.contains(&module.linear))
+            self.family.table().modules(projection).iter().any(|module| targets.contains(&module.linear))
         };
         let around = self.training_flops(work, &|part| match part {
             Part::Weight(_, projection) if is_target(projection) => Learning::Beside,

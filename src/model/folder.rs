@@ -87,10 +87,14 @@ pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelEr
     let text = base.text;
     let mut config = base.config.to_json();
     config["_name_or_path"] = json!(base.source);
-    let generation = match base.config.is_causal() {
+    let mut generation = match base.config.is_causal() {
         true => json!({ "eos_token_id": text.eos_ids }),
         false => json!({}),
     };
+    if let Some(encoder) = base.config.encoder {
+        generation["decoder_start_token_id"] = json!(encoder.start);
+        generation["pad_token_id"] = json!(encoder.start);
+    }
     if base.config.is_causal() {
         config["eos_token_id"] = json!(text.eos_ids);
     }
@@ -107,7 +111,8 @@ pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelEr
     for (key, token) in &text.specials {
         settings[key] = json!(token);
     }
-    if !base.config.is_causal() && base.config.num_types < 2 {
+    let has_no_types = !base.config.is_causal() || base.config.encoder.is_some();
+    if has_no_types && base.config.num_types < 2 {
         settings["model_input_names"] = json!(["input_ids", "attention_mask"]);
     }
     if let Some(add_bos) = text.add_bos {

@@ -20,6 +20,11 @@ pub enum Linear {
     Qkv,
     /// Gate and up in one.
     GateUp,
+    /// Of a decoder's look at the rows of its encoder.
+    CrossQ,
+    CrossK,
+    CrossV,
+    CrossO,
 }
 
 /// Linear layers that read the same input and are computed as one, their outputs end to end.
@@ -29,10 +34,15 @@ pub enum Projection {
     O,
     GateUp,
     Down,
+    /// Of a decoder's look at the rows of its encoder: queries of its own rows, keys and values of those.
+    CrossQ,
+    CrossKv,
+    CrossO,
 }
 
 impl Projection {
-    pub const ALL: [Self; 4] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
+    pub const ALL: [Self; 7] =
+        [Self::Qkv, Self::O, Self::GateUp, Self::Down, Self::CrossQ, Self::CrossKv, Self::CrossO];
 }
 
 /// One linear layer of one block.
@@ -48,6 +58,8 @@ pub enum NormAt {
     BeforeAttention,
     /// The attention's output, before it is added to the stream.
     AfterAttention,
+    /// Of what looks at the encoder's rows.
+    BeforeCross,
     BeforeFeedForward,
     AfterFeedForward,
     /// The stream with the attention's output added.
@@ -72,8 +84,12 @@ pub enum Part {
     KeyNorm(usize),
     Weight(usize, Projection),
     Bias(usize, Projection),
+    /// What is added to the scores of attention by distance, one row a bucket; of the stack that begins with this layer.
+    PositionBias(usize),
     FinalNorm,
     FinalNormBias,
+    /// Of the encoder, where the model has one besides its decoder.
+    EncoderNorm,
     /// What an encoder's states go through before the vocabulary projection: a dense layer and a norm.
     Transform,
     TransformBias,

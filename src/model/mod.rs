@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod cache;
 pub mod block;
 pub mod decoder;
+mod two_stacks;
 pub mod heads;
 pub mod device;
 pub mod load;

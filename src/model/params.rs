@@ -153,9 +153,9 @@ impl Reading<'_> {
     }
 
     fn on_host(&self, part: Part, needed: &Needed) -> Result<Weight, ModelError> {
-        // The heads of tasks are small, and trained.
+        // The heads of tasks and biases by distance are small, and trained.
         let precision = match part {
-            Part::Pooler | Part::Score(..) => Precision::F32,
+            Part::Pooler | Part::Score(..) | Part::PositionBias(_) => Precision::F32,
             _ => self.precision,
         };
         match &self.source {

@@ -8,12 +8,14 @@ mod finite;
 mod language;
 mod masked;
 mod regression;
+mod spans;
 
 pub use classification::Classification;
 pub use contrastive::Contrastive;
 pub use language::Language;
 pub use masked::Masked;
 pub use regression::{Distance, NUM_STEPS, Regression};
+pub use spans::Spans;
 
 use crate::data::{Batch, Sample};
 use crate::model::ModelError;

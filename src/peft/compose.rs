@@ -341,8 +341,7 @@ fn of_loras(
 ) -> std::result::Result<(LoraSettings, Named), PeftError> {
     let parts: Vec<&Lora<'_>> = parts.iter().filter(|part| how.counts(part.weight)).collect();
     let strongest = parts.iter().max_by(|a, b| a.strength().abs().total_cmp(&b.strength().abs()));
-    let has_scales =
-        |own: &LoraSettings| own.sites(config.num_layers).all(|site| own.scale_of(config, site) != 0.0);
+    let has_scales = |own: &LoraSettings| own.sites(config).all(|site| own.scale_of(config, site) != 0.0);
     let Some(own) = strongest.map(|part| part.settings.clone()).filter(has_scales) else {
         return Err(refused("nothing is left of any: weights or alphas are 0".into(), "Change the weights."));
     };
@@ -353,7 +352,7 @@ fn of_loras(
     if how == How::Concatenate && parts.len() > 1 {
         // The rank of the layer that needs the highest one: others are filled up with zeros.
         let of_site = |site| parts.iter().map(|part| part.settings.rank_of(config, site)).sum();
-        let rank = settings.sites(config.num_layers).map(of_site).max().unwrap_or(own.rank);
+        let rank = settings.sites(config).map(of_site).max().unwrap_or(own.rank);
         let growth = rank as f64 / own.rank as f64;
         let alpha = own.alpha * if own.has_rank_stabilised_scale { growth.sqrt() } else { growth };
         settings =

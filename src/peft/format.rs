@@ -125,6 +125,7 @@ pub fn write_config(folder: &Path, config: &impl Serialize) -> Result<(), PeftEr
 /// PEFT's word for what the model makes.
 pub(super) fn task_type(config: &DecoderConfig) -> Option<&'static str> {
     match (config.predicts_tokens, config.native_head()) {
+        (true, _) if config.encoder.is_some() => Some("SEQ_2_SEQ_LM"),
         (true, _) if config.is_causal() => Some("CAUSAL_LM"),
         // It has none for masked tokens.
         (true, _) => None,

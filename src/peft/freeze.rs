@@ -66,8 +66,8 @@ impl Kind {
     /// The block and the kind of a part; `None` outside the blocks.
     fn of(part: Part) -> Option<(usize, Self)> {
         match part {
-            Part::Weight(layer, Projection::Qkv | Projection::O) => Some((layer, Self::Attention)),
             Part::Weight(layer, Projection::GateUp | Projection::Down) => Some((layer, Self::FeedForward)),
+            Part::Weight(layer, _) | Part::PositionBias(layer) => Some((layer, Self::Attention)),
             Part::Bias(layer, _) => Some((layer, Self::Biases)),
             Part::Norm(layer, _)
             | Part::NormBias(layer, _)
@@ -105,7 +105,7 @@ impl Freeze {
             | Part::HeadBias => self.head,
             // What a task's answer is made with has to be learnt.
             Part::Pooler | Part::PoolerBias | Part::Score(..) => true,
-            Part::FinalNorm | Part::FinalNormBias => self.final_norm,
+            Part::FinalNorm | Part::FinalNormBias | Part::EncoderNorm => self.final_norm,
             part => Kind::of(part).is_some_and(|(layer, kind)| {
                 self.train.contains(&kind) && self.has_block(layer, config.num_layers)
             }),

@@ -92,7 +92,7 @@ impl Ia3 {
         for layer in 0..config.num_layers {
             for projection in Projection::ALL {
                 let mut first = 0;
-                for module in config.modules(projection) {
+                for module in config.modules(layer, projection) {
                     let (outputs, inputs) = config.linear_shape(module.linear);
                     if self.targets.contains(&module.linear) {
                         let by_input = self.by_input.contains(&module.linear);
@@ -185,7 +185,7 @@ impl Tuning for Ia3 {
     fn kept(&self, config: &DecoderConfig) -> u64 {
         let scaled = |linear: &Linear| self.targets.contains(linear) && !self.by_input.contains(linear);
         let kept = |projection: Projection| {
-            let linears = || config.modules(projection).iter().map(|module| module.linear);
+            let linears = || config.family.table().modules(projection).iter().map(|module| module.linear);
             let outputs: usize = linears().map(|linear| config.linear_shape(linear).0).sum();
             if linears().any(|linear| scaled(&linear)) { outputs as u64 } else { 0 }
         };

@@ -89,7 +89,7 @@ impl Layers {
             let (path, tensor) = (path.to_path_buf(), Factor::A.name(config, site));
             Err(PeftError::Tensor { path, tensor, why: why.into() })
         };
-        if let Some(site) = settings.sites(config.num_layers).find(|site| !self.factors.contains_key(site)) {
+        if let Some(site) = settings.sites(config).find(|site| !self.factors.contains_key(site)) {
             return wrong(site, "it is missing");
         }
         match self.factors.keys().find(|site| !settings.targets.contains(&site.linear)) {
@@ -106,7 +106,7 @@ impl Layers {
         config: &DecoderConfig,
         path: &Path,
     ) -> std::result::Result<(), PeftError> {
-        let missing = settings.sites(config.num_layers).find(|site| !self.factors.contains_key(site));
+        let missing = settings.sites(config).find(|site| !self.factors.contains_key(site));
         match missing.filter(|_| settings.has_magnitudes) {
             Some(site) => Err(PeftError::Tensor {
                 path: path.to_path_buf(),
@@ -166,4 +166,5 @@ fn sites(config: &DecoderConfig) -> impl Iterator<Item = Site> {
     let modules = || config.family.table().all_modules();
     (0..config.num_layers)
         .flat_map(move |layer| modules().map(move |module| Site { layer, linear: module.linear }))
+        .filter(|site| config.has_site(*site))
 }

@@ -92,16 +92,16 @@ impl LoraSettings {
     }
 
     /// Every layer that is tuned, in order.
-    pub fn sites(&self, num_layers: usize) -> impl Iterator<Item = Site> {
-        (0..num_layers)
-            .flat_map(|layer| self.targets.iter().map(move |linear| Site { layer, linear: *linear }))
+    pub fn sites<'a>(&'a self, config: &'a DecoderConfig) -> impl Iterator<Item = Site> + 'a {
+        let of_layer = |layer| self.targets.iter().map(move |linear| Site { layer, linear: *linear });
+        (0..config.num_layers).flat_map(of_layer).filter(|site| config.has_site(*site))
     }
 
     /// The tuned layers of each projection that has any, in the order of the flat buffer.
     fn groups<'a>(&'a self, config: &'a DecoderConfig) -> impl Iterator<Item = Group> + 'a {
         let of_layer = move |layer| {
             Projection::ALL.into_iter().filter_map(move |projection| {
-                let all = config.modules(projection).iter();
+                let all = config.modules(layer, projection).iter();
                 let is_target = |module: &&Module| self.targets.contains(&module.linear);
                 let modules: Vec<_> = all.filter(is_target).copied().collect();
                 (!modules.is_empty()).then_some(Group { layer, projection, modules })
@@ -138,7 +138,7 @@ impl LoraSettings {
     /// rows of the weights have; the tuned model begins as the base model.
     fn new_parameters(&self, decoder: &Decoder, seed: u64) -> std::result::Result<FlatParams, PeftError> {
         let config = decoder.config();
-        let streams: BTreeMap<Site, u64> = self.sites(config.num_layers).zip(0..).collect();
+        let streams: BTreeMap<Site, u64> = self.sites(config).zip(0..).collect();
         let mut named = Vec::new();
         for parameter in self.factors(config) {
             let name = parameter.name(config);
@@ -166,10 +166,11 @@ impl LoraSettings {
 fn row_lengths(decoder: &Decoder, site: Site) -> Result<Tensor> {
     let config = decoder.config();
     let is_own = |module: &Module| module.linear == site.linear;
-    let Some(projection) = Projection::ALL.into_iter().find(|p| config.modules(*p).iter().any(is_own)) else {
+    let modules = |projection| config.modules(site.layer, projection).iter();
+    let Some(projection) = Projection::ALL.into_iter().find(|p| modules(*p).any(is_own)) else {
         candle_core::bail!("{} belongs to no projection", config.site_name(site))
     };
-    let before = config.modules(projection).iter().take_while(|module| !is_own(module));
+    let before = modules(projection).take_while(|module| !is_own(module));
     let first: usize = before.map(|module| config.linear_shape(module.linear).0).sum();
     let squares = decoder.row_squares(site.layer, projection).map_err(candle_core::Error::wrap)?;
     squares.narrow(0, first, config.linear_shape(site.linear).0)?.sqrt()
@@ -177,7 +178,7 @@ fn row_lengths(decoder: &Decoder, site: Site) -> Result<Tensor> {
 
 impl Tuning for LoraSettings {
     fn check(&self, config: &DecoderConfig) -> std::result::Result<(), PeftError> {
-        for site in self.sites(config.num_layers) {
+        for site in self.sites(config) {
             let ((outputs, inputs), rank) = (config.linear_shape(site.linear), self.rank_of(config, site));
             if rank == 0 {
                 return Err(PeftError::ZeroRank);
@@ -314,7 +315,7 @@ impl LoraHooks {
             let a = leaves.stacked(next..next + num)?;
             let mut parts = Vec::with_capacity(num);
             let (mut column, mut row) = (0, 0);
-            for module in config.modules(group.projection) {
+            for module in config.modules(group.layer, group.projection) {
                 let columns = column..column + config.linear_shape(module.linear).0;
                 column = columns.end;
                 if group.modules.contains(module) {
@@ -331,7 +332,7 @@ impl LoraHooks {
                 magnitudes.insert((group.layer, group.projection), nodes);
                 next += num;
             }
-            let word = (group.layer * Projection::ALL.len() + group.projection as usize) as u64;
+            let word = stream(group.layer, group.projection);
             let dropout = dropping
                 .as_ref()
                 .map(|rng| Dropout { share: settings.dropout as f32, stream: Rng::new(rng.at(word), &[]) });
@@ -340,6 +341,14 @@ impl LoraHooks {
         }
         let own = FullHooks::new(config, settings.own.groups(config, &settings.targets), leaves, next)?;
         Ok(Self { low_ranks, magnitudes, own })
+    }
+}
+
+/// What tells a projection's dropout from that of all others.
+fn stream(layer: usize, projection: Projection) -> u64 {
+    match projection as usize {
+        own @ 0..4 => (layer * 4 + own) as u64,
+        cross => (1 << 32) + (layer * 4 + cross) as u64,
     }
 }
 

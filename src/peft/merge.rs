@@ -81,7 +81,12 @@ fn require_mergeable(adapter: &Adapter) -> Result<(), PeftError> {
 fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let vocabulary = decoder.config().vocabulary;
     let num = NUM_TOKENS.min(decoder.config().context_tokens);
-    let ids: Vec<u32> = (0..num).map(|i| (vocabulary * i / num) as u32).collect();
+    let mut ids: Vec<u32> = (0..num).map(|i| (vocabulary * i / num) as u32).collect();
+    if let Some(encoder) = decoder.config().encoder {
+        // Half of them are read.
+        ids.retain(|id| *id != encoder.start);
+        ids.insert(ids.len() / 2, encoder.start);
+    }
     let batch =
         Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
     let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;

@@ -63,8 +63,8 @@ impl OwnWeights {
             return Err(PeftError::OneOfTied { named, other });
         }
         let is_in_part = |group: &Group| match group.part {
-            Part::Bias(_, projection) if self.biases == Biases::LoraOnly => {
-                let modules = config.modules(projection).iter();
+            Part::Bias(layer, projection) if self.biases == Biases::LoraOnly => {
+                let modules = config.modules(layer, projection).iter();
                 let num = modules.clone().filter(|module| targets.contains(&module.linear)).count();
                 num > 0 && num < modules.count()
             }
@@ -95,9 +95,11 @@ impl OwnWeights {
         let is_named =
             |group: &Group| paths(group, config).iter().any(|p| self.modules.iter().any(|n| is_meant(p, n)));
         let is_trained = |group: &Group| match group.part {
-            Part::Bias(_, projection) => match self.biases {
+            Part::Bias(layer, projection) => match self.biases {
                 Biases::None => false,
-                Biases::LoraOnly => config.modules(projection).iter().any(|m| targets.contains(&m.linear)),
+                Biases::LoraOnly => {
+                    config.modules(layer, projection).iter().any(|m| targets.contains(&m.linear))
+                }
                 Biases::All => true,
             },
             part if is_bias(part) => self.biases == Biases::All || is_named(group),
@@ -120,7 +122,7 @@ impl OwnWeights {
     pub fn needed(&self, config: &DecoderConfig, targets: &[Linear]) -> Vec<Needed> {
         let named = |group: Group| {
             let modules: &[Module] = match group.part {
-                Part::Bias(_, projection) => config.modules(projection),
+                Part::Bias(layer, projection) => config.modules(layer, projection),
                 _ => &[],
             };
             let is_head = group.part == Part::Head;
@@ -198,7 +200,9 @@ pub fn module_names(config: &DecoderConfig) -> Vec<String> {
     let paths: Vec<String> = config.groups().iter().flat_map(|group| paths(group, config)).collect();
     let mut names: Vec<String> = Vec::new();
     for path in &paths {
-        let in_block = path.starts_with(config.layers_name());
+        let in_block = [config.layers_name(), config.layer_name(0).trim_end_matches('0')]
+            .iter()
+            .any(|name| path.starts_with(name));
         let last = path.rsplit('.').next().unwrap_or(path);
         let stands_for = paths.iter().filter(|other| is_meant(other, last)).count();
         let name = if in_block || stands_for == 1 { last } else { path };

@@ -26,6 +26,9 @@ pub(super) struct Kept {
 /// Numbers that live at the height of a micro-step: where the loss is, or in the last block's feed-forward on the way back.
 pub(super) fn activations(config: &DecoderConfig, kept: Kept) -> u64 {
     let Kept { of_method, n, num_blocks, has_checkpoints, is_held } = kept;
+    // A token goes through one of two stacks.
+    let deepest = config.num_encoder_layers().max(config.num_layers - config.num_encoder_layers());
+    let num_blocks = num_blocks.min(deepest as u64);
     let at_the_loss = at_the_loss(config, n, is_held);
     let block = product(&[n, sum(&[kept_in_block(config), of_method])]);
     let inputs = product(&[n, num_blocks, config.width as u64]);
@@ -53,6 +56,8 @@ fn kept_in_block(config: &DecoderConfig) -> u64 {
         product(&[num_qkv, qkv]),
         q,
         config.num_heads as u64,
+        // Queries, keys and values between two stacks, and what attention makes of them.
+        if config.encoder.is_some() { sum(&[q, qkv]) } else { 0 },
         product(&[num_bent(config), config.ffn_width as u64]),
     ])
 }

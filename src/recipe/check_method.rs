@@ -138,7 +138,7 @@ fn check_patterns(lora: &Lora, model: Option<&ModelFacts>, found: &mut Findings)
         return;
     };
     let Ok(settings) = lora.settings(config.family) else { return };
-    let sites: Vec<Site> = settings.sites(config.num_layers).collect();
+    let sites: Vec<Site> = settings.sites(config).collect();
     let names: Vec<String> = sites.iter().map(|site| config.site_name(*site)).collect();
     for (field, idle) in [
         ("method.rank_pattern", ranks.idle(&names).collect::<Vec<_>>()),

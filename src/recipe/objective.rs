@@ -26,6 +26,8 @@ pub enum Objective {
     Pretraining(Pretraining),
     /// Tokens that were hidden (Devlin et al. 2019, arXiv:1810.04805).
     Masked(Masked),
+    /// Pieces that were taken out (Raffel et al. 2020, arXiv:1910.10683).
+    SpanCorruption(SpanCorruption),
     /// Texts that belong together against those that don't.
     Contrastive(Contrastive),
     /// Whether two sentences follow one another.
@@ -55,6 +57,21 @@ pub struct Masked {
 impl Default for Masked {
     fn default() -> Self {
         Self { share: 0.15, whole_words: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpanCorruption {
+    /// Share of the tokens that are taken out.
+    pub share: f64,
+    /// Tokens of a piece that is taken out, on the average.
+    pub mean_length: f64,
+}
+
+impl Default for SpanCorruption {
+    fn default() -> Self {
+        Self { share: 0.15, mean_length: 3.0 }
     }
 }
 
@@ -143,7 +160,7 @@ impl Default for Objective {
 
 impl Objective {
     /// One of each kind, with its usual settings.
-    pub fn all() -> [Self; 7] {
+    pub fn all() -> [Self; 8] {
         [
             Self::default(),
             Self::Pretraining(Pretraining::default()),
@@ -152,6 +169,7 @@ impl Objective {
             Self::Contrastive(Contrastive::default()),
             Self::Masked(Masked::default()),
             Self::Sentences(Sentences::default()),
+            Self::SpanCorruption(SpanCorruption::default()),
         ]
     }
 
@@ -161,6 +179,7 @@ impl Objective {
             Self::Supervised { .. } => "supervised",
             Self::Pretraining(_) => "pretraining",
             Self::Masked(_) => "masked",
+            Self::SpanCorruption(_) => "span_corruption",
             Self::Contrastive(_) => "contrastive",
             Self::Sentences(_) => "sentences",
             Self::Classification(_) => "classification",
@@ -174,6 +193,7 @@ impl Objective {
             Self::Supervised { .. } => "supervised tuning",
             Self::Pretraining(_) => "continued pretraining",
             Self::Masked(_) => "masked language modelling",
+            Self::SpanCorruption(_) => "span corruption",
             Self::Contrastive(_) => "contrastive learning",
             Self::Sentences(_) => "context prediction",
             Self::Classification(_) => "classification",
@@ -195,7 +215,7 @@ impl Objective {
         match self {
             Self::Supervised { train_on } => Reading::Written { train_on: *train_on },
             Self::Pretraining(of) => Reading::Running { overlap: of.overlap, is_written: true },
-            Self::Masked(_) => Reading::Running { overlap: 0, is_written: false },
+            Self::Masked(_) | Self::SpanCorruption(_) => Reading::Running { overlap: 0, is_written: false },
             Self::Contrastive(_) => Reading::Paired,
             Self::Sentences(of) => Reading::Sentences { pairing: of.pairing, seed },
             Self::Classification(of) => Reading::Labelled { has_several: of.several, labels: None },
@@ -211,7 +231,9 @@ impl Objective {
             vec![TaskHead { name: String::new(), labels, problem, pooling: pooling.or(usual) }]
         };
         let heads = match self {
-            Self::Supervised { .. } | Self::Pretraining(_) => return config.clone(),
+            Self::Supervised { .. } | Self::Pretraining(_) | Self::SpanCorruption(_) => {
+                return config.clone();
+            }
             Self::Masked(_) => {
                 return DecoderConfig { predicts_tokens: true, heads: Vec::new(), ..config.clone() };
             }
@@ -259,9 +281,25 @@ impl Objective {
     /// Whether it needs a model that writes (true), one that reads both ways (false), or takes either.
     pub fn wants_causal(&self) -> Option<bool> {
         match self {
-            Self::Supervised { .. } | Self::Pretraining(_) => Some(true),
+            Self::Supervised { .. } | Self::Pretraining(_) | Self::SpanCorruption(_) => Some(true),
             Self::Masked(_) => Some(false),
             _ => None,
+        }
+    }
+
+    /// Why it is nothing for a model that reads with one stack and writes with another, or for any else; `None` where it is.
+    pub fn refuses_stacks(&self, config: &DecoderConfig) -> Option<String> {
+        match (self, config.encoder.is_some()) {
+            (Self::Supervised { .. } | Self::SpanCorruption(_), true) => None,
+            (_, true) => Some(format!(
+                "{} reads with one stack and writes with another, and {} is not there for such models. Choose supervised tuning for prompts with answers, or span corruption for plain text",
+                config.family.table().title,
+                self.name(),
+            )),
+            (Self::SpanCorruption(_), false) => Some(
+                "Span corruption is for models that read with one stack and write with another, such as T5. Choose continued pretraining, or masked language modelling for an encoder".into(),
+            ),
+            (_, false) => None,
         }
     }
 
@@ -277,7 +315,10 @@ impl Objective {
 
     /// Whether what is learnt is what token stands somewhere.
     pub fn is_of_tokens(&self) -> bool {
-        matches!(self, Self::Supervised { .. } | Self::Pretraining(_) | Self::Masked(_))
+        matches!(
+            self,
+            Self::Supervised { .. } | Self::Pretraining(_) | Self::Masked(_) | Self::SpanCorruption(_)
+        )
     }
 }
 
@@ -290,6 +331,10 @@ impl Recipe {
                     masked.share
                 );
                 found.error("objective.share", text, Some("0.15"));
+            }
+            Objective::SpanCorruption(of) => {
+                found.within("objective.share", of.share, 0.01, 0.9, "0.15");
+                found.within("objective.mean_length", of.mean_length, 1.0, 100.0, "3.0");
             }
             Objective::Contrastive(of) => {
                 found.above_zero("objective.temperature", of.temperature, 10.0, "0.05");
@@ -313,6 +358,15 @@ impl Recipe {
                 self.method.name()
             );
             found.error("method.kind", text, Some("\"lora\""));
+        }
+        let of_model = facts.model.as_ref().filter(|model| model.config.num_layers > 0);
+        if let Some(why) = of_model.and_then(|model| self.objective.refuses_stacks(&model.config)) {
+            let has_two = of_model.is_some_and(|model| model.config.encoder.is_some());
+            let fix = if has_two { "\"supervised\"" } else { "\"pretraining\"" };
+            return found.error("objective.kind", format!("{why}."), Some(fix));
+        }
+        if of_model.is_some_and(|model| model.config.encoder.is_some()) {
+            self.check_two_stacks(found);
         }
         let causal = facts.model.as_ref().map(|model| model.config.is_causal());
         match (self.objective.wants_causal(), causal) {
@@ -347,6 +401,21 @@ impl Recipe {
                 self.objective.name()
             );
             found.error("forgetting.kl_weight", text, Some("0.0"));
+        }
+    }
+
+    /// What is not there yet for a model that reads with one stack and writes with another.
+    fn check_two_stacks(&self, found: &mut Findings) {
+        if !self.method.trains_heads() {
+            let text = format!(
+                "{} is not there for a model that reads with one stack and writes with another, such as T5. Use LoRA, freezing or full tuning.",
+                self.method.name()
+            );
+            found.error("method.kind", text, Some("\"lora\""));
+        }
+        if self.forgetting.text.is_some() {
+            let text = "General text is gone on with, and a model that reads with one stack and writes with another does not. Leave it out.";
+            found.error("forgetting.text", text.to_string(), None);
         }
     }
 

@@ -9,6 +9,7 @@ impl Objective {
             Self::Supervised { .. } => "Answers (supervised)",
             Self::Pretraining(_) => "Running text (pretraining)",
             Self::Masked(_) => "Hidden words (masked)",
+            Self::SpanCorruption(_) => "Taken-out pieces (span corruption)",
             Self::Contrastive(_) => "Likeness (contrastive)",
             Self::Sentences(_) => "Context (sentence pairs)",
             Self::Classification(_) => "Classes (classification)",
@@ -27,6 +28,9 @@ impl Objective {
             }
             Self::Masked(_) => {
                 "Guesses words that are hidden in plain text. It makes an encoder at home in your texts before it learns classes of them."
+            }
+            Self::SpanCorruption(_) => {
+                "Writes again the pieces that are taken out of plain text. It makes a T5 at home in your texts before it learns answers."
             }
             Self::Contrastive(_) => {
                 "Brings texts that belong together near each other. For search, and for finding what is alike."

@@ -6,7 +6,7 @@ pub use super::forgetting::Forgetting;
 pub use super::method::{Activation, Biases, Bottleneck, Freeze, Ia3, Lora, Method, Placement};
 pub use super::objective::{
     Classification, Contrastive, Masked, Objective, PoolingChoice, Pretraining, Regression, ScoreLoss,
-    Sentences,
+    Sentences, SpanCorruption,
 };
 pub use super::tasks::{BestBy, Mixing, TaskSection};
 pub use super::virtual_tokens::{PTuning, Prefix, Prompt, PromptInit};

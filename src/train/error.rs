@@ -23,6 +23,8 @@ pub enum TrainError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("the model's vocabulary has no token that hides others")]
     NoMask,
+    #[error("the model's vocabulary has no tokens that stand for pieces of a text, such as <extra_id_0>")]
+    NoSentinels,
     #[error("no training row has a token to learn from")]
     NothingToLearn,
     /// Nothing of the run has changed by the step that found it.
@@ -42,6 +44,7 @@ impl Explain for TrainError {
             Self::Checkpoint { .. } => "Cannot go on with the run".into(),
             Self::Write { .. } => "Cannot save the run".into(),
             Self::NoMask => "Nothing can be hidden from this model".into(),
+            Self::NoSentinels => "Nothing can be taken out of texts for this model".into(),
             Self::NothingToLearn => "There is nothing to learn from".into(),
             Self::OutOfMemory(_) => "There is not enough memory for the run".into(),
             Self::DeviceLost(_) => "The graphics card was lost".into(),
@@ -68,6 +71,7 @@ impl Explain for TrainError {
             }
             Self::Write { .. } => "Make room on the disk, or see that you may write there.".into(),
             Self::NoMask => "Choose a model that was made to guess hidden words, such as BERT, or continued pretraining.".into(),
+            Self::NoSentinels => "Choose a T5 with its own tokenizer, or supervised tuning.".into(),
             Self::NothingToLearn => "Train on everything, or raise the longest example.".into(),
             Self::OutOfMemory(_) => "Close other programs and go on; or begin a new run with run.checkpointing = \"all\", a smaller \
                  batch.micro_batch_tokens or batch.max_tokens, model.precision = \"q8_0\", or a higher run.memory_limit."

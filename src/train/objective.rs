@@ -22,7 +22,7 @@ pub fn tasks(plan: &Plan, datasets: &[Dataset]) -> Vec<Task> {
 /// What a task minimises with a model. `class_weights` are those of [`class_weights`].
 ///
 /// # Errors
-/// [`TrainError::NoMask`].
+/// [`TrainError::NoMask`] and [`TrainError::NoSentinels`].
 pub fn of(
     task: &Task,
     model: &LoadedModel,
@@ -43,6 +43,15 @@ pub fn of(
             vocabulary: model.config().vocabulary,
             begins_word: of.whole_words.then(|| model.tokeniser.begins_word()),
         }),
+        Objective::SpanCorruption(of) => {
+            let sentinels = model.tokeniser.sentinels();
+            let ends = model.config().encoder.zip(model.text.eos_ids.first());
+            let Some((encoder, end)) = ends.filter(|_| !sentinels.is_empty()) else {
+                return Err(TrainError::NoSentinels);
+            };
+            let (share, mean_length) = (of.share, of.mean_length);
+            Box::new(objective::Spans { share, mean_length, sentinels, start: encoder.start, end: *end })
+        }
         Objective::Sentences(_) => Box::new(objective::Classification { head, weights: Vec::new() }),
         Objective::Classification(_) => Box::new(objective::Classification { head, weights: class_weights }),
         Objective::Regression(of) => Box::new(objective::Regression {

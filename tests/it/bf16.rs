@@ -272,7 +272,7 @@ fn shares_of_attention_are_f32_and_cached_attention_equals_packed_attention() {
         for (first, len) in [(0, 9), (6, 3), (8, 1)] {
             let rows = |x: &Tensor, first, len| x.narrow(0, first, len).unwrap();
             let (q, k, v) = (rows(&q, first, len), rows(&k, 0, first + len), rows(&v, 0, first + len));
-            let got = ops::attend_cached(&q, &k, &v, 0.4, window, None).unwrap();
+            let got = ops::attend_cached(&q, &k, &v, 0.4, window, None, None).unwrap();
             let error = relative_error(&got.reshape((len, 24)).unwrap(), &rows(all.value(), first, len));
             assert!(error <= ROUNDING, "{window:?} {first}: {error}");
         }

@@ -507,12 +507,9 @@ fn every_objective_that_takes_random_texts_can_be_measured() {
     let stage = Stage::new();
     let config = crate::parity::fixture("parity/encoders/bert/masked/config.json").display().to_string();
     let usual = ["bench", "train", "--config", &config, "--random-weights", "--batch", "4", "--seq", "8"];
-    for (objective, near) in [
-        ("classification", 3.0f64.ln()),
-        ("sentences", 2.0f64.ln()),
-        ("regression", 0.5),
-        ("contrastive", 4.0f64.ln()),
-    ] {
+    let near = [3.0f64.ln(), 2.0f64.ln(), 0.5, 4.0f64.ln()];
+    let objectives = ["classification", "sentences", "regression", "contrastive"];
+    for (objective, near) in objectives.into_iter().zip(near) {
         let kind = format!("objective.kind={objective}");
         let args = [&usual[..], &["--updates", "1", "--set", &kind, "--set", "optimizer.learning_rate=1e-9"]];
         let (code, value) = stage.json(&args.concat());

@@ -117,7 +117,7 @@ fn scores(decoder: &Decoder, batch: &Batch, hooks: &dyn Hooks) -> Tensor {
 }
 
 /// The loss of an adapter on a batch, by what `run` makes of the hidden states, and the gradient of it.
-fn learnt(
+pub fn learnt(
     decoder: &Decoder,
     adapter: &Adapter,
     batch: &Batch,
@@ -157,7 +157,7 @@ fn class_loss(decoder: &Decoder, adapter: &Adapter, batch: &Batch) -> (f64, Flat
     })
 }
 
-fn full(decoder: Decoder) -> Adapter {
+pub fn full(decoder: Decoder) -> Adapter {
     Adapter::new(Settings::Full(Full {}), &model_of(decoder), 0).unwrap()
 }
 

@@ -55,6 +55,8 @@ mod template;
 mod tokenise;
 mod train;
 mod train_memory;
+mod two_stacks;
+mod two_stacks_runs;
 mod variants;
 mod virtual_tokens;
 mod weights;

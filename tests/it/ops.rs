@@ -442,8 +442,10 @@ fn cached_attention_equals_packed_attention() {
             for (first, len) in [(0, 9), (6, 3), (8, 1)] {
                 let (part, seen) = (q.narrow(0, first, len).unwrap(), first + len);
                 let [k, v] = [&k, &v].map(|x| x.narrow(0, 0, seen).unwrap());
-                let got =
-                    ops::attend_cached(&part, &k, &v, 0.4, window, cap).unwrap().reshape((len, 24)).unwrap();
+                let got = ops::attend_cached(&part, &k, &v, 0.4, window, cap, None)
+                    .unwrap()
+                    .reshape((len, 24))
+                    .unwrap();
                 assert!(relative_error(&got, &all.value().narrow(0, first, len).unwrap()) < 1e-5);
             }
         }

@@ -2,6 +2,7 @@
 //! `.ci/peft` installs them and runs these tests, which `cargo test` leaves out: it needs no Python.
 
 mod encoders;
+mod two_stacks;
 
 use crate::methods;
 use crate::parity::{decoder, fixture, model_of};

@@ -4,11 +4,13 @@
     real_libraries.py open peft|adapters|transformers FOLDER
     real_libraries.py write peft|adapters FOLDER BASE...
     real_libraries.py encoders peft FOLDER
+    real_libraries.py two_stacks peft FOLDER
 
 FOLDER/BASE/NAME is an adapter of the model parity/BASE of the fixtures (or a whole model): the library's own files, and
 case.safetensors with a row of tokens ("ids") and the logits for them. `open` says in FOLDER/errors.json how far from those
 the library's logits are, as a share of the largest. `encoders` does so with adapters and models of parity/encoders/NAME/KIND in
-FOLDER/NAME/KIND, where KIND says what the logits are: of masked tokens, or of classes ("scores"). A tensor that the library does not take as it is ends it with an error.
+FOLDER/NAME/KIND, where KIND says what the logits are: of masked tokens, or of classes ("scores"). `two_stacks` does
+so with those of parity/t5/NAME in FOLDER/NAME/KIND, whose "ids" are read and "written" are written. A tensor that the library does not take as it is ends it with an error.
 """
 import json
 import os
@@ -128,6 +130,38 @@ def open_encoders(library, root):
         json.dump(errors, out)
 
 
+def open_two_stacks(library, root):
+    from transformers import T5ForConditionalGeneration
+
+    def model_in(folder):
+        model, found = T5ForConditionalGeneration.from_pretrained(
+            folder, attn_implementation="eager", output_loading_info=True)
+        assert not any(found.values()), (folder, found)
+        return model.eval()
+
+    errors = {}
+    for folder, _, files in os.walk(root):
+        if CASE not in files:
+            continue
+        name = os.path.relpath(folder, root).replace(os.sep, "/")
+        base, kind = name.split("/")
+        case = load_file(os.path.join(folder, CASE))
+
+        @torch.no_grad()
+        def logits(model):
+            written = case["written"].long()[None]
+            return model(input_ids=case["ids"].long()[None], decoder_input_ids=written, use_cache=False).logits[0]
+
+        before = model_in(os.path.join(FIXTURES, "t5", base, "model"))
+        untuned = logits(before)
+        got = logits(model_in(folder) if kind in ("full", "freeze") else open_peft(before, folder))
+        assert difference(got, untuned) > 1e-3, f"{name} does nothing"
+        errors[name] = difference(got, case["logits"])
+        print(f"{name}: {errors[name]:.1e}")
+    with open(os.path.join(root, "errors.json"), "w") as out:
+        json.dump(errors, out)
+
+
 def peft_configs(model):
     import peft
 
@@ -201,4 +235,4 @@ def write_all(library, root, *bases):
 
 
 what, *rest = sys.argv[1:]
-{"open": open_all, "write": write_all, "encoders": open_encoders}[what](*rest)
+{"open": open_all, "write": write_all, "encoders": open_encoders, "two_stacks": open_two_stacks}[what](*rest)

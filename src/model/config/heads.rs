@@ -242,6 +242,10 @@ impl DecoderConfig {
     pub(in crate::model) fn found_in(self, weights: &Weights) -> Self {
         let transform = self.family.table().names.transform.filter(|_| self.predicts_tokens);
         let is_there = |name: &str| weights.shape(&format!("{name}.weight")).is_some();
+        if self.encoder.is_some() {
+            let is_tied = self.has_tied_embeddings || !is_there(self.family.table().names.head);
+            return Self { has_tied_embeddings: is_tied, ..self };
+        }
         match transform {
             Some(transform) if !is_there(transform.dense) => Self { predicts_tokens: false, ..self },
             _ => self,

@@ -13,7 +13,7 @@ pub(super) use write::activation_name;
 
 use super::ModelError;
 use super::families::NormKind;
-use super::hooks::Site;
+use super::hooks::{Linear, Projection, Site};
 use crate::nn::ops::Activation;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -73,6 +73,8 @@ pub struct DecoderConfig {
     /// Attention and feed-forward read the same stream and are added to it together (GPT-NeoX).
     pub is_parallel: bool,
     pub activation: Activation,
+    /// The stack that reads, of a model with two. Its layers are the first of all.
+    pub encoder: Option<Encoder>,
     /// Multiplies the embedding's rows.
     pub embedding_scale: f64,
     /// Multiplies what attention and feed-forward add to the stream.
@@ -85,6 +87,19 @@ pub struct DecoderConfig {
     pub logit_scale: f64,
     /// Logits are bent so that they stay below this.
     pub logit_cap: Option<f64>,
+}
+
+/// The numbers of a model that reads with one stack and writes with another (T5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoder {
+    /// Of all layers, so many are the encoder's.
+    pub num_layers: usize,
+    /// The token that what is written begins with: what stands before it is read.
+    pub start: u32,
+    /// Rows of the tables of position biases.
+    pub num_buckets: usize,
+    /// From this distance on all have the same.
+    pub furthest: usize,
 }
 
 /// Some of the layers.
@@ -189,6 +204,7 @@ impl DecoderConfig {
             windowed: Layers::None,
             is_parallel: false,
             activation: Activation::Silu,
+            encoder: None,
             embedding_scale: 1.0,
             residual_scale: 1.0,
             attention_scale: 1.0 / (head_width.max(1) as f64).sqrt(),
@@ -200,9 +216,33 @@ impl DecoderConfig {
 
     /// `model.layers.3.self_attn.q_proj`; empty for a site that the family does not have.
     pub fn site_name(&self, site: Site) -> String {
-        let table = self.family.table();
-        let path = table.all_modules().find(|module| module.linear == site.linear).map_or("", |m| m.path);
-        format!("{}{}.{path}", self.layers_name(), site.layer)
+        let modules = || Projection::ALL.into_iter().flat_map(|p| self.modules(site.layer, p));
+        let path = modules().find(|module| module.linear == site.linear).map_or("", |m| m.path);
+        format!("{}.{path}", self.layer_name(site.layer))
+    }
+
+    /// Whether a block has this layer: those of an encoder look at no other rows.
+    pub fn has_site(&self, site: Site) -> bool {
+        !matches!(site.linear, Linear::CrossQ | Linear::CrossK | Linear::CrossV | Linear::CrossO)
+            || !self.is_of_encoder(site.layer)
+    }
+
+    /// How many of the layers are an encoder's beside a decoder.
+    pub fn num_encoder_layers(&self) -> usize {
+        self.encoder.map_or(0, |encoder| encoder.num_layers)
+    }
+
+    /// Whether a layer is an encoder's beside a decoder.
+    pub fn is_of_encoder(&self, layer: usize) -> bool {
+        layer < self.num_encoder_layers()
+    }
+
+    /// `model.layers.3`, `encoder.block.3`
+    pub fn layer_name(&self, layer: usize) -> String {
+        match self.family.table().encoder.filter(|_| self.is_of_encoder(layer)) {
+            Some(encoder) => format!("{}{layer}", encoder.layers),
+            None => format!("{}{}", self.layers_name(), layer - self.num_encoder_layers()),
+        }
     }
 
     /// Whether a token sees those before it and none after it: whether the model can write.
@@ -315,6 +355,16 @@ impl DecoderConfig {
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 1.0) {
             return Err(wrong("rope theta", format!("is {}; it must be above 1", self.rope_theta)));
+        }
+        if let Some(encoder) = self.encoder {
+            let is_sound = (1..self.num_layers).contains(&encoder.num_layers)
+                && (4..=1 << 16).contains(&encoder.num_buckets)
+                && (encoder.num_buckets..=1 << 20).contains(&encoder.furthest)
+                && (encoder.start as usize) < self.vocabulary;
+            if !is_sound {
+                let why = format!("of its two stacks make no sense: {encoder:?}");
+                return Err(wrong("numbers", why));
+            }
         }
         if self.sliding_window == Some(0) {
             return Err(wrong("sliding window", "is 0; it must be at least 1".into()));

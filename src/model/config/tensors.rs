@@ -96,6 +96,8 @@ impl DecoderConfig {
         };
         all.extend(norm(Part::EmbeddingNorm, Part::EmbeddingNormBias, names.embedding_norm));
         (0..self.num_layers).for_each(|layer| all.extend(self.layer_groups(layer)));
+        let encoder = self.family.table().encoder.map(|encoder| encoder.final_norm);
+        all.extend(encoder.map(|name| Group::one(Part::EncoderNorm, format!("{name}.weight"), vec![d])));
         all.extend(norm(Part::FinalNorm, Part::FinalNormBias, names.final_norm));
         if self.predicts_tokens {
             all.extend(self.transform_groups());
@@ -131,8 +133,10 @@ impl DecoderConfig {
         let table = self.family.table();
         let mut all = Vec::new();
         let is_there = |at| !(layer == 0 && table.lacks_first_norm && at == NormAt::BeforeAttention);
-        for (at, name) in table.norms.iter().filter(|(at, _)| is_there(*at)) {
-            let name = format!("{}{layer}.{name}", self.layers_name());
+        let encoder = table.encoder.filter(|_| self.is_of_encoder(layer));
+        let norms = encoder.map_or(table.norms, |encoder| encoder.norms);
+        for (at, name) in norms.iter().filter(|(at, _)| is_there(*at)) {
+            let name = format!("{}.{name}", self.layer_name(layer));
             all.extend(self.norm_groups(Part::Norm(layer, *at), Part::NormBias(layer, *at), &name));
         }
         if let Some(kind) = table.qk_norm {
@@ -144,9 +148,15 @@ impl DecoderConfig {
             for (part, name, width) in
                 [(Part::QueryNorm(layer), "q_norm", q), (Part::KeyNorm(layer), "k_norm", k)]
             {
-                let name = format!("{}{layer}.self_attn.{name}.weight", self.layers_name());
+                let name = format!("{}.self_attn.{name}.weight", self.layer_name(layer));
                 all.push(Group::one(part, name, vec![width]));
             }
+        }
+        if let Some((table, numbers)) = table.encoder.zip(self.encoder)
+            && (layer == 0 || layer == numbers.num_layers)
+        {
+            let name = format!("{}.{}.weight", self.layer_name(layer), table.position_bias);
+            all.push(Group::one(Part::PositionBias(layer), name, vec![numbers.num_buckets, self.num_heads]));
         }
         Projection::ALL.into_iter().for_each(|p| all.extend(self.projection_groups(layer, p)));
         all
@@ -161,11 +171,11 @@ impl DecoderConfig {
 
     /// The weights of a projection, and its biases if it has any.
     fn projection_groups(&self, layer: usize, projection: Projection) -> impl Iterator<Item = Group> {
-        let modules = self.modules(projection);
+        let modules = self.modules(layer, projection);
         let tensors = |kind: &str, of: &dyn Fn(&Module) -> (Vec<usize>, Form)| {
             let needed = |module: &Module| {
                 let (shape, form) = of(module);
-                let name = format!("{}{layer}.{}.{kind}", self.layers_name(), module.path);
+                let name = format!("{}.{}.{kind}", self.layer_name(layer), module.path);
                 Needed { name, shape, form }
             };
             modules.iter().map(needed).collect()
@@ -178,7 +188,8 @@ impl DecoderConfig {
             tensors("bias", &|module| (vec![self.linear_shape(module.linear).0], self.form(module).of_rows()))
         });
         let biases = biases.map(|tensors| Group { part: Part::Bias(layer, projection), tensors });
-        std::iter::once(Group { part: Part::Weight(layer, projection), tensors: weights }).chain(biases)
+        let weights = Group { part: Part::Weight(layer, projection), tensors: weights };
+        (!modules.is_empty()).then_some(weights).into_iter().chain(biases)
     }
 
     /// How files hold the weights of a linear layer.
@@ -190,9 +201,13 @@ impl DecoderConfig {
         }
     }
 
-    /// The linear layers of a projection, in the order of their outputs.
-    pub fn modules(&self, projection: Projection) -> &'static [Module] {
-        self.family.table().modules(projection)
+    /// The linear layers of a projection of a block, in the order of their outputs; none where it has no such projection.
+    pub fn modules(&self, layer: usize, projection: Projection) -> &'static [Module] {
+        let table = self.family.table();
+        match table.encoder.filter(|_| self.is_of_encoder(layer)) {
+            Some(encoder) => encoder.modules.get(projection as usize).copied().unwrap_or_default(),
+            None => table.modules(projection),
+        }
     }
 
     fn has_bias(&self, projection: Projection) -> bool {
@@ -200,6 +215,7 @@ impl DecoderConfig {
             Projection::Qkv => self.has_qkv_bias,
             Projection::O => self.has_o_bias,
             Projection::GateUp | Projection::Down => self.has_mlp_bias,
+            Projection::CrossQ | Projection::CrossKv | Projection::CrossO => false,
         }
     }
 
@@ -213,10 +229,10 @@ impl DecoderConfig {
         let layout = self.head_layout();
         let (q, kv) = (layout.query_width(), layout.key_width());
         match linear {
-            Linear::Q => (q, self.width),
-            Linear::K | Linear::V => (kv, self.width),
+            Linear::Q | Linear::CrossQ => (q, self.width),
+            Linear::K | Linear::V | Linear::CrossK | Linear::CrossV => (kv, self.width),
             Linear::Qkv => (q + 2 * kv, self.width),
-            Linear::O => (self.width, q),
+            Linear::O | Linear::CrossO => (self.width, q),
             Linear::Gate | Linear::Up => (self.ffn_width, self.width),
             Linear::GateUp => (2 * self.ffn_width, self.width),
             Linear::Down => (self.width, self.ffn_width),

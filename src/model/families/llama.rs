@@ -12,6 +12,7 @@ pub const LLAMA: Table = Table {
     keys: USUAL_KEYS,
     names: USUAL_NAMES,
     modules: USUAL_MODULES,
+    encoder: None,
     norm: NormKind::Rms,
     norms: USUAL_NORMS,
     qk_norm: None,

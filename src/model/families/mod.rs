@@ -14,6 +14,7 @@ mod phi3;
 mod qwen;
 mod roberta;
 mod smollm3;
+mod t5;
 
 use super::ModelError;
 use super::config::gguf::Fields as GgufFields;
@@ -42,10 +43,12 @@ pub enum Family {
     Roberta,
     XlmRoberta,
     ModernBert,
+    T5,
+    T5Gated,
 }
 
 impl Family {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Llama,
         Self::Mistral,
         Self::Qwen2,
@@ -64,6 +67,8 @@ impl Family {
         Self::Roberta,
         Self::XlmRoberta,
         Self::ModernBert,
+        Self::T5,
+        Self::T5Gated,
     ];
 
     pub fn table(self) -> &'static Table {
@@ -86,6 +91,8 @@ impl Family {
             Self::Roberta => &roberta::ROBERTA,
             Self::XlmRoberta => &roberta::XLM_ROBERTA,
             Self::ModernBert => &modernbert::MODERNBERT,
+            Self::T5 => &t5::T5,
+            Self::T5Gated => &t5::T5_GATED,
         }
     }
 
@@ -122,8 +129,10 @@ pub struct Table {
     pub gguf: Option<GgufTable>,
     pub keys: Keys,
     pub names: Names,
-    /// In the order of [`Projection::ALL`].
+    /// In the order of [`Projection::ALL`], up to those of a second stack.
     pub modules: [&'static [Module]; 4],
+    /// Where a model is two: one stack that reads and one that writes, which is what the rest of the table is about.
+    pub encoder: Option<&'static EncoderTable>,
     pub norm: NormKind,
     /// The norms of a block, with their names in it.
     pub norms: &'static [(NormAt, &'static str)],
@@ -149,11 +158,14 @@ pub struct Table {
 impl Table {
     /// The linear layers of a projection, in the order of their outputs.
     pub fn modules(&self, projection: Projection) -> &'static [Module] {
-        self.modules[projection as usize]
+        let own = self.modules.get(projection as usize);
+        let cross = || self.encoder.and_then(|encoder| encoder.cross.get(projection as usize - 4));
+        own.or_else(cross).copied().unwrap_or_default()
     }
 
+    /// Those of a block that writes, where there are two stacks: the others' have the same names.
     pub fn all_modules(&self) -> impl Iterator<Item = Module> {
-        self.modules.into_iter().flatten().copied()
+        Projection::ALL.into_iter().flat_map(|projection| self.modules(projection)).copied()
     }
 
     /// What PEFT's targets may be called, each once.
@@ -176,6 +188,19 @@ impl Table {
     pub fn is_gated(&self) -> bool {
         !matches!(self.modules(Projection::GateUp), [Module { linear: Linear::Up, .. }])
     }
+}
+
+/// The stack that reads, of a model with two; and what the other has that looks at its rows.
+pub struct EncoderTable {
+    /// What stands before the number of a layer.
+    pub layers: &'static str,
+    pub modules: [&'static [Module]; 4],
+    pub norms: &'static [(NormAt, &'static str)],
+    pub final_norm: &'static str,
+    /// Of the stack that writes: queries, keys and values, output.
+    pub cross: [&'static [Module]; 3],
+    /// The table of position biases in the first block of either stack.
+    pub position_bias: &'static str,
 }
 
 /// What GGUF files of a family are like.

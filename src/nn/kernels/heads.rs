@@ -34,6 +34,8 @@ impl HeadLayout {
 pub struct Seen {
     /// Offsets where packed segments begin, with `n` at the end.
     pub segments: Vec<usize>,
+    /// The same of the keys, where they are rows of their own: of each segment all, whoever asks.
+    pub keys: Option<Vec<usize>>,
     /// Multiplies the scores, usually 1 / sqrt(e).
     pub scale: f64,
     /// Each position sees at most so many positions back, itself included; and so many ahead where it sees any there.
@@ -77,7 +79,12 @@ impl Span {
 impl Seen {
     /// Causal.
     pub fn new(segments: Vec<usize>, scale: f64, window: Option<usize>, cap: Option<f64>) -> Self {
-        Self { segments, scale, window, is_causal: true, cap, sights: OnceLock::new() }
+        Self { segments, keys: None, scale, window, is_causal: true, cap, sights: OnceLock::new() }
+    }
+
+    /// Rows that look at all rows of the same segment of others, which begin at `keys`.
+    pub fn across(segments: Vec<usize>, keys: Vec<usize>, scale: f64) -> Self {
+        Self { keys: Some(keys), ..Self::new(segments, scale, None, None).both_ways() }
     }
 
     /// The same with each position seeing those after it as those before.
@@ -98,6 +105,11 @@ impl Seen {
         }
     }
 
+    /// Offsets where the keys of each segment begin, with their number at the end.
+    fn key_segments(&self) -> &[usize] {
+        self.keys.as_deref().unwrap_or(&self.segments)
+    }
+
     /// What each query sees, on `device`, which must be the same whenever it is asked.
     pub fn sights(&self, device: &Device) -> Result<Sights> {
         if let Some(sights) = self.sights.get() {
@@ -105,17 +117,18 @@ impl Seen {
         }
         let n = self.segments.last().copied().unwrap_or(0);
         let (mut first, mut last) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        for segment in self.segments.windows(2) {
+        for (segment, keys) in self.segments.windows(2).zip(self.key_segments().windows(2)) {
             for query in segment[0]..segment[1] {
-                first.push(self.first_key_of(segment[0], query) as f32);
-                last.push((self.end_key_of(segment[1], query) - 1) as f32);
+                first.push(self.first_key_of(keys[0], query) as f32);
+                last.push((self.end_key_of(keys[1], query) as f32) - 1.0);
             }
         }
-        let keys: Vec<f32> = (0..n).map(|key| key as f32).collect();
+        let num_keys = self.key_segments().last().copied().unwrap_or(0);
+        let keys: Vec<f32> = (0..num_keys).map(|key| key as f32).collect();
         let sights = Sights {
             first: Tensor::from_vec(first, (n, 1), device)?,
             last: Tensor::from_vec(last, (n, 1), device)?,
-            keys: Tensor::from_vec(keys, (1, n), device)?,
+            keys: Tensor::from_vec(keys, (1, num_keys), device)?,
         };
         Ok(self.sights.get_or_init(|| sights).clone())
     }
@@ -124,14 +137,15 @@ impl Seen {
     /// few large products for devices to which a small one costs as much as a large one.
     pub fn joined_spans(&self, block: usize) -> Vec<Span> {
         let n = self.segments.last().copied().unwrap_or(0);
+        let keys = self.key_segments();
         let span = |start: usize| {
             let segment = |query| self.segments.partition_point(|begin| *begin <= query);
             let end = (start + block).min(n);
             Span {
                 start,
                 end,
-                first_key: self.first_key_of(self.segments[segment(start) - 1], start),
-                end_key: self.end_key_of(self.segments[segment(end - 1)], end - 1),
+                first_key: self.first_key_of(keys[segment(start) - 1], start),
+                end_key: self.end_key_of(keys[segment(end - 1)], end - 1),
             }
         };
         (0..n).step_by(block).map(span).collect()

@@ -4,6 +4,7 @@
 //! so that no [n, n] tensor outlives its block.
 
 use crate::nn::kernels::cpu::{self, Numbers, tensor};
+use crate::nn::kernels::portable::attention::Bias;
 use crate::nn::kernels::{HeadLayout, Seen, portable};
 use crate::nn::{Node, Result, Tape, profile};
 use candle_core::Tensor;
@@ -34,7 +35,7 @@ impl Saved {
                 let (out, log_sums) = kernel.forward(&numbers);
                 (tensor(out, (qkv.dim(0)?, layout.query_width()))?, Some(log_sums))
             }
-            None => (portable::attention::forward(qkv, layout, &seen)?, None),
+            None => (portable::attention::forward(qkv, layout, &seen, None)?, None),
         };
         Ok(Self { qkv: qkv.clone(), out, log_sums, layout, seen })
     }
@@ -46,8 +47,47 @@ impl Saved {
             let kernel = cpu::attention::Attention { layout: self.layout, seen: &self.seen };
             return tensor(kernel.backward(&qkv, &out, log_sums, &d_out), self.qkv.shape());
         }
-        portable::attention::backward(&self.qkv, &self.out, dy, self.layout, &self.seen)
+        portable::attention::backward(&self.qkv, &self.out, dy, self.layout, &self.seen, None)
+            .map(|both| both.0)
     }
+}
+
+/// As [`attention`], with what is added to the scores by the distance from query to key: bias [2l - 1, h], where no segment has more than
+/// `l` rows (Raffel et al. 2020, arXiv:1910.10683).
+pub fn biased_attention(
+    tape: &Tape,
+    qkv: &Node,
+    bias: &Node,
+    layout: HeadLayout,
+    seen: &Rc<Seen>,
+) -> Result<Node> {
+    let _span = profile::forward("attention");
+    let out = portable::attention::forward(qkv.value(), layout, seen, Some(Bias(bias.value())))?;
+    let (rows, added, made, seen) = (qkv.value().clone(), bias.value().clone(), out.clone(), seen.clone());
+    let needs = (qkv.needs_gradient(), bias.needs_gradient());
+    Ok(tape.record("attention", &[qkv, bias], out, move |dy| {
+        let bias = Some(Bias(&added));
+        let (of_rows, of_bias) = portable::attention::backward(&rows, &made, dy, layout, &seen, bias)?;
+        Ok(vec![needs.0.then_some(of_rows), of_bias.filter(|_| needs.1)])
+    }))
+}
+
+/// Attention of rows to others, all those of the same segment: q [n, h·e], k | v [m, 2k·e] -> [n, h·e].
+pub fn cross_attention(
+    tape: &Tape,
+    q: &Node,
+    kv: &Node,
+    layout: HeadLayout,
+    seen: &Rc<Seen>,
+) -> Result<Node> {
+    let _span = profile::forward("attention");
+    let out = portable::attention::forward_across(q.value(), kv.value(), layout, seen)?;
+    let (of_q, of_kv, made, seen) = (q.value().clone(), kv.value().clone(), out.clone(), seen.clone());
+    let needs = [q.needs_gradient(), kv.needs_gradient()];
+    Ok(tape.record("attention", &[q, kv], out, move |dy| {
+        let both = portable::attention::backward_across([&of_q, &of_kv], &made, dy, layout, &seen)?;
+        Ok(both.into_iter().zip(needs).map(|(gradient, needs)| needs.then_some(gradient)).collect())
+    }))
 }
 
 /// Attention of new queries to all keys so far: q [s, h, e], k [t, k, e], v [t, k, e] -> [s, h, e].
@@ -59,9 +99,11 @@ pub fn attend_cached(
     scale: f64,
     window: Option<usize>,
     cap: Option<f64>,
+    bias: Option<Bias>,
 ) -> Result<Tensor> {
-    let (Some(of_q), Some(of_k), Some(of_v)) = (Numbers::of(q), Numbers::of(k), Numbers::of(v)) else {
-        return portable::attention::attend_cached(q, k, v, scale, window, cap);
+    let on_cpu = if bias.is_some() { None } else { Numbers::of(q).zip(Numbers::of(k)).zip(Numbers::of(v)) };
+    let Some(((of_q, of_k), of_v)) = on_cpu else {
+        return portable::attention::attend_cached(q, k, v, scale, window, cap, bias);
     };
     let (_, num_heads, head_width) = q.dims3()?;
     let scale = scale as f32;

@@ -18,15 +18,17 @@ mod linear;
 mod linear_cross_entropy;
 mod loss_chunk;
 mod low_rank;
+mod pieces;
 mod pool;
 mod prefix_attention;
 mod rms_norm;
 mod rotate;
 mod virtual_rows;
 
+pub use super::kernels::portable::attention::Bias;
 pub use super::kernels::{Activation, HeadLayout, Seen};
 pub use activation::{activate, gated};
-pub use attention::{attend_cached, attention};
+pub use attention::{attend_cached, attention, biased_attention, cross_attention};
 pub use bottleneck::{Bottleneck, bottleneck};
 pub use column_scale::{ColumnScale, scale_columns};
 pub use decomposed::{Magnitudes, decomposed_linear};
@@ -40,6 +42,7 @@ pub use linear_cross_entropy::{
     CrossEntropy, Head, Reference, linear_cross_entropy, linear_cross_entropy_near,
 };
 pub use low_rank::{LowRank, LowRankPart, low_rank_linear};
+pub use pieces::interleaved;
 pub use pool::mean_rows;
 pub use prefix_attention::prefix_attention;
 pub use rms_norm::{NormedColumns, rms_norm, rms_norm_columns};

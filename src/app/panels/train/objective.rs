@@ -95,6 +95,7 @@ fn masked(ui: &mut egui::Ui, form: &mut Form) {
     row(ui, form, of, ["objective.share", "Hidden share", help], |ui, share| {
         number(ui, share, 0.005, 0.0..=1.0)
     });
+    spans(ui, form);
     let help = "Hides words as a whole, rather than pieces of them, which is harder and teaches more.";
     let of: fn(&mut Objective) -> Option<&mut _> =
         |o| if let Objective::Masked(of) = o { Some(&mut of.whole_words) } else { None };
@@ -104,6 +105,21 @@ fn masked(ui: &mut egui::Ui, form: &mut Form) {
         |o| if let Objective::Sentences(of) = o { Some(&mut of.pairing) } else { None };
     row(ui, form, of, ["objective.pairing", "Sentences", help], |ui, pairing| {
         choice(ui, "pairing", pairing, &[(Pairing::Next, "next or not"), (Pairing::Order, "order")])
+    });
+}
+
+fn spans(ui: &mut egui::Ui, form: &mut Form) {
+    let help = "Share of the words that are taken out and written again.";
+    let of: fn(&mut Objective) -> Option<&mut _> =
+        |o| if let Objective::SpanCorruption(of) = o { Some(&mut of.share) } else { None };
+    row(ui, form, of, ["objective.share", "Taken-out share", help], |ui, share| {
+        number(ui, share, 0.005, 0.01..=0.9)
+    });
+    let help = "How long a piece is that is taken out, in tokens, on the average.";
+    let of: fn(&mut Objective) -> Option<&mut _> =
+        |o| if let Objective::SpanCorruption(of) = o { Some(&mut of.mean_length) } else { None };
+    row(ui, form, of, ["objective.mean_length", "Length of a piece", help], |ui, length| {
+        number(ui, length, 0.1, 1.0..=100.0)
     });
 }
 

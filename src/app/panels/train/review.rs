@@ -136,14 +136,19 @@ impl DataSight {
 /// Every objective, and what of the columns or of the model forbids it.
 fn objectives(shared: &Shared) -> Vec<(Objective, Option<String>)> {
     let schema = shared.prepare_options.as_ref().filter(|_| shared.imported.is_some()).map(|o| &o.schema);
+    let model = shared.model.as_deref().filter(|model| model.config.num_layers > 0);
     let is_causal = shared.model.as_deref().map(|model| model.config.is_causal());
-    let why_not = |objective: &Objective| match (objective.wants_causal(), is_causal) {
+    let of_stacks = |objective: &Objective| {
+        model.and_then(|model| objective.refuses_stacks(&model.config)).map(|why| format!("{why}."))
+    };
+    let of_model = |objective: &Objective| match (objective.wants_causal(), is_causal) {
         (Some(true), Some(false)) => Some("The chosen model reads whole texts and cannot write.".to_string()),
         (Some(false), Some(true)) => {
             Some("The chosen model reads from left to right: this is for encoders, such as BERT.".to_string())
         }
         _ => schema.and_then(|schema| objective.refuses(schema)).map(|why| format!("In Data, {why}.")),
     };
+    let why_not = |objective: &Objective| of_stacks(objective).or_else(|| of_model(objective));
     Objective::all()
         .into_iter()
         .map(|one| {

@@ -69,18 +69,60 @@ fn probabilities(scores: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     candle_nn::ops::softmax_last_dim(&scores)
 }
 
-/// q of some rows, k and v of all, [.., heads, e] each.
-struct Parts {
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+/// Queries of some rows, keys and values of all, [.., heads, e] each.
+pub struct Parts {
+    pub q: Tensor,
+    pub k: Tensor,
+    pub v: Tensor,
+}
+
+/// What is added to the scores by how far a key lies from its query: [2l - 1, h] for the distances -(l - 1) to l - 1. Further
+/// ones count as the furthest: they are of other segments.
+#[derive(Clone, Copy)]
+pub struct Bias<'b>(pub &'b Tensor);
+
+impl Bias<'_> {
+    /// The rows of a span's pairs, [s·t], of queries that stand at `span.start` and on.
+    fn rows(self, span: Span) -> Result<Tensor> {
+        let num = self.0.dim(0)?;
+        let (middle, highest) = ((num / 2) as i64, num as i64 - 1);
+        let row = |query: usize, key: usize| (key as i64 - query as i64 + middle).clamp(0, highest) as u32;
+        let rows = (span.start..span.end)
+            .flat_map(|query| (span.first_key..span.end_key).map(move |key| row(query, key)));
+        let rows: Vec<u32> = rows.collect();
+        Tensor::from_vec(rows, span.num_queries() * span.num_keys(), self.0.device())
+    }
+
+    /// Adds it to the scores of a span, [k, g·s, t].
+    fn added(self, scores: &Tensor, span: Span) -> Result<Tensor> {
+        let (s, t, h) = (span.num_queries(), span.num_keys(), self.0.dim(1)?);
+        let bias = self.0.index_select(&self.rows(span)?, 0)?.reshape((s, t, h))?; // [s, t, h]
+        let bias = bias.permute((2, 0, 1))?.contiguous()?.reshape(scores.shape())?; // [k, g·s, t]
+        scores + bias.to_dtype(scores.dtype())?
+    }
+
+    /// Adds the gradient of a span's scores, [k, g·s, t], to that of the bias, [2l - 1, h].
+    fn add_gradient(self, to: &Tensor, ds: &Tensor, span: Span) -> Result<Tensor> {
+        let (s, t, h) = (span.num_queries(), span.num_keys(), self.0.dim(1)?);
+        let ds = ds.reshape((h, s, t))?.permute((1, 2, 0))?.contiguous()?.reshape((s * t, h))?; // [s·t, h]
+        to.index_add(&self.rows(span)?, &ds.to_dtype(to.dtype())?, 0)
+    }
+}
+
+/// Some columns of rows as heads, [n, heads, e].
+fn heads(x: &Tensor, first: usize, width: usize, e: usize) -> Result<Tensor> {
+    x.narrow(1, first, width)?.contiguous()?.reshape((x.dim(0)?, width / e, e)) // [n, heads, e]
 }
 
 fn parts(qkv: &Tensor, layout: HeadLayout) -> Result<Parts> {
-    let (n, e) = (qkv.dim(0)?, layout.head_width);
-    let (q, k) = (layout.query_width(), layout.key_width());
-    let heads = |first, width| qkv.narrow(1, first, width)?.contiguous()?.reshape((n, width / e, e)); // [n, heads, e]
-    Ok(Parts { q: heads(0, q)?, k: heads(q, k)?, v: heads(q + k, k)? })
+    let (e, q, k) = (layout.head_width, layout.query_width(), layout.key_width());
+    Ok(Parts { q: heads(qkv, 0, q, e)?, k: heads(qkv, q, k, e)?, v: heads(qkv, q + k, k, e)? })
+}
+
+/// Of queries [n, h·e] and k | v of other rows, [m, 2k·e].
+fn parts_of_two(q: &Tensor, kv: &Tensor, layout: HeadLayout) -> Result<Parts> {
+    let (e, k) = (layout.head_width, layout.key_width());
+    Ok(Parts { q: heads(q, 0, layout.query_width(), e)?, k: heads(kv, 0, k, e)?, v: heads(kv, k, k, e)? })
 }
 
 /// One block's slices, heads first: q [k, g·s, e], k [k, t, e], v [k, t, e].
@@ -88,6 +130,14 @@ struct Block {
     q: Tensor,
     k: Tensor,
     v: Tensor,
+}
+
+impl Block {
+    /// Scores of the span, bent and with what is added to them: [k, g·s, t], wide.
+    fn scores(&self, scale: f64, cap: Option<f64>, bias: Option<Bias>, span: Span) -> Result<Tensor> {
+        let scores = scores(&self.q, &self.k, scale, cap)?;
+        bias.map_or(Ok(scores.clone()), |bias| bias.added(&scores, span))
+    }
 }
 
 impl Parts {
@@ -103,62 +153,101 @@ impl Parts {
 }
 
 /// qkv [n, (h + 2k) e] -> [n, h·e].
-pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen) -> Result<Tensor> {
-    let parts = parts(qkv, layout)?;
-    let mut outputs = Vec::new();
-    let sights = seen.sights(qkv.device())?;
-    for span in seen.joined_spans(block_rows(layout.num_heads, qkv.dim(0)?)) {
-        let block = parts.block(span, 0)?;
-        let scores = scores(&block.q, &block.k, seen.scale, seen.cap)?;
-        let p = probabilities(&scores, Some(&mask(&sights, span)?))?.to_dtype(block.v.dtype())?;
-        outputs.push(ungroup_queries(&p.matmul(&block.v)?, span.num_queries())?);
-    }
-    Tensor::cat(&outputs, 0)?.reshape((qkv.dim(0)?, layout.query_width())) // [n, h·e]
+pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen, bias: Option<Bias>) -> Result<Tensor> {
+    parts(qkv, layout)?.forward(seen, bias)
 }
 
-/// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q. With a cap c and
-/// bent scores C, dS = P ∘ (dP - D) ∘ (1 - (C / c)²).
-///
-/// out and d_out [n, h·e] -> d qkv [n, (h + 2k) e].
+/// Of queries and rows of their own for keys and values: q [n, h·e], k | v [m, 2k·e] -> [n, h·e].
+pub fn forward_across(q: &Tensor, kv: &Tensor, layout: HeadLayout, seen: &Seen) -> Result<Tensor> {
+    parts_of_two(q, kv, layout)?.forward(seen, None)
+}
+
+/// out and d_out [n, h·e] -> d qkv [n, (h + 2k) e], and d bias.
 pub fn backward(
     qkv: &Tensor,
     out: &Tensor,
     d_out: &Tensor,
     layout: HeadLayout,
     seen: &Seen,
-) -> Result<Tensor> {
-    let parts = parts(qkv, layout)?;
-    let n = qkv.dim(0)?;
-    let as_heads = |x: &Tensor| x.reshape((n, layout.num_heads, layout.head_width)); // [n, h, e]
-    let (out, d_out) = (as_heads(out)?, as_heads(d_out)?);
-    let mut dq = Vec::new();
-    // Several blocks add to the same rows: in f32.
-    let (dk, dv) = (wide(&parts.k)?.zeros_like()?, wide(&parts.v)?.zeros_like()?);
-    let sights = seen.sights(qkv.device())?;
-    for span in seen.joined_spans(block_rows(layout.num_heads, n)) {
-        let s = span.num_queries();
-        let b = parts.block(span, 0)?;
-        let num_kv = layout.num_kv_heads;
-        let d_out = group_queries(&d_out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
-        let out = group_queries(&out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
-        let scores = scores(&b.q, &b.k, seen.scale, seen.cap)?; // [k, g·s, t]
-        let p = probabilities(&scores, Some(&mask(&sights, span)?))?; // [k, g·s, t]
-        let dv_block = p.to_dtype(d_out.dtype())?.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
-        let dp = wide(&d_out.matmul(&b.v.transpose(1, 2)?)?)?; // [k, g·s, t]
-        let dot = (wide(&d_out)? * wide(&out)?)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
-        let ds = (p * dp.broadcast_sub(&dot)?)?; // [k, g·s, t]
-        let ds = match seen.cap {
-            Some(cap) => (ds * (1.0 - (scores / cap)?.sqr()?)?)?,
-            None => ds,
-        };
-        let ds = (ds * seen.scale)?.to_dtype(b.q.dtype())?;
-        dq.push(ungroup_queries(&ds.matmul(&b.k)?, s)?);
-        add_rows(&dk, &ds.transpose(1, 2)?.matmul(&b.q)?, span)?; // [k, t, e]
-        add_rows(&dv, &dv_block, span)?;
+    bias: Option<Bias>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let Gradients { q, k, v, bias } = parts(qkv, layout)?.backward(out, d_out, seen, bias)?;
+    Ok((Tensor::cat(&[q, k, v], 1)?, bias))
+}
+
+/// out and d_out [n, h·e] -> d q [n, h·e] and d kv [m, 2k·e].
+pub fn backward_across(
+    [q, kv]: [&Tensor; 2],
+    out: &Tensor,
+    d_out: &Tensor,
+    layout: HeadLayout,
+    seen: &Seen,
+) -> Result<[Tensor; 2]> {
+    let Gradients { q, k, v, .. } = parts_of_two(q, kv, layout)?.backward(out, d_out, seen, None)?;
+    Ok([q, Tensor::cat(&[k, v], 1)?])
+}
+
+/// As rows: [n, h·e], [m, k·e], [m, k·e], and [2l - 1, h].
+struct Gradients {
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Parts {
+    /// -> [n, h·e].
+    fn forward(&self, seen: &Seen, bias: Option<Bias>) -> Result<Tensor> {
+        let (n, h, e) = self.q.dims3()?;
+        let mut outputs = Vec::new();
+        let sights = seen.sights(self.q.device())?;
+        for span in seen.joined_spans(block_rows(h, self.k.dim(0)?)) {
+            let block = self.block(span, 0)?;
+            let scores = block.scores(seen.scale, seen.cap, bias, span)?;
+            let p = probabilities(&scores, Some(&mask(&sights, span)?))?.to_dtype(block.v.dtype())?;
+            outputs.push(ungroup_queries(&p.matmul(&block.v)?, span.num_queries())?);
+        }
+        Tensor::cat(&outputs, 0)?.reshape((n, h * e)) // [n, h·e]
     }
-    let flat = |x: &Tensor, width| x.to_dtype(qkv.dtype())?.reshape((n, width)); // [n, heads·e]
-    let dq = flat(&Tensor::cat(&dq, 0)?, layout.query_width())?;
-    Tensor::cat(&[dq, flat(&dk, layout.key_width())?, flat(&dv, layout.key_width())?], 1)
+
+    /// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q. With a cap c and
+    /// bent scores C, dS = P ∘ (dP - D) ∘ (1 - (C / c)²).
+    fn backward(&self, out: &Tensor, d_out: &Tensor, seen: &Seen, bias: Option<Bias>) -> Result<Gradients> {
+        let ((n, h, e), num_kv) = (self.q.dims3()?, self.k.dim(1)?);
+        let as_heads = |x: &Tensor| x.reshape((n, h, e)); // [n, h, e]
+        let (out, d_out) = (as_heads(out)?, as_heads(d_out)?);
+        let mut dq = Vec::new();
+        // Several blocks add to the same rows: in f32.
+        let (dk, dv) = (wide(&self.k)?.zeros_like()?, wide(&self.v)?.zeros_like()?);
+        let mut d_bias = bias.map(|bias| wide(bias.0)?.zeros_like()).transpose()?;
+        let sights = seen.sights(self.q.device())?;
+        for span in seen.joined_spans(block_rows(h, self.k.dim(0)?)) {
+            let s = span.num_queries();
+            let b = self.block(span, 0)?;
+            let d_out = group_queries(&d_out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
+            let out = group_queries(&out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
+            let scores = b.scores(seen.scale, seen.cap, bias, span)?; // [k, g·s, t]
+            let p = probabilities(&scores, Some(&mask(&sights, span)?))?; // [k, g·s, t]
+            let dv_block = p.to_dtype(d_out.dtype())?.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
+            let dp = wide(&d_out.matmul(&b.v.transpose(1, 2)?)?)?; // [k, g·s, t]
+            let dot = (wide(&d_out)? * wide(&out)?)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
+            let ds = (p * dp.broadcast_sub(&dot)?)?; // [k, g·s, t]
+            if let (Some(bias), Some(sum)) = (bias, &mut d_bias) {
+                *sum = bias.add_gradient(sum, &ds, span)?;
+            }
+            let ds = match seen.cap {
+                Some(cap) => (ds * (1.0 - (scores / cap)?.sqr()?)?)?,
+                None => ds,
+            };
+            let ds = (ds * seen.scale)?.to_dtype(b.q.dtype())?;
+            dq.push(ungroup_queries(&ds.matmul(&b.k)?, s)?);
+            add_rows(&dk, &ds.transpose(1, 2)?.matmul(&b.q)?, span)?; // [k, t, e]
+            add_rows(&dv, &dv_block, span)?;
+        }
+        let flat = |x: &Tensor| x.to_dtype(self.q.dtype())?.flatten_from(1); // [rows, heads·e]
+        let bias = d_bias.zip(bias).map(|(sum, bias)| sum.to_dtype(bias.0.dtype())).transpose()?;
+        Ok(Gradients { q: flat(&Tensor::cat(&dq, 0)?)?, k: flat(&dk)?, v: flat(&dv)?, bias })
+    }
 }
 
 /// Adds a block [k, t, e] to the span's key rows of [n, k, e], wide, which the caller made and nothing else holds.
@@ -177,6 +266,7 @@ pub fn attend_cached(
     scale: f64,
     window: Option<usize>,
     cap: Option<f64>,
+    bias: Option<Bias>,
 ) -> Result<Tensor> {
     let (s, t, h) = (q.dim(0)?, k.dim(0)?, q.dim(1)?);
     let seen = Seen::new(vec![0, t], scale, window, cap);
@@ -188,7 +278,7 @@ pub fn attend_cached(
         let span = Span { first_key: seen.first_key_of(0, span.start), ..span };
         let block = parts.block(span, t - s)?;
         let mask = sights.as_ref().map(|sights| mask(sights, span)).transpose()?;
-        let p = probabilities(&scores(&block.q, &block.k, scale, cap)?, mask.as_ref())?; // [k, g·s, t]
+        let p = probabilities(&block.scores(scale, cap, bias, span)?, mask.as_ref())?; // [k, g·s, t]
         outputs.push(ungroup_queries(&p.to_dtype(v.dtype())?.matmul(&block.v)?, span.num_queries())?);
     }
     Tensor::cat(&outputs, 0) // [s, h, e]

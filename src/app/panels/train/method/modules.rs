@@ -81,6 +81,10 @@ fn part(linear: Linear) -> &'static str {
         Linear::Up => "up",
         Linear::GateUp => "gate and up",
         Linear::Down => "down",
+        Linear::CrossQ => "queries to what is read",
+        Linear::CrossK => "keys of what is read",
+        Linear::CrossV => "values of what is read",
+        Linear::CrossO => "out of what is read",
     }
 }
 
