@@ -224,7 +224,9 @@ impl<'a> Feed<'a> {
             }
         }
         let scale = |one: &Fed| {
-            let of_task = steps[one.task].len() as f64 / f64::max(all[one.task], f64::MIN_POSITIVE);
+            // Rows that left nothing to learn, as very short texts may, count for nothing.
+            let of_task =
+                if all[one.task] > 0.0 { steps[one.task].len() as f64 / all[one.task] } else { 0.0 };
             Some(Scale { factor: self.weights[one.task] * of_task, weight: of_task * weight(one) })
         };
         fed.iter().map(scale).collect()

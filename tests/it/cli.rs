@@ -383,30 +383,6 @@ fn a_data_file_is_looked_into() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("question [question]"));
 }
 
-/// Other programs learn from the same rows and are tested on the same.
-#[test]
-fn a_data_file_is_split_as_a_run_would() {
-    let stage = Stage::new();
-    let (rows, model) = (stage.rows(), stage.model());
-    let args = ["data", "split", &rows, "--model", &model, "--out", "parts"];
-    let (code, value) = stage.json(&args);
-    assert_eq!(code, 0, "{value}");
-    let mut seen = std::collections::BTreeSet::new();
-    let mut num = 0;
-    for part in ["train", "valid", "test"] {
-        let text = std::fs::read_to_string(stage.path(&format!("parts/{part}.jsonl"))).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(value[format!("num_{part}")], lines.len(), "{part}");
-        num += lines.len();
-        seen.extend(lines.iter().map(|line| line["question"].as_str().unwrap().to_string()));
-    }
-    assert_eq!((num, seen.len()), (36, 36), "each row is in one part");
-    let (_, inspected) = stage.json(&["data", "inspect", &rows, "--model", &model]);
-    assert_eq!(inspected["dataset"]["num_test"], value["num_test"]);
-    let again = stage.run(&args);
-    assert!(self::code(&again) == 1 && stderr(&again).contains("parts"), "{}", stderr(&again));
-}
-
 #[test]
 fn a_preview_shows_what_is_trained_on() {
     let stage = Stage::new();

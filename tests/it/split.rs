@@ -1,6 +1,8 @@
 //! Splits: shares, labels, groups, duplicates, and rows that stay where they are.
 
-use std::collections::{HashMap, HashSet};
+use crate::cli::{Stage, stderr};
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tunesmith::base::rng::Rng;
 use tunesmith::data::Row;
 use tunesmith::data::split::{Split, SplitOptions, split, split_and_count};
@@ -158,4 +160,28 @@ fn small_data_fills_the_parts_it_can() {
         let none = SplitOptions { valid: 0.0, test: 0.0, ..options(seed) };
         assert_eq!(split(&rows(20, 2), &none).train.len(), 20);
     }
+}
+
+/// Other programs learn from the same rows and are tested on the same.
+#[test]
+fn a_data_file_is_split_as_a_run_would() {
+    let stage = Stage::new();
+    let (rows, model) = (stage.rows(), stage.model());
+    let args = ["data", "split", &rows, "--model", &model, "--out", "parts"];
+    let (code, value) = stage.json(&args);
+    assert_eq!(code, 0, "{value}");
+    let mut seen = BTreeSet::new();
+    let mut num = 0;
+    for part in ["train", "valid", "test"] {
+        let text = std::fs::read_to_string(stage.path(&format!("parts/{part}.jsonl"))).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(value[format!("num_{part}")], lines.len(), "{part}");
+        num += lines.len();
+        seen.extend(lines.iter().map(|line| line["question"].as_str().unwrap().to_string()));
+    }
+    assert_eq!((num, seen.len()), (36, 36), "each row is in one part");
+    let (_, inspected) = stage.json(&["data", "inspect", &rows, "--model", &model]);
+    assert_eq!(inspected["dataset"]["num_test"], value["num_test"]);
+    let again = stage.run(&args);
+    assert!(crate::cli::code(&again) == 1 && stderr(&again).contains("parts"), "{}", stderr(&again));
 }
