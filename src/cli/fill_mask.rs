@@ -16,7 +16,7 @@ use serde_json::json;
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
-    /// A text in which [MASK] (or the model's own token, such as <mask>) stands for each hidden word
+    /// A text in which [MASK] (or the model's own token) stands for each hidden word
     #[arg(long, value_name = "TEXT", required = true)]
     text: String,
     /// So many of the likeliest words of each place

@@ -88,7 +88,7 @@ pub struct Row {
     pub line: u64,
     /// First 8 bytes of the BLAKE3 hash of the normalised content.
     pub hash: u64,
-    /// Hash of the value of the column with the role `Group`, if any.
+    /// Hash of the value of the column with the role `Group`, if any; or else of the text that a label or a score is said of.
     pub group: Option<u64>,
     /// Hash of the answer, if it is short enough for a label.
     pub label: Option<u64>,

@@ -185,3 +185,39 @@ fn a_data_file_is_split_as_a_run_would() {
     let again = stage.run(&args);
     assert!(crate::cli::code(&again) == 1 && stderr(&again).contains("parts"), "{}", stderr(&again));
 }
+
+/// A text whose score is learnt is not one whose class is tested, and the other way round; nor are texts with two labels torn apart.
+#[test]
+fn a_text_is_in_one_part_whatever_is_said_of_it() {
+    let stage = Stage::new();
+    let model = stage.model();
+    let mut csv = String::from("text,label,score\n");
+    for i in 0..300 {
+        csv += &format!("text number {i},{},{}\n", ["a", "b", "c"][i % 3], i % 7);
+    }
+    // The same texts again, with another label and another score.
+    for i in 0..100 {
+        csv += &format!("Text  NUMBER {i},{},{}\n", ["b", "c", "a"][i % 3], i % 5 + 8);
+    }
+    let rows = stage.file("rows.csv", csv);
+    let parts = |kind: &str| {
+        let recipe = stage.file(&format!("{kind}.toml"), format!("[objective]\nkind = \"{kind}\"\n"));
+        let args = ["data", "split", &rows, "--recipe", &recipe, "--model", &model, "--out", kind];
+        let (code, value) = stage.json(&args);
+        assert_eq!(code, 0, "{value}");
+        ["train", "valid", "test"].map(|part| {
+            let text = std::fs::read_to_string(stage.path(&format!("{kind}/{part}.jsonl"))).unwrap();
+            let texts = text.lines().map(|line| {
+                let row: Value = serde_json::from_str(line).unwrap();
+                row["text"].as_str().unwrap().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+            });
+            texts.collect::<BTreeSet<_>>()
+        })
+    };
+    let (classes, scores) = (parts("classification"), parts("regression"));
+    assert_eq!(classes, scores);
+    let [train, valid, test] = &classes;
+    assert!(train.is_disjoint(test) && train.is_disjoint(valid) && valid.is_disjoint(test));
+    assert_eq!(train.len() + valid.len() + test.len(), 300);
+    assert!(test.len() > 15, "{}", test.len());
+}

@@ -46,6 +46,20 @@ pub fn content_hash(example: &Example) -> u64 {
     hash(&text)
 }
 
+/// That of the text which something is said of, without what is said: rows that say other things of one text belong in one part of the
+/// split, and so do those of another task of the same run.
+pub fn subject_hash(example: &Example) -> Option<u64> {
+    let (Example::Labelled { text: subject, second, .. } | Example::Scored { text: subject, second, .. }) =
+        example
+    else {
+        return None;
+    };
+    let mut text = String::new();
+    add(&mut text, subject);
+    second.iter().for_each(|second| add(&mut text, second));
+    Some(hash(&text))
+}
+
 /// The hash of the answer, whatever its case, if it may be a label: short, and all that the model learns.
 pub fn label_hash(example: &Example) -> Option<u64> {
     let label = match example {

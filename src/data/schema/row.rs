@@ -15,7 +15,7 @@ impl Schema {
             index,
             line: table.lines[index],
             hash: identity::content_hash(&example),
-            group: group.map(identity::hash),
+            group: group.map(identity::hash).or_else(|| identity::subject_hash(&example)),
             label: identity::label_hash(&example),
         })
     }
