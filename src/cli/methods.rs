@@ -58,8 +58,10 @@ fn order(text: &str) -> Result<OrderBy, String> {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a)?;
+    let (mut base, data) = (BaseModel::default(), LastRead::default());
     if a.orders.is_empty() {
-        let comparison = compared(&recipe, &chosen(a, &recipe), &a.out, control)?;
+        let held = Held { base: &mut base, data: &data };
+        let comparison = compared(held, &recipe, &chosen(a, &recipe), &a.out, control)?;
         if a.json {
             out::json(&comparison);
         } else {
@@ -71,11 +73,9 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     }
     let methods = if a.methods.is_empty() { vec![recipe.method.clone()] } else { chosen(a, &recipe) };
     let (mut rows, mut cells, mut found) = (Vec::new(), Vec::new(), Vec::new());
-    for by in &a.orders {
-        let name = String::from(by.clone());
-        let mut of_order = recipe.clone();
-        of_order.curriculum.by = by.clone();
-        let comparison = compared(&of_order, &methods, &a.out.join(slug(&name)), control)?;
+    for (name, of_order) in in_orders(a, &recipe, &data, control)? {
+        let held = Held { base: &mut base, data: &data };
+        let comparison = compared(held, &of_order, &methods, &a.out.join(slug(&name)), control)?;
         cells.extend(comparison.rows.iter().map(|row| [std::slice::from_ref(&name), &row.cells()].concat()));
         rows.extend(comparison.rows.iter().cloned());
         found.push(json!({ "order": name, "comparison": comparison }));
@@ -87,6 +87,32 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     ended(&rows)
 }
 
+/// The recipe in each order, with the order's name; those that cannot be are refused before the first is trained.
+fn in_orders(
+    a: &Arguments,
+    recipe: &Recipe,
+    data: &LastRead,
+    control: &Control,
+) -> Result<Vec<(String, Recipe)>, Halt> {
+    let refused = |why: String| {
+        let hint =
+            "Name each order once: shuffled, length, loss, or column:NAME with a column of the data file.";
+        Halt::from(Failure::new("Cannot compare these orders", why, hint))
+    };
+    let mut all: Vec<(String, Recipe)> = Vec::new();
+    for by in &a.orders {
+        let name = String::from(by.clone());
+        if let Some((other, _)) = all.iter().find(|(other, _)| slug(other) == slug(&name)) {
+            return Err(refused(format!("{other} and {name} would have one folder")));
+        }
+        let mut of_order = recipe.clone();
+        of_order.curriculum.by = by.clone();
+        train::ready(&of_order, data, &a.out, control, &mut |_| ())?;
+        all.push((name, of_order));
+    }
+    Ok(all)
+}
+
 /// Whether anything came of it.
 fn ended(rows: &[MethodRow]) -> Result<(), Halt> {
     if rows.iter().all(|row| row.problem.is_some()) { Err(Halt::Reported) } else { Ok(()) }
@@ -94,6 +120,7 @@ fn ended(rows: &[MethodRow]) -> Result<(), Halt> {
 
 /// Compares methods in a folder, and says how far it is.
 fn compared(
+    held: Held<'_>,
     recipe: &Recipe,
     methods: &[Method],
     out: &Path,
@@ -116,7 +143,6 @@ fn compared(
         }
         other => show.take(&other),
     };
-    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
     let comparison = compare(held, recipe, methods, out, control, &mut sink);
     show.clear();
     if matches!(comparison, Err(Halt::Stopped)) {
@@ -131,11 +157,6 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         None => Recipe::default(),
     };
     load::set_all(&mut recipe, &a.set).map_err(unusable)?;
-    if recipe.has_tasks() {
-        let why = "the recipe has several tasks, and methods are compared by the loss of one";
-        let hint = "Give a recipe without [[tasks]].";
-        return Err(Failure::new("Cannot compare methods so", why, hint).into());
-    }
     recipe.data.path = Some(a.data.clone());
     if let Some(model) = &a.model {
         recipe.model.source.clone_from(model);

@@ -4,7 +4,7 @@ use super::asking::{self, Model};
 use super::show::Show;
 use super::table::{one_line, table};
 use super::{number, out};
-use crate::base::Control;
+use crate::base::{Control, Failure};
 use crate::data::import::ImportOptions;
 use crate::engine::Halt;
 use crate::engine::jobs::data::{self, row_texts};
@@ -38,6 +38,10 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
+    if a.text.iter().any(|text| text.trim().is_empty()) {
+        let why = "an empty text is like no other";
+        return Err(Failure::new("A text is empty", why, "Write something after --text.").into());
+    }
     let mut show = Show::new();
     let adapter = a.model.adapter.as_deref();
     let imported = data::read(&a.data, &ImportOptions::default(), control, &mut |kind| show.take(&kind))?;

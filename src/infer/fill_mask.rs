@@ -30,6 +30,8 @@ pub enum FillError {
     NoMask,
     #[error("the text has {tokens} tokens, but the model reads at most {context_tokens}")]
     TooLong { tokens: usize, context_tokens: usize },
+    #[error("what it guesses are no finite numbers")]
+    NotFinite,
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -40,6 +42,7 @@ impl Explain for FillError {
     fn title(&self) -> String {
         match self {
             Self::NoMask => "This model fills no gaps".into(),
+            Self::NotFinite => "The model is broken".into(),
             Self::Data(error) => error.title(),
             Self::Model(error) => error.title(),
             _ => "There is nothing to guess".into(),
@@ -52,6 +55,7 @@ impl Explain for FillError {
             Self::NothingHidden { mask } => format!("Put {mask} in the place of a word."),
             Self::NoMask => "Choose a model made for masked language modelling, such as a BERT.".into(),
             Self::TooLong { .. } => "Shorten the text around what is hidden.".into(),
+            Self::NotFinite => "Train again, with a lower learning rate.".into(),
             Self::Data(error) => error.hint(),
             Self::Model(error) => error.hint(),
         }
@@ -96,6 +100,9 @@ pub fn fill_mask(
     };
     let rows = rows().during("hidden places")?; // [places, d]
     let logits: Vec<Vec<f32>> = decoder.logits(&rows, hooks)?.to_vec2().during("logits")?;
+    if logits.iter().flatten().any(|logit| !logit.is_finite()) {
+        return Err(FillError::NotFinite);
+    }
     let guesses = |logits: Vec<f32>| {
         let probabilities = softmax(&logits);
         let mut order: Vec<usize> = (0..logits.len()).collect();

@@ -450,7 +450,10 @@ impl<'a> Run<'a> {
             learnt.task.save(&folder).map_err(|source| TrainError::Write { path, source })?;
         }
         if outcome != Outcome::Stopped {
-            self.test(Some(adapter), control, reporter)?;
+            // What was learnt is on disk already.
+            if let Err(error) = self.test(Some(adapter), control, reporter) {
+                self.notice(format!("The test rows could not be measured: {error}"), reporter)?;
+            }
         }
         self.model.decoder.device().synchronize().during("finish")?;
         self.end(outcome, update, Some("adapter".into()), reporter)?;

@@ -220,6 +220,21 @@ fn what_has_no_order_is_refused_in_words() {
     assert!(stderr(&output).contains("shuffled, length, loss"), "{}", stderr(&output));
 }
 
+/// Orders that cannot be are told before the first is trained.
+#[test]
+fn wrong_orders_are_refused_first() {
+    let stage = Stage::new();
+    let (model, rows) = (stage.model(), stage.rows());
+    for (orders, why) in [("shuffled,column:none", "none"), ("length,shuffled,length", "one folder")] {
+        let args =
+            ["methods", &rows, "--model", &model, "--orders", orders, "--updates", "1", "--out", "orders"];
+        let output = stage.run(&args);
+        let said = crate::cli::stderr(&output);
+        assert!(crate::cli::code(&output) == 1 && said.contains(why), "{orders}: {said}");
+        assert!(!stage.path("orders/shuffled/runs").exists(), "{orders}");
+    }
+}
+
 /// One command gives the rows of shuffled and of ordered training, on the same test rows.
 #[test]
 fn orders_are_compared_by_one_command() {

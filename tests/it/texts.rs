@@ -325,8 +325,73 @@ fn what_cannot_be_asked_is_said_with_what_can_be_done() {
     let data = rows(&stage, "label");
     let output = stage.run(&["nearest", "--model", &bert, "--data", &data, "--text", "cat", "--top", "0"]);
     assert_eq!(code(&output), 2);
+    let empty = ["nearest", "--model", &bert, "--data", &data, "--text", "cat", "--text", " "];
+    let output = stage.run(&empty);
+    assert!(code(&output) == 1 && stderr(&output).contains("empty"), "{}", stderr(&output));
+    // Numbers without end are no guesses.
+    let broken = stage.path("tiny-bert-masked");
+    let mut all = crate::weights::tensors("parity/encoders/bert/masked");
+    for (name, tensor) in &mut all {
+        if name.contains("predictions") || name.contains("word_embeddings") {
+            *tensor = (&*tensor * 1e30).unwrap();
+        }
+    }
+    crate::weights::save(&broken, &all);
+    let output = stage.run(&["fill-mask", "--model", &bert, "--text", "the [MASK] sleeps"]);
+    assert!(code(&output) == 1 && stderr(&output).contains("finite"), "{}", stderr(&output));
+    let bert = tiny_bert(stage.folder.path());
+
     let real = Real::new();
     let (seen, last) = real.carry_out(ask(&bert, &[None], texts(&["a"])));
     assert!(matches!(&last, EventKind::Failed(why) if why.title.contains("judges no texts")), "{last:?}");
     assert!(matches!(&told(seen)[..], [(0, Told::Refused(_))]), "a column that cannot says so in its place");
+}
+
+/// What another program trained is refused in its own column; said to be for this model, it answers with the head that it has.
+#[test]
+fn a_column_that_is_refused_takes_nothing_from_the_others() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let run = trained(&stage, &model, &rows(&stage, "label"), "classification");
+    let adapter = run.join("adapter");
+    std::fs::remove_file(adapter.join("base_model.json")).unwrap();
+    let config = adapter.join("adapter_config.json");
+    let mut value: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    value["base_model_name_or_path"] = "org/another-bert".into();
+    std::fs::write(&config, value.to_string()).unwrap();
+    let real = Real::new();
+    let hidden = Ask::FillMask { text: "the [MASK] sleeps".into(), top: 3 };
+    let seen = told(real.done(ask(&model, &[Some(&adapter), None], hidden)));
+    assert!(
+        matches!(&seen[..], [(0, Told::Refused(why)), (1, Told::Filled(_))] if why.detail.contains("another-bert")),
+        "{seen:?}"
+    );
+    let command = Command::AdoptAdapter { folder: adapter.clone(), model: model.clone() };
+    assert!(
+        matches!(&real.done(command)[..], [EventKind::AdapterModel { model: Some(name), .. }] if *name == model)
+    );
+    let seen = told(real.done(ask(&model, &[Some(&adapter)], texts(&["rain is bad"]))));
+    assert!(matches!(&seen[..], [(0, Told::Classes { .. })]), "{seen:?}");
+}
+
+/// Methods that learn classes are compared by the test rows that their runs measure.
+#[test]
+fn methods_that_judge_are_compared_by_what_they_judge() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let data = rows(&stage, "label");
+    let args =
+        ["methods", &data, "--model", &model, "--updates", "4", "--methods", "lora,full", "--out", "all"];
+    let sets = ["objective.kind=classification", "data.split.test=0.2", "batch.max_tokens=32"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+    let (exit, found) = stage.json(&[&args[..], &sets].concat());
+    assert_eq!(exit, 0, "{found}");
+    for row in found["rows"].as_array().unwrap() {
+        assert!(row["problem"].is_null() && row["test_loss"].as_f64().unwrap() > 0.0, "{row}");
+        let run = stage.path("all/runs").join(row["method"].as_str().unwrap());
+        let report: RunReport = RunFolder::open(&run).unwrap().report().unwrap().unwrap();
+        let RunReport::One(TaskReport::Classes(report)) = report else { panic!("{report:?}") };
+        assert!((row["exact_match"].as_f64().unwrap() - report.accuracy.unwrap()).abs() < 1e-9, "{row}");
+        assert_eq!(row["num_tested"], report.num);
+    }
 }

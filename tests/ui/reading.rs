@@ -281,6 +281,18 @@ fn a_real_model_guesses_the_hidden_words_side_by_side() {
     assert!(bars >= 2 * 2 * 5, "{bars}");
 }
 
+/// Another column's answers would stand under its name.
+#[test]
+fn answers_go_with_the_columns_that_gave_them() {
+    for action in [Action::SetColumn(1, None, "Base".into()), Action::RemoveColumn(0)] {
+        let mut h = stage::window(filled());
+        h.run_steps(stage::SETTLE);
+        stage::act(&mut h, UiAction::Playground(action));
+        h.run_steps(stage::SETTLE);
+        assert_eq!(h.query_all_by_label("Hidden word 1").count(), 0);
+    }
+}
+
 /// Without a cursor the word goes to the end; what cannot be asked is said beside the button.
 #[test]
 fn a_word_is_hidden_by_a_button_and_nothing_hidden_is_said() {

@@ -1,6 +1,7 @@
 //! What another program trained, said once to be for a model: its files only name theirs.
 
 use super::model::{adapter_in, open};
+use super::reader;
 use crate::base::{DeviceChoice, Failure};
 use crate::engine::halt::Halt;
 use crate::hub::resolve;
@@ -24,7 +25,10 @@ pub fn run(folder: &Path, source: &str) -> Result<(), Halt> {
     if files::is_model(&folder) {
         require_vocabulary(&folder, &model)?;
     }
-    files::load(&folder, &model.config, &device::open(DeviceChoice::Cpu)?)?;
+    // What learnt a task has a head of its own.
+    let task = reader::task(&model, Some(&folder))?;
+    let config = task.map_or_else(|| model.config.clone(), |task| task.config(&model.config));
+    files::load(&folder, &config, &device::open(DeviceChoice::Cpu)?)?;
     Ok(BaseModel { name: resolve::lasting(source), identity }.save(&folder)?)
 }
 

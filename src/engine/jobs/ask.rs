@@ -29,28 +29,35 @@ pub fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), Halt> {
     let files = model::open(&request.model)?;
-    let mut tasks = Vec::new();
+    let mut checked = Vec::new();
     for adapter in &request.columns {
-        tasks.push(reader::check(&files, adapter.as_deref(), sink)?);
+        checked.push(reader::check(&files, adapter.as_deref(), sink));
+    }
+    // Not loaded for nothing.
+    if checked.iter().all(Result::is_err) {
+        return checked.pop().map_or(Ok(()), |last| last.map(|_| ()));
     }
     let loaded = base.load_to_answer(&files, control, sink)?;
     let mut refusals = Vec::new();
-    for (column, (adapter, task)) in request.columns.iter().zip(tasks).enumerate() {
+    for (column, (adapter, task)) in request.columns.iter().zip(checked).enumerate() {
         if control.is_stopped() {
             return Err(Halt::Stopped);
         }
-        let reader = Reader::new(&loaded, adapter.as_deref(), task)?;
-        let mut tell = |told| sink(EventKind::Told { column, told });
-        let answered = match &request.ask {
+        let reader = task.and_then(|task| Reader::new(&loaded, adapter.as_deref(), task));
+        let answered = reader.and_then(|reader| match &request.ask {
             Ask::Judge { texts } => {
-                judged(&reader, texts, control).map(|all| all.into_iter().for_each(&mut tell))
+                let all = judged(&reader, texts, control)?;
+                all.into_iter().for_each(|told| sink(EventKind::Told { column, told }));
+                Ok(())
             }
-            Ask::FillMask { text, top } => filled(&reader, text, *top).map(&mut tell),
+            Ask::FillMask { text, top } => {
+                filled(&reader, text, *top).map(|told| sink(EventKind::Told { column, told }))
+            }
             Ask::Nearest { text, rows, top } => {
                 let asked = Like { text, rows, top: *top, adapter: adapter.as_deref(), column };
                 like(&reader, asked, embedded, control, sink)
             }
-        };
+        });
         match answered {
             Err(Halt::Failed(failure)) => {
                 sink(EventKind::Told { column, told: Told::Refused(failure.clone()) });

@@ -18,7 +18,7 @@ use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::plan::{Facts, ModelFacts};
-use crate::recipe::recipe::Method;
+use crate::recipe::recipe::{Method, Objective};
 use crate::recipe::variants::with_variant;
 use crate::recipe::{Recipe, Severity};
 use std::io::ErrorKind;
@@ -56,6 +56,11 @@ pub fn compare(
     sink: &mut Sink<'_>,
 ) -> Result<MethodComparison, Halt> {
     let Held { base, data } = held;
+    if recipe.has_tasks() {
+        let why = "the recipe has several tasks, and methods are compared by the loss of one";
+        let hint = "Give a recipe of one task.";
+        return Err(Failure::new("Cannot compare methods so", why, hint).into());
+    }
     refuse_foreign(out)?;
     let facts = Facts {
         model: Some(ModelFacts::from(&model::open(&recipe.model.source)?.info)),
@@ -291,7 +296,10 @@ fn run(
     take_in(&mut row, &folder.events()?);
     row.adapter_bytes = num_bytes(&folder.adapter_dir());
     row.peak_bytes = row.peak_bytes.max(peak.highest_bytes);
-    test(&mut row, base, ready, &folder, control, sink)?;
+    // All else is tested by the run itself.
+    if matches!(recipe.objective, Objective::Supervised { .. }) {
+        test(&mut row, base, ready, &folder, control, sink)?;
+    }
     Ok(row)
 }
 
@@ -312,6 +320,11 @@ fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
             RunEvent::Validation { loss, .. } if loss.is_finite() => {
                 row.best_validation_loss =
                     Some(row.best_validation_loss.map_or(*loss, |best| best.min(*loss)));
+            }
+            RunEvent::Tested { is_base: false, loss, num_rows, metrics, .. } => {
+                row.test_loss = Some(*loss);
+                row.num_tested = *num_rows;
+                row.exact_match = metrics.get("accuracy").copied();
             }
             _ => {}
         }

@@ -172,16 +172,19 @@ impl State {
                 if self.columns.len() > 1 && column < self.columns.len() {
                     self.saved.naming = None;
                     self.columns.remove(column);
+                    return self.forget_answers();
                 }
             }
             Action::SetColumn(column, adapter, name) => {
                 if let Some(column) = self.columns.get_mut(column) {
                     (column.adapter, column.name) = (adapter.map(Source::Folder), name);
+                    return self.forget_answers();
                 }
             }
             Action::SetMix(column, mix, name) => {
                 if let Some(column) = self.columns.get_mut(column) {
                     (column.adapter, column.name) = (Some(*mix), name);
+                    return self.forget_answers();
                 }
             }
             Action::SetSampling(column, sampling) => {
@@ -204,7 +207,8 @@ impl State {
                 if let Some(column) = self.columns.get_mut(self.picking_for) {
                     column.name = last_part(&path.to_string_lossy());
                     column.adapter = Some(Source::Folder(path.clone()));
-                    return vec![Effect::submit(Command::ReadAdapter { folder: path })];
+                    let read = Effect::submit(Command::ReadAdapter { folder: path });
+                    return std::iter::once(read).chain(self.forget_answers()).collect();
                 }
             }
             Action::Adopt(folder) => {
@@ -327,16 +331,27 @@ impl State {
         });
     }
 
+    /// Answers of other columns than there are now would stand under the wrong names.
+    fn forget_answers(&mut self) -> Vec<Effect> {
+        let written = self.answers.take().and_then(|answers| answers.stop());
+        written.into_iter().chain(self.reading.forget_answers()).collect()
+    }
+
     /// What was deleted from a folder of the project answers no more.
-    fn drop_deleted(&mut self, among: &str, is_left: impl Fn(&Path) -> bool, shared: &Shared) {
-        let Some(place) = shared.project.as_ref().map(|project| project.folder.join(among)) else { return };
+    fn drop_deleted(&mut self, among: &str, is_left: impl Fn(&Path) -> bool, shared: &Shared) -> Vec<Effect> {
+        let Some(place) = shared.project.as_ref().map(|project| project.folder.join(among)) else {
+            return Vec::new();
+        };
+        let num = self.columns.len();
         self.columns.retain(|column| {
             let folders = column.adapter.as_ref().map_or_else(Vec::new, Source::folders);
             folders.into_iter().all(|folder| !folder.starts_with(&place) || is_left(folder))
         });
+        let is_less = self.columns.len() < num;
         if self.columns.is_empty() {
             self.columns.push(ColumnState::base());
         }
+        if is_less { self.forget_answers() } else { Vec::new() }
     }
 
     pub fn apply(&mut self, event: &Event, shared: &Shared) -> Vec<Effect> {
@@ -360,7 +375,7 @@ impl State {
             }
             EventKind::Adapters(all) => {
                 let is_saved = |folder: &Path| all.iter().any(|saved| saved.folder == folder);
-                self.drop_deleted(adapters::FOLDER, is_saved, shared);
+                return self.drop_deleted(adapters::FOLDER, is_saved, shared);
             }
             EventKind::AdapterModel { folder, model } => self.made_for.told(folder, model.as_ref()),
             EventKind::Done if self.saving == Some(event.job) => {
@@ -372,7 +387,7 @@ impl State {
             EventKind::Tokeniser { .. } => self.refresh_exact(shared),
             EventKind::Runs(runs) => {
                 let is_run = |folder: &Path| runs.iter().any(|r| r.adapter.as_deref() == Some(folder));
-                self.drop_deleted("runs", is_run, shared);
+                let stopped = self.drop_deleted("runs", is_run, shared);
                 let newest =
                     runs.iter().find(|r| r.adapter.is_some() && r.recipe.model.source == shared.model_source);
                 if let Some(run) = newest.filter(|_| self.is_fresh) {
@@ -383,6 +398,7 @@ impl State {
                     };
                     self.columns = vec![ColumnState::base(), tuned];
                 }
+                return stopped;
             }
             _ => {}
         }

@@ -109,7 +109,8 @@ pub fn request(
             (Ask::Nearest { text: text.clone(), rows: Arc::clone(&rows.texts), top: TOP }, vec![text])
         }
     };
-    let asked = asked(mode, columns)?;
+    let has_own_head = shared.model.as_ref().is_some_and(|info| info.config.native_head().is_some());
+    let asked = asked(mode, columns, has_own_head)?;
     let request = AskRequest {
         model: shared.model_source.clone(),
         columns: asked.iter().map(|(_, folder)| folder.clone()).collect(),
@@ -129,13 +130,17 @@ pub fn request(
     Ok((request, answers))
 }
 
-/// The columns that are asked. A head is made by a run: beside one, the base model has nothing to say of classes.
-fn asked(mode: Mode, columns: &[ColumnState]) -> Result<Vec<(usize, Option<PathBuf>)>, String> {
+/// The columns that are asked. A head is made by a run, unless the model has one: beside one, the base has nothing to say of classes.
+fn asked(
+    mode: Mode,
+    columns: &[ColumnState],
+    has_own_head: bool,
+) -> Result<Vec<(usize, Option<PathBuf>)>, String> {
     let has_tuned = columns.iter().any(|column| column.adapter.is_some());
     let mut asked = Vec::new();
     for (index, column) in columns.iter().enumerate() {
         match &column.adapter {
-            None if mode == Mode::Judge && has_tuned => {}
+            None if mode == Mode::Judge && has_tuned && !has_own_head => {}
             None => asked.push((index, None)),
             Some(Source::Folder(folder)) => asked.push((index, Some(folder.clone()))),
             Some(_) => {

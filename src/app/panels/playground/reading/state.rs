@@ -91,6 +91,11 @@ impl State {
         Vec::new()
     }
 
+    /// They are of other columns than there are now.
+    pub fn forget_answers(&mut self) -> Vec<Effect> {
+        self.answers.take().and_then(|answers| answers.stop()).into_iter().collect()
+    }
+
     /// A command of any place was given to the engine.
     pub fn submitted(&mut self, job: JobId, command: &Command) {
         if let Some(answers) = &mut self.answers {

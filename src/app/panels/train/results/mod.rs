@@ -40,7 +40,7 @@ pub(super) fn results(ui: &mut egui::Ui, report: Option<&RunReport>, is_over: bo
     let Some(report) = report else {
         let words = match is_over {
             true => {
-                "This run has measured no test rows: Data keeps none (Split), or it learnt to write, and answers are compared in Playground."
+                "This run has measured no test rows: it was stopped before, Data keeps none (Split), or it learnt to write, and answers are compared in Playground."
             }
             false => {
                 "When the run has ended, it is measured on the test rows, which nobody trained on; what comes of that stands here."
