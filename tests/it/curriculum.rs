@@ -228,7 +228,7 @@ fn wrong_orders_are_refused_first() {
     for (orders, why) in [("shuffled,column:none", "none"), ("length,shuffled,length", "one folder")] {
         let args =
             ["methods", &rows, "--model", &model, "--orders", orders, "--updates", "1", "--out", "orders"];
-        let output = stage.run(&args);
+        let output = stage.run(&[&args[..], &["--set", "batch.max_tokens=64"]].concat());
         let said = crate::cli::stderr(&output);
         assert!(crate::cli::code(&output) == 1 && said.contains(why), "{orders}: {said}");
         assert!(!stage.path("orders/shuffled/runs").exists(), "{orders}");
