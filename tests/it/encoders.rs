@@ -2,6 +2,7 @@
 //! `tests/fixtures/parity/make_encoders.py` made the numbers.
 
 use crate::cli::Stage;
+use crate::held::Held;
 use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, model_of, tensors};
 use candle_core::{DType, Device, Tensor};
@@ -23,8 +24,6 @@ use tunesmith::peft::{Adapter, Full, MicroStep, Settings, files, format};
 use tunesmith::recipe::plan::{Facts, ModelFacts};
 use tunesmith::recipe::{Recipe, Severity};
 
-const BOUND: f64 = 1e-4;
-
 const ENCODERS: [&str; 5] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert"];
 /// All that have a head for classes.
 const READERS: [&str; 6] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert", "llama"];
@@ -36,6 +35,16 @@ struct Reference {
     name: &'static str,
     expected: HashMap<String, Tensor>,
     samples: Vec<Sample>,
+}
+
+impl Held for Reference {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn expected(&self) -> &HashMap<String, Tensor> {
+        &self.expected
+    }
 }
 
 impl Reference {
@@ -76,16 +85,6 @@ impl Reference {
             batch.targets = targets.iter().map(|t| (*t).max(0) as u32).collect();
         }
         batch
-    }
-
-    fn holds(&self, key: &str, got: &Tensor) {
-        let error = relative_error(got, &self.expected[key]);
-        assert!(error < BOUND, "{} {key}: {error}", self.name);
-    }
-
-    fn holds_loss(&self, key: &str, loss: f64) {
-        let expected = f64::from(self.expected[key].to_vec1::<f32>().unwrap()[0]);
-        assert!((loss - expected).abs() / expected < 1e-5, "{} {key}: {loss} {expected}", self.name);
     }
 
     fn holds_gradients(&self, prefix: &str, gradients: &FlatParams) {

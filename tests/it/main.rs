@@ -19,6 +19,7 @@ mod families;
 mod families_of_methods;
 mod faults;
 mod forgetting;
+mod held;
 mod house;
 mod hub;
 mod import;
