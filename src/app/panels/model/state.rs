@@ -180,7 +180,7 @@ impl State {
 
     /// Whether the job answers what was typed here.
     pub fn is_trying(&self, job: JobId) -> bool {
-        self.trial.answers.as_ref().is_some_and(|a| a.job == Some(job))
+        self.trial.answers.as_ref().is_some_and(|a| a.job.id == Some(job))
     }
 
     /// The job that fetches `name`, if one does.

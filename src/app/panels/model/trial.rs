@@ -40,7 +40,7 @@ impl Trial {
     }
 
     fn is_running(&self) -> bool {
-        self.answers.as_ref().is_some_and(|a| a.is_running)
+        self.answers.as_ref().is_some_and(|a| a.job.is_running)
     }
 
     fn why_not(&self, shared: &Shared) -> Option<&'static str> {

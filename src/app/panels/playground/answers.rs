@@ -1,7 +1,7 @@
 //! What the columns have answered, as it comes.
 
+use super::answer_job::AnswerJob;
 use crate::app::action::Effect;
-use crate::app::jobs::JobSwitch;
 use crate::data::template::Rendered;
 use crate::engine::event::{EventKind, GenerationEvent};
 use crate::engine::{Command, Event, JobId};
@@ -67,14 +67,13 @@ pub struct Answers {
     pub columns: Vec<String>,
     /// [asked][column]
     replies: Vec<Vec<Reply>>,
-    pub job: Option<JobId>,
-    pub is_running: bool,
+    pub job: AnswerJob,
 }
 
 impl Answers {
     pub fn new(asked: Vec<Asked>, columns: Vec<String>) -> Self {
         let replies = vec![vec![Reply::default(); columns.len()]; asked.len()];
-        Self { asked, columns, replies, job: None, is_running: true }
+        Self { asked, columns, replies, job: AnswerJob::asked() }
     }
 
     pub fn reply(&self, asked: usize, column: usize) -> Option<&Reply> {
@@ -83,18 +82,18 @@ impl Answers {
 
     /// The engine called the job that answers `job`.
     pub fn submitted(&mut self, job: JobId, command: &Command) {
-        if matches!(command, Command::Generate(_)) && self.job.is_none() {
-            self.job = Some(job);
+        if matches!(command, Command::Generate(_)) {
+            self.job.taken(job);
         }
     }
 
     /// What stops it, while it runs.
     pub fn stop(&self) -> Option<Effect> {
-        self.job.filter(|_| self.is_running).map(|job| Effect::Job(job, JobSwitch::Stop))
+        self.job.stop()
     }
 
     pub fn apply(&mut self, event: &Event) {
-        if self.job != Some(event.job) {
+        if !self.job.is_of(event) {
             return;
         }
         match &event.kind {
@@ -107,7 +106,7 @@ impl Answers {
 
     /// The job is over: what has not ended by now never will.
     fn end(&mut self, how: &Cut) {
-        self.is_running = false;
+        self.job.is_running = false;
         for reply in self.replies.iter_mut().flatten().filter(|reply| reply.end.is_none()) {
             reply.cut.get_or_insert_with(|| how.clone());
         }

@@ -1,5 +1,6 @@
 //! Playground: one prompt, base and tuned side by side, with none, one or more examples before the question.
 
+mod answer_job;
 mod answers;
 mod ask;
 mod columns_ui;

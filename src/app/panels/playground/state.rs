@@ -423,7 +423,7 @@ impl State {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.reading.is_running() || self.answers.as_ref().is_some_and(|a| a.is_running)
+        self.reading.is_running() || self.answers.as_ref().is_some_and(|a| a.job.is_running)
     }
 
     /// Why nothing can be asked now.

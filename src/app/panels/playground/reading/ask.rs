@@ -4,8 +4,8 @@ use super::Mode;
 use super::rows::Rows;
 use super::state::{Draft, TOP};
 use crate::app::action::Effect;
-use crate::app::jobs::JobSwitch;
 use crate::app::panels::playground::ColumnState;
+use crate::app::panels::playground::answer_job::AnswerJob;
 use crate::app::shared::Shared;
 use crate::engine::command::{Ask, AskRequest, ReadText};
 use crate::engine::event::{EventKind, Told};
@@ -26,8 +26,7 @@ pub struct Answers {
     columns: Vec<usize>,
     /// What was looked through.
     pub rows: Option<Arc<Rows>>,
-    pub job: Option<JobId>,
-    pub is_running: bool,
+    pub job: AnswerJob,
     pub is_stopped: bool,
     pub failed: Option<String>,
 }
@@ -43,18 +42,18 @@ impl Answers {
     }
 
     pub fn submitted(&mut self, job: JobId, command: &Command) {
-        if matches!(command, Command::Ask(_)) && self.job.is_none() {
-            self.job = Some(job);
+        if matches!(command, Command::Ask(_)) {
+            self.job.taken(job);
         }
     }
 
     /// What stops it, while it runs.
     pub fn stop(&self) -> Option<Effect> {
-        self.job.filter(|_| self.is_running).map(|job| Effect::Job(job, JobSwitch::Stop))
+        self.job.stop()
     }
 
     pub fn apply(&mut self, event: &Event) {
-        if self.job != Some(event.job) {
+        if !self.job.is_of(event) {
             return;
         }
         match &event.kind {
@@ -62,10 +61,10 @@ impl Answers {
                 let place = self.columns.get(*column).and_then(|column| self.told.get_mut(*column));
                 place.into_iter().for_each(|place| place.push(told.clone()));
             }
-            EventKind::Done => self.is_running = false,
-            EventKind::Stopped => (self.is_running, self.is_stopped) = (false, true),
+            EventKind::Done => self.job.is_running = false,
+            EventKind::Stopped => (self.job.is_running, self.is_stopped) = (false, true),
             EventKind::Failed(failure) => {
-                (self.is_running, self.failed) = (false, Some(failure.title.clone()));
+                (self.job.is_running, self.failed) = (false, Some(failure.title.clone()));
             }
             _ => {}
         }
@@ -122,8 +121,7 @@ pub fn request(
         told: vec![Vec::new(); columns.len()],
         columns: asked.iter().map(|(column, _)| *column).collect(),
         rows: rows.filter(|_| mode == Mode::Like).cloned(),
-        job: None,
-        is_running: true,
+        job: AnswerJob::asked(),
         is_stopped: false,
         failed: None,
     };

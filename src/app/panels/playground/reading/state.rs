@@ -134,7 +134,7 @@ impl State {
     }
 
     pub fn is_running(&self) -> bool {
-        self.answers.as_ref().is_some_and(|answers| answers.is_running)
+        self.answers.as_ref().is_some_and(|answers| answers.job.is_running)
     }
 
     /// Why this cannot be asked now.

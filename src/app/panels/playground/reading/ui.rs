@@ -97,11 +97,11 @@ fn ask(ui: &mut egui::Ui, state: &playground::State, mode: Mode, shared: &Shared
     ui.add_space(space::XS);
     ui.horizontal_wrapped(|ui| {
         let answers = state.reading.answers.as_ref();
-        if let Some(answers) = answers.filter(|answers| answers.is_running) {
+        if let Some(answers) = answers.filter(|answers| answers.job.is_running) {
             if ui.button("Stop").clicked() {
                 push(out, Action::Stop);
             }
-            let job = answers.job.and_then(|job| shared.jobs.get(job));
+            let job = answers.job.id.and_then(|job| shared.jobs.get(job));
             widgets::progress(ui, "Reading", job.and_then(|job| job.fraction()), 160.0);
             let words = job.map(|job| format!("{} {}", job.phase, job.detail())).unwrap_or_default();
             ui.label(RichText::new(words).small().color(t.weak));
@@ -168,7 +168,7 @@ fn answer(ui: &mut egui::Ui, index: usize, state: &playground::State, mode: Mode
     }
     let told = answers.of(index);
     if told.is_empty() {
-        let words = match (&answers.failed, answers.is_running) {
+        let words = match (&answers.failed, answers.job.is_running) {
             (_, true) => "Reading…".to_string(),
             (Some(what), false) => format!("failed: {what}"),
             (None, false) => "Stopped before it answered.".into(),
