@@ -113,7 +113,7 @@ fn feed_run(harness: &mut Harness<'static, App>) {
             say(RunEvent::Validation {
                 update,
                 loss,
-                perplexity: loss.exp(),
+                beside_first: None,
                 best: true,
                 without_gain: 0,
                 metrics: Default::default(),

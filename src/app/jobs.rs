@@ -43,6 +43,8 @@ pub struct JobView {
     pub done: u64,
     pub total: Option<u64>,
     pub unit: Option<Unit>,
+    /// Of a run, as it told at its beginning.
+    num_updates: Option<u64>,
     /// `AppState` time when it was submitted.
     pub since_secs: f64,
     /// Seconds an update takes, of a run.
@@ -139,6 +141,7 @@ impl Jobs {
             unit: None,
             since_secs: now_secs,
             update_secs: 0.0,
+            num_updates: None,
             run_folder: None,
             device: None,
         });
@@ -211,31 +214,27 @@ impl Jobs {
 }
 
 impl JobView {
+    /// What is measured in between counts rows.
+    fn count_updates(&mut self, done: u64) {
+        (self.done, self.total, self.unit) = (done, self.num_updates, None);
+    }
+
     fn apply_run(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Started { num_updates, from_update, device, .. } => {
                 self.device = Some(device.clone());
-                self.unit = None;
-                (self.total, self.done) = (Some(*num_updates), *from_update);
+                self.num_updates = Some(*num_updates);
+                self.count_updates(*from_update);
             }
             RunEvent::Update { update, update_secs, .. } => {
-                self.done = *update;
+                self.count_updates(*update);
                 // A moving mean, so that the time left does not jump about.
                 let old = if self.update_secs > 0.0 { self.update_secs } else { *update_secs };
                 self.update_secs = old * 0.9 + update_secs * 0.1;
             }
             RunEvent::Phase { phase } => {
                 self.is_paused = *phase == Phase::Paused;
-                self.phase = match phase {
-                    Phase::LoadingModel => "loading the model",
-                    Phase::PreparingData => "preparing the data",
-                    Phase::Training => "training",
-                    Phase::Validating => "validating",
-                    Phase::Saving => "saving",
-                    Phase::Paused => "paused",
-                    Phase::Ended => "ended",
-                }
-                .into();
+                self.phase = phase.words().into();
             }
             _ => {}
         }

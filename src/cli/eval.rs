@@ -12,6 +12,7 @@ use crate::engine::Halt;
 use crate::engine::jobs::judge::Judge;
 use crate::engine::jobs::measure::{Style, answer_all, ask_rows, greedy, loss};
 use crate::engine::jobs::{self, Report, reader};
+use crate::eval::metrics::PERPLEXITY;
 use crate::eval::report::Report as Figures;
 use crate::project::RunFolder;
 use crate::recipe::{Recipe, Task};
@@ -129,14 +130,19 @@ fn judged(a: &Arguments, task: Task, control: &Control, show: &mut Show) -> Resu
     show.clear();
     if a.json {
         let mut value = serde_json::json!({ "rows": rows.len(), "loss": total.mean(), "report": report });
+        if let Some(perplexity) = total.perplexity() {
+            value[PERPLEXITY] = perplexity.into();
+        }
         value["ledger"] = ledger::json(&dataset.ledger);
         out::json(&value);
         return Ok(());
     }
     out::line(format!("{:<14}{}\n{:<14}{:.4}", "rows", rows.len(), "loss", total.mean()));
-    match report {
-        Some(report) => out::line(report.to_string()),
-        None => out::line(format!("{:<14}{:.2}", "perplexity", total.perplexity())),
+    if let Some(report) = report {
+        out::line(report.to_string());
+    }
+    if let Some(perplexity) = total.perplexity() {
+        out::line(format!("{:<14}{perplexity:.2}", PERPLEXITY));
     }
     Ok(())
 }

@@ -13,11 +13,16 @@ use std::time::{Duration, Instant};
 /// Seconds between plain lines of one phase.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// What is on while a run makes updates.
+const TRAINING: &str = "Training";
+
 pub struct Show {
     bar: Option<ProgressBar>,
     is_terminal: bool,
     phase: String,
     last_line: Option<Instant>,
+    /// Of the run that is on.
+    num_updates: u64,
 }
 
 impl Show {
@@ -27,6 +32,7 @@ impl Show {
             is_terminal: std::io::stderr().is_terminal(),
             phase: String::new(),
             last_line: None,
+            num_updates: 0,
         }
     }
 
@@ -87,6 +93,18 @@ impl Show {
         self.last_line.is_none_or(|at| at.elapsed() >= PLAIN_EVERY)
     }
 
+    /// The bar of a run, where there are bars.
+    fn updates_bar(&mut self, done: u64) {
+        self.clear();
+        self.phase = TRAINING.into();
+        if self.is_terminal {
+            let bar = new_bar(TRAINING, Some(self.num_updates), Unit::Examples);
+            bar.set_style(style("{msg} {wide_bar} update {pos}/{len}, {eta} left"));
+            bar.set_position(done);
+            self.bar = Some(bar);
+        }
+    }
+
     fn run_event(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Started {
@@ -106,17 +124,16 @@ impl Show {
                     human::count(*num_valid as u64),
                     if *from_update > 0 { format!(", from update {from_update}") } else { String::new() },
                 ));
-                if self.is_terminal {
-                    let bar = new_bar("Training", Some(*num_updates), Unit::Examples);
-                    bar.set_style(style("{msg} {wide_bar} update {pos}/{len}, {eta} left"));
-                    bar.set_position(*from_update);
-                    self.bar = Some(bar);
-                    self.phase = "Training".into();
-                }
+                self.num_updates = *num_updates;
+                self.updates_bar(*from_update);
             }
             RunEvent::Update { update, loss, tokens_per_second, replay_loss, divergence, .. } => {
                 let replay = replay_loss.map(|loss| format!(", replay {loss:.3}")).unwrap_or_default();
                 let held = divergence.map(|nats| format!("{replay}, KL {nats:.2e}")).unwrap_or(replay);
+                // What is measured in between has a bar of its own.
+                if self.phase != TRAINING {
+                    self.updates_bar(*update);
+                }
                 if let Some(bar) = &self.bar {
                     bar.set_position(*update);
                     bar.set_message(format!("loss {loss:.3}{held}, {tokens_per_second:.0} tokens/s"));
@@ -126,11 +143,8 @@ impl Show {
                     out::note(format!("update {update}: loss {loss:.4}{held}, {speed}"));
                 }
             }
-            RunEvent::Validation { update, loss, best, metrics, .. } => {
-                let figures =
-                    if metrics.is_empty() { String::new() } else { format!(", {}", event::figures(metrics)) };
-                let best = if *best { ", the best so far" } else { "" };
-                self.say(&format!("update {update}: validation loss {loss:.4}{figures}{best}"));
+            RunEvent::Validation { update, loss, best, beside_first, metrics, .. } => {
+                self.say(&event::validation_words(*update, *loss, *beside_first, metrics, *best));
             }
             RunEvent::TaskValidation { update, task, loss, metrics } => {
                 self.say(&event::task_words(*update, task, *loss, metrics));

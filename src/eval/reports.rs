@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 pub struct OfTask {
     /// Mean loss; nothing where it is not finite.
     pub loss: Option<f64>,
+    /// Where the loss is of tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f64>,
     pub rows: usize,
     /// Where there is more to say than the loss.
     pub report: Option<TaskReport>,
@@ -32,8 +35,8 @@ mod tests {
     fn both_kinds_come_back_as_they_were() {
         let outputs = [(Goal::Score(1.0), vec![1.5]), (Goal::Score(3.0), vec![2.5])];
         let one = TaskReport::of(&outputs, &[], 2).unwrap();
-        let of = |loss| OfTask { loss, rows: 2, report: Some(one.clone()) };
-        let plain = OfTask { loss: Some(0.5), rows: 3, report: None };
+        let of = |loss| OfTask { loss, perplexity: None, rows: 2, report: Some(one.clone()) };
+        let plain = OfTask { loss: Some(0.5), perplexity: Some(1.65), rows: 3, report: None };
         let tasks =
             BTreeMap::from([("a".into(), of(Some(0.25))), ("b".into(), of(None)), ("c".into(), plain)]);
         for report in [RunReport::One(one.clone()), RunReport::Together { tasks }] {

@@ -1,6 +1,8 @@
 //! What a run reports: one JSON object a line in `metrics.jsonl`, the same on the command line and in the
 //! window. It stands in `project` because it is a file format: what is read back must not need the trainer.
 
+use crate::base::human;
+use crate::eval::metrics::PERPLEXITY;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,11 +28,31 @@ pub enum Outcome {
 pub enum Phase {
     LoadingModel,
     PreparingData,
+    /// Measuring how hard each row is.
+    Grading,
     Training,
     Validating,
+    /// Measuring the test rows.
+    Testing,
     Saving,
     Paused,
     Ended,
+}
+
+impl Phase {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::LoadingModel => "loading the model",
+            Self::PreparingData => "preparing the data",
+            Self::Grading => "measuring how hard each row is",
+            Self::Training => "training",
+            Self::Validating => "validating",
+            Self::Testing => "measuring the test rows",
+            Self::Saving => "saving",
+            Self::Paused => "paused",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// An answer to a validation row, to look at.
@@ -117,14 +139,17 @@ pub enum RunEvent {
     },
     Validation {
         update: u64,
+        /// Of several tasks the mean by their weights.
         #[serde(deserialize_with = "null_is_nan")]
         loss: f64,
-        #[serde(deserialize_with = "null_is_nan")]
-        perplexity: f64,
         /// Whether this is the best one so far.
         best: bool,
         /// Validations in a row without gain.
         without_gain: u32,
+        /// What the best one is known by, where that is not the loss: of several tasks, the mean of their losses beside those of the first
+        /// validation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside_first: Option<f64>,
         /// What is measured of the objective besides, by name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metrics: BTreeMap<String, f64>,
@@ -219,10 +244,28 @@ fn null_is_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(source)?.unwrap_or(f64::NAN))
 }
 
-/// Figures by name in a line: "accuracy 0.912, macro F1 0.905".
-pub fn figures(metrics: &BTreeMap<String, f64>) -> String {
-    let one = |(name, value): (&String, &f64)| format!("{name} {value:.4}");
-    metrics.iter().map(one).collect::<Vec<_>>().join(", ")
+/// Figures by name behind a loss: ", accuracy 0.9120, macro F1 0.9050"; nothing where there are none.
+fn figures(metrics: &BTreeMap<String, f64>) -> String {
+    let one = |(name, value): (&String, &f64)| match name.as_str() {
+        PERPLEXITY => format!(", {name} {value:.2}"),
+        _ => format!(", {name} {value:.4}"),
+    };
+    metrics.iter().map(one).collect()
+}
+
+/// What an event of a validation says, in a sentence.
+pub fn validation_words(
+    update: u64,
+    loss: f64,
+    beside_first: Option<f64>,
+    metrics: &BTreeMap<String, f64>,
+    is_best: bool,
+) -> String {
+    let (update, figures) = (human::count(update), figures(metrics));
+    let best = if is_best { ", the best so far" } else { "" };
+    let tasks = beside_first
+        .map_or(String::new(), |mean| format!(", {mean:.3} of the first in the mean of the tasks"));
+    format!("update {update}: validation loss {loss:.4}{figures}{tasks}{best}")
 }
 
 /// What an event of a test says, in a sentence.
@@ -234,14 +277,14 @@ pub fn tested_words(
     metrics: &BTreeMap<String, f64>,
 ) -> String {
     let who = if is_base { "before the run" } else { "after the run" };
-    let figures = if metrics.is_empty() { format!("perplexity {:.2}", loss.exp()) } else { figures(metrics) };
-    let rows = crate::base::human::plural(num_rows as u64, "test row");
+    let figures = figures(metrics);
+    let rows = human::plural(num_rows as u64, "test row");
     let of = task.map_or(String::new(), |task| format!("{task}: "));
-    format!("{of}{rows} {who}: loss {loss:.4}, {figures}")
+    format!("{of}{rows} {who}: loss {loss:.4}{figures}")
 }
 
 /// What an event of one of several tasks says, in a sentence.
 pub fn task_words(update: u64, task: &str, loss: f64, metrics: &BTreeMap<String, f64>) -> String {
-    let figures = if metrics.is_empty() { format!("perplexity {:.2}", loss.exp()) } else { figures(metrics) };
-    format!("update {}: {task}: validation loss {loss:.4}, {figures}", crate::base::human::count(update))
+    let figures = figures(metrics);
+    format!("update {}: {task}: validation loss {loss:.4}{figures}", human::count(update))
 }

@@ -135,9 +135,7 @@ impl RunSummary {
                     losses.push(loss as f32);
                 }
             }
-            RunEvent::Validation { loss, .. } if loss.is_finite() => {
-                self.best_loss = Some(self.best_loss.map_or(loss, |best| best.min(loss)));
-            }
+            RunEvent::Validation { loss, best: true, .. } if loss.is_finite() => self.best_loss = Some(loss),
             RunEvent::Finished { secs, .. } => {
                 self.secs = if secs.is_finite() { secs } else { self.secs };
             }

@@ -59,10 +59,10 @@ impl Mixing {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum BestBy {
-    /// Each counts as much.
+    /// Each beside what it was at the first validation, so that no unit counts: 1 at first, and less as they are learnt.
     #[default]
     Mean,
-    /// By the tasks' weights.
+    /// Their mean by the tasks' weights, as they are.
     Weighted,
     /// That of one alone.
     Task(String),
@@ -88,21 +88,7 @@ impl From<BestBy> for String {
     }
 }
 
-impl BestBy {
-    /// The mean of losses that have a name and a weight each; `None` where what is wanted is not among them.
-    pub fn of(&self, losses: &[(&str, f64, f64)]) -> Option<f64> {
-        let mean = |weight: &dyn Fn(f64) -> f64| {
-            let sum: f64 = losses.iter().map(|(_, of, loss)| weight(*of) * loss).sum();
-            let all: f64 = losses.iter().map(|(_, of, _)| weight(*of)).sum();
-            (all > 0.0).then(|| sum / all)
-        };
-        match self {
-            Self::Mean => mean(&|_| 1.0),
-            Self::Weighted => mean(&|weight| weight),
-            Self::Task(name) => losses.iter().find(|(of, ..)| of == name).map(|(.., loss)| *loss),
-        }
-    }
-}
+impl BestBy {}
 
 /// A config of a model that does all of these, each of a name, an objective and its classes: with a head for each that needs one, called
 /// after it. Alone and without a name it is as the objective has it.

@@ -1,30 +1,41 @@
 //! The order of training rows from easy to hard: found once, and kept with the run.
 
 use super::TrainError;
+use super::memory::Meter;
 use super::objective;
+use super::report::Reporter;
 use super::validate::{Measured, loss_of};
-use crate::base::{Control, Progress, Unit};
+use crate::base::{Control, Unit};
 use crate::data::prepare::Dataset;
 use crate::data::{Sample, number};
 use crate::model::hooks::NoHooks;
 use crate::model::load::LoadedModel;
-use crate::project::RunFolder;
+use crate::project::event::Phase;
+use crate::project::{RunEvent, RunFolder};
 use crate::recipe::recipe::OrderBy;
 use crate::recipe::{Plan, Task};
+
+/// What rows are graded with.
+#[derive(Clone, Copy)]
+pub struct Grading<'a> {
+    pub plan: &'a Plan,
+    pub model: &'a LoadedModel,
+    pub datasets: &'a [Dataset],
+    pub folder: &'a RunFolder,
+    pub meter: &'a Meter<'a>,
+}
 
 /// The training rows of each task by their places in the split, the first to be learnt first; none where rows are shuffled. What a run
 /// found once is read again. `Ok(None)` when stopped.
 ///
 /// # Errors
-/// Those of the model, and of the file that keeps it.
+/// Those of the model, of the file that keeps it, and a limit of memory that is too small for a row.
 pub fn orders(
-    plan: &Plan,
-    model: &LoadedModel,
-    datasets: &[Dataset],
-    folder: &RunFolder,
+    grading: Grading,
     control: &Control,
-    progress: &mut dyn Progress,
+    reporter: &mut Reporter,
 ) -> Result<Option<Vec<Vec<usize>>>, TrainError> {
+    let Grading { plan, datasets, folder, .. } = grading;
     let curriculum = &plan.recipe().curriculum;
     if !curriculum.is_on() {
         return Ok(Some(Vec::new()));
@@ -39,7 +50,7 @@ pub fn orders(
         let hardness = match &curriculum.by {
             OrderBy::Shuffled | OrderBy::Length => samples.iter().map(|sample| sample.len() as f64).collect(),
             OrderBy::Column(name) => numbers(dataset, name),
-            OrderBy::Loss => match losses(task, model, &samples, plan, control, progress)? {
+            OrderBy::Loss => match losses(task, &samples, grading, control, reporter)? {
                 Some(losses) => losses,
                 None => return Ok(None),
             },
@@ -65,22 +76,24 @@ fn numbers(dataset: &Dataset, name: &str) -> Vec<f64> {
 /// The mean loss of each sample, by the model as it was before the run.
 fn losses(
     task: &Task,
-    model: &LoadedModel,
     samples: &[&Sample],
-    plan: &Plan,
+    grading: Grading,
     control: &Control,
-    progress: &mut dyn Progress,
+    reporter: &mut Reporter,
 ) -> Result<Option<Vec<f64>>, TrainError> {
+    let Grading { plan, model, meter, .. } = grading;
+    reporter.send(RunEvent::Phase { phase: Phase::Grading })?;
     let objective = objective::of(task, model, Vec::new())?;
     let budget_tokens = plan.recipe().batch.micro_batch_tokens;
     let measured = Measured { model, hooks: &NoHooks, objective: &*objective, budget_tokens };
     let mut losses = Vec::with_capacity(samples.len());
     for (index, sample) in samples.iter().enumerate() {
-        let of_one = loss_of(measured, &[*sample], &mut |_| Ok(!control.is_stopped()), &|| Ok(()))?;
+        reporter.wait_while_paused(control, Phase::Grading)?;
+        let of_one = loss_of(measured, &[*sample], &mut |_| Ok(!control.is_stopped()), &|| meter.look())?;
         let Some(total) = of_one else { return Ok(None) };
         losses.push(total.mean());
         let (done, all) = (index as u64 + 1, samples.len() as u64);
-        progress.report("Measuring how hard each row is", done, Some(all), Unit::Rows);
+        reporter.progress().report("Measuring how hard each row is", done, Some(all), Unit::Rows);
     }
     Ok(Some(losses))
 }

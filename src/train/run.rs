@@ -4,14 +4,15 @@ mod answers;
 mod measures;
 mod tested;
 
+use super::curriculum::Grading;
 use super::early_stop::Policy;
 use super::error::{During, Failed};
 use super::feed::Rows;
 use super::memory::{self, Meter, Shortage};
-use super::report::Reporter;
+use super::report::{Listener, Reporter};
 use super::trainer::{Trainer, UpdateReport};
 use super::{TrainError, checkpoint, curriculum, objective, profile};
-use crate::base::{Control, Explain, Failure, Silent, human};
+use crate::base::{Control, Explain, Failure, human};
 use crate::data::GeneralText;
 use crate::data::prepare::Dataset;
 use crate::data::split::spread;
@@ -43,7 +44,7 @@ pub fn run(
     folder: &RunFolder,
     resume: bool,
     outside: Outside<'_>,
-    listener: &mut dyn FnMut(RunEvent),
+    listener: &mut dyn Listener,
 ) -> Result<Outcome, Failed> {
     let mut reporter = Reporter::new(folder, listener);
     let meter = Meter::new(outside.resident_bytes, plan.memory_limit_bytes());
@@ -55,9 +56,10 @@ pub fn run(
         Ok(objectives) => objectives,
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
-    let orders = match curriculum::orders(plan, model, datasets, folder, outside.control, &mut Silent) {
+    let grading = Grading { plan, model, datasets, folder, meter: &meter };
+    let orders = match curriculum::orders(grading, outside.control, &mut reporter) {
         Ok(Some(orders)) => orders,
-        Ok(None) => return Ok(Outcome::Stopped),
+        Ok(None) => return Ok(stopped_before(&mut reporter, outside.control, folder)),
         Err(error) => return Err(fail(&mut reporter, 0, error, folder)),
     };
     let begin = Begin { plan, model, folder, resume, orders };
@@ -73,6 +75,21 @@ pub fn run(
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error, folder)),
     }
+}
+
+/// How a run ends that was stopped before it had a state of its own.
+fn stopped_before(reporter: &mut Reporter, control: &Control, folder: &RunFolder) -> Outcome {
+    let outcome = if control.is_discarded() { Outcome::Discarded } else { Outcome::Stopped };
+    let update = folder.checkpoints().last().copied().unwrap_or_default();
+    reporter.send_anyway(RunEvent::Finished {
+        outcome,
+        update,
+        best_update: None,
+        best_loss: None,
+        secs: 0.0,
+        adapter: None,
+    });
+    outcome
 }
 
 fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFolder) -> Failed {
@@ -209,7 +226,7 @@ impl<'a> Run<'a> {
             match self.settle(control, reporter)? {
                 Some(Outcome::Stopped) => return self.stop(control, reporter),
                 Some(outcome) => return self.finish(outcome, control, reporter),
-                None => self.wait_while_paused(Phase::Training, control, reporter)?,
+                None => reporter.wait_while_paused(control, Phase::Training)?,
             }
             let start = Instant::now();
             let (outcome, costs) = self.update(control);
@@ -351,21 +368,6 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Notice { text })
     }
 
-    /// Waits while a person has paused the run, which then goes on with `phase`.
-    fn wait_while_paused(
-        &self,
-        phase: Phase,
-        control: &Control,
-        reporter: &mut Reporter,
-    ) -> Result<(), TrainError> {
-        if !control.is_paused() || control.is_stopped() {
-            return Ok(());
-        }
-        reporter.send(RunEvent::Phase { phase: Phase::Paused })?;
-        control.wait_while_paused();
-        reporter.send(RunEvent::Phase { phase })
-    }
-
     fn report_update(
         &mut self,
         r: UpdateReport,
@@ -495,7 +497,7 @@ impl<'a> Run<'a> {
             outcome,
             update,
             best_update: best.map(|b| b.update),
-            best_loss: best.map(|b| b.loss),
+            best_loss: best.map(|best| best.found.loss),
             secs: self.secs_before + self.began.elapsed().as_secs_f64(),
             adapter,
         })

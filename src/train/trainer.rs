@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Where a run is; with the adapter and the optimizer's state, all that a checkpoint needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Updates done.
     pub update: Update,
@@ -172,7 +172,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When memory ran out nothing has changed, either: the update can be made again, in halves.
     pub fn update(&mut self, control: &Control) -> Result<Option<UpdateReport>, TrainError> {
-        let before = self.position;
+        let before = self.position.clone();
         let made = match self.plan.recipe().optimizer.in_backward {
             true => self.update_in_backward(control),
             false => self.micro_steps(control).and_then(|sum| sum.map(|sum| self.apply(sum)).transpose()),

@@ -13,6 +13,8 @@ pub struct LossTotal {
     pub sum: f64,
     pub weight: f64,
     pub num_examples: usize,
+    /// Whether the loss is of tokens.
+    pub is_of_tokens: bool,
     /// What the model says of each row beside what it should, where the objective has more to measure than the loss.
     pub outputs: Vec<(Goal, Vec<f32>)>,
 }
@@ -22,8 +24,9 @@ impl LossTotal {
         self.sum / self.weight
     }
 
-    pub fn perplexity(&self) -> f64 {
-        self.mean().exp()
+    /// Of the tokens; `None` of a loss of whole texts.
+    pub fn perplexity(&self) -> Option<f64> {
+        self.is_of_tokens.then(|| self.mean().exp())
     }
 }
 
@@ -66,7 +69,7 @@ pub fn loss_of(
     look: &dyn Fn() -> Result<(), TrainError>,
 ) -> Result<Option<LossTotal>, TrainError> {
     let Measured { model, hooks, objective, budget_tokens } = measured;
-    let mut total = LossTotal::default();
+    let mut total = LossTotal { is_of_tokens: objective.weighs_tokens(), ..LossTotal::default() };
     for (index, rows) in micro_batches(samples, budget_tokens).into_iter().enumerate() {
         if !goes_on(total.num_examples)? {
             return Ok(None);

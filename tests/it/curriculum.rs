@@ -2,19 +2,26 @@
 
 use crate::cli::{Stage, code, stderr};
 use crate::tasks::plan_of;
-use crate::train::{Finished, bytes, dataset, losses, model, recipe, run_tasks, validations};
+use crate::train::{
+    Finished, Follower, bytes, dataset, losses, model, phases, plan_on, recipe, run_tasks, validations,
+};
 use std::path::Path;
-use tunesmith::base::{Control, Silent};
+use tunesmith::base::Control;
 use tunesmith::data::Sample;
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::table::Column;
 use tunesmith::model::load::LoadedModel;
 use tunesmith::objective::Language;
+use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::Recipe;
+use tunesmith::recipe::plan::Facts;
 use tunesmith::recipe::recipe::{Curriculum, OrderBy, Pacing};
-use tunesmith::train::curriculum::orders;
+use tunesmith::train::TrainError;
+use tunesmith::train::curriculum::{Grading, orders};
 use tunesmith::train::feed::{Feed, Rows};
+use tunesmith::train::memory::Meter;
+use tunesmith::train::report::Reporter;
 
 fn run(
     model: &LoadedModel,
@@ -161,9 +168,13 @@ fn the_order_by_loss_is_that_of_the_model_before() {
     let stopped = Control::new();
     stopped.stop();
     let all = std::slice::from_ref(&data);
-    assert_eq!(orders(&plan, &model, all, &folder, &stopped, &mut Silent).unwrap(), None);
+    let mut follower = Follower::new(|_, _| {});
+    let mut reporter = Reporter::new(&folder, &mut follower);
+    let meter = Meter::new(&|| 0, None);
+    let grading = Grading { plan: &plan, model: &model, datasets: all, folder: &folder, meter: &meter };
+    assert_eq!(orders(grading, &stopped, &mut reporter).unwrap(), None);
     assert_eq!(folder.orders(), None);
-    let found = orders(&plan, &model, all, &folder, &Control::new(), &mut Silent).unwrap().unwrap();
+    let found = orders(grading, &Control::new(), &mut reporter).unwrap().unwrap();
     assert_eq!(folder.orders().as_ref(), Some(&found));
     let loss = |place: &usize| {
         let sample = &data.samples[data.split.train[*place]];
@@ -182,7 +193,52 @@ fn the_order_by_loss_is_that_of_the_model_before() {
     // What was kept is taken as it is.
     let turned: Vec<usize> = found[0].iter().rev().copied().collect();
     folder.save_orders(std::slice::from_ref(&turned)).unwrap();
-    assert_eq!(orders(&plan, &model, all, &folder, &stopped, &mut Silent).unwrap(), Some(vec![turned]));
+    assert_eq!(orders(grading, &stopped, &mut reporter).unwrap(), Some(vec![turned]));
+}
+
+/// While rows are measured for their order, and while test rows are, a pause is heeded, and a stop; what is short of memory is told.
+#[test]
+fn rows_that_are_only_measured_heed_the_run_s_control() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let data = dataset(&model, 12);
+    let plan = plan_of(&ordered("loss", &[]), std::slice::from_ref(&data));
+    let go = |name: &str, bytes: &dyn Fn() -> u64, watch: &dyn Fn(Phase, &Control)| {
+        let all = std::slice::from_ref(&data);
+        run_tasks(&plan, &model, all, &temp.path().join(name), false, bytes, |event, control| {
+            if let RunEvent::Phase { phase } = event {
+                watch(*phase, control);
+            }
+        })
+    };
+    let paused = go("paused", &|| 0, &|phase, control| match phase {
+        Phase::Grading if !control.is_paused() => control.pause(),
+        Phase::Paused => control.resume(),
+        _ => {}
+    });
+    assert_eq!(paused.outcome.unwrap(), Outcome::Done);
+    let told = phases(&paused.events);
+    assert_eq!(told[..3], [Phase::Grading, Phase::Paused, Phase::Grading], "{told:?}");
+    let stopped = go("stopped", &|| 0, &|_, control| control.stop());
+    assert_eq!(stopped.outcome.unwrap(), Outcome::Stopped);
+    let end = RunEvent::Finished {
+        outcome: Outcome::Stopped,
+        update: 0,
+        best_update: None,
+        best_loss: None,
+        secs: 0.0,
+        adapter: None,
+    };
+    assert_eq!(stopped.folder.events().unwrap().last(), Some(&end));
+    drop(stopped.folder);
+    let all = std::slice::from_ref(&data);
+    let rest = run_tasks(&plan, &model, all, &temp.path().join("stopped"), true, &|| 0, |_, _| {});
+    assert_eq!(losses(&rest.events), losses(&paused.events));
+    // A row alone cannot be halved.
+    let limited = plan_on(Facts { free_memory_bytes: 1000, ..Facts::default() }, plan.recipe(), &data);
+    let at = temp.path().join("short");
+    let short = run_tasks(&limited, &model, all, &at, false, &|| 900, |_, _| {});
+    assert!(matches!(*short.outcome.unwrap_err().error, TrainError::OutOfMemory(_)));
+    assert!(matches!(short.folder.events().unwrap().last(), Some(RunEvent::Failed { update: 0, .. })));
 }
 
 #[test]
@@ -269,4 +325,22 @@ fn orders_are_compared_by_one_command() {
         orders.iter().map(|of| of["comparison"]["rows"][0]["test_loss"].as_f64().unwrap()).collect();
     assert!(losses[0] != losses[1] && losses[1] != losses[2], "{losses:?}");
     assert!(stage.path("orders/loss/runs/lora/order.json").is_file());
+}
+
+/// How hard the rows are is measured by the first method, and holds for all.
+#[test]
+fn the_methods_of_a_comparison_share_their_order() {
+    let stage = Stage::new();
+    let (model, rows) = (stage.model(), stage.rows());
+    let args =
+        ["methods", &rows, "--model", &model, "--methods", "lora,ia3", "--updates", "2", "--out", "both"];
+    let (done, found) =
+        stage.json(&[&args[..], &["--set", "batch.max_tokens=64", "--set", "curriculum.by=loss"]].concat());
+    assert_eq!(done, 0, "{found}");
+    let read = |name: &str, file: &str| {
+        std::fs::read_to_string(stage.path(&format!("both/runs/{name}/{file}"))).unwrap()
+    };
+    assert_eq!(read("lora", "order.json"), read("ia3", "order.json"));
+    let is_graded = |name: &str| read(name, "metrics.jsonl").contains("\"grading\"");
+    assert!(is_graded("lora") && !is_graded("ia3"));
 }

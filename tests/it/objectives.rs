@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tunesmith::data::labels::Labels;
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::{Goal, LossWeights, Sample, Tokeniser};
+use tunesmith::eval::metrics::PERPLEXITY;
 use tunesmith::model::load::LoadedModel;
 use tunesmith::nn::ops::{self, Judgement};
 use tunesmith::nn::{Node, Tape};
@@ -111,6 +112,13 @@ fn every_objective_is_learnt_and_resumed_exactly() {
                 let model = model_for(name, &recipe, &data);
                 let (whole, resumed) =
                     whole_and_resumed(&model, &data, &recipe, 30, &temp.path().join(&what));
+                // Where nothing is guessed token by token, no perplexity is told.
+                let measured = |event: &RunEvent| match event {
+                    RunEvent::Validation { metrics, .. } => Some(metrics.contains_key(PERPLEXITY)),
+                    _ => None,
+                };
+                let told: Vec<bool> = whole.events.iter().filter_map(measured).collect();
+                assert_eq!(told, vec![objective.is_of_tokens(); 2], "{what}");
                 let losses = |events: &[RunEvent]| -> Vec<f64> {
                     let loss = |event: &RunEvent| match event {
                         RunEvent::Update { loss, .. } => Some(*loss),

@@ -47,7 +47,7 @@ fn validation(update: u64, loss: f64) -> RunEvent {
     RunEvent::Validation {
         update,
         loss,
-        perplexity: loss.exp(),
+        beside_first: None,
         best: true,
         without_gain: 0,
         metrics: Default::default(),

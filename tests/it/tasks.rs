@@ -270,15 +270,6 @@ fn no_task_stops_another() {
     assert_eq!(ended(BestBy::Weighted, "weighted"), Outcome::Done);
 }
 
-#[test]
-fn means_of_losses_are_the_chosen_ones() {
-    let losses = [("a", 1.0, 2.0), ("b", 3.0, 4.0)];
-    assert_eq!(BestBy::Mean.of(&losses), Some(3.0));
-    assert_eq!(BestBy::Weighted.of(&losses), Some(3.5));
-    assert_eq!(BestBy::Task("b".into()).of(&losses), Some(4.0));
-    assert_eq!(BestBy::Task("c".into()).of(&losses), None);
-}
-
 /// A classifier's and an answerer's data beside the tiny model.
 fn recipe_file(stage: &Stage, change: impl Fn(String) -> String) -> String {
     let row = |i: usize| {

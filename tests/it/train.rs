@@ -5,7 +5,7 @@ use crate::tokenise::smollm2;
 use candle_core::Device;
 use std::path::Path;
 use std::sync::Arc;
-use tunesmith::base::{Control, DeviceChoice, Precision, Silent};
+use tunesmith::base::{Control, DeviceChoice, Precision, Progress, Silent, Unit};
 use tunesmith::data::labels::Labels;
 use tunesmith::data::loader::Loader;
 use tunesmith::data::prepare::{Dataset, PrepareOptions};
@@ -24,6 +24,7 @@ use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent, RunFolder};
 use tunesmith::recipe::plan::{DataFacts, Facts};
 use tunesmith::recipe::{Plan, Recipe, load};
+use tunesmith::train::report::Listener;
 use tunesmith::train::validate::Measured;
 use tunesmith::train::{self, Outside, bench};
 
@@ -144,18 +145,48 @@ pub fn run_tasks(
     at: &Path,
     resume: bool,
     resident_bytes: &dyn Fn() -> u64,
-    mut watch: impl FnMut(&RunEvent, &Control),
+    watch: impl FnMut(&RunEvent, &Control),
 ) -> Finished {
     let recipe = plan.recipe();
     let folder = if resume { RunFolder::open(at) } else { RunFolder::create(at, recipe) }.unwrap();
-    let control = Control::new();
-    let mut events = Vec::new();
+    let mut follower = Follower::new(watch);
+    let control = follower.control.clone();
     let outside = Outside { control: &control, resident_bytes };
-    let outcome = train::run(plan, model, data, &folder, resume, outside, &mut |event| {
-        watch(&event, &control);
-        events.push(event);
-    });
-    Finished { outcome, events, folder }
+    let outcome = train::run(plan, model, data, &folder, resume, outside, &mut follower);
+    Finished { outcome, events: follower.events, folder }
+}
+
+/// Keeps what a run tells, and may use its control.
+pub struct Follower<W> {
+    watch: W,
+    pub control: Control,
+    pub events: Vec<RunEvent>,
+}
+
+impl<W: FnMut(&RunEvent, &Control)> Follower<W> {
+    pub fn new(watch: W) -> Self {
+        Self { watch, control: Control::new(), events: Vec::new() }
+    }
+}
+
+impl<W> Progress for Follower<W> {
+    fn report(&mut self, _phase: &str, _done: u64, _total: Option<u64>, _unit: Unit) {}
+}
+
+impl<W: FnMut(&RunEvent, &Control)> Listener for Follower<W> {
+    fn take(&mut self, event: RunEvent) {
+        (self.watch)(&event, &self.control);
+        self.events.push(event);
+    }
+}
+
+/// The phases of a run, in order.
+pub fn phases(events: &[RunEvent]) -> Vec<Phase> {
+    let phase = |event: &RunEvent| match event {
+        RunEvent::Phase { phase } => Some(*phase),
+        _ => None,
+    };
+    events.iter().filter_map(phase).collect()
 }
 
 /// A run in one piece, and one that was stopped after `update` and went on, in two folders under `at`.
@@ -255,14 +286,7 @@ fn a_validation_is_paused_and_goes_on() {
             _ => {}
         });
     assert_eq!(done.outcome.unwrap(), Outcome::Done);
-    let phases: Vec<Phase> = done
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            RunEvent::Phase { phase } => Some(*phase),
-            _ => None,
-        })
-        .collect();
+    let phases = phases(&done.events);
     assert!(
         phases.windows(3).any(|p| p == [Phase::Validating, Phase::Paused, Phase::Validating]),
         "{phases:?}"

@@ -1,8 +1,9 @@
 //! Runs that are short of memory: dealt in halves once, then stopped; exact all the same.
 
-use crate::train::{bytes, dataset, losses, model, plan_on, recipe, run_in, validations};
+use crate::train::{bytes, dataset, losses, model, phases, plan_on, recipe, run_in, validations};
 use std::cell::Cell;
 use tunesmith::base::Failure;
+use tunesmith::eval::metrics::PERPLEXITY;
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::project::event::Phase;
 use tunesmith::project::{Outcome, RunEvent};
@@ -171,7 +172,7 @@ fn validation_that_is_short_of_memory_goes_in_halves() {
     let (plain, halved) = (go("plain", false), go("halved", true));
     assert_eq!(halved.outcome.unwrap(), Outcome::Done);
     let told = notices(&halved.events);
-    assert!(told.len() == 1 && told[0].contains("validation goes through half"), "{told:?}");
+    assert!(told.len() == 1 && told[0].contains("validation and test rows go through half"), "{told:?}");
     assert!(told[0].contains("takes 900 B of memory, and its limit is 800 B"), "{told:?}");
     assert_eq!(losses(&halved.events), losses(&plain.events), "updates stay as they were");
     let (a, b) = (validations(&plain.events), validations(&halved.events));
@@ -179,6 +180,53 @@ fn validation_that_is_short_of_memory_goes_in_halves() {
     for (a, b) in a.iter().zip(&b) {
         assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-5, "{a:?} {b:?}");
     }
+}
+
+/// Also the rows that nobody trained on: before the run and after it; a pause is heeded meanwhile.
+#[test]
+fn test_rows_that_are_short_of_memory_go_in_halves() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 20);
+    data.split.test = data.split.train.split_off(8);
+    let recipe = recipe(&["objective.kind=pretraining"]);
+    let plan = plan_on(machine(), &recipe, &data);
+    let go = |name: &str, num_short: usize| {
+        let (is_testing, left) = (Cell::new(false), Cell::new(num_short));
+        let read = || {
+            let is_short = is_testing.get() && left.get() > 0;
+            left.set(left.get().saturating_sub(usize::from(is_short)));
+            if is_short { 900 } else { 100 }
+        };
+        run_in(&plan, &model, &data, &temp.path().join(name), false, &read, |event, control| {
+            let RunEvent::Phase { phase } = event else { return };
+            match phase {
+                Phase::Paused => control.resume(),
+                Phase::Testing if !is_testing.get() => control.pause(),
+                _ => {}
+            }
+            is_testing.set(*phase == Phase::Testing);
+        })
+    };
+    let tested = |events: &[RunEvent]| -> Vec<(bool, f64, f64)> {
+        let of = |event: &RunEvent| match event {
+            RunEvent::Tested { is_base, loss, metrics, .. } => Some((*is_base, *loss, metrics[PERPLEXITY])),
+            _ => None,
+        };
+        events.iter().filter_map(of).collect()
+    };
+    let (plain, halved) = (go("plain", 0), go("halved", 1));
+    assert_eq!(plain.outcome.unwrap(), Outcome::Done);
+    assert_eq!(halved.outcome.unwrap(), Outcome::Done);
+    assert!(phases(&plain.events).windows(3).any(|p| p == [Phase::Testing, Phase::Paused, Phase::Testing]));
+    let told = notices(&halved.events);
+    assert!(told.len() == 1 && told[0].contains("test rows go through half"), "{told:?}");
+    let (a, b) = (tested(&plain.events), tested(&halved.events));
+    assert!(a.len() == 2 && a[0].0 && !a[1].0 && a[1].1 < a[0].1, "{a:?}");
+    for (a, b) in a.iter().zip(&b) {
+        assert!((a.1 - b.1).abs() < 1e-5 && (a.2 - a.1.exp()).abs() < 1e-9, "{a:?} {b:?}");
+    }
+    let error = *go("short", usize::MAX).outcome.unwrap_err().error;
+    assert!(matches!(error, TrainError::OutOfMemory(_)), "{error}");
 }
 
 #[test]

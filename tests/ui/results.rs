@@ -191,7 +191,10 @@ fn classes_are_sorted_by_a_press() {
 
 /// Three tasks that were learnt together, of which one is of tokens; also a scene of the screenshots.
 pub fn together() -> AppState {
-    let of = |report: Option<TaskReport>| OfTask { loss: Some(1.25), rows: 40, report };
+    let of = |report: Option<TaskReport>| {
+        let perplexity = report.is_none().then(|| 1.25_f64.exp());
+        OfTask { loss: Some(1.25), perplexity, rows: 40, report }
+    };
     let moods = classes(3, &["negative", "neutral", "positive"]);
     let tasks = [
         ("moods", of(Some(moods))),

@@ -41,7 +41,7 @@ fn read(folder: PathBuf, num_updates: u64, floor: f64) -> EventKind {
     let valid = |update: u64, best: u64| RunEvent::Validation {
         update,
         loss: floor + 0.2 + update.abs_diff(best) as f64 / 400.0,
-        perplexity: 2.0,
+        beside_first: None,
         best: update <= best,
         without_gain: (update.saturating_sub(best) / 20) as u32,
         metrics: Default::default(),

@@ -91,14 +91,7 @@ fn profile(update: u64) -> RunEvent {
 }
 
 fn validation(update: u64, loss: f64, best: bool, without_gain: u32) -> RunEvent {
-    RunEvent::Validation {
-        update,
-        loss,
-        perplexity: loss.exp(),
-        best,
-        without_gain,
-        metrics: Default::default(),
-    }
+    RunEvent::Validation { update, loss, beside_first: None, best, without_gain, metrics: Default::default() }
 }
 
 fn answers(update: u64) -> RunEvent {

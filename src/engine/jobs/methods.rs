@@ -89,14 +89,16 @@ pub fn compare(
         sink(EventKind::MethodTurn { variant: method.variant(), name, index, total: methods.len() });
         control.wait_while_paused();
         let path = run_folder(out, method.variant());
-        let begun = begun(out, &methods);
+        let folders = begun(out, &methods);
+        let begun: Vec<Beginning> = folders.iter().filter_map(RunFolder::beginning).collect();
         // Chat templates may write the date: all methods have that of the first.
         let time = begun.first().map_or_else(|| jiff::Zoned::now().datetime(), |first| first.time);
         let ready = train::ready_at(time, &recipe, data, &path, control, sink);
         if let Ok(ready) = &ready {
             refuse_other_rows(ready, &begun)?;
         }
-        let row = match ready.and_then(|ready| run(base, &ready, data, &path, control, sink)) {
+        let orders = folders.iter().find_map(RunFolder::orders);
+        let row = match ready.and_then(|ready| run(base, &ready, data, &path, orders, control, sink)) {
             Ok(row) => row,
             Err(Halt::Failed(failure)) if !control.is_stopped() => failed(&recipe, &failure),
             Err(halt) => return Err(halt),
@@ -234,10 +236,10 @@ fn unreadable(error: ProjectError) -> Failure {
     Failure::new("Cannot go on with the comparison", error.to_string(), hint)
 }
 
-/// What the runs in a comparison's folder began with, as far as they say it.
-fn begun(out: &Path, methods: &[Method]) -> Vec<Beginning> {
+/// The runs in a comparison's folder so far.
+fn begun(out: &Path, methods: &[Method]) -> Vec<RunFolder> {
     let folders = methods.iter().map(|method| run_folder(out, method.variant()));
-    folders.filter_map(|path| RunFolder::open(&path).ok()?.beginning()).collect()
+    folders.filter_map(|path| RunFolder::open(&path).ok()).collect()
 }
 
 /// A recipe names its files, which may have changed since: all methods learn from the same rows and are tested on the same.
@@ -267,12 +269,13 @@ fn new_row(recipe: &Recipe) -> MethodRow {
     }
 }
 
-/// One method: its run, from where it is, and its row.
+/// One method: its run, from where it is, and its row. Rows come in the `orders` that were found already, if there are any.
 fn run(
     base: &mut BaseModel,
     ready: &Ready,
     data: &LastRead,
     path: &Path,
+    orders: Option<Vec<Vec<usize>>>,
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<MethodRow, Halt> {
@@ -286,7 +289,11 @@ fn run(
     };
     let outcome = match RunFolder::is_one(path) {
         true => train::resume(base, data, path, control, &mut watched)?,
-        false => train::start(base, ready, &RunFolder::create(path, recipe)?, control, &mut watched)?,
+        false => {
+            let folder = RunFolder::create(path, recipe)?;
+            orders.map(|orders| folder.save_orders(&orders)).transpose()?;
+            train::start(base, ready, &folder, control, &mut watched)?
+        }
     };
     if matches!(outcome, Outcome::Stopped | Outcome::Discarded) {
         return Err(Halt::Stopped);

@@ -39,6 +39,11 @@ impl<'a, 'b> Report<'a, 'b> {
     pub fn to(sink: &'a mut Sink<'b>) -> Self {
         Self { sink, phase: String::new(), last: None }
     }
+
+    /// Passes on what is no progress.
+    pub fn send(&mut self, kind: EventKind) {
+        (self.sink)(kind);
+    }
 }
 
 impl Progress for Report<'_, '_> {

@@ -3,7 +3,7 @@
 use super::data::{import_options, prepare_options};
 use super::model::{self, BaseModel};
 use super::{LastRead, Report, speed};
-use crate::base::{Control, Failure, Progress, hardware};
+use crate::base::{Control, Failure, Progress, Unit, hardware};
 use crate::data::loader::Loader;
 use crate::data::prepare::{Dataset, prepare};
 use crate::data::{DataError, GeneralText, Goal, Sample};
@@ -19,6 +19,7 @@ use crate::project::event::Phase;
 use crate::project::{Beginning, Outcome, RunEvent, RunFolder, runs};
 use crate::recipe::plan::{DataFacts, Facts, ModelFacts};
 use crate::recipe::{Plan, Problem, Recipe, Severity, shared_config};
+use crate::train::report::Listener;
 use crate::train::{self, Outside};
 use jiff::civil::DateTime;
 use std::path::{Path, PathBuf};
@@ -337,18 +338,30 @@ fn carry_on(
     let recipe = ready.plan.recipe();
     let model = base.load(&ready.files, placement(recipe), control, sink)?;
     let model = model.with_config(ready.config.clone(), recipe.run.seed)?;
-    let grade = train::curriculum::orders;
-    let mut report = Report::to(sink);
-    if grade(&ready.plan, &model, &ready.datasets, folder, control, &mut report)?.is_none() {
-        return Err(Halt::Stopped);
-    }
-    let path = folder.path();
-    let mut listener = |event| sink(EventKind::Run { folder: path.to_path_buf(), event });
+    let mut following = Following { folder: folder.path(), report: Report::to(sink) };
     let outside = Outside { control, resident_bytes: &hardware::resident_bytes };
     let outcome =
-        train::run(&ready.plan, &model, &ready.datasets, folder, is_resumed, outside, &mut listener)?;
+        train::run(&ready.plan, &model, &ready.datasets, folder, is_resumed, outside, &mut following)?;
     tell_report(folder, sink);
     Ok(outcome)
+}
+
+/// Passes on what a run tells.
+struct Following<'a, 's, 'b> {
+    folder: &'a Path,
+    report: Report<'s, 'b>,
+}
+
+impl Progress for Following<'_, '_, '_> {
+    fn report(&mut self, phase: &str, done: u64, total: Option<u64>, unit: Unit) {
+        self.report.report(phase, done, total, unit);
+    }
+}
+
+impl Listener for Following<'_, '_, '_> {
+    fn take(&mut self, event: RunEvent) {
+        self.report.send(EventKind::Run { folder: self.folder.to_path_buf(), event });
+    }
 }
 
 /// What came of the test rows, where it was measured. A report that cannot be read takes nothing else away from the run.

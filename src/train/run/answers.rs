@@ -64,7 +64,7 @@ impl Run<'_> {
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Vec<Result<String, String>>, TrainError> {
-        self.wait_while_paused(Phase::Validating, control, reporter)?;
+        reporter.wait_while_paused(control, Phase::Validating)?;
         let options = GenerateOptions {
             max_tokens: MAX_ANSWER_TOKENS,
             sampling: Sampling::default(),

@@ -1,13 +1,16 @@
 //! What a run measures between updates: its validation rows, and how well the general text is still known.
 
 use super::{Learnt, Run, TrainError};
-use crate::base::Control;
+use crate::base::{Control, Unit};
 use crate::data::Sample;
+use crate::eval::metrics::PERPLEXITY;
 use crate::eval::tasks::TaskReport;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::objective::{Language, Objective};
+use crate::peft::Adapter;
 use crate::project::RunEvent;
 use crate::project::event::Phase;
+use crate::train::early_stop::{Found, TaskLoss};
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
 use crate::train::validate::{LossTotal, Measured, loss_of, micro_batches};
@@ -15,9 +18,20 @@ use std::collections::BTreeMap;
 
 /// Which model is measured.
 #[derive(Clone, Copy)]
-enum Of {
+pub(super) enum Of<'s> {
     Base,
     Tuned,
+    /// As it was saved.
+    Saved(&'s Adapter),
+}
+
+/// What is measured of it, and what the run is said to do meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'s> {
+    pub of: Of<'s>,
+    pub objective: &'s dyn Objective,
+    pub samples: &'s [&'s Sample],
+    pub phase: Phase,
 }
 
 impl<'a> Run<'a> {
@@ -38,8 +52,11 @@ impl<'a> Run<'a> {
         TaskReport::of(&total.outputs, task.dataset.labels.names(), self.model.config().width)
     }
 
-    fn metrics(&self, task: &Learnt, total: &LossTotal) -> BTreeMap<String, f64> {
-        self.report(task, total).map(|report| report.metrics()).unwrap_or_default()
+    /// The figures by their names: of tokens, the perplexity.
+    pub(super) fn metrics(report: Option<&TaskReport>, total: &LossTotal) -> BTreeMap<String, f64> {
+        let mut metrics = report.map(|report| report.metrics()).unwrap_or_default();
+        metrics.extend(total.perplexity().map(|perplexity| (PERPLEXITY.to_string(), perplexity)));
+        metrics
     }
 
     /// How well the base model knows the general text, before the first update; once, also when the run begins again because it
@@ -75,9 +92,8 @@ impl<'a> Run<'a> {
         let mut totals = Vec::new();
         for task in 0..self.tasks.len() {
             let (objective, samples) = (self.tasks[task].objective, self.valid_samples(task));
-            let Some(total) = self.loss(objective, &samples, Of::Tuned, control, reporter)? else {
-                return Ok(None);
-            };
+            let look = Look { of: Of::Tuned, objective, samples: &samples, phase: Phase::Validating };
+            let Some(total) = self.loss(look, control, reporter)? else { return Ok(None) };
             totals.push(total);
         }
         let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
@@ -101,14 +117,16 @@ impl<'a> Run<'a> {
         reporter: &mut Reporter,
     ) -> Result<bool, TrainError> {
         let update = self.trainer.position.update.0;
-        let loss = self.mean_loss(totals);
+        let found = self.found(totals);
+        let Found { loss, beside_first } = found;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
         }
         self.trainer.position.owes_validation = false;
-        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, loss);
-        let each: Vec<BTreeMap<String, f64>> =
-            self.tasks.iter().zip(totals).map(|(task, total)| self.metrics(task, total)).collect();
+        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, found);
+        let metrics =
+            |(task, total): (&Learnt, &LossTotal)| Self::metrics(self.report(task, total).as_ref(), total);
+        let each: Vec<BTreeMap<String, f64>> = self.tasks.iter().zip(totals).map(metrics).collect();
         if self.has_several() {
             for ((task, total), metrics) in self.tasks.iter().zip(totals).zip(&each) {
                 if !task.valid.is_empty() {
@@ -121,9 +139,9 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Validation {
             update,
             loss,
-            perplexity: loss.exp(),
             best: verdict.is_best,
             without_gain: self.trainer.position.validation.without_gain,
+            beside_first,
             metrics: own.unwrap_or_default(),
         })?;
         if verdict.is_best {
@@ -133,19 +151,15 @@ impl<'a> Run<'a> {
         Ok(verdict.is_over)
     }
 
-    /// What the best state is known by: of one task its loss, of several the mean that the recipe chose. A loss that is not finite makes
-    /// any mean so: a task that broke would else be hidden by the others.
-    fn mean_loss(&self, totals: &[LossTotal]) -> f64 {
+    /// What the best state is known by.
+    fn found(&mut self, totals: &[LossTotal]) -> Found {
         let recipe = self.plan.recipe();
         let each = self.tasks.iter().zip(recipe.task_weights()).zip(totals);
         let measured = each.filter(|((task, _), _)| !task.valid.is_empty());
-        let losses: Vec<(&str, f64, f64)> =
-            measured.map(|((task, weight), total)| (&*task.task.name, weight, total.mean())).collect();
-        match losses[..] {
-            [(_, _, only)] => only,
-            _ if losses.iter().any(|(.., loss)| !loss.is_finite()) => f64::NAN,
-            _ => recipe.mixing.best_by.of(&losses).unwrap_or(f64::NAN),
-        }
+        let losses: Vec<TaskLoss> = measured
+            .map(|((task, weight), total)| TaskLoss { task: &task.task.name, weight, loss: total.mean() })
+            .collect();
+        Found::of(&losses, &recipe.mixing.best_by, &mut self.trainer.position.validation.first)
     }
 
     fn report_text(&self, total: LossTotal, reporter: &mut Reporter) -> Result<(), TrainError> {
@@ -153,32 +167,31 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let update = self.trainer.position.update.0;
-        reporter.send(RunEvent::GeneralText { update, loss: total.mean(), perplexity: total.perplexity() })
+        reporter.send(RunEvent::GeneralText { update, loss: total.mean(), perplexity: total.mean().exp() })
     }
 
     fn text_loss(
         &mut self,
-        of: Of,
+        of: Of<'_>,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         let held_out: Vec<&Sample> = self.text.iter().flat_map(|text| &text.held_out).collect();
-        self.loss(&Language, &held_out, of, control, reporter)
+        let look = Look { of, objective: &Language, samples: &held_out, phase: Phase::Validating };
+        self.loss(look, control, reporter)
     }
 
     /// The loss over some samples, with fewer tokens at once where memory is short. `Ok(None)` when stopped.
-    fn loss(
+    pub(super) fn loss(
         &mut self,
-        objective: &dyn Objective,
-        samples: &[&Sample],
-        of: Of,
+        look: Look<'_>,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
         loop {
-            match self.loss_once(objective, samples, of, control, reporter).map_err(memory::recognised) {
+            match self.loss_once(look, control, reporter).map_err(memory::recognised) {
                 Err(TrainError::OutOfMemory(shortage)) => {
-                    self.give_in_validating(shortage, samples, reporter)?;
+                    self.give_in_measuring(shortage, look.samples, reporter)?;
                 }
                 other => return other,
             }
@@ -187,18 +200,22 @@ impl<'a> Run<'a> {
 
     fn loss_once(
         &self,
-        objective: &dyn Objective,
-        samples: &[&Sample],
-        of: Of,
+        look: Look<'_>,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<LossTotal>, TrainError> {
+        let Look { of, objective, samples, phase } = look;
         let hooks: Box<dyn Hooks> = match of {
             Of::Base => Box::new(NoHooks),
             Of::Tuned => self.trainer.adapter.hooks()?,
+            Of::Saved(adapter) => adapter.hooks()?,
         };
-        let mut goes_on = |_| {
-            self.wait_while_paused(Phase::Validating, control, reporter)?;
+        let mut goes_on = |done: usize| {
+            reporter.wait_while_paused(control, phase)?;
+            if phase == Phase::Testing {
+                let (done, all) = (done as u64, samples.len() as u64);
+                reporter.progress().report("Measuring the test rows", done, Some(all), Unit::Rows);
+            }
             Ok(!control.is_stopped())
         };
         let look = || self.trainer.meter.look();
@@ -206,8 +223,8 @@ impl<'a> Run<'a> {
         loss_of(Measured { model, hooks, objective, budget_tokens }, samples, &mut goes_on, &look)
     }
 
-    /// As [`Self::give_in`], of validation.
-    fn give_in_validating(
+    /// As [`Self::give_in`], of rows that are only measured.
+    fn give_in_measuring(
         &mut self,
         shortage: Shortage,
         samples: &[&Sample],
@@ -219,8 +236,8 @@ impl<'a> Run<'a> {
         }
         self.trainer.position.is_validation_halved = true;
         let text = format!(
-            "Memory is short: {shortage}. From here on, validation goes through half as many tokens at once; it measures the \
-             same and takes a little longer."
+            "Memory is short: {shortage}. From here on, validation and test rows go through half as many tokens at once; that measures \
+             the same and takes a little longer."
         );
         self.notice(text, reporter)
     }

@@ -1,16 +1,16 @@
 //! The rows that nobody trained on, before a run and after it.
 
+use super::measures::{Look, Of};
 use super::{Learnt, Run, TrainError};
 use crate::base::Control;
 use crate::data::prepare::Dataset;
 use crate::data::{Reading, Sample};
 use crate::eval::reports::{OfTask, RunReport};
 use crate::eval::seen_rows::SeenText;
-use crate::model::hooks::{Hooks, NoHooks};
 use crate::peft::Adapter;
 use crate::project::RunEvent;
+use crate::project::event::Phase;
 use crate::train::report::Reporter;
-use crate::train::validate::{LossTotal, Measured, loss_of};
 use std::collections::BTreeMap;
 
 /// Characters of a row that a report shows.
@@ -20,22 +20,30 @@ impl Run<'_> {
     /// Measures the rows that nobody trained on: by the model before the run (no adapter), where it can do what is learnt, and as the run
     /// leaves it. `Ok(None)` when stopped.
     pub(super) fn test(
-        &self,
+        &mut self,
         adapter: Option<&Adapter>,
         control: &Control,
         reporter: &mut Reporter,
     ) -> Result<Option<()>, TrainError> {
         let is_base = adapter.is_none();
+        let of = adapter.map_or(Of::Base, Of::Saved);
         let before = if is_base { self.folder.events()? } else { Vec::new() };
         let mut tasks = BTreeMap::new();
-        for learnt in &self.tasks {
+        for task in 0..self.tasks.len() {
+            let learnt = &self.tasks[task];
             let name = self.has_several().then(|| learnt.task.name.clone());
             let is_this = |event: &RunEvent| matches!(event, RunEvent::Tested { is_base: true, task, .. } if *task == name);
             if !self.is_tested(learnt, is_base) || before.iter().any(is_this) {
                 continue;
             }
-            let Some(total) = self.test_loss(learnt, adapter, control)? else { return Ok(None) };
+            let (objective, dataset) = (learnt.objective, learnt.dataset);
+            let samples: Vec<&Sample> = dataset.split.test.iter().map(|row| &dataset.samples[*row]).collect();
+            reporter.send(RunEvent::Phase { phase: Phase::Testing })?;
+            let look = Look { of, objective, samples: &samples, phase: Phase::Testing };
+            let Some(total) = self.loss(look, control, reporter)? else { return Ok(None) };
+            let learnt = &self.tasks[task];
             let (loss, rows, report) = (total.mean(), total.num_examples, self.report(learnt, &total));
+            let metrics = Self::metrics(report.as_ref(), &total);
             let seen = |at| seen(learnt.dataset, at);
             let report = report.map(|report| report.with_rows(&total.outputs, &seen));
             reporter.send(RunEvent::Tested {
@@ -43,11 +51,12 @@ impl Run<'_> {
                 is_base,
                 loss,
                 num_rows: rows,
-                metrics: report.as_ref().map(|report| report.metrics()).unwrap_or_default(),
+                metrics,
                 task: name,
             })?;
             let loss = Some(loss).filter(|loss| loss.is_finite());
-            tasks.insert(learnt.task.name.clone(), OfTask { loss, rows, report });
+            let perplexity = total.perplexity().filter(|perplexity| perplexity.is_finite());
+            tasks.insert(learnt.task.name.clone(), OfTask { loss, perplexity, rows, report });
         }
         let report = match self.has_several() {
             _ if is_base || tasks.is_empty() => None,
@@ -65,28 +74,6 @@ impl Run<'_> {
         let is_left_out = learnt.is_supervised() && !self.has_several();
         let is_new = is_base && learnt.task.objective.has_head();
         !is_left_out && !is_new && !learnt.dataset.split.test.is_empty()
-    }
-
-    fn test_loss(
-        &self,
-        learnt: &Learnt,
-        adapter: Option<&Adapter>,
-        control: &Control,
-    ) -> Result<Option<LossTotal>, TrainError> {
-        let dataset = learnt.dataset;
-        let rows: Vec<&Sample> = dataset.split.test.iter().map(|row| &dataset.samples[*row]).collect();
-        let hooks: Box<dyn Hooks> = match adapter {
-            Some(adapter) => adapter.hooks()?,
-            None => Box::new(NoHooks),
-        };
-        let measured = Measured {
-            model: self.model,
-            hooks: hooks.as_ref(),
-            objective: learnt.objective,
-            budget_tokens: self.validation_budget(),
-        };
-        let look = || self.trainer.meter.look();
-        loss_of(measured, &rows, &mut |_| Ok(!control.is_stopped()), &look)
     }
 }
 

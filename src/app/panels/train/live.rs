@@ -133,7 +133,7 @@ impl RunView {
                 let (update, update_secs, operations) = (*update, *update_secs, operations.clone());
                 self.profile = Some(Profile { update, update_secs, operations });
             }
-            RunEvent::Validation { update, loss, perplexity, best, without_gain, metrics } => {
+            RunEvent::Validation { update, loss, best, without_gain, beside_first, metrics } => {
                 if self.valid.last().is_some_and(|v| v.update >= *update) {
                     return;
                 }
@@ -142,13 +142,7 @@ impl RunView {
                 }
                 self.valid.push(ValidPoint { update: *update, loss: *loss, is_best: *best });
                 self.without_gain = *without_gain;
-                let gain = if *best { ", the best so far" } else { "" };
-                let figures = match metrics.is_empty() {
-                    true => format!("perplexity {perplexity:.2}"),
-                    false => event::figures(metrics),
-                };
-                let update = human::count(*update);
-                self.say(format!("update {update}: validation loss {loss:.4}, {figures}{gain}"));
+                self.say(event::validation_words(*update, *loss, *beside_first, metrics, *best));
             }
             RunEvent::TaskLosses { update, losses } => self.add_task_losses(*update, losses),
             RunEvent::TaskValidation { update, task, loss, metrics } => {
@@ -350,7 +344,7 @@ impl RunView {
     pub fn phase_words(&self) -> String {
         let phase = match (&self.end, self.phase) {
             (Some(end), _) => outcome_words(end.outcome),
-            (None, Some(phase)) => phase_name(phase),
+            (None, Some(phase)) => phase.words(),
             (None, None) => "waiting for its turn",
         };
         let Some(start) = &self.start else { return format!("{phase}…") };
@@ -361,18 +355,6 @@ impl RunView {
             words.push_str(&format!(", pass {:.1} of {passes:.1}", self.last.epoch));
         }
         words
-    }
-}
-
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::LoadingModel => "loading the model",
-        Phase::PreparingData => "preparing the data",
-        Phase::Training => "training",
-        Phase::Validating => "validating",
-        Phase::Saving => "saving",
-        Phase::Paused => "paused",
-        Phase::Ended => "ended",
     }
 }
 

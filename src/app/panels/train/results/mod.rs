@@ -84,20 +84,15 @@ fn one(ui: &mut egui::Ui, report: &TaskReport, look: &mut ResultsLook) {
 
 /// Of a task of tokens the loss says all.
 fn loss_alone(ui: &mut egui::Ui, of: &OfTask) {
-    let perplexity = of.loss.map(|loss| chart::value(loss.exp()));
-    let all = [
-        rows(of.rows),
-        figure(
-            "Loss",
-            of.loss.map(chart::value),
-            "How surprised the model is by each right token, on average, in nats; 0 is perfect.",
-        ),
-        figure(
-            "Perplexity",
-            perplexity,
-            "Among how many equally likely tokens the model would be as unsure: 1 is perfect.",
-        ),
-    ];
+    let help = match of.perplexity {
+        Some(_) => "How surprised the model is by each right token, on average, in nats; 0 is perfect.",
+        None => "What training makes small, on average; lower is better.",
+    };
+    let mut all = vec![rows(of.rows), figure("Loss", of.loss.map(chart::value), help)];
+    if let Some(perplexity) = of.perplexity {
+        let help = "Among how many equally likely tokens the model would be as unsure: 1 is perfect.";
+        all.push(figure("Perplexity", Some(chart::value(perplexity)), help));
+    }
     figures(ui, &all);
 }
 
