@@ -46,9 +46,6 @@ pub fn is_match(answer: &str, expected: &str) -> bool {
     normalise(answer) == normalise(expected)
 }
 
-/// The name under which [`perplexity`] is kept among other figures.
-pub const PERPLEXITY: &str = "perplexity";
-
 /// `exp(sum / weight)` of a summed loss in nats; `None` where nothing was weighed.
 pub fn perplexity(sum: f64, weight: f64) -> Option<f64> {
     (weight > 0.0).then(|| (sum / weight).exp())

@@ -2,7 +2,6 @@
 //! window. It stands in `project` because it is a file format: what is read back must not need the trainer.
 
 use crate::base::human;
-use crate::eval::metrics::PERPLEXITY;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -243,6 +242,9 @@ impl RunEvent {
 fn null_is_nan<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(source)?.unwrap_or(f64::NAN))
 }
+
+/// The name of the figure of losses of tokens.
+pub const PERPLEXITY: &str = "perplexity";
 
 /// Figures by name behind a loss: ", accuracy 0.9120, macro F1 0.9050"; nothing where there are none.
 fn figures(metrics: &BTreeMap<String, f64>) -> String {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tunesmith::data::labels::Labels;
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::{Goal, LossWeights, Sample, Tokeniser};
-use tunesmith::eval::metrics::PERPLEXITY;
 use tunesmith::model::load::LoadedModel;
 use tunesmith::nn::ops::{self, Judgement};
 use tunesmith::nn::{Node, Tape};
 use tunesmith::project::RunEvent;
+use tunesmith::project::event::PERPLEXITY;
 use tunesmith::recipe::recipe::{Classification, Objective, Regression, ScoreLoss};
 use tunesmith::recipe::{Recipe, Task};
 

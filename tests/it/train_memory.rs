@@ -3,9 +3,8 @@
 use crate::train::{bytes, dataset, losses, model, phases, plan_on, recipe, run_in, validations};
 use std::cell::Cell;
 use tunesmith::base::Failure;
-use tunesmith::eval::metrics::PERPLEXITY;
 use tunesmith::model::config::DecoderConfig;
-use tunesmith::project::event::Phase;
+use tunesmith::project::event::{PERPLEXITY, Phase};
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::estimate::PROCESS_BYTES;
 use tunesmith::recipe::plan::{Facts, ModelFacts};

@@ -3,13 +3,12 @@
 use super::{Learnt, Run, TrainError};
 use crate::base::{Control, Unit};
 use crate::data::Sample;
-use crate::eval::metrics::PERPLEXITY;
 use crate::eval::tasks::TaskReport;
 use crate::model::hooks::{Hooks, NoHooks};
 use crate::objective::{Language, Objective};
 use crate::peft::Adapter;
 use crate::project::RunEvent;
-use crate::project::event::Phase;
+use crate::project::event::{PERPLEXITY, Phase};
 use crate::train::early_stop::{Found, TaskLoss};
 use crate::train::memory::{self, Shortage};
 use crate::train::report::Reporter;
