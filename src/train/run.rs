@@ -1,14 +1,17 @@
 //! The training loop.
 
 mod answers;
+mod ending;
 mod measures;
+mod shortage;
 mod tested;
 
+use self::ending::stopped_before;
 use super::curriculum::Grading;
 use super::early_stop::Policy;
-use super::error::{During, Failed};
+use super::error::Failed;
 use super::feed::Rows;
-use super::memory::{self, Meter, Shortage};
+use super::memory::{self, Meter};
 use super::report::{Listener, Reporter};
 use super::trainer::{Trainer, UpdateReport};
 use super::{TrainError, checkpoint, curriculum, objective, profile};
@@ -19,7 +22,6 @@ use crate::data::split::spread;
 use crate::model::load::LoadedModel;
 use crate::nn;
 use crate::objective::Objective;
-use crate::peft::Adapter;
 use crate::project::event::{OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, RunFolder};
 use crate::recipe::{Plan, Recipe, Task, recipe};
@@ -75,21 +77,6 @@ pub fn run(
         Ok(outcome) => Ok(outcome),
         Err(error) => Err(fail(&mut reporter, run.trainer.position.update.0, error, folder)),
     }
-}
-
-/// How a run ends that was stopped before it had a state of its own.
-fn stopped_before(reporter: &mut Reporter, control: &Control, folder: &RunFolder) -> Outcome {
-    let outcome = if control.is_discarded() { Outcome::Discarded } else { Outcome::Stopped };
-    let update = folder.checkpoints().last().copied().unwrap_or_default();
-    reporter.send_anyway(RunEvent::Finished {
-        outcome,
-        update,
-        best_update: None,
-        best_loss: None,
-        secs: 0.0,
-        adapter: None,
-    });
-    outcome
 }
 
 fn fail(reporter: &mut Reporter, update: u64, error: TrainError, folder: &RunFolder) -> Failed {
@@ -258,59 +245,6 @@ impl<'a> Run<'a> {
         (outcome, Some(profile::operations(costs, 1)))
     }
 
-    /// Where memory may be short, the largest step is made once before the first update, to learn what it takes while nothing is lost
-    /// yet. What a device has is not known beforehand.
-    fn try_memory(&mut self, control: &Control, reporter: &mut Reporter) -> Result<(), TrainError> {
-        let estimated = self.plan.estimate().memory_bytes;
-        let limit = self.trainer.meter.limit_bytes();
-        let has_plenty = limit.is_none_or(|limit| estimated < limit / 2);
-        if has_plenty && self.trainer.adapter.device().is_cpu() {
-            return Ok(());
-        }
-        while !control.is_stopped() {
-            match self.trainer.try_largest() {
-                Ok(Some((num_tokens, bytes))) => {
-                    let of_limit =
-                        limit.map_or(String::new(), |l| format!(", and {} are allowed", human::bytes(l)));
-                    let text = format!(
-                        "The largest micro-batch, of {} tokens, was tried: it takes {} of memory. {} were estimated{of_limit}.",
-                        human::count(num_tokens as u64),
-                        human::bytes(bytes),
-                        human::bytes(estimated),
-                    );
-                    return self.notice(text, reporter);
-                }
-                Ok(None) => return Ok(()),
-                Err(TrainError::OutOfMemory(shortage)) => self.give_in(shortage, reporter)?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Memory is short: from now on micro-batches are dealt in halves. Where that was done before, or nothing can be dealt, the run
-    /// ends with what it has.
-    fn give_in(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
-        if !self.trainer.can_be_halved() {
-            return self.give_up(shortage, reporter);
-        }
-        self.trainer.position.is_halved = true;
-        let text = format!(
-            "Memory is short: {shortage}. From update {} on, each micro-batch is dealt in two halves; an update has the same \
-             examples as before and takes a little longer.",
-            self.trainer.position.update.0 + 1
-        );
-        self.notice(text, reporter)
-    }
-
-    /// The run ends with what it has.
-    fn give_up(&mut self, shortage: Shortage, reporter: &mut Reporter) -> Result<(), TrainError> {
-        if self.trainer.position.update.0 > self.from_update {
-            self.save(reporter)?;
-        }
-        Err(TrainError::OutOfMemory(shortage))
-    }
-
     /// Validates and saves where the last update makes that due; how the run ends, if it ends here.
     fn settle(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<Outcome>, TrainError> {
         let update = self.trainer.position.update.0;
@@ -394,112 +328,5 @@ impl<'a> Run<'a> {
         let named = r.task_losses.iter().map(|(task, loss)| (self.tasks[*task].task.name.clone(), *loss));
         let update = self.trainer.position.update.0;
         reporter.send(RunEvent::TaskLosses { update, losses: named.collect() })
-    }
-
-    /// Writes a checkpoint and removes old ones.
-    fn save(&mut self, reporter: &mut Reporter) -> Result<(), TrainError> {
-        let update = self.trainer.position.update.0;
-        if self.last_checkpoint == Some(update) {
-            return Ok(());
-        }
-        reporter.send(RunEvent::Phase { phase: Phase::Saving })?;
-        let to = self.folder.checkpoint_dir(update);
-        match update == self.from_update {
-            true => checkpoint::save_position(&self.trainer, &to)?,
-            false => checkpoint::save(&self.trainer, &to)?,
-        }
-        let best = self.trainer.position.validation.best.map(|b| b.update);
-        self.folder.prune(self.plan.recipe().checkpoint.keep_last, best)?;
-        self.last_checkpoint = Some(update);
-        let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        reporter.send(RunEvent::Checkpoint { update, name, best: best == Some(update) })?;
-        reporter.send(RunEvent::Phase { phase: Phase::Training })
-    }
-
-    fn stop(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
-        if control.is_discarded() {
-            self.folder.remove_checkpoints()?;
-            let update = self.trainer.position.update.0;
-            self.end(Outcome::Discarded, update, None, reporter)?;
-            return Ok(Outcome::Discarded);
-        }
-        if self.trainer.position.update.0 > 0 {
-            self.save(reporter)?;
-        }
-        self.finish(Outcome::Stopped, control, reporter)
-    }
-
-    /// Saves the adapter: the best checkpoint's, or the last state when nothing was validated.
-    fn finish(
-        &mut self,
-        outcome: Outcome,
-        control: &Control,
-        reporter: &mut Reporter,
-    ) -> Result<Outcome, TrainError> {
-        let update = self.trainer.position.update.0;
-        if update > 0 {
-            self.save(reporter)?;
-        }
-        // The best state may be another one, and as large as the model.
-        self.trainer.end_updates();
-        let adapter = self.best_adapter(reporter)?;
-        let own = self.trainer.adapter.clone();
-        let adapter = adapter.as_ref().unwrap_or(&own);
-        let folder = self.folder.adapter_dir();
-        checkpoint::save_adapter(adapter, self.model, &folder)?;
-        if let Some(learnt) = self.tasks.first().filter(|task| self.has_several() || !task.is_supervised()) {
-            let path = folder.join(Task::FILE);
-            learnt.task.save(&folder).map_err(|source| TrainError::Write { path, source })?;
-        }
-        if outcome != Outcome::Stopped {
-            // What was learnt is on disk already.
-            if let Err(error) = self.test(Some(adapter), control, reporter) {
-                self.notice(format!("The test rows could not be measured: {error}"), reporter)?;
-            }
-        }
-        self.model.decoder.device().synchronize().during("finish")?;
-        self.end(outcome, update, Some("adapter".into()), reporter)?;
-        Ok(outcome)
-    }
-
-    /// The adapter of the best checkpoint; `None` when it is the trainer's own, or there is none that can be read.
-    fn best_adapter(&self, reporter: &mut Reporter) -> Result<Option<Adapter>, TrainError> {
-        let best = self.trainer.position.validation.best;
-        let Some(best) = best.filter(|best| best.update != self.trainer.position.update.0) else {
-            return Ok(None);
-        };
-        let folder = self.folder.checkpoint_dir(best.update);
-        let config = self.model.config();
-        match crate::peft::files::load(&folder, config, self.trainer.adapter.device()) {
-            Ok(adapter) => Ok(Some(adapter)),
-            Err(error) => {
-                let text = format!(
-                    "The best checkpoint, of update {}, cannot be read: {error}. The adapter is that of the last update.",
-                    best.update
-                );
-                self.notice(text, reporter)?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn end(
-        &mut self,
-        outcome: Outcome,
-        update: u64,
-        adapter: Option<String>,
-        reporter: &mut Reporter,
-    ) -> Result<(), TrainError> {
-        let best = self.trainer.position.validation.best;
-        reporter.send(RunEvent::Phase { phase: Phase::Ended })?;
-        reporter.log(&format!("Ended at update {update}: {outcome:?}"))?;
-        reporter.send(RunEvent::Finished {
-            outcome,
-            update,
-            best_update: best.map(|b| b.update),
-            best_loss: best.map(|best| best.found.loss),
-            secs: self.secs_before + self.began.elapsed().as_secs_f64(),
-            adapter,
-        })
     }
 }
