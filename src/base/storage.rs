@@ -4,6 +4,15 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// The name of a file or folder after a text: letters, digits and dashes, at most 40 characters.
+pub fn slug(text: &str) -> String {
+    let dashed: String =
+        text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let parts: Vec<&str> = dashed.split('-').filter(|part| !part.is_empty()).collect();
+    let slug: String = parts.join("-").chars().take(40).collect();
+    if slug.is_empty() { "run".into() } else { slug }
+}
+
 /// Writes `path` so that a crash or a full disk leaves the old content or the new one, never a part.
 pub fn write_atomic(
     path: &Path,

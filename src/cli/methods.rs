@@ -9,12 +9,11 @@ use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
 use crate::engine::jobs::{BaseModel, LastRead, train};
-use crate::project::method_comparison::{HEADING, MethodComparison, MethodRow};
-use crate::project::run_folder::slug;
+use crate::project::method_comparison::{HEADING, MethodComparison};
 use crate::recipe::recipe::{Method, OrderBy};
+use crate::recipe::variants::Contender;
 use crate::recipe::{Recipe, load};
 use clap::Args;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -33,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = super::bench::method)]
     methods: Vec<Method>,
     /// Orders of the training rows, with commas between: shuffled, length, loss, column:NAME. Each is compared with the
-    /// others, in runs below DIR/ORDER, by the recipe's own method where no methods are named
+    /// others, by the recipe's own method where no methods are named
     #[arg(long, value_name = "ORDERS", value_delimiter = ',', value_parser = order)]
     orders: Vec<OrderBy>,
     /// A recipe, for all that is the same. Its own method keeps its settings and its learning rate; the others have
@@ -43,7 +42,7 @@ pub struct Arguments {
     /// Changes one setting of the recipe, for example run.device=cpu; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<String>,
-    /// Folder for the runs (DIR/runs/KIND), comparison.json and comparison.md. Given again, it goes on where it was
+    /// Folder for the runs (DIR/runs/KIND or KIND-ORDER), comparison.json and comparison.md. Given again, it goes on where it was
     /// stopped; methods that are done there stay in the table
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -58,71 +57,47 @@ fn order(text: &str) -> Result<OrderBy, String> {
 
 pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     let recipe = recipe(a)?;
+    let contenders = contenders(a, &recipe)?;
     let (mut base, data) = (BaseModel::default(), LastRead::default());
-    if a.orders.is_empty() {
-        let held = Held { base: &mut base, data: &data };
-        let comparison = compared(held, &recipe, &chosen(a, &recipe), &a.out, control)?;
-        if a.json {
-            out::json(&comparison);
-        } else {
-            let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
-            out::line(table(&HEADING, &rows));
-            comparison.best_in_words().iter().for_each(out::line);
-        }
-        return ended(&comparison.rows);
+    let held = Held { base: &mut base, data: &data };
+    let comparison = compared(held, &recipe, &contenders, &a.out, control)?;
+    if a.json {
+        out::json(&comparison);
+    } else {
+        let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
+        out::line(table(&HEADING, &rows));
+        comparison.best_in_words().iter().for_each(out::line);
     }
-    let methods = if a.methods.is_empty() { vec![recipe.method.clone()] } else { chosen(a, &recipe) };
-    let (mut rows, mut cells, mut found) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, of_order) in in_orders(a, &recipe, &data, control)? {
-        let held = Held { base: &mut base, data: &data };
-        let comparison = compared(held, &of_order, &methods, &a.out.join(slug(&name)), control)?;
-        cells.extend(comparison.rows.iter().map(|row| [std::slice::from_ref(&name), &row.cells()].concat()));
-        rows.extend(comparison.rows.iter().cloned());
-        found.push(json!({ "order": name, "comparison": comparison }));
-    }
-    match a.json {
-        true => out::json(&json!({ "orders": found })),
-        false => out::line(table(&[&["order"], &HEADING[..]].concat(), &cells)),
-    }
-    ended(&rows)
+    let has_none = comparison.rows.iter().all(|row| row.problem.is_some());
+    if has_none { Err(Halt::Reported) } else { Ok(()) }
 }
 
-/// The recipe in each order, with the order's name; those that cannot be are refused before the first is trained.
-fn in_orders(
-    a: &Arguments,
-    recipe: &Recipe,
-    data: &LastRead,
-    control: &Control,
-) -> Result<Vec<(String, Recipe)>, Halt> {
-    let refused = |why: String| {
-        let hint =
-            "Name each order once: shuffled, length, loss, or column:NAME with a column of the data file.";
-        Halt::from(Failure::new("Cannot compare these orders", why, hint))
-    };
-    let mut all: Vec<(String, Recipe)> = Vec::new();
-    for by in &a.orders {
-        let name = String::from(by.clone());
-        if let Some((other, _)) = all.iter().find(|(other, _)| slug(other) == slug(&name)) {
-            return Err(refused(format!("{other} and {name} would have one folder")));
+/// Each method in each order of the rows.
+fn contenders(a: &Arguments, recipe: &Recipe) -> Result<Vec<Contender>, Halt> {
+    if a.orders.is_empty() {
+        return Ok(chosen(a, recipe).into_iter().map(Contender::from).collect());
+    }
+    let methods = if a.methods.is_empty() { vec![recipe.method.clone()] } else { chosen(a, recipe) };
+    let mut all: Vec<Contender> = Vec::new();
+    for order in &a.orders {
+        for method in &methods {
+            let next = Contender { method: method.clone(), order: Some(order.clone()) };
+            if let Some(other) = all.iter().find(|other| other.key() == next.key()) {
+                let why = format!("{} and {} would have one folder", other.describe(), next.describe());
+                let hint = "Name each order once; columns whose names differ by signs alone cannot be compared together.";
+                return Err(Failure::new("Cannot compare these orders", why, hint).into());
+            }
+            all.push(next);
         }
-        let mut of_order = recipe.clone();
-        of_order.curriculum.by = by.clone();
-        train::ready(&of_order, data, &a.out, control, &mut |_| ())?;
-        all.push((name, of_order));
     }
     Ok(all)
-}
-
-/// Whether anything came of it.
-fn ended(rows: &[MethodRow]) -> Result<(), Halt> {
-    if rows.iter().all(|row| row.problem.is_some()) { Err(Halt::Reported) } else { Ok(()) }
 }
 
 /// Compares methods in a folder, and says how far it is.
 fn compared(
     held: Held<'_>,
     recipe: &Recipe,
-    methods: &[Method],
+    contenders: &[Contender],
     out: &Path,
     control: &Control,
 ) -> Result<MethodComparison, Halt> {
@@ -132,10 +107,9 @@ fn compared(
     let mut turn = None;
     let mut sink = |kind: EventKind| match kind {
         EventKind::Rows { .. } if std::mem::replace(&mut has_told_rows, true) => {}
-        EventKind::MethodTurn { variant, index, total, .. } => turn = Some((variant, index + 1, total)),
+        EventKind::MethodTurn { key, index, total, .. } => turn = Some((key, index + 1, total)),
         EventKind::Compared { comparison, .. } => {
-            let done =
-                turn.take().and_then(|(variant, num, total)| Some((comparison.row(variant)?, num, total)));
+            let done = turn.take().and_then(|(key, num, total)| Some((comparison.row(&key)?, num, total)));
             if let Some((row, num, total)) = done {
                 let what = row.problem.as_deref().map_or("done".into(), |why| format!("no result. {why}"));
                 show.say(&format!("{num} of {total}: {}: {what}", row.name));
@@ -143,7 +117,7 @@ fn compared(
         }
         other => show.take(&other),
     };
-    let comparison = compare(held, recipe, methods, out, control, &mut sink);
+    let comparison = compare(held, recipe, contenders, out, control, &mut sink);
     show.clear();
     if matches!(comparison, Err(Halt::Stopped)) {
         out::note("What was done is kept. Give the same command again to go on.");

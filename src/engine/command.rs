@@ -9,7 +9,7 @@ use crate::peft::compose::{Part, Source};
 use crate::project::folder::Remembered;
 use crate::project::prompt_set::PromptSet;
 use crate::recipe::Recipe;
-use crate::recipe::recipe::Method;
+use crate::recipe::variants::Contender;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -167,11 +167,11 @@ pub enum Command {
     ResumeRun {
         folder: PathBuf,
     },
-    /// Trains with each of these methods, one after the other, in a new folder among the project's comparisons.
+    /// Trains with each of these methods, and orders of the rows, one after the other, in a new folder among the project's comparisons.
     CompareMethods {
         project: PathBuf,
         recipe: Box<Recipe>,
-        methods: Vec<Method>,
+        methods: Vec<Contender>,
     },
     ResumeComparison {
         folder: PathBuf,

@@ -97,7 +97,8 @@ pub enum EventKind {
     Comparisons(Vec<Comparison>),
     /// A comparison turns to one of its methods; `index` counts from 0.
     MethodTurn {
-        variant: &'static str,
+        /// Which one.
+        key: String,
         /// As people call it, with its settings.
         name: String,
         index: usize,

@@ -1,7 +1,7 @@
 //! What the project keeps to answer with besides its runs: mixes of them, as adapters or whole models.
 
 use super::ProjectError;
-use super::run_folder::slug;
+use crate::base::storage::slug;
 use crate::peft::files;
 use std::fs;
 use std::path::{Path, PathBuf};

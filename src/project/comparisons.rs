@@ -31,8 +31,8 @@ impl Comparison {
 }
 
 /// The run of one method in the folder of a comparison.
-pub fn run_folder(comparison: &Path, variant: &str) -> PathBuf {
-    comparison.join("runs").join(variant)
+pub fn run_folder(comparison: &Path, key: &str) -> PathBuf {
+    comparison.join("runs").join(key)
 }
 
 /// Takes the lock of a comparison's folder, which is made where there is none: one process at a time writes there.

@@ -1,8 +1,7 @@
 //! The row ledger of each data file of a project, as it was last prepared: for people to read, beside what they train on.
 
 use super::ProjectError;
-use super::run_folder::slug;
-use crate::base::storage;
+use crate::base::storage::{self, slug};
 use crate::data::ledger::Report;
 use crate::data::prepare::{Dataset, PrepareOptions};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 
 use super::ProjectError;
 use crate::base::{human, storage};
-use crate::recipe::recipe::Method;
+use crate::recipe::variants::Contender;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub const HEADING: [&str; 8] = [
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MethodRow {
-    /// The name of its variant.
+    /// The key of the contender.
     pub method: String,
     /// As people call it, with its settings.
     pub name: String,
@@ -72,7 +72,7 @@ pub struct MethodComparison {
     pub data: String,
     pub updates: u64,
     /// All methods that it is of, in order and with their settings; those without a row were not run yet.
-    pub planned: Vec<Method>,
+    pub planned: Vec<Contender>,
     pub rows: Vec<MethodRow>,
     /// Found anew from the rows when it is read.
     #[serde(skip_deserializing)]
@@ -139,7 +139,7 @@ impl MethodComparison {
         self.updates = self.updates.max(row.num_updates);
         self.rows.push(row);
         let planned = &self.planned;
-        self.rows.sort_by_key(|row| planned.iter().position(|method| method.variant() == row.method));
+        self.rows.sort_by_key(|row| planned.iter().position(|method| method.key() == row.method));
         self.find_best();
     }
 
@@ -163,14 +163,14 @@ impl MethodComparison {
         self.best = MEASURES.iter().filter_map(best).collect();
     }
 
-    /// The row of a variant of a method.
-    pub fn row(&self, variant: &str) -> Option<&MethodRow> {
-        self.rows.iter().find(|row| row.method == variant)
+    /// The row of a contender.
+    pub fn row(&self, key: &str) -> Option<&MethodRow> {
+        self.rows.iter().find(|row| row.method == key)
     }
 
     /// Methods that were not run yet, in the order in which they will be.
-    pub fn missing(&self) -> impl Iterator<Item = &Method> {
-        self.planned.iter().filter(|method| self.row(method.variant()).is_none())
+    pub fn missing(&self) -> impl Iterator<Item = &Contender> {
+        self.planned.iter().filter(|method| self.row(&method.key()).is_none())
     }
 
     /// "Best by validation loss: lora (1.2345)", a line each.

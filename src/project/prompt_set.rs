@@ -1,8 +1,7 @@
 //! Prompts worth keeping: a set is run as a whole and scored where the right answer is known.
 
 use super::ProjectError;
-use super::run_folder::slug;
-use crate::base::storage;
+use crate::base::storage::{self, slug};
 pub use crate::data::shots::{Question, Shot};
 use serde::{Deserialize, Serialize};
 use std::fs;

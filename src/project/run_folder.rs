@@ -1,7 +1,7 @@
 //! The folder of one run: frozen recipe, `metrics.jsonl`, log, checkpoints, adapter.
 
 use super::{ProjectError, RunEvent};
-use crate::base::storage::{self, FolderLock};
+use crate::base::storage::{self, FolderLock, slug};
 use crate::data::Ledger;
 use crate::recipe::{Recipe, load};
 use jiff::civil::DateTime;
@@ -381,13 +381,4 @@ pub fn read_recipe(folder: &Path) -> Result<Recipe, ProjectError> {
         let why = problems.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join("; ");
         ProjectError::Damaged { path, why }
     })
-}
-
-/// Letters, digits and dashes, at most 40 characters.
-pub fn slug(text: &str) -> String {
-    let dashed: String =
-        text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let parts: Vec<&str> = dashed.split('-').filter(|part| !part.is_empty()).collect();
-    let slug: String = parts.join("-").chars().take(40).collect();
-    if slug.is_empty() { "run".into() } else { slug }
 }

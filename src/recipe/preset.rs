@@ -11,7 +11,7 @@ pub struct Preset {
     pub recipe: Recipe,
 }
 
-const FILES: [(&str, &str, &str); 26] = [
+const FILES: [(&str, &str, &str); 27] = [
     ("quickstart", "Quickstart", include_str!("../../presets/quickstart.toml")),
     ("quick-look", "Quick look", include_str!("../../presets/quick-look.toml")),
     ("balanced", "Balanced", include_str!("../../presets/balanced.toml")),
@@ -38,6 +38,7 @@ const FILES: [(&str, &str, &str); 26] = [
     ("scores", "Scores", include_str!("../../presets/scores.toml")),
     ("likeness", "Likeness", include_str!("../../presets/likeness.toml")),
     ("running-text", "Running text", include_str!("../../presets/running-text.toml")),
+    ("hidden-words", "Hidden words", include_str!("../../presets/hidden-words.toml")),
 ];
 
 /// All presets, in the order in which they are shown. A test reads each.

@@ -3,8 +3,10 @@
 use super::method::{Bottleneck, Lora, Method, Placement};
 use super::options::{MethodOption, option};
 use super::plan::Facts;
-use super::recipe::Recipe;
+use super::recipe::{OrderBy, Recipe};
 use super::virtual_tokens::Prefix;
+use crate::base::storage::slug;
+use serde::{Deserialize, Serialize};
 
 /// LoRA+'s own (Hayou et al. 2024).
 const B_RATE_FACTOR: f64 = 16.0;
@@ -43,6 +45,50 @@ impl Method {
     }
 }
 
+/// What is compared: a method, and an order of the rows where orders are compared as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contender {
+    #[serde(flatten)]
+    pub method: Method,
+    /// The recipe's own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderBy>,
+}
+
+impl From<Method> for Contender {
+    fn from(method: Method) -> Self {
+        Self { method, order: None }
+    }
+}
+
+impl Contender {
+    /// What tells it from the others of a comparison, and names the folder of its run.
+    pub fn key(&self) -> String {
+        let of_order = |order: &OrderBy| format!("-{}", slug(&String::from(order.clone())));
+        format!("{}{}", self.method.variant(), self.order.as_ref().map_or(String::new(), of_order))
+    }
+
+    /// "LoRA, rank 8, by length".
+    pub fn describe(&self) -> String {
+        let of_order = |order: &OrderBy| match order {
+            OrderBy::Shuffled => ", shuffled".to_string(),
+            OrderBy::Length => ", by length".into(),
+            OrderBy::Loss => ", by loss".into(),
+            OrderBy::Column(name) => format!(", by {name}"),
+        };
+        format!("{}{}", self.method.describe(), self.order.as_ref().map_or(String::new(), of_order))
+    }
+
+    /// `recipe` as it is compared.
+    pub fn recipe(&self, recipe: &Recipe) -> Recipe {
+        let mut changed = with_variant(recipe, &self.method);
+        if let Some(order) = &self.order {
+            changed.curriculum.by = order.clone();
+        }
+        changed
+    }
+}
+
 /// `recipe` with the method that is compared under a name: its own keeps its settings and its learning rate, another has its usual
 /// ones.
 pub fn with_variant(recipe: &Recipe, method: &Method) -> Recipe {
@@ -58,4 +104,26 @@ pub fn with_variant(recipe: &Recipe, method: &Method) -> Recipe {
 pub fn compared(recipe: &Recipe, facts: &Facts, micro_batches: u64) -> Vec<MethodOption> {
     let all = Method::variants();
     all.iter().map(|method| option(&with_variant(recipe, method), facts, micro_batches)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Comparisons of before are of methods alone.
+    #[test]
+    fn a_contender_is_read_back_and_a_method_is_one() {
+        for method in Method::variants() {
+            let alone = serde_json::to_value(&method).unwrap();
+            assert_eq!(serde_json::from_value::<Contender>(alone).unwrap(), Contender::from(method.clone()));
+            for order in [OrderBy::Shuffled, OrderBy::Column("hard words".into())] {
+                let contender = Contender { method: method.clone(), order: Some(order) };
+                let told = serde_json::to_value(&contender).unwrap();
+                assert_eq!(serde_json::from_value::<Contender>(told).unwrap(), contender);
+                assert!(contender.key().starts_with(method.variant()));
+            }
+        }
+        let odd = serde_json::json!({ "kind": "lora", "rnk": 3 });
+        assert!(serde_json::from_value::<Contender>(odd).is_err());
+    }
 }

@@ -17,10 +17,12 @@ use tunesmith::model::load::Placement;
 use tunesmith::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use tunesmith::project::{RunFolder, comparisons};
 use tunesmith::recipe::recipe::{Method, Prefix};
+use tunesmith::recipe::variants::Contender;
 use tunesmith::recipe::{Recipe, load};
 
-fn methods(kinds: &[&str]) -> Vec<Method> {
-    Method::all().into_iter().filter(|method| kinds.contains(&method.kind())).collect()
+fn methods(kinds: &[&str]) -> Vec<Contender> {
+    let all = Method::all().into_iter();
+    all.filter(|method| kinds.contains(&method.kind())).map(Contender::from).collect()
 }
 
 fn compared(seen: &[EventKind]) -> MethodComparison {
@@ -82,7 +84,7 @@ fn a_stopped_comparison_goes_on_with_the_method_that_was_in_progress() {
     let (seen, last) = real.carry_out_until(command, stop_at_second);
     assert!(matches!(last, EventKind::Stopped), "{last:?}");
     let before = compared(&seen);
-    assert_eq!(before.missing().map(Method::kind).collect::<Vec<_>>(), ["ia3", "bottleneck"]);
+    assert_eq!(before.missing().map(|of| of.method.kind()).collect::<Vec<_>>(), ["ia3", "bottleneck"]);
     assert_eq!((before.rows.len(), before.rows[0].num_updates, before.updates), (1, 40, 40));
 
     let [EventKind::Comparisons(listed)] =
@@ -97,7 +99,7 @@ fn a_stopped_comparison_goes_on_with_the_method_that_was_in_progress() {
     let told = fs::read(&metrics).unwrap();
     let seen = real.done(Command::ResumeComparison { folder: folder.clone() });
     let turns = seen.iter().filter_map(|kind| match kind {
-        EventKind::MethodTurn { variant, index, total, .. } => Some((*variant, *index, *total)),
+        EventKind::MethodTurn { key, index, total, .. } => Some((key.as_str(), *index, *total)),
         _ => None,
     });
     assert_eq!(turns.collect::<Vec<_>>(), [("ia3", 1, 3), ("bottleneck", 2, 3)]);
@@ -326,9 +328,9 @@ fn a_comparison_with_a_method_that_cannot_be_trained_is_not_begun() {
         project: place.path().join("project"),
         recipe: recipe(&model, &rows),
         methods: vec![
-            Method::Lora(Default::default()),
-            Method::Ia3(Default::default()),
-            Method::Prefix(prefix),
+            Method::Lora(Default::default()).into(),
+            Method::Ia3(Default::default()).into(),
+            Method::Prefix(prefix).into(),
         ],
     };
     let (seen, last) = Real::new().carry_out(command);
@@ -360,7 +362,8 @@ fn variants_of_a_method_are_compared_side_by_side() {
     let names: Vec<&str> = all.iter().map(Method::variant).collect();
     let num = names.iter().collect::<std::collections::BTreeSet<_>>().len();
     assert_eq!((num, num > Method::all().len()), (names.len(), true), "{names:?}");
-    let compared = compare(held, &recipe, &all, &out, &Control::new(), &mut |_| ()).unwrap();
+    let contenders: Vec<Contender> = all.iter().cloned().map(Contender::from).collect();
+    let compared = compare(held, &recipe, &contenders, &out, &Control::new(), &mut |_| ()).unwrap();
     let rows: Vec<&str> = compared.rows.iter().map(|row| row.method.as_str()).collect();
     assert_eq!(rows, names);
     for row in &compared.rows {

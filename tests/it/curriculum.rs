@@ -287,7 +287,7 @@ fn wrong_orders_are_refused_first() {
         let output = stage.run(&[&args[..], &["--set", "batch.max_tokens=64"]].concat());
         let said = crate::cli::stderr(&output);
         assert!(crate::cli::code(&output) == 1 && said.contains(why), "{orders}: {said}");
-        assert!(!stage.path("orders/shuffled/runs").exists(), "{orders}");
+        assert!(!stage.path("orders/comparison.json").exists(), "{orders}");
     }
 }
 
@@ -314,17 +314,20 @@ fn orders_are_compared_by_one_command() {
     ];
     let (done, found) = stage.json(&args);
     assert_eq!(done, 0, "{found}");
-    let orders = found["orders"].as_array().unwrap();
-    let name = |of: &serde_json::Value| of["order"].as_str().unwrap().to_string();
-    assert_eq!(orders.iter().map(name).collect::<Vec<_>>(), ["shuffled", "length", "loss"]);
-    for of in orders {
-        let row = &of["comparison"]["rows"][0];
-        assert!(row["test_loss"].is_number() && row["problem"].is_null(), "{of}");
-    }
-    let losses: Vec<f64> =
-        orders.iter().map(|of| of["comparison"]["rows"][0]["test_loss"].as_f64().unwrap()).collect();
+    let rows = found["rows"].as_array().unwrap();
+    let name = |row: &serde_json::Value| row["method"].as_str().unwrap().to_string();
+    assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), ["lora-shuffled", "lora-length", "lora-loss"]);
+    assert!(rows.iter().all(|row| row["test_loss"].is_number() && row["problem"].is_null()), "{found}");
+    let losses: Vec<f64> = rows.iter().map(|row| row["test_loss"].as_f64().unwrap()).collect();
     assert!(losses[0] != losses[1] && losses[1] != losses[2], "{losses:?}");
-    assert!(stage.path("orders/loss/runs/lora/order.json").is_file());
+    assert!(stage.path("orders/runs/lora-loss/order.json").is_file());
+    assert!(!stage.path("orders/runs/lora-shuffled/order.json").exists());
+    // Given again it goes on: with another order, and with the recipe's own.
+    let (done, more) =
+        stage.json(&[&args[..4], &["--orders", "shuffled"], &args[6..], &["--methods", "lora,ia3"]].concat());
+    assert_eq!(done, 0, "{more}");
+    let kept: Vec<String> = more["rows"].as_array().unwrap().iter().map(name).collect();
+    assert_eq!(kept, ["lora-shuffled", "lora-length", "lora-loss", "ia3-shuffled"]);
 }
 
 /// How hard the rows are is measured by the first method, and holds for all.

@@ -14,7 +14,8 @@ use tunesmith::project::comparisons::Comparison;
 use tunesmith::project::event::Phase;
 use tunesmith::project::method_comparison::{MethodComparison, MethodRow};
 use tunesmith::project::{Outcome, RunEvent};
-use tunesmith::recipe::recipe::Method;
+use tunesmith::recipe::recipe::{Method, OrderBy};
+use tunesmith::recipe::variants::Contender;
 
 const JOB: u64 = 41;
 
@@ -48,7 +49,7 @@ fn row(method: &Method, loss: f64, share: f64, memory: u64) -> MethodRow {
 /// Four methods, one of them without a result; the last of five was not run.
 fn half_done() -> MethodComparison {
     let [lora, freeze, full, ia3, bottleneck, ..] = Method::all();
-    let planned = [&lora, &freeze, &full, &ia3, &bottleneck].map(Method::clone).to_vec();
+    let planned = [&lora, &freeze, &full, &ia3, &bottleneck].map(|method| method.clone().into()).to_vec();
     let mut found = MethodComparison {
         model: actors::STARTER.into(),
         data: "fruit-families.csv".into(),
@@ -109,7 +110,7 @@ pub fn running() -> AppState {
     say(EventKind::Started);
     say(EventKind::Compared { folder: folder(), comparison: half_done() });
     let name = Method::all()[4].describe();
-    say(EventKind::MethodTurn { variant: "bottleneck", name, index: 4, total: 5 });
+    say(EventKind::MethodTurn { key: "bottleneck".into(), name, index: 4, total: 5 });
     let run = folder().join("runs/bottleneck");
     for event in [
         RunEvent::Phase { phase: Phase::Training },
@@ -139,6 +140,37 @@ fn window(state: AppState) -> Harness<'static, App> {
     h
 }
 
+/// Where rows come from easy to hard, each method shuffled is offered beside it: one method is enough then, and what is used afterwards
+/// brings its order along.
+#[test]
+fn an_order_of_rows_is_compared_with_shuffled_ones() {
+    let mut h = window(with(half_done(), Some(Action::Open)));
+    let by = |h: &mut Harness<'static, App>, by: OrderBy| {
+        let mut recipe = h.state().state.train.recipe().clone();
+        recipe.curriculum.by = by;
+        stage::act(h, UiAction::Train(train::Action::Edit("curriculum.by", Box::new(recipe))));
+    };
+    assert!(h.query_by_label("Each also with its rows shuffled").is_none());
+    by(&mut h, OrderBy::Length);
+    for other in ["freeze", "ia3", "bottleneck", "prompt", "full", "prefix", "p_tuning"] {
+        stage::act(&mut h, compare(Action::Tick(other, false)));
+    }
+    h.get_by_label("Tick two or more.");
+    h.get_by_label("Each also with its rows shuffled").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label_contains("for the updates of 2 runs");
+    h.get_by_label("Start comparing").click();
+    h.run_steps(stage::SETTLE);
+    let commands = stage::commands(&mut h);
+    let [Command::CompareMethods { methods, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(methods.iter().map(Contender::key).collect::<Vec<_>>(), ["lora", "lora-shuffled"]);
+    stage::act(&mut h, compare(Action::Use(Box::new(methods[1].clone()), 1e-3)));
+    assert_eq!(h.state().state.train.recipe().curriculum.by, OrderBy::Shuffled);
+    by(&mut h, OrderBy::Length);
+    stage::act(&mut h, compare(Action::Use(Box::new(methods[0].clone()), 1e-3)));
+    assert_eq!(h.state().state.train.recipe().curriculum.by, OrderBy::Length);
+}
+
 #[test]
 fn methods_that_fit_are_ticked_and_started_with_as_many_updates() {
     let mut h = window(with(half_done(), None));
@@ -161,7 +193,7 @@ fn methods_that_fit_are_ticked_and_started_with_as_many_updates() {
     let [command @ Command::CompareMethods { recipe, methods, .. }] = &commands[..] else {
         panic!("{commands:?}")
     };
-    let kinds: Vec<_> = methods.iter().map(Method::kind).collect();
+    let kinds: Vec<_> = methods.iter().map(|of| of.method.kind()).collect();
     assert_eq!(kinds, ["lora", "freeze", "ia3", "bottleneck", "prompt"]);
     assert_eq!(recipe.length.updates, Some(30));
     assert_ne!(h.state().state.train.recipe().length.updates, Some(30), "the form keeps its own");
@@ -184,7 +216,7 @@ fn too_few_methods_and_what_forbids_any_run_are_told() {
     for method in &Method::all()[1..] {
         stage::act(&mut h, compare(Action::Tick(method.kind(), false)));
     }
-    h.get_by_label("Tick two methods or more.");
+    h.get_by_label("Tick two or more.");
     h.get_by_label("Start comparing").click();
     stage::act(&mut h, compare(Action::Start));
     assert!(stage::commands(&mut h).is_empty());
@@ -231,7 +263,7 @@ fn the_test_of_a_method_is_told_as_such() {
     assert!(h.query_all_by_label(words).next().is_some());
     h.get_by_label("testing");
     let name = Method::all()[4].describe();
-    stage::say(&mut h, JOB, EventKind::MethodTurn { variant: "bottleneck", name, index: 4, total: 5 });
+    stage::say(&mut h, JOB, EventKind::MethodTurn { key: "bottleneck".into(), name, index: 4, total: 5 });
     h.get_by_label("training");
 }
 

@@ -88,13 +88,24 @@ fn several_tasks_are_shown_and_not_lost() {
     assert_eq!((&recipe.tasks, &recipe.data.path), (&tasks, &None));
 
     let losses = |of: &[(&str, f64)]| of.iter().map(|(name, loss)| (name.to_string(), *loss)).collect();
+    let check = |update, loss| RunEvent::TaskValidation {
+        update,
+        task: "taste".into(),
+        loss,
+        metrics: Default::default(),
+    };
     let events = [
         RunEvent::TaskLosses { update: 1, losses: losses(&[("answers", 3.0), ("taste", 1.0)]) },
         RunEvent::TaskLosses { update: 2, losses: losses(&[("taste", 0.5)]) },
         RunEvent::TaskLosses { update: 2, losses: losses(&[("taste", 0.5)]) },
+        check(2, 0.7),
+        check(2, 0.7),
+        check(4, f64::NAN),
     ];
     let view = train::RunView::from_events("run".into(), None, &events, 0.9);
-    let last = |name: &str| view.tasks[name].last().map(|point| (point.x, point.y));
+    let last = |name: &str| view.tasks[name].losses.last().map(|point| (point.x, point.y));
     assert_eq!((last("answers"), last("taste")), (Some((1.0, 3.0)), Some((2.0, 0.5))));
-    assert_eq!(view.tasks["taste"].all().len(), 2);
+    assert_eq!(view.tasks["taste"].losses.all().len(), 2);
+    let checks: Vec<_> = view.tasks["taste"].checks.iter().map(|point| (point.x, point.y)).collect();
+    assert_eq!(checks, [(2.0, 0.7)]);
 }

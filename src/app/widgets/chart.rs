@@ -131,8 +131,19 @@ pub fn overlay_chart(
     super::named(response.response, "Chart of the losses of the chosen runs");
 }
 
-/// A small chart with a title and the newest value; `unit` follows the number.
-pub fn small_chart(ui: &mut egui::Ui, title: &str, points: &Thinned, height: f32, show: fn(f64) -> String) {
+/// A small chart with a title and the newest value.
+#[derive(Clone, Copy)]
+pub struct SmallChart<'a> {
+    pub title: &'a str,
+    pub points: &'a Thinned,
+    /// What was measured at validations, as diamonds.
+    pub checks: &'a [PlotPoint],
+    /// How a value is written.
+    pub show: fn(f64) -> String,
+}
+
+pub fn small_chart(ui: &mut egui::Ui, chart: SmallChart, height: f32) {
+    let SmallChart { title, points, checks, show } = chart;
     let t = theme::of(ui);
     ui.vertical(|ui| {
         let now = points.last().map_or("no value yet".to_string(), |p| show(p.y));
@@ -165,6 +176,9 @@ pub fn small_chart(ui: &mut egui::Ui, title: &str, points: &Thinned, height: f32
             });
         let response = plot.show(ui, |plot| {
             plot.line(Line::new(title, PlotPoints::Owned(shown)).color(t.accent).width(1.5));
+            let diamonds =
+                Points::new("validation", PlotPoints::Borrowed(checks)).shape(MarkerShape::Diamond);
+            plot.points(diamonds.radius(3.0).color(t.amber));
         });
         super::named(response.response, &format!("Chart: {title}, {now}"));
     });

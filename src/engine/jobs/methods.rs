@@ -18,8 +18,8 @@ use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
 use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::plan::{Facts, ModelFacts};
-use crate::recipe::recipe::{Method, Objective};
-use crate::recipe::variants::with_variant;
+use crate::recipe::recipe::{Objective, OrderBy};
+use crate::recipe::variants::Contender;
 use crate::recipe::{Recipe, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -27,11 +27,11 @@ use std::path::Path;
 /// Longest answer to a test row.
 const MAX_ANSWER_TOKENS: usize = 48;
 
-/// `recipe` for a method. Nothing ends a run early, so that all have as many updates.
-pub fn recipe_for(recipe: &Recipe, method: &Method) -> Recipe {
-    let mut of_method = with_variant(recipe, method);
-    of_method.early_stop.enabled = false;
-    of_method
+/// `recipe` for a contender. Nothing ends a run early, so that all have as many updates.
+fn recipe_for(recipe: &Recipe, contender: &Contender) -> Recipe {
+    let mut changed = contender.recipe(recipe);
+    changed.early_stop.enabled = false;
+    changed
 }
 
 /// Where a comparison takes its model and its rows from.
@@ -40,8 +40,8 @@ pub struct Held<'a> {
     pub data: &'a LastRead,
 }
 
-/// Runs `recipe` with each of `methods` in a folder of its own below `out`; what is there already goes on or is taken
-/// as it is, results of methods that are not among them included. The comparison so far is saved and told as
+/// Runs `recipe` with each of `methods`, and orders of the rows, in a folder of its own below `out`; what is there already goes on or is
+/// taken as it is, results of others that are not among them included. The comparison so far is saved and told as
 /// `EventKind::Compared` at the beginning and after each. A method that fails is a row with its reason.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub struct Held<'a> {
 pub fn compare(
     held: Held<'_>,
     recipe: &Recipe,
-    methods: &[Method],
+    methods: &[Contender],
     out: &Path,
     control: &Control,
     sink: &mut Sink<'_>,
@@ -72,8 +72,12 @@ pub fn compare(
     let _lock = locked(out)?;
     let mut all = gone_on_with(recipe, methods, out)?;
     let methods = all.planned.clone();
-    let still = methods.iter().filter(|method| all.row(method.variant()).is_none());
-    refuse_unfit(still, recipe, &facts)?;
+    let still = || methods.iter().filter(|method| all.row(&method.key()).is_none());
+    refuse_unfit(still(), recipe, &facts)?;
+    if still().any(|method| matches!(method.order, Some(OrderBy::Column(_)))) {
+        let facts = train::facts_of(recipe, data, out, control, sink)?;
+        refuse_unordered(still(), recipe, &facts)?;
+    }
     let tell = |all: &MethodComparison, sink: &mut Sink<'_>| {
         sink(EventKind::Compared { folder: out.to_path_buf(), comparison: all.clone() });
     };
@@ -81,14 +85,16 @@ pub fn compare(
     write_recipe(out, recipe)?;
     tell(&all, sink);
     for (index, method) in methods.iter().enumerate() {
-        if all.row(method.variant()).is_some() {
+        let key = method.key();
+        if all.row(&key).is_some() {
             continue;
         }
-        let recipe = recipe_for(recipe, method);
-        let name = recipe.method.describe();
-        sink(EventKind::MethodTurn { variant: method.variant(), name, index, total: methods.len() });
+        let of_all = recipe;
+        let recipe = recipe_for(of_all, method);
+        let path = run_folder(out, &key);
+        let turn = EventKind::MethodTurn { key, name: method.describe(), index, total: methods.len() };
+        sink(turn);
         control.wait_while_paused();
-        let path = run_folder(out, method.variant());
         let folders = begun(out, &methods);
         let begun: Vec<Beginning> = folders.iter().filter_map(RunFolder::beginning).collect();
         // Chat templates may write the date: all methods have that of the first.
@@ -97,10 +103,11 @@ pub fn compare(
         if let Ok(ready) = &ready {
             refuse_other_rows(ready, &begun)?;
         }
-        let orders = folders.iter().find_map(RunFolder::orders);
-        let row = match ready.and_then(|ready| run(base, &ready, data, &path, orders, control, sink)) {
+        let orders = orders_of(&folders, &recipe);
+        let place = Place { contender: method, path: &path, orders };
+        let row = match ready.and_then(|ready| run(base, &ready, data, place, control, sink)) {
             Ok(row) => row,
-            Err(Halt::Failed(failure)) if !control.is_stopped() => failed(&recipe, &failure),
+            Err(Halt::Failed(failure)) if !control.is_stopped() => failed(method, &recipe, &failure),
             Err(halt) => return Err(halt),
         };
         all.push(row);
@@ -128,23 +135,23 @@ pub fn resume(
 
 /// The comparison in `out` with what is done already, which is neither measured nor tested again, and `methods` to be
 /// done.
-fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<MethodComparison, Halt> {
+fn gone_on_with(recipe: &Recipe, methods: &[Contender], out: &Path) -> Result<MethodComparison, Halt> {
     let before = so_far(out)?;
     let is_sound =
         |row: &MethodRow| row.problem.is_none() && RunFolder::is_one(&run_folder(out, &row.method));
-    let is_done = |method: &Method| before.row(method.variant()).is_some_and(is_sound);
-    let asked = |method: &Method| methods.iter().find(|asked| asked.variant() == method.variant());
+    let is_done = |method: &Contender| before.row(&method.key()).is_some_and(is_sound);
+    let asked = |method: &Contender| methods.iter().find(|asked| asked.key() == method.key());
     let kept = before.planned.iter().filter(|method| asked(method).is_some() || is_done(method));
-    let mut planned: Vec<Method> = kept.map(|method| asked(method).unwrap_or(method).clone()).collect();
+    let mut planned: Vec<Contender> = kept.map(|method| asked(method).unwrap_or(method).clone()).collect();
     for method in methods {
-        if !planned.iter().any(|other| other.variant() == method.variant()) {
+        if !planned.iter().any(|other| other.key() == method.key()) {
             planned.push(method.clone());
         }
     }
     for method in &mut planned {
         let of_method = recipe_for(recipe, method);
-        refuse_another(&of_method, &run_folder(out, method.variant()))?;
-        *method = of_method.method;
+        refuse_another(&of_method, &run_folder(out, &method.key()))?;
+        method.method = of_method.method;
     }
     let data = recipe.data.path.as_deref().and_then(Path::file_name).unwrap_or_default();
     let mut all = MethodComparison {
@@ -160,7 +167,7 @@ fn gone_on_with(recipe: &Recipe, methods: &[Method], out: &Path) -> Result<Metho
 
 /// Refuses a comparison of which methods cannot be trained, so that nobody waits for the others to learn it.
 fn refuse_unfit<'m>(
-    methods: impl Iterator<Item = &'m Method>,
+    methods: impl Iterator<Item = &'m Contender>,
     recipe: &Recipe,
     facts: &Facts,
 ) -> Result<(), Halt> {
@@ -169,8 +176,9 @@ fn refuse_unfit<'m>(
         let recipe = recipe_for(recipe, method);
         let problems = recipe.check(facts);
         match problems.iter().find(|problem| problem.severity == Severity::Error) {
-            Some(problem) => unfit.push(format!("{}: {}", recipe.method.describe(), train::told(problem))),
-            None => fit.push(method.variant()),
+            Some(problem) => unfit.push(format!("{}: {}", method.describe(), train::told(problem))),
+            None if fit.contains(&method.method.variant()) => {}
+            None => fit.push(method.method.variant()),
         }
     }
     if unfit.is_empty() {
@@ -183,6 +191,24 @@ fn refuse_unfit<'m>(
         }
     };
     Err(Failure::new("Not all of these methods can be trained", unfit.join("; "), hint).into())
+}
+
+/// The same of orders that the data lacks.
+fn refuse_unordered<'m>(
+    methods: impl Iterator<Item = &'m Contender>,
+    recipe: &Recipe,
+    facts: &Facts,
+) -> Result<(), Halt> {
+    for method in methods {
+        let problems = recipe_for(recipe, method).check(facts);
+        if let Some(problem) = problems.iter().find(|problem| problem.field == "curriculum.by") {
+            let hint = "Name each order once: shuffled, length, loss, or column:NAME with a column of the data file.";
+            return Err(
+                Failure::new("Not all of these orders can be learnt in", train::told(problem), hint).into()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The lock of a comparison's folder.
@@ -201,8 +227,9 @@ fn refuse_foreign(out: &Path) -> Result<(), Halt> {
     let is_lock = |entry: &std::fs::DirEntry| entry.file_name() == LOCK_FILE;
     let is_empty =
         std::fs::read_dir(out).map_or(true, |entries| entries.flatten().all(|entry| is_lock(&entry)));
-    let is_begun = |method: &Method| RunFolder::is_one(&run_folder(out, method.variant()));
-    let is_comparison = out.join(JSON_FILE).exists() || Method::variants().iter().any(is_begun);
+    let runs = std::fs::read_dir(run_folder(out, "")).into_iter().flatten().flatten();
+    let is_begun = runs.map(|run| run.path()).any(|run| RunFolder::is_one(&run));
+    let is_comparison = out.join(JSON_FILE).exists() || is_begun;
     if is_empty || (is_comparison && !RunFolder::is_one(out)) {
         return Ok(());
     }
@@ -237,8 +264,8 @@ fn unreadable(error: ProjectError) -> Failure {
 }
 
 /// The runs in a comparison's folder so far.
-fn begun(out: &Path, methods: &[Method]) -> Vec<RunFolder> {
-    let folders = methods.iter().map(|method| run_folder(out, method.variant()));
+fn begun(out: &Path, methods: &[Contender]) -> Vec<RunFolder> {
+    let folders = methods.iter().map(|method| run_folder(out, &method.key()));
     folders.filter_map(|path| RunFolder::open(&path).ok()).collect()
 }
 
@@ -256,29 +283,46 @@ fn refuse_other_rows(ready: &Ready, begun: &[Beginning]) -> Result<(), Halt> {
     Ok(())
 }
 
-fn failed(recipe: &Recipe, failure: &Failure) -> MethodRow {
-    MethodRow { problem: Some(format!("{}: {}", failure.title, failure.detail)), ..new_row(recipe) }
+/// The order of the rows that another run of the same curriculum found.
+fn orders_of(begun: &[RunFolder], recipe: &Recipe) -> Option<Vec<Vec<usize>>> {
+    let is_alike = |run: &&RunFolder| run.recipe().is_ok_and(|other| other.curriculum == recipe.curriculum);
+    begun.iter().filter(is_alike).find_map(RunFolder::orders)
 }
 
-fn new_row(recipe: &Recipe) -> MethodRow {
+fn failed(contender: &Contender, recipe: &Recipe, failure: &Failure) -> MethodRow {
     MethodRow {
-        method: recipe.method.variant().into(),
-        name: recipe.method.describe(),
+        problem: Some(format!("{}: {}", failure.title, failure.detail)),
+        ..new_row(contender, recipe)
+    }
+}
+
+fn new_row(contender: &Contender, recipe: &Recipe) -> MethodRow {
+    MethodRow {
+        method: contender.key(),
+        name: contender.describe(),
         learning_rate: recipe.optimizer.learning_rate,
         ..MethodRow::default()
     }
 }
 
-/// One method: its run, from where it is, and its row. Rows come in the `orders` that were found already, if there are any.
+/// A contender and where it trains.
+struct Place<'a> {
+    contender: &'a Contender,
+    path: &'a Path,
+    /// Of its rows, where that was found already.
+    orders: Option<Vec<Vec<usize>>>,
+}
+
+/// One method: its run, from where it is, and its row.
 fn run(
     base: &mut BaseModel,
     ready: &Ready,
     data: &LastRead,
-    path: &Path,
-    orders: Option<Vec<Vec<usize>>>,
+    place: Place,
     control: &Control,
     sink: &mut Sink<'_>,
 ) -> Result<MethodRow, Halt> {
+    let Place { contender, path, orders } = place;
     let recipe = ready.plan.recipe();
     let mut peak = Peak::default();
     let mut watched = |kind: EventKind| {
@@ -299,7 +343,7 @@ fn run(
         return Err(Halt::Stopped);
     }
     let folder = RunFolder::open(path)?;
-    let mut row = new_row(recipe);
+    let mut row = new_row(contender, recipe);
     take_in(&mut row, &folder.events()?);
     row.adapter_bytes = num_bytes(&folder.adapter_dir());
     row.peak_bytes = row.peak_bytes.max(peak.highest_bytes);

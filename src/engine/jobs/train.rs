@@ -190,6 +190,20 @@ pub(super) fn ready_at(
     Ok(Ready { plan, files, datasets, config, warnings, began })
 }
 
+/// What a recipe's model, data and objective say of what can be learnt.
+pub(super) fn facts_of(
+    recipe: &Recipe,
+    data: &LastRead,
+    out: &Path,
+    control: &Control,
+    sink: &mut Sink<'_>,
+) -> Result<Facts, Halt> {
+    let files = model::open(&recipe.model.source)?;
+    let facts = Facts { model: Some(ModelFacts::from(&files.info)), ..machine_facts(out) };
+    let datasets = prepared(recipe, &files, jiff::Zoned::now().datetime(), data, control, sink)?;
+    Ok(facts.of_data(recipe, datasets.iter().map(DataFacts::of).collect()).of_objective(recipe))
+}
+
 /// The data of each task. What is wrong with one's is told with its name.
 fn prepared(
     recipe: &Recipe,

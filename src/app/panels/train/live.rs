@@ -7,6 +7,7 @@ use crate::eval::reports::RunReport;
 use crate::project::event::{self, Answer, OperationCost, Phase};
 use crate::project::{Outcome, RunEvent, TextCourse};
 use crate::recipe::Recipe;
+use egui_plot::PlotPoint;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +60,14 @@ pub struct End {
     pub adapter: Option<String>,
 }
 
+/// How one of several tasks goes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskCurve {
+    pub losses: Thinned,
+    /// At each validation.
+    pub checks: Vec<PlotPoint>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunView {
     /// Known from the first event on.
@@ -81,7 +90,7 @@ pub struct RunView {
     /// From the base model's predictions; empty where nothing is held near them.
     pub divergence: Thinned,
     /// The loss of each of several tasks, by name; empty of one alone.
-    pub tasks: BTreeMap<String, Thinned>,
+    pub tasks: BTreeMap<String, TaskCurve>,
     /// Of the newest update that was measured.
     pub profile: Option<Profile>,
     pub valid: Vec<ValidPoint>,
@@ -146,6 +155,11 @@ impl RunView {
             }
             RunEvent::TaskLosses { update, losses } => self.add_task_losses(*update, losses),
             RunEvent::TaskValidation { update, task, loss, metrics } => {
+                let checks = &mut self.tasks.entry(task.clone()).or_default().checks;
+                let point = PlotPoint::new(*update as f64, *loss);
+                if point.y.is_finite() && checks.last().is_none_or(|last| last.x < point.x) {
+                    checks.push(point);
+                }
                 self.say(event::task_words(*update, task, *loss, metrics));
             }
             RunEvent::Tested { is_base, loss, num_rows, metrics, task, .. } => {
@@ -243,7 +257,10 @@ impl RunView {
         for points in small {
             points.truncate_after(x);
         }
-        self.tasks.values_mut().for_each(|points| points.truncate_after(x));
+        for task in self.tasks.values_mut() {
+            task.losses.truncate_after(x);
+            task.checks.retain(|point| point.x <= x);
+        }
         self.valid.retain(|v| v.update <= update);
         self.answers.retain(|(u, _)| *u <= update);
         self.profile = self.profile.take().filter(|p| p.update <= update);
@@ -293,7 +310,7 @@ impl RunView {
     fn add_task_losses(&mut self, update: u64, losses: &BTreeMap<String, f64>) {
         let x = update as f64;
         for (task, loss) in losses {
-            let points = self.tasks.entry(task.clone()).or_default();
+            let points = &mut self.tasks.entry(task.clone()).or_default().losses;
             // As of updates: a line that was read from disk may come again.
             if points.last().is_none_or(|last| last.x < x) {
                 points.push(x, *loss);

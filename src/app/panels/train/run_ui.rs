@@ -5,8 +5,7 @@ use super::look::{Look, Tab};
 use super::{profile_ui, results};
 use crate::app::action::{FrameAction, UiAction};
 use crate::app::theme::{self, space};
-use crate::app::widgets::chart::{self, LossChart};
-use crate::app::widgets::chart_series::Thinned;
+use crate::app::widgets::chart::{self, LossChart, SmallChart};
 use crate::app::{bidi, widgets};
 use crate::base::human;
 use crate::eval::compare::{diff, is_same};
@@ -91,22 +90,23 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
     let is_reset = chart_switches(ui, look);
     let height = ui.available_height();
     let count = |y: f64| human::count(y.max(0.0).round() as u64);
-    let mut small_ones: Vec<SmallChart> = vec![
-        ("Learning rate", &run.learning_rate, chart::rate),
-        ("Gradient norm", &run.grad_norm, chart::value),
-        ("Tokens per second", &run.speed, count),
-        ("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
+    let small = |title, points, show| SmallChart { title, points, checks: &[], show };
+    let mut small_ones = vec![
+        small("Learning rate", &run.learning_rate, chart::rate),
+        small("Gradient norm", &run.grad_norm, chart::value),
+        small("Tokens per second", &run.speed, count),
+        small("Memory", &run.memory, |y| human::bytes(y.max(0.0) as u64)),
     ];
     if run.fill.last().is_some() {
-        small_ones.push(("Filled", &run.fill, |y| format!("{:.0} %", 100.0 * y)));
+        small_ones.push(small("Filled", &run.fill, |y| format!("{:.0} %", 100.0 * y)));
     }
     for (title, points) in [("Replay loss", &run.replay), ("KL to the base", &run.divergence)] {
         if points.last().is_some() {
-            small_ones.push((title, points, chart::value));
+            small_ones.push(small(title, points, chart::value));
         }
     }
-    for (task, points) in &run.tasks {
-        small_ones.push((task, points, chart::value));
+    for (title, task) in &run.tasks {
+        small_ones.push(SmallChart { title, points: &task.losses, checks: &task.checks, show: chart::value });
     }
     let is_wide = ui.available_width() > 720.0;
     let num_rows = if is_wide && small_ones.len() <= MOST_IN_A_ROW { 1 } else { 2 };
@@ -130,15 +130,12 @@ fn charts(ui: &mut egui::Ui, id: &str, run: &RunView, look: &mut Look) {
     chart::loss_chart(ui, id, large, loss);
     for row in small_ones.chunks(num_columns) {
         ui.columns(num_columns, |columns| {
-            for (ui, (title, points, show)) in columns.iter_mut().zip(row) {
-                ui.push_id(id, |ui| chart::small_chart(ui, title, points, small, *show));
+            for (ui, one) in columns.iter_mut().zip(row) {
+                ui.push_id(id, |ui| chart::small_chart(ui, *one, small));
             }
         });
     }
 }
-
-/// A title, its points, and how a value is written.
-type SmallChart<'a> = (&'a str, &'a Thinned, fn(f64) -> String);
 
 fn answers(ui: &mut egui::Ui, run: &RunView, look: &mut Look) {
     let t = theme::of(ui);

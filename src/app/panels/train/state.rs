@@ -12,6 +12,7 @@ use crate::engine::event::{Event, EventKind};
 use crate::engine::{Command, JobId};
 use crate::recipe::options::with_method;
 use crate::recipe::recipe::{Method, Objective};
+use crate::recipe::variants::Contender;
 use crate::recipe::{Fix, Recipe, load, preset};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,7 +96,7 @@ pub enum Action {
     /// Take up the method that recipes call so, with its settings.
     ChooseMethod(&'static str),
     /// Take up a method with these settings and this learning rate.
-    TakeMethod(Box<Method>, f64),
+    TakeMethod(Box<Contender>, f64),
     TakeRecommendation,
     /// Several methods on the same data.
     Compare(compare::Action),
@@ -164,9 +165,11 @@ impl State {
                     self.draft = with_method(&self.draft, method, &self.origin);
                 }
             }
-            Action::TakeMethod(method, learning_rate) => {
+            Action::TakeMethod(contender, learning_rate) => {
                 self.remember("");
-                self.draft.method = *method;
+                let Contender { method, order } = *contender;
+                self.draft.method = method;
+                self.draft.curriculum.by = order.unwrap_or(self.draft.curriculum.by.clone());
                 self.draft.optimizer.learning_rate = learning_rate;
             }
             Action::TakeRecommendation => {

@@ -46,6 +46,7 @@ pub(super) fn form(ui: &mut egui::Ui, state: &State, shared: &Shared, out: &mut 
         });
         header.header_response.on_hover_text(hint);
         ui.add_space(space::S);
+        orders(ui, state, out);
         updates(ui, state, out);
         cost(ui, state, shared);
         ui.add_space(space::M);
@@ -78,6 +79,18 @@ fn one(ui: &mut egui::Ui, state: &State, option: &MethodOption, out: &mut Vec<Ui
     });
 }
 
+/// Where the recipe orders its rows: whether that helps.
+fn orders(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
+    if !state.review.recipe.curriculum.is_on() {
+        return;
+    }
+    let mut is_on = state.compare.also_shuffled;
+    let hint = "The recipe's rows come from easy to hard. Beside each method so, the same one with its rows shuffled tells whether that helps.";
+    if ui.checkbox(&mut is_on, "Each also with its rows shuffled").on_hover_text(hint).changed() {
+        push(out, Action::AlsoShuffled(is_on));
+    }
+}
+
 fn updates(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
     ui.horizontal(|ui| {
         let mut updates = state.compare.updates;
@@ -94,8 +107,11 @@ fn updates(ui: &mut egui::Ui, state: &State, out: &mut Vec<UiAction>) {
 /// Time of all together, and what the data lacks for a test.
 fn cost(ui: &mut egui::Ui, state: &State, shared: &Shared) {
     let t = theme::of(ui);
-    let num = state.compare.ticked(&state.review).len() as u64;
-    let methods = human::plural(num, "method");
+    let num = state.compare.contenders(&state.review).len() as u64;
+    let methods = human::plural(
+        num,
+        if state.compare.ticked(&state.review).len() as u64 == num { "method" } else { "run" },
+    );
     let words = match state.compare.secs(&state.review).filter(|_| num > 0) {
         Some(secs) => {
             format!("About {} for the updates of {methods}; the tests come on top.", human::secs(secs))

@@ -7,7 +7,8 @@ use crate::engine::event::{Event, EventKind, TESTING};
 use crate::engine::{Command, JobId};
 use crate::project::comparisons::Comparison;
 use crate::project::method_comparison::{MethodComparison, MethodRow};
-use crate::recipe::recipe::Method;
+use crate::recipe::recipe::{Method, OrderBy};
+use crate::recipe::variants::Contender;
 use crate::recipe::{MethodOption, Recipe};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub struct State {
     pub view: View,
     /// Kinds that were ticked by hand; those that fit the memory until then.
     ticked: Option<Vec<&'static str>>,
+    /// Each method once more with its rows shuffled, where the recipe orders them.
+    pub also_shuffled: bool,
     /// Of each method.
     pub updates: u64,
     /// Those of the project, newest first.
@@ -39,8 +42,8 @@ pub struct State {
     job: Option<JobId>,
     /// The folder that the job writes to, once it is known.
     running: Option<PathBuf>,
-    /// The variant whose turn it is.
-    pub turn: Option<&'static str>,
+    /// The key of the one whose turn it is.
+    pub turn: Option<String>,
     /// Whether that method is trained and tested now.
     pub is_testing: bool,
     /// Column of the table, and whether its largest number is on top.
@@ -54,6 +57,7 @@ impl Default for State {
         Self {
             view: View::Closed,
             ticked: None,
+            also_shuffled: false,
             updates: USUAL_UPDATES,
             all: Vec::new(),
             job: None,
@@ -74,6 +78,7 @@ pub enum Action {
     /// Show the form, whatever is being compared.
     ShowForm,
     Tick(&'static str, bool),
+    AlsoShuffled(bool),
     SetUpdates(u64),
     Start,
     /// Show a comparison.
@@ -81,8 +86,8 @@ pub enum Action {
     Resume(PathBuf),
     SortBy(usize),
     ChartOf(usize),
-    /// Put a method into the form of Train, with the settings and the learning rate that it had.
-    Use(Box<Method>, f64),
+    /// Put a method into the form of Train, with the settings, the order of rows and the learning rate that it had.
+    Use(Box<Contender>, f64),
     OpenFolder(PathBuf),
     AskDelete(PathBuf),
     Delete(PathBuf),
@@ -113,6 +118,7 @@ impl State {
                 ticked.extend(is_ticked.then_some(kind));
                 self.ticked = Some(ticked);
             }
+            Action::AlsoShuffled(is_on) => self.also_shuffled = is_on,
             Action::SetUpdates(updates) => self.updates = updates.max(1),
             Action::Start => return self.start(review, why_not, shared),
             Action::Show(folder) => {
@@ -132,10 +138,10 @@ impl State {
                 };
             }
             Action::ChartOf(column) => self.charted = Some(column),
-            Action::Use(method, learning_rate) => {
+            Action::Use(contender, learning_rate) => {
                 self.view = View::Closed;
                 let close = train::Action::ShowMethods(false);
-                let choose = train::Action::TakeMethod(method, learning_rate);
+                let choose = train::Action::TakeMethod(contender, learning_rate);
                 return [close, choose].map(|action| Effect::Act(UiAction::Train(action))).into();
             }
             Action::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
@@ -155,9 +161,7 @@ impl State {
         if self.why_not(review, why_not).is_some() {
             return Vec::new();
         }
-        let kinds = self.ticked(review);
-        let methods = review.variants.iter().map(|option| option.method.clone());
-        let methods = methods.filter(|method| kinds.contains(&method.variant())).collect();
+        let methods = self.contenders(review);
         let mut recipe: Recipe = review.recipe.clone();
         recipe.length.updates = Some(self.updates);
         self.view = View::Starting;
@@ -203,8 +207,8 @@ impl State {
                     }
                 }
             }
-            EventKind::MethodTurn { variant, .. } if is_ours => {
-                (self.turn, self.is_testing) = (Some(*variant), false);
+            EventKind::MethodTurn { key, .. } if is_ours => {
+                (self.turn, self.is_testing) = (Some(key.clone()), false);
             }
             EventKind::Progress { phase, .. } if is_ours => self.is_testing = phase == TESTING,
             EventKind::Done | EventKind::Stopped | EventKind::Failed(_) if is_ours => {
@@ -257,18 +261,42 @@ impl State {
         kinds.map(|option| option.method.variant()).collect()
     }
 
+    /// Whether orders of the rows are compared, too.
+    fn compares_orders(&self, review: &Review) -> bool {
+        self.also_shuffled && review.recipe.curriculum.is_on()
+    }
+
+    /// What is compared.
+    pub fn contenders(&self, review: &Review) -> Vec<Contender> {
+        let kinds = self.ticked(review);
+        let methods = review.variants.iter().map(|option| &option.method);
+        let orders: &[Option<OrderBy>] = match self.compares_orders(review) {
+            true => &[None, Some(OrderBy::Shuffled)],
+            false => &[None],
+        };
+        let in_orders = |method: &Method| {
+            let of = |order: &Option<OrderBy>| Contender { method: method.clone(), order: order.clone() };
+            orders.iter().map(of).collect::<Vec<_>>()
+        };
+        methods.filter(|method| kinds.contains(&method.variant())).flat_map(in_orders).collect()
+    }
+
+    /// Options that are ticked, once for each order of the rows.
+    fn options<'r>(&self, review: &'r Review) -> impl Iterator<Item = &'r MethodOption> {
+        let ticked = self.ticked(review);
+        let num_orders = if self.compares_orders(review) { 2 } else { 1 };
+        let options = review.variants.iter().filter(move |option| ticked.contains(&option.method.variant()));
+        options.flat_map(move |option| std::iter::repeat_n(option, num_orders))
+    }
+
     /// Time of all methods that are ticked, without their tests; `None` while it is not known.
     pub fn secs(&self, review: &Review) -> Option<f64> {
-        let ticked = self.ticked(review);
-        let options = review.variants.iter().filter(|option| ticked.contains(&option.method.variant()));
-        options.map(|option| self.secs_of(option, review)).sum()
+        self.options(review).map(|option| self.secs_of(option, review)).sum()
     }
 
     /// What the runs of all methods that are ticked keep on the disk; `None` while no model is known.
     pub fn disk_bytes(&self, review: &Review) -> Option<u64> {
-        let ticked = self.ticked(review);
-        let options = review.variants.iter().filter(|option| ticked.contains(&option.method.variant()));
-        options.map(|option| option.estimate.as_ref().map(|estimate| estimate.disk_bytes)).sum()
+        self.options(review).map(|option| option.estimate.as_ref().map(|estimate| estimate.disk_bytes)).sum()
     }
 
     /// Time of the updates of one method.
@@ -280,10 +308,10 @@ impl State {
 
     /// Why it cannot be started; `why_not` says the same of any run.
     pub fn why_not(&self, review: &Review, why_not: Option<String>) -> Option<String> {
-        let are_few = self.ticked(review).len() < 2;
+        let are_few = self.contenders(review).len() < 2;
         let several = "The recipe has several tasks, and methods are compared by the loss of one.";
         let has_several = review.recipe.has_tasks().then(|| several.to_string());
-        why_not.or(has_several).or_else(|| are_few.then(|| "Tick two methods or more.".to_string()))
+        why_not.or(has_several).or_else(|| are_few.then(|| "Tick two or more.".to_string()))
     }
 
     pub fn header(&self, review: &Review, why_not: Option<String>, shared: &Shared) -> Header {
@@ -338,11 +366,12 @@ impl State {
 
     /// What is on disk nowhere: what was ticked and typed.
     pub fn draft(&self) -> serde_json::Value {
-        serde_json::json!({ "ticked": self.ticked, "updates": self.updates })
+        serde_json::json!({ "ticked": self.ticked, "updates": self.updates, "also_shuffled": self.also_shuffled })
     }
 
     pub fn restore(&mut self, draft: &serde_json::Value) {
         self.updates = draft["updates"].as_u64().unwrap_or(USUAL_UPDATES).max(1);
+        self.also_shuffled = draft["also_shuffled"].as_bool().unwrap_or_default();
         let kinds = draft["ticked"].as_array().map(|kinds| {
             let known = Method::variants();
             let known = known.iter().map(Method::variant);

@@ -67,7 +67,7 @@ pub(super) fn table(
     }
     for method in found.missing() {
         ui.separator();
-        let words = match (is_running, state.turn == Some(method.variant())) {
+        let words = match (is_running, state.turn == Some(method.key())) {
             (true, true) if state.is_testing => "testing",
             (true, true) => "training",
             (true, false) => "waits for its turn",
@@ -154,9 +154,10 @@ fn one(
         if widths.is_one_line {
             numbers(ui, row, found, widths.column);
         }
-        if let Some(method) = found.planned.iter().find(|method| method.variant() == row.method) {
+        if let Some(method) = found.planned.iter().find(|method| method.key() == row.method) {
             let hint = "Put it into the recipe, with the settings and the learning rate that it had here";
-            let use_it = widgets::named(ui.button("Use this method"), &format!("Use {}", method.title()));
+            let use_it =
+                widgets::named(ui.button("Use this method"), &format!("Use {}", method.method.title()));
             if use_it.on_hover_text(hint).clicked() {
                 push(out, Action::Use(Box::new(method.clone()), row.learning_rate));
             }
