@@ -351,14 +351,6 @@ impl Recipe {
             }
             _ => {}
         }
-        if self.objective.has_head() && !self.method.trains_heads() {
-            let text = format!(
-                "The model gets a new head for {}, which {} does not train. Use LoRA, freezing or full tuning.",
-                self.objective.name(),
-                self.method.name()
-            );
-            found.error("method.kind", text, Some("\"lora\""));
-        }
         let of_model = facts.model.as_ref().filter(|model| model.config.num_layers > 0);
         if let Some(why) = of_model.and_then(|model| self.objective.refuses_stacks(&model.config)) {
             let has_two = of_model.is_some_and(|model| model.config.encoder.is_some());
@@ -406,7 +398,7 @@ impl Recipe {
 
     /// What is not there yet for a model that reads with one stack and writes with another.
     fn check_two_stacks(&self, found: &mut Findings) {
-        if !self.method.trains_heads() {
+        if !self.method.takes_two_stacks() {
             let text = format!(
                 "{} is not there for a model that reads with one stack and writes with another, such as T5. Use LoRA, freezing or full tuning.",
                 self.method.name()

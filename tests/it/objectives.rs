@@ -62,7 +62,7 @@ pub fn dataset_of(model: &LoadedModel, objective: &Objective) -> Dataset {
     Dataset { samples: rows(objective, 24), labels: Labels::new(labels), ..dataset(model, 24) }
 }
 
-fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
+pub fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
     let kind = if name == "llama" { "scores" } else { "masked" };
     let bare = decoder(&format!("parity/encoders/{name}/{kind}"));
     let config = Task::of(&recipe.objective, data).config(bare.config());

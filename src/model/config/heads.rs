@@ -138,7 +138,7 @@ impl DecoderConfig {
     }
 
     /// `architectures` of config.json.
-    pub(super) fn architecture(&self) -> String {
+    pub fn architecture(&self) -> String {
         let table = self.family.table();
         match self.class() {
             Class::Bare => format!("{}Model", table.stem()),
