@@ -339,6 +339,16 @@ impl Recipe {
             Objective::Contrastive(of) => {
                 found.above_zero("objective.temperature", of.temperature, 10.0, "0.05");
                 found.within("objective.dropout", of.dropout, 0.0, 0.9, "0.1");
+                let own = facts.model.as_ref().and_then(|model| model.pooling);
+                if let Some(own) = own.filter(|own| *own != of.pooling) {
+                    let text = format!(
+                        "{} was made to stand for a text by {}, and the recipe says {}: it has to learn that anew.",
+                        self.model.source,
+                        own.describe(),
+                        of.pooling.describe()
+                    );
+                    found.warn("objective.pooling", text, serde_json::to_string(&own).ok().as_deref());
+                }
             }
             Objective::Pretraining(of) if of.overlap * 2 > self.batch.max_tokens => {
                 let text = format!(
