@@ -9,7 +9,7 @@ use crate::engine::Halt;
 use crate::engine::event::EventKind;
 use crate::engine::jobs::methods::{Held, compare};
 use crate::engine::jobs::{BaseModel, LastRead, train};
-use crate::project::method_comparison::{HEADING, MethodComparison};
+use crate::project::method_comparison::MethodComparison;
 use crate::recipe::recipe::{Method, OrderBy};
 use crate::recipe::variants::Contender;
 use crate::recipe::{Recipe, load};
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Data file; a part of its rows is kept apart to test on
+    /// Data file; a part of its rows is kept apart to test on. Several tasks of a recipe name their own
     #[arg(value_name = "DATA")]
-    data: PathBuf,
+    data: Option<PathBuf>,
     /// Another model than the recipe's: name from `tunesmith model list`, hub id (org/name), model folder or .gguf file
     #[arg(long)]
     model: Option<String>,
@@ -64,8 +64,8 @@ pub fn run(a: &Arguments, control: &Control) -> Result<(), Halt> {
     if a.json {
         out::json(&comparison);
     } else {
-        let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| row.cells().to_vec()).collect();
-        out::line(table(&HEADING, &rows));
+        let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| comparison.cells(row)).collect();
+        out::line(table(&comparison.heading(), &rows));
         comparison.best_in_words().iter().for_each(out::line);
     }
     let has_none = comparison.rows.iter().all(|row| row.problem.is_some());
@@ -131,7 +131,11 @@ fn recipe(a: &Arguments) -> Result<Recipe, Halt> {
         None => Recipe::default(),
     };
     load::set_all(&mut recipe, &a.set).map_err(unusable)?;
-    recipe.data.path = Some(a.data.clone());
+    recipe.data.path = a.data.clone().or(recipe.data.path);
+    if recipe.data.path.is_none() && !recipe.has_tasks() {
+        let hint = "Name a data file behind `methods`, or a recipe whose tasks name theirs with --recipe.";
+        return Err(Failure::new("Cannot compare methods", "no data file is named", hint).into());
+    }
     if let Some(model) = &a.model {
         recipe.model.source.clone_from(model);
     }

@@ -7,8 +7,8 @@ const MAX_CELL: usize = 48;
 const MAX_LAST_CELL: usize = 200;
 
 /// Rows under a heading, columns as wide as their widest cell. Numbers (cells that begin with a digit) to the right.
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let heading: Vec<String> = heading.iter().map(ToString::to_string).collect();
+pub fn table(heading: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
+    let heading: Vec<String> = heading.iter().map(|head| head.as_ref().to_string()).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| fitted(row)).collect();
     let widths: Vec<usize> = (0..heading.len())
         .map(|c| rows.iter().chain([&heading]).filter_map(|r| r.get(c)).map(|s| width(s)).max().unwrap_or(0))

@@ -9,6 +9,7 @@ pub mod report;
 pub mod inputs;
 mod markdown;
 pub mod classes;
+pub mod by_threshold;
 pub mod tasks;
 pub mod thresholds;
 pub mod calibration;

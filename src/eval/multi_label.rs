@@ -1,5 +1,6 @@
 //! Any number of classes for each row.
 
+use super::by_threshold::{AtThreshold, ByThreshold};
 use super::classes::{ClassRow, Count, class_rows, macro_f1, micro_f1};
 use super::inputs::{MetricError, known_class, num_not_finite, same_length, same_width};
 use super::thresholds::{ThresholdRow, best_threshold, is_yes, threshold_rows};
@@ -26,6 +27,9 @@ pub struct MultiReport {
     pub thresholds: Vec<ThresholdRow>,
     /// See [`best_threshold`].
     pub best: Option<ThresholdRow>,
+    /// Of each class, for the same thresholds; empty in reports of before.
+    #[serde(default, skip_serializing_if = "ByThreshold::is_empty")]
+    pub by_threshold: ByThreshold,
 }
 
 impl MultiReport {
@@ -84,8 +88,21 @@ impl MultiReport {
             classes: class_rows(labels, &counts),
             best: best_threshold(&thresholds).filter(|_| has_yes),
             thresholds,
+            by_threshold: ByThreshold::of(probabilities, is_right),
             ..self
         }
+    }
+
+    /// The same rows at another threshold; as they were measured where the report says no more.
+    pub fn at(&self, threshold: f64) -> AtThreshold {
+        self.by_threshold.at(threshold, self.num, &self.classes).unwrap_or_else(|| AtThreshold {
+            threshold: self.threshold,
+            subset_accuracy: self.subset_accuracy,
+            hamming_loss: self.hamming_loss,
+            micro_f1: self.micro_f1,
+            macro_f1: self.macro_f1,
+            classes: self.classes.clone(),
+        })
     }
 }
 
@@ -116,8 +133,34 @@ mod tests {
         for wanted in &case.reports {
             let threshold = wanted["threshold"].as_f64().unwrap();
             let report = MultiReport::of(&case.probabilities, &case.truth, &case.labels, threshold).unwrap();
+            let report = MultiReport { by_threshold: ByThreshold::default(), ..report };
             fixture::assert_near(&report, wanted);
         }
+    }
+
+    /// Each threshold by itself is what scikit-learn was asked about.
+    #[test]
+    fn a_report_says_what_another_threshold_comes_to() {
+        let case: Case = fixture::part("multi_label");
+        let of =
+            |threshold| MultiReport::of(&case.probabilities, &case.truth, &case.labels, threshold).unwrap();
+        let report = of(0.5);
+        for hundredth in 0..=100 {
+            let threshold = f64::from(hundredth) / 100.0;
+            let (at, own) = (report.at(threshold), of(threshold));
+            assert_eq!((at.threshold, at.classes), (threshold, own.classes));
+            assert_eq!((at.subset_accuracy, at.hamming_loss), (own.subset_accuracy, own.hamming_loss));
+            assert_eq!((at.micro_f1, at.macro_f1), (own.micro_f1, own.macro_f1));
+        }
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<MultiReport>(&text).unwrap(), report);
+        // One of before, and one of very many classes, know one threshold.
+        let before = MultiReport { by_threshold: ByThreshold::default(), ..report.clone() };
+        assert_eq!((before.at(0.9).threshold, before.at(0.9).classes), (0.5, report.classes));
+        let many = vec!["x".to_string(); 1_000];
+        let report = MultiReport::of(&[vec![0.6; 1_000]], &[vec![1]], &many, 0.5).unwrap();
+        assert!(serde_json::to_string(&report).unwrap().len() < 200_000);
+        assert_eq!(report.at(0.9).threshold, 0.5);
     }
 
     #[test]

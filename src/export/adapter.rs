@@ -1,10 +1,11 @@
 //! What a run trained as a folder that PEFT or transformers loads, with a model card.
 
-use super::{ExportError, card};
+use super::{ExportError, card, sentences};
 use crate::base::storage;
 use crate::peft::files;
 use crate::recipe::Task;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 /// Copies the adapter of a run, in PEFT's format, or the model that full tuning made, with a `README.md` that says what it is, to
@@ -25,7 +26,12 @@ pub fn adapter(run: &Path, to: &Path) -> Result<(), ExportError> {
                 fs::copy(from.join(name), &copy)?;
                 File::options().write(true).open(&copy)?.sync_all()?;
             }
-            let card = card::text(run, files::is_model(&from));
+            let is_model = files::is_model(&from);
+            if is_model {
+                let task = Task::load(&from).map_err(io::Error::other)?;
+                sentences::note(temporary, task.as_ref())?;
+            }
+            let card = card::text(run, is_model);
             storage::write_atomic_bytes(&temporary.join("README.md"), card.as_bytes())
         };
         copy().map_err(|source| ExportError::Write { path: to.to_path_buf(), source })

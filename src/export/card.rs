@@ -6,7 +6,7 @@ use crate::peft::Settings;
 use crate::peft::compose::Part;
 use crate::project::RunFolder;
 use crate::project::runs::{self, RunSummary};
-use crate::recipe::recipe::Method;
+use crate::recipe::recipe::{Method, Objective};
 use crate::recipe::{Recipe, load};
 use std::path::Path;
 
@@ -17,19 +17,58 @@ struct Kind {
     tag: &'static str,
     what: &'static str,
     load: &'static str,
+    /// The hub's word for what it is used for.
+    use_of: &'static str,
 }
+
+const WRITES: &str = "text-generation";
 
 const MODEL: Kind = Kind {
     library: "transformers",
     tag: "full-tuning",
     what: "tuned model",
     load: "Load it with transformers: `AutoModelForCausalLM.from_pretrained(folder)`.",
+    use_of: WRITES,
 };
+
+impl Kind {
+    /// Of a whole model that was tuned by this recipe.
+    fn of_model(recipe: &Recipe) -> Self {
+        if recipe.has_tasks() {
+            return Self {
+                load: "Ask it with Tunesmith: `tunesmith predict`. transformers loads its body, \
+                       `AutoModel.from_pretrained(folder)`; the heads of its tasks lie beside it under `heads.NAME`.",
+                use_of: "feature-extraction",
+                ..MODEL
+            };
+        }
+        match &recipe.objective {
+            Objective::Classification(_) | Objective::Regression(_) | Objective::Sentences(_) => Self {
+                load: "Load it with transformers: `AutoModelForSequenceClassification.from_pretrained(folder)`.",
+                use_of: "text-classification",
+                ..MODEL
+            },
+            Objective::Contrastive(_) => Self {
+                library: "sentence-transformers",
+                load: "Load it with sentence-transformers: `SentenceTransformer(folder)`.",
+                use_of: "sentence-similarity",
+                ..MODEL
+            },
+            Objective::Masked(_) => Self {
+                load: "Load it with transformers: `AutoModelForMaskedLM.from_pretrained(folder)`.",
+                use_of: "fill-mask",
+                ..MODEL
+            },
+            _ => MODEL,
+        }
+    }
+}
 
 const WITH_PEFT: &str = "Load it with PEFT: `PeftModel.from_pretrained(base_model, folder)`.";
 
 /// Where the run's own files do not say what made it.
-const UNKNOWN: Kind = Kind { library: "peft", tag: "adapter", what: "adapter", load: WITH_PEFT };
+const UNKNOWN: Kind =
+    Kind { library: "peft", tag: "adapter", what: "adapter", load: WITH_PEFT, use_of: WRITES };
 
 impl Kind {
     const BOTTLENECK: Self = Self {
@@ -37,22 +76,17 @@ impl Kind {
         tag: "adapter",
         what: "bottleneck adapter",
         load: "Load it with the adapters library: `adapters.init(model)`, then `model.load_adapter(folder)`.",
+        use_of: WRITES,
     };
 
     fn of(method: &Method) -> Self {
         match method {
-            Method::Lora(_) => Self { library: "peft", tag: "lora", what: "LoRA adapter", load: WITH_PEFT },
+            Method::Lora(_) => Self { tag: "lora", what: "LoRA adapter", ..UNKNOWN },
             Method::Full {} | Method::Freeze(_) => MODEL,
-            Method::Prefix(_) => {
-                Self { library: "peft", tag: "prefix-tuning", what: "prefix", load: WITH_PEFT }
-            }
-            Method::Prompt(_) => {
-                Self { library: "peft", tag: "prompt-tuning", what: "soft prompt", load: WITH_PEFT }
-            }
-            Method::PTuning(_) => {
-                Self { library: "peft", tag: "p-tuning", what: "soft prompt", load: WITH_PEFT }
-            }
-            Method::Ia3(_) => Self { library: "peft", tag: "ia3", what: "IA3 adapter", load: WITH_PEFT },
+            Method::Prefix(_) => Self { tag: "prefix-tuning", what: "prefix", ..UNKNOWN },
+            Method::Prompt(_) => Self { tag: "prompt-tuning", what: "soft prompt", ..UNKNOWN },
+            Method::PTuning(_) => Self { tag: "p-tuning", what: "soft prompt", ..UNKNOWN },
+            Method::Ia3(_) => Self { tag: "ia3", what: "IA3 adapter", ..UNKNOWN },
             Method::Bottleneck(_) => Self::BOTTLENECK,
         }
     }
@@ -70,16 +104,17 @@ pub fn composed(
     base: &str,
     folder: &Path,
 ) -> Result<(), ExportError> {
-    let Kind { library, tag, what, load } = match settings {
+    let kind = match settings {
         None => MODEL,
-        Some(Settings::Bottleneck(_)) => Kind::BOTTLENECK,
+        Some(settings) if matches!(settings.method(), Settings::Bottleneck(_)) => Kind::BOTTLENECK,
         Some(_) => UNKNOWN,
     };
+    let Kind { what, load, .. } = kind;
     let rows = parts.iter().map(|part| format!("| {} | {} |\n", name_of(&part.folder), part.weight));
     let text = format!(
         "{}# A composition\n\n{} {what} made with Tunesmith of several that were tuned from one base model, {}.\n\n\
          | Part | Weight |\n|---|---|\n{}\nHow they became one: {how}.\n\n{load}\n",
-        head(library, tag),
+        head(kind),
         article(what),
         model_name(base),
         rows.collect::<String>(),
@@ -110,23 +145,24 @@ fn model_name(source: &str) -> String {
     if path.is_absolute() { last_name(path) } else { plain(source) }
 }
 
-fn head(library: &str, tag: &str) -> String {
-    format!(
-        "---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- tunesmith\n---\n\n"
-    )
+fn head(Kind { library, tag, use_of, .. }: Kind) -> String {
+    format!("---\nlibrary_name: {library}\npipeline_tag: {use_of}\ntags:\n- {tag}\n- tunesmith\n---\n\n")
 }
 
 /// Markdown about the run in `folder`, which made an adapter or a whole model; short when the run's own files cannot be read.
 pub(super) fn text(folder: &Path, is_model: bool) -> String {
     let run = runs::summary(folder);
-    let kind = match &run {
-        _ if is_model => MODEL,
-        Ok(run) => Kind::of(&run.recipe.method),
-        Err(_) => UNKNOWN,
+    let kind = match (&run, is_model) {
+        (Ok(run), true) => Kind::of_model(&run.recipe),
+        (Ok(run), false) => {
+            Kind { use_of: Kind::of_model(&run.recipe).use_of, ..Kind::of(&run.recipe.method) }
+        }
+        (Err(_), true) => MODEL,
+        (Err(_), false) => UNKNOWN,
     };
-    let Kind { library, tag, what, load } = kind;
+    let Kind { what, load, .. } = kind;
     let article = article(what);
-    let head = head(library, tag);
+    let head = head(kind);
     let Ok(run) = run else {
         return format!("{head}# {article} {what}\n\nMade with Tunesmith.\n\n{load}\n");
     };

@@ -4,6 +4,7 @@ mod adapter;
 mod card;
 mod error;
 mod merged;
+mod sentences;
 mod split;
 
 pub use adapter::{adapter, check_free, into_new_folder};

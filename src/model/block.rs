@@ -170,19 +170,22 @@ impl Block<'_> {
         Ok(norms.apply(tape, &x, weight, bias)?.unwrap_or(x))
     }
 
-    /// `x + made`, the latter scaled as the family does, and what a method adds beside it.
+    /// `x + made`, the latter scaled as the family does, and what a method adds beside it; normed where the family norms sums.
     fn joined(&self, tape: &Tape, x: &Node, made: Node, sub_layer: SubLayer) -> Result<Node> {
         let made = self.hooks.dropped(tape, made, Place::After(self.layer, sub_layer))?;
         let scale = self.config.residual_scale;
         let made = if scale == 1.0 { made } else { ops::affine(tape, &made, scale, 0.0)? };
-        let sum = ops::add(tape, x, &made)?;
-        match self.hooks.bottleneck(self.layer, sub_layer) {
-            Some(Beside { bottleneck, reads_sum }) => {
-                let read = if *reads_sum { &sum } else { &made };
-                ops::add(tape, &sum, &ops::bottleneck(tape, read, bottleneck)?)
-            }
-            None => Ok(sum),
+        let normed_at = match sub_layer {
+            SubLayer::Attention => NormAt::OfAttentionSum,
+            SubLayer::FeedForward => NormAt::OfFeedForwardSum,
+        };
+        let mut sum = ops::add(tape, x, &made)?;
+        if let Some(Beside { bottleneck, reads_sum }) = self.hooks.bottleneck(self.layer, sub_layer) {
+            // As the `adapters` library has it: normed here, and once more with what it makes.
+            let read = if *reads_sum { self.normed(tape, sum.clone(), normed_at)? } else { made };
+            sum = ops::add(tape, &sum, &ops::bottleneck(tape, &read, bottleneck)?)?;
         }
+        self.normed(tape, sum, normed_at)
     }
 
     /// x [n, d] -> [n, d].
@@ -191,7 +194,6 @@ impl Block<'_> {
         let made = self.attention(tape, &normed, sight)?;
         let made = self.normed(tape, made, NormAt::AfterAttention)?;
         let mixed = self.joined(tape, x, made, SubLayer::Attention)?;
-        let mixed = self.normed(tape, mixed, NormAt::OfAttentionSum)?;
         let mixed = match self.read {
             Some(read) => {
                 let normed = self.normed(tape, mixed.clone(), NormAt::BeforeCross)?;
@@ -203,8 +205,7 @@ impl Block<'_> {
         let normed = self.normed(tape, read.clone(), NormAt::BeforeFeedForward)?;
         let made = self.feed_forward(tape, &normed)?;
         let made = self.normed(tape, made, NormAt::AfterFeedForward)?;
-        let sum = self.joined(tape, &mixed, made, SubLayer::FeedForward)?;
-        self.normed(tape, sum, NormAt::OfFeedForwardSum)
+        self.joined(tape, &mixed, made, SubLayer::FeedForward)
     }
 }
 

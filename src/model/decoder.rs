@@ -241,6 +241,21 @@ impl Decoder {
         batch: &Batch,
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
+        let whole = self.forward_whole(tape, batch, hooks)?;
+        match Rows::prompt_of(batch, hooks).filter(|_| self.config.encoder.is_none()) {
+            Some(places) => ops::without_virtual_rows(tape, &whole, &places).during("soft prompt"),
+            None => Ok(whole),
+        }
+    }
+
+    /// The same with what became of a soft prompt's rows before those of each segment, [n + s p, d], where the method has one: what
+    /// heads of tasks read.
+    pub fn forward_whole<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        batch: &Batch,
+        hooks: &'a dyn Hooks,
+    ) -> Result<Node, ModelError> {
         self.check_tokens(&batch.tokens)?;
         self.check_lengths(batch, hooks.num_virtual_tokens())?;
         if let Some(encoder) = self.config.encoder {
@@ -270,9 +285,6 @@ impl Decoder {
                 self.block(layer, hooks, &turns).forward(tape, &x, sight)
             };
             x = tape.checkpoint(block).during("block")?;
-        }
-        if let Some(places) = &rows.soft_prompt {
-            x = ops::without_virtual_rows(tape, &x, places).during("soft prompt")?;
         }
         self.final_norm(tape, &x, hooks)
     }

@@ -4,9 +4,9 @@ use super::ModelError;
 use super::config::DecoderConfig;
 use super::identity::Identity;
 use super::info::ModelInfo;
-use super::licence;
 use super::text::TextSettings;
 use super::weights::{Gguf, GgufHeader, GgufValue, Weights};
+use super::{licence, sentence};
 use crate::base::storage::read_text_bounded;
 use crate::data::template::Template;
 use crate::data::tokenise::GgufVocab;
@@ -171,6 +171,7 @@ fn open_folder(source: &str, folder: &Path) -> Result<ModelFiles, ModelError> {
     Ok(ModelFiles {
         info: ModelInfo {
             licence: licence::of_folder(folder),
+            pooling: sentence::pooling_in(folder),
             ..info(source, folder, &config, &weights, chat_template.is_some(), files)
         },
         config,

@@ -6,6 +6,7 @@ use super::decoder::Decoder;
 use super::error::During;
 use super::families::Bend;
 use super::hooks::{HeadTensor, Hooks, Part};
+use super::virtual_tokens::Rows;
 use crate::base::rng::Rng;
 use crate::data::Batch;
 use crate::nn::ops::{self, Head};
@@ -62,8 +63,9 @@ impl Decoder {
         head.logits(read.value()).during("vocabulary projection")
     }
 
-    /// What a task's head makes of each text: hidden [n, d] of a batch -> [segments, labels], in the type of the activations. Of a
-    /// classification these are logits.
+    /// What a task's head makes of each text: states of [`Self::forward_whole`], [n + s p, d], -> [segments, labels], in the type of the
+    /// activations. Of a classification these are logits. Rows of a soft prompt are read as PEFT has transformers read them, as if they were
+    /// the text's: the first one is the first of the prompt.
     ///
     /// # Errors
     /// [`ModelError::Heads`] where there is no such head.
@@ -78,7 +80,9 @@ impl Decoder {
         let Some(task) = self.config.heads.get(head) else {
             return Err(ModelError::Heads(format!("are {}, counted from 0", self.config.heads.len())));
         };
-        let pooled = self.pooled(tape, hidden, batch, task.pooling)?;
+        let places = Rows::prompt_of(batch, hooks);
+        let segments = places.map_or_else(|| batch.segments.clone(), |places| places.segments());
+        let pooled = pooled(tape, hidden, &segments, task.pooling)?;
         self.scores_of(tape, pooled, head, hooks).during("head of a task")
     }
 
@@ -90,13 +94,7 @@ impl Decoder {
         batch: &Batch,
         pooling: Pooling,
     ) -> std::result::Result<Node, ModelError> {
-        let of_segment = |ends: &[usize]| match pooling {
-            Pooling::First => ends[0]..ends[0] + 1,
-            Pooling::Mean => ends[0]..ends[1],
-            Pooling::Last => ends[1] - 1..ends[1],
-        };
-        let ranges = batch.segments.windows(2).map(of_segment).collect();
-        ops::mean_rows(tape, hidden, ranges).during("pooling")
+        pooled(tape, hidden, &batch.segments, pooling)
     }
 
     /// pooled [s, d] -> [s, labels].
@@ -214,6 +212,21 @@ impl Decoder {
     fn dense_name(&self) -> Option<&'static str> {
         self.config.family.table().scores.dense.map(|(name, _)| name)
     }
+}
+
+/// One row for each segment, whose offsets are these: [n, d] -> [s, d].
+fn pooled(
+    tape: &Tape,
+    hidden: &Node,
+    segments: &[usize],
+    pooling: Pooling,
+) -> std::result::Result<Node, ModelError> {
+    let of_segment = |ends: &[usize]| match pooling {
+        Pooling::First => ends[0]..ends[0] + 1,
+        Pooling::Mean => ends[0]..ends[1],
+        Pooling::Last => ends[1] - 1..ends[1],
+    };
+    ops::mean_rows(tape, hidden, segments.windows(2).map(of_segment).collect()).during("pooling")
 }
 
 /// Normal numbers of a stream of their own, [o, i].

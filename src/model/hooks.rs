@@ -140,52 +140,57 @@ pub struct Beside {
 
 /// What a tuning method adds to the forward pass, or puts in its place.
 pub trait Hooks {
-    /// The low-rank change of a projection, where the method has one.
-    fn low_rank(&self, _layer: usize, _projection: Projection) -> Option<&LowRank> {
+    /// The hooks that these stand before, and that say what these do not.
+    fn others(&self) -> Option<&dyn Hooks> {
         None
+    }
+
+    /// The low-rank change of a projection, where the method has one.
+    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank> {
+        self.others()?.low_rank(layer, projection)
     }
 
     /// Keys and values of a layer that stand before those of every conversation's first token, [p, 2k·e]: keys, then values. They take the
     /// positions 0..p, but are not rotated. Every layer has them, or none.
-    fn prefix(&self, _layer: usize) -> Option<&Node> {
-        None
+    fn prefix(&self, layer: usize) -> Option<&Node> {
+        self.others()?.prefix(layer)
     }
 
     /// Rows that stand before the embedded tokens of every conversation, [p, d], at the positions 0..p.
     fn soft_prompt(&self) -> Option<&Node> {
-        None
+        self.others()?.soft_prompt()
     }
 
     /// Factors of the columns of a projection's input, where the method has any.
-    fn input_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
-        None
+    fn input_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.others()?.input_scale(layer, projection)
     }
 
     /// Factors of the columns of a projection's output, where the method has any.
-    fn output_scale(&self, _layer: usize, _projection: Projection) -> Option<&ColumnScale> {
-        None
+    fn output_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
+        self.others()?.output_scale(layer, projection)
     }
 
     /// A bottleneck after a sub-layer, where the method has one.
-    fn bottleneck(&self, _layer: usize, _after: SubLayer) -> Option<&Beside> {
-        None
+    fn bottleneck(&self, layer: usize, after: SubLayer) -> Option<&Beside> {
+        self.others()?.bottleneck(layer, after)
     }
 
     /// The lengths that a projection's changed rows have (DoRA), [o] for each part of its [`Self::low_rank`]; none where they
     /// stay as they come.
-    fn magnitudes(&self, _layer: usize, _projection: Projection) -> &[Node] {
-        &[]
+    fn magnitudes(&self, layer: usize, projection: Projection) -> &[Node] {
+        self.others().map_or(&[], |others| others.magnitudes(layer, projection))
     }
 
     /// What takes the place of a tensor of the model, in the same shape.
-    fn replaced(&self, _part: Part) -> Option<&Node> {
-        None
+    fn replaced(&self, part: Part) -> Option<&Node> {
+        self.others()?.replaced(part)
     }
 
     /// What is dropped, while training, of the embedding and of each sub-layer's output before it is added to the stream: transformers'
     /// `hidden_dropout_prob`. Every place has a stream of its own.
     fn dropout(&self) -> Option<Dropout> {
-        None
+        self.others()?.dropout()
     }
 }
 
@@ -196,36 +201,8 @@ pub struct WithDropout<'h> {
 }
 
 impl Hooks for WithDropout<'_> {
-    fn low_rank(&self, layer: usize, projection: Projection) -> Option<&LowRank> {
-        self.hooks.low_rank(layer, projection)
-    }
-
-    fn prefix(&self, layer: usize) -> Option<&Node> {
-        self.hooks.prefix(layer)
-    }
-
-    fn soft_prompt(&self) -> Option<&Node> {
-        self.hooks.soft_prompt()
-    }
-
-    fn input_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
-        self.hooks.input_scale(layer, projection)
-    }
-
-    fn output_scale(&self, layer: usize, projection: Projection) -> Option<&ColumnScale> {
-        self.hooks.output_scale(layer, projection)
-    }
-
-    fn bottleneck(&self, layer: usize, after: SubLayer) -> Option<&Beside> {
-        self.hooks.bottleneck(layer, after)
-    }
-
-    fn magnitudes(&self, layer: usize, projection: Projection) -> &[Node] {
-        self.hooks.magnitudes(layer, projection)
-    }
-
-    fn replaced(&self, part: Part) -> Option<&Node> {
-        self.hooks.replaced(part)
+    fn others(&self) -> Option<&dyn Hooks> {
+        Some(self.hooks)
     }
 
     fn dropout(&self) -> Option<Dropout> {

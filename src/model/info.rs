@@ -1,6 +1,6 @@
 //! What a model is, read from its headers alone.
 
-use super::config::DecoderConfig;
+use super::config::{DecoderConfig, Pooling};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,9 @@ pub struct ModelInfo {
     /// As its own files say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
+    /// What stands for a text where texts are compared, as a folder of sentence-transformers says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
     /// Name and size in bytes.
     pub files: Vec<(String, u64)>,
     /// All of its numbers.

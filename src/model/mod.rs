@@ -12,6 +12,7 @@ mod virtual_tokens;
 mod licence;
 pub mod weights;
 pub mod params;
+pub mod sentence;
 pub mod text;
 pub mod hooks;
 pub mod cache;

@@ -26,6 +26,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Where a soft prompt's rows stand among those of the segments; `None` where the method has none.
+    pub fn prompt_of(batch: &Batch, hooks: &dyn Hooks) -> Option<VirtualRows> {
+        hooks.soft_prompt().map(|rows| VirtualRows::new(rows.value().dims()[0], &batch.segments))
+    }
+
     /// A soft prompt's rows run along with the real ones; a prefix only moves their positions.
     pub fn of(batch: &Batch, hooks: &dyn Hooks) -> Self {
         let num = hooks.num_virtual_tokens();

@@ -3,8 +3,11 @@
 use super::{LossSum, Made, Objective};
 use crate::data::{Batch, Goal};
 use crate::model::ModelError;
+use crate::model::decoder::Decoder;
 use crate::model::error::During;
+use crate::model::hooks::Hooks;
 use crate::nn::ops::{Judgement, Reference, judged};
+use crate::nn::{Node, Tape};
 
 /// Cross entropy over the classes, or over each class by itself where a text may have several.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,16 @@ impl Classification {
 }
 
 impl Objective for Classification {
+    fn read<'a>(
+        &self,
+        tape: &Tape<'a>,
+        decoder: &'a Decoder,
+        batch: &Batch,
+        hooks: &'a dyn Hooks,
+    ) -> Result<Node, ModelError> {
+        decoder.forward_whole(tape, batch, hooks)
+    }
+
     fn weighs_tokens(&self) -> bool {
         false
     }

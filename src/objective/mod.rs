@@ -55,7 +55,7 @@ pub struct Made<'t, 'a> {
     pub tape: &'t Tape<'a>,
     pub decoder: &'a Decoder,
     pub hooks: &'a dyn Hooks,
-    /// After the final norm, [n, d].
+    /// What [`Objective::read`] gave.
     pub hidden: &'t Node,
     pub batch: &'t Batch,
 }
@@ -72,6 +72,17 @@ pub trait Objective: Send + Sync {
     /// The samples as the model reads them.
     fn batch(&self, samples: &[&Sample], _draw: Draw) -> Batch {
         Batch::pack(samples.iter().copied())
+    }
+
+    /// What of the model's states it reads, after the final norm: one row a token, [n, d], unless it says otherwise.
+    fn read<'a>(
+        &self,
+        tape: &Tape<'a>,
+        decoder: &'a Decoder,
+        batch: &Batch,
+        hooks: &'a dyn Hooks,
+    ) -> Result<Node, ModelError> {
+        decoder.forward(tape, batch, hooks)
     }
 
     /// Share of the model's own inner numbers that are dropped while it learns.

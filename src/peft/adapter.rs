@@ -2,7 +2,10 @@
 
 use super::bottleneck::Bottlenecks;
 use super::ia3::Ia3;
-use super::{Freeze, Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning};
+use super::{
+    Freeze, Full, LoraSettings, PTuningSettings, PeftError, PrefixSettings, PromptSettings, Tuning,
+    WithModules,
+};
 use crate::model::config::DecoderConfig;
 use crate::model::error::During;
 use crate::model::hooks::Hooks;
@@ -33,6 +36,8 @@ pub enum Settings {
     Prefix(PrefixSettings),
     Prompt(PromptSettings),
     PTuning(PTuningSettings),
+    /// One of the others, and modules of the model that are trained whole besides.
+    WithModules(WithModules),
 }
 
 impl Settings {
@@ -47,6 +52,25 @@ impl Settings {
             Self::Prefix(prefix) => prefix,
             Self::Prompt(prompt) => prompt,
             Self::PTuning(p_tuning) => p_tuning,
+            Self::WithModules(with_modules) => with_modules,
+        }
+    }
+
+    /// The method, whatever is trained besides.
+    pub fn method(&self) -> &Self {
+        match self {
+            Self::WithModules(with_modules) => &with_modules.method,
+            own => own,
+        }
+    }
+
+    /// What files of the method call a tensor of a module that is trained whole, from its name in a LoRA's.
+    pub(super) fn name_in_files(&self, of_lora: &str) -> String {
+        let name = of_lora.strip_prefix("base_model.model.").unwrap_or(of_lora);
+        match self.method() {
+            Self::Prefix(_) | Self::Prompt(_) | Self::PTuning(_) => format!("base_model.{name}"),
+            Self::Bottleneck(_) => name.into(),
+            _ => of_lora.into(),
         }
     }
 }

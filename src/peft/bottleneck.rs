@@ -69,7 +69,7 @@ impl Tuning for Bottlenecks {
     /// `model.layers.0.output_adapters.adapters.tuned.adapter_down.0.weight`…
     fn parameters(&self, config: &DecoderConfig) -> Vec<Needed> {
         let of_spot = |(layer, after)| {
-            let name = move |tensor: &str| files::tensor_name(config.family, layer, after, tensor);
+            let name = move |tensor: &str| files::tensor_name(config, layer, after, tensor);
             let all = TENSORS.into_iter().map(name).zip(self.shapes(config.width));
             all.map(|(name, shape)| Needed { name, shape, form: Form::default() })
         };

@@ -1,16 +1,18 @@
 //! The files of the `adapters` library: `adapter_config.json` and `adapter.safetensors`, in and out.
 
 use super::bottleneck::{Bottlenecks, Places};
-use super::{Adapter, PeftError, Settings, Tuning, format, named_tensors};
+use super::{Adapter, PeftError, Settings, Tuning, format, named_tensors, with_modules};
+use crate::base::storage;
 use crate::model::config::{DecoderConfig, Family};
 use crate::model::error::During;
 use crate::model::folder::Description;
 use crate::model::hooks::SubLayer;
+use crate::model::weights::save_safetensors;
 use crate::nn::FlatParams;
 use crate::nn::ops::Activation;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 pub(super) const WEIGHTS_FILE: &str = "adapter.safetensors";
@@ -18,13 +20,24 @@ pub(super) const WEIGHTS_FILE: &str = "adapter.safetensors";
 /// What Tunesmith's own are called.
 const OWN_NAME: &str = "tuned";
 
+/// A head's, as the library writes one of transformers' own classes beside an adapter.
+pub(super) const HEAD_FILE: &str = "model_head.safetensors";
+pub(super) const HEAD_CONFIG_FILE: &str = "head_config.json";
+/// Says where the library put bottlenecks in a model that it has no class of its own for; ours stand elsewhere.
+const INTERFACE_FILE: &str = "adapter_interface.json";
+const VERSION: &str = "adapters.1.3.0";
+
 /// `model.layers.0.output_adapters.adapters.tuned.adapter_up.bias`
-pub(super) fn tensor_name(family: Family, layer: usize, after: SubLayer, tensor: &str) -> String {
-    let place = match after {
-        SubLayer::Attention => "attention_adapters",
-        SubLayer::FeedForward => "output_adapters",
+pub(super) fn tensor_name(config: &DecoderConfig, layer: usize, after: SubLayer, tensor: &str) -> String {
+    // Where the library has models of its own, it makes layers' outputs the place.
+    let is_in_outputs = matches!(config.family, Family::Bert | Family::Roberta | Family::XlmRoberta);
+    let place = match (after, is_in_outputs) {
+        (SubLayer::Attention, false) => "attention_adapters",
+        (SubLayer::FeedForward, false) => "output_adapters",
+        (SubLayer::Attention, true) => "attention.output",
+        (SubLayer::FeedForward, true) => "output",
     };
-    format!("{}{layer}.{place}.adapters.{OWN_NAME}.{tensor}", family.table().names.layers)
+    format!("{}.{place}.adapters.{OWN_NAME}.{tensor}", config.layer_name(layer))
 }
 
 /// What the library calls an activation.
@@ -75,9 +88,35 @@ pub(super) fn save(
         "model_name": adapter.base_model,
         "model_type": family,
         "name": OWN_NAME,
-        "version": "adapters.1.3.0",
+        "version": VERSION,
     });
     format::write(folder, &whole, adapter, WEIGHTS_FILE)
+}
+
+/// Writes what the library calls a head, in files of its own.
+pub(super) fn save_head(
+    modules: &[(String, Tensor)],
+    config: &DecoderConfig,
+    base_model: &str,
+    folder: &Path,
+) -> Result<(), PeftError> {
+    let labels = config.native_head().map_or(&[][..], |head| &head.labels);
+    let head = json!({
+        "config": null,
+        "hidden_size": config.width,
+        "label2id": labels.iter().zip(0..).collect::<BTreeMap<_, usize>>(),
+        "model_class": config.architecture(),
+        "model_name": base_model,
+        "model_type": config.family.name(),
+        "name": null,
+        "num_labels": labels.len(),
+        "version": VERSION,
+    });
+    let path = folder.join(HEAD_CONFIG_FILE);
+    let text = serde_json::to_vec_pretty(&head)
+        .map_err(|e| PeftError::Write { path: path.clone(), source: e.into() })?;
+    storage::write_atomic_bytes(&path, &text).map_err(|source| PeftError::Write { path, source })?;
+    Ok(save_safetensors(modules, &folder.join(HEAD_FILE))?)
 }
 
 /// Loads what the library or [`save`] wrote; `whole` is its adapter_config.json.
@@ -88,6 +127,10 @@ pub(super) fn load(
     device: &Device,
 ) -> Result<Adapter, PeftError> {
     let path = folder.join(format::CONFIG_FILE);
+    if folder.join(INTERFACE_FILE).is_file() {
+        let (key, value) = ("adapter_interface".into(), INTERFACE_FILE.into());
+        return Err(PeftError::Unsupported { path, key, value });
+    }
     let settings = settings(whole, config, &path)?;
     let name = whole["name"].as_str().unwrap_or(OWN_NAME);
     let weights = folder.join(WEIGHTS_FILE);
@@ -98,7 +141,19 @@ pub(super) fn load(
     let named = named_tensors::in_order(tensors, settings.parameters(config), &weights)?;
     let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = whole["model_name"].as_str().unwrap_or_default().to_string();
-    Ok(Adapter { settings: Settings::Bottleneck(settings), params, base_model, config: config.clone() })
+    let settings = Settings::Bottleneck(settings);
+    let adapter = Adapter { settings, params, base_model, config: config.clone() };
+    let head = folder.join(HEAD_FILE);
+    match head.is_file() {
+        false => Ok(adapter),
+        true => {
+            let tensors = format::load_tensors(&head)?;
+            let is_saved =
+                |name: &String| tensors.keys().any(|tensor| tensor.starts_with(&format!("{name}.")));
+            let modules = config.new_modules().into_iter().filter(is_saved).collect();
+            with_modules::joined(adapter, modules, tensors, &head)
+        }
+    }
 }
 
 fn settings(whole: &Value, config: &DecoderConfig, path: &Path) -> Result<Bottlenecks, PeftError> {

@@ -258,6 +258,11 @@ pub fn check_settings(parts: &[Told<'_>], how: How) -> std::result::Result<(), P
     if !loras.is_empty() && loras.len() == parts.len() {
         return check_loras(&loras, how);
     }
+    if let Some((name, ..)) =
+        parts.iter().find(|(_, settings, _)| matches!(settings, Settings::WithModules(_)))
+    {
+        return Err(refused(format!("{name} {HAS_OWN_WEIGHTS}"), AS_MODELS));
+    }
     if let Some((name, ..)) = parts.iter().find(|(_, settings, _)| *settings != parts[0].1) {
         return Err(unlike(parts[0].0, name));
     }
@@ -267,17 +272,18 @@ pub fn check_settings(parts: &[Told<'_>], how: How) -> std::result::Result<(), P
     Ok(())
 }
 
+const HAS_OWN_WEIGHTS: &str =
+    "has trained weights of the model besides (bias or modules_to_save), which no adapter is the sum of";
+const AS_MODELS: &str = "Merge it into its model, and add and subtract whole models instead.";
+
 fn check_loras(parts: &[Told<'_, LoraSettings>], how: How) -> std::result::Result<(), PeftError> {
-    let hint = "Merge it into its model, and add and subtract whole models instead.";
     for (name, settings, _) in parts {
         let why = match () {
             () if settings.has_magnitudes => "is a DoRA, whose lengths of rows cannot be added up",
-            () if !settings.own.is_empty() => {
-                "has trained weights of the model besides (bias or modules_to_save), which no adapter is the sum of"
-            }
+            () if !settings.own.is_empty() => HAS_OWN_WEIGHTS,
             () => continue,
         };
-        return Err(refused(format!("{name} {why}"), hint));
+        return Err(refused(format!("{name} {why}"), AS_MODELS));
     }
     let mut counting = parts.iter().filter(|(.., weight)| how.counts(*weight));
     let Some((first, own, _)) = counting.next() else { return Ok(()) };

@@ -2,11 +2,13 @@
 
 use super::{
     Adapter, BaseModel, PeftError, base_model, bottleneck_files, format, freeze, full, ia3, virtual_files,
+    with_modules,
 };
 use crate::model::config::DecoderConfig;
 use crate::model::folder::{self, Description};
 use crate::model::load::LoadedModel;
 use candle_core::Device;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Writes an adapter of `base` into a folder, which must exist. Call inside `storage::create_dir_atomic`.
@@ -36,16 +38,29 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         return full::load(folder, config, device);
     }
     let adapter_config = format::read_config(folder)?;
-    match adapter_config["peft_type"].as_str() {
-        Some(ia3::PEFT_TYPE) => ia3::load(folder, &adapter_config, config, device),
-        Some(name) if virtual_files::is_one(name) => {
-            virtual_files::load(folder, &adapter_config, config, device)
-        }
+    let load = match adapter_config["peft_type"].as_str() {
+        Some(ia3::PEFT_TYPE) => ia3::load,
+        Some(name) if virtual_files::is_one(name) => virtual_files::load,
         None if adapter_config["config"].is_object() => {
-            bottleneck_files::load(folder, &adapter_config, config, device)
+            return bottleneck_files::load(folder, &adapter_config, config, device);
         }
-        _ => format::load(folder, config, device),
+        _ => return format::load(folder, config, device),
+    };
+    let modules = format::modules_to_save(&adapter_config, config, folder)?;
+    let weights = folder.join(format::WEIGHTS_FILE);
+    let (modules_tensors, tensors): (HashMap<_, _>, HashMap<_, _>) = format::load_tensors(&weights)?
+        .into_iter()
+        .partition(|(name, _)| !modules.is_empty() && !is_of_method(name));
+    let adapter = load(folder, &adapter_config, tensors, config, device)?;
+    match modules.is_empty() {
+        true => Ok(adapter),
+        false => with_modules::joined(adapter, modules, modules_tensors, &weights),
     }
+}
+
+/// Whether a tensor in one of PEFT's files is of IA3 or of virtual tokens, rather than of a module that is trained whole.
+fn is_of_method(name: &str) -> bool {
+    name == virtual_files::EMBEDDINGS || name.ends_with(ia3::ENDING)
 }
 
 /// Whether [`load`] leaves an encoder in the folder aside, which does not make the virtual tokens that lie beside it.
@@ -68,9 +83,11 @@ pub fn names(folder: &Path) -> Option<Vec<&'static str>> {
     } else {
         &[format::CONFIG_FILE, format::WEIGHTS_FILE]
     };
+    let head = [bottleneck_files::HEAD_CONFIG_FILE, bottleneck_files::HEAD_FILE];
+    let head = head.into_iter().filter(|name| folder.join(name).is_file());
     let note = Some(base_model::FILE).filter(|name| folder.join(name).is_file());
     let is_whole = names.iter().all(|name| folder.join(name).is_file());
-    is_whole.then(|| names.iter().copied().chain(note).collect())
+    is_whole.then(|| names.iter().copied().chain(head).chain(note).collect())
 }
 
 /// The model that it says that it was made for; `None` when it does not say, or cannot be read.

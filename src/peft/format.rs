@@ -238,10 +238,7 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
         return Err(PeftError::ZeroRank);
     }
     let alpha = |site| alphas.of(&config.site_name(site)).unwrap_or(usual);
-    let modules = parsed.modules_to_save.clone().unwrap_or_default();
-    let is_asked = |name: &String| !PEFTS_HEADS.contains(&name.as_str());
-    let is_there = |name: &String| is_asked(name) || own_weights::names_module(config, name);
-    let modules = modules.into_iter().filter(is_there).collect();
+    let modules = in_model(parsed.modules_to_save.clone().unwrap_or_default(), config);
     let own = OwnWeights { biases: parsed.bias, modules };
     let finished = |targets: Vec<Linear>, rank: usize| LoraSettings {
         has_rank_stabilised_scale: parsed.use_rslora,
@@ -279,6 +276,35 @@ pub fn load(folder: &Path, config: &DecoderConfig, device: &Device) -> Result<Ad
     let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Lora(settings), params, base_model, config: config.clone() })
+}
+
+/// What another method's adapter_config.json says that is trained whole, as far as the model has it.
+///
+/// # Errors
+/// [`PeftError::Unreadable`] for what is no list of names.
+pub(super) fn modules_to_save(
+    adapter_config: &Value,
+    config: &DecoderConfig,
+    folder: &Path,
+) -> Result<Vec<String>, PeftError> {
+    let listed: Option<Vec<String>> = serde_json::from_value(adapter_config["modules_to_save"].clone())
+        .map_err(|e| PeftError::Unreadable {
+            path: folder.join(CONFIG_FILE),
+            why: format!("modules_to_save is no list of names: {e}"),
+        })?;
+    Ok(in_model(listed.unwrap_or_default(), config))
+}
+
+/// Each name once, without what PEFT names of its own accord and the model does not have.
+fn in_model(names: Vec<String>, config: &DecoderConfig) -> Vec<String> {
+    let is_asked = |name: &String| !PEFTS_HEADS.contains(&name.as_str());
+    let mut all: Vec<String> = Vec::new();
+    for name in names {
+        if !all.contains(&name) && (is_asked(&name) || own_weights::names_module(config, &name)) {
+            all.push(name);
+        }
+    }
+    all
 }
 
 /// The patterns under a key, with their numbers.

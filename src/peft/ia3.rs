@@ -14,11 +14,13 @@ use crate::nn::{FlatParams, Leaves, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
 pub(super) const PEFT_TYPE: &str = "IA3";
+/// Of a tensor's name.
+pub(super) const ENDING: &str = ".ia3_l";
 
 /// The layers of the paper, where a model has them.
 const USUAL: [Linear; 4] = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
@@ -122,7 +124,7 @@ impl Tuning for Ia3 {
         let needed = |place: Place| {
             let (len, site) = (place.columns.len(), Site { layer: place.layer, linear: place.module.linear });
             Needed {
-                name: format!("base_model.model.{}.ia3_l", config.site_name(site)),
+                name: format!("base_model.model.{}{ENDING}", config.site_name(site)),
                 shape: if place.by_input { vec![1, len] } else { vec![len, 1] },
                 form: if place.by_input { Form::default() } else { config.form(&place.module).of_rows() },
             }
@@ -169,7 +171,6 @@ impl Tuning for Ia3 {
             base_model_name_or_path: Some(adapter.base_model.clone()),
             target_modules: names(&self.targets),
             feedforward_modules: names(&self.by_input),
-            modules_to_save: None,
             fan_in_fan_out: false,
             inference_mode: true,
             init_ia3_weights: true,
@@ -204,8 +205,6 @@ struct Config {
     #[serde(default)]
     feedforward_modules: Vec<String>,
     #[serde(default)]
-    modules_to_save: Option<Vec<String>>,
-    #[serde(default)]
     fan_in_fan_out: bool,
     #[serde(default)]
     inference_mode: bool,
@@ -213,24 +212,20 @@ struct Config {
     init_ia3_weights: bool,
 }
 
-/// Loads what PEFT or [`Ia3::save`] wrote; `config_text` is its adapter_config.json.
-pub fn load(
+/// Loads what PEFT or [`Ia3::save`] wrote: its adapter_config.json, and the tensors beside it.
+pub(super) fn load(
     folder: &Path,
     config_text: &Value,
+    tensors: HashMap<String, Tensor>,
     config: &DecoderConfig,
     device: &Device,
 ) -> std::result::Result<Adapter, PeftError> {
     let path = folder.join(format::CONFIG_FILE);
     let parsed: Config = serde_json::from_value(config_text.clone())
         .map_err(|e| PeftError::Unreadable { path: path.clone(), why: format!("not an IA3 config: {e}") })?;
-    if let Some(modules) = parsed.modules_to_save.filter(|modules| !modules.is_empty()) {
-        let value = format!("{modules:?}");
-        return Err(PeftError::Unsupported { path, key: "modules_to_save".into(), value });
-    }
     let settings = Ia3::new(config.family, &parsed.target_modules, &parsed.feedforward_modules)?;
     let weights = folder.join(format::WEIGHTS_FILE);
-    let named =
-        named_tensors::in_order(format::load_tensors(&weights)?, settings.parameters(config), &weights)?;
+    let named = named_tensors::in_order(tensors, settings.parameters(config), &weights)?;
     let params = FlatParams::new(named, device).during("copy the adapter")?;
     let base_model = parsed.base_model_name_or_path.unwrap_or_default();
     Ok(Adapter { settings: Settings::Ia3(settings), params, base_model, config: config.clone() })

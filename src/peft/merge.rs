@@ -52,10 +52,10 @@ pub fn merge(
     let hooks = adapter.hooks()?;
     folder::save_changed(base, hooks.as_ref(), folder, control)?;
     files::note_base(&adapter.base_model, &base.description(), folder)?;
-    let expected = logits(&base.decoder, hooks.as_ref())?;
+    let expected = answers(&base.decoder, hooks.as_ref())?;
     let files = ModelFiles::open(&folder.to_string_lossy(), folder)?;
     let merged = load_decoder(&files, DeviceChoice::Cpu.into(), control, &mut Silent)?;
-    let got = logits(&merged, &NoHooks)?;
+    let got = answers(&merged, &NoHooks)?;
     Ok(compare(&got, &expected).during("compare the merged model")?)
 }
 
@@ -77,8 +77,9 @@ fn require_mergeable(adapter: &Adapter) -> Result<(), PeftError> {
     }
 }
 
-/// Logits of a few tokens spread over the vocabulary, [n, v], on the CPU; hidden states, [n, d], of a model that makes none.
-fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
+/// What a model makes of a few tokens spread over the vocabulary, [m], on the CPU: logits of the next ones and of every head, or hidden
+/// states where it makes neither.
+fn answers(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     let vocabulary = decoder.config().vocabulary;
     let num = NUM_TOKENS.min(decoder.config().context_tokens);
     let mut ids: Vec<u32> = (0..num).map(|i| (vocabulary * i / num) as u32).collect();
@@ -89,12 +90,21 @@ fn logits(decoder: &Decoder, hooks: &dyn Hooks) -> Result<Tensor, ModelError> {
     }
     let batch =
         Batch::pack([&Sample { weights: LossWeights::all(1.0, ids.len()), ids, ..Sample::default() }]);
-    let hidden = decoder.forward(&Tape::inference(), &batch, hooks)?;
-    let logits = match decoder.config().predicts_tokens {
-        true => decoder.logits(hidden.value(), hooks)?,
-        false => hidden.value().to_dtype(DType::F32).during("compare the merged model")?,
-    };
-    logits.to_device(&Device::Cpu).during("compare the merged model")
+    let tape = Tape::inference();
+    let hidden = decoder.forward(&tape, &batch, hooks)?;
+    let mut all = Vec::new();
+    if decoder.config().predicts_tokens {
+        all.push(decoder.logits(hidden.value(), hooks)?);
+    }
+    for head in 0..decoder.config().heads.len() {
+        all.push(decoder.scores(&tape, &hidden, &batch, head, hooks)?.value().clone());
+    }
+    if all.is_empty() {
+        all.push(hidden.value().clone());
+    }
+    let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all();
+    let all: crate::nn::Result<Vec<Tensor>> = all.iter().map(flat).collect();
+    all.and_then(|all| Tensor::cat(&all, 0)).during("compare the merged model")
 }
 
 fn compare(got: &Tensor, expected: &Tensor) -> crate::nn::Result<Merged> {

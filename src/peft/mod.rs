@@ -27,6 +27,7 @@ mod patterns;
 pub mod task_vectors;
 pub mod tuning;
 pub mod virtual_files;
+pub mod with_modules;
 
 pub use adapter::{Adapter, MicroStep, Settings};
 pub use base_model::BaseModel;
@@ -41,3 +42,4 @@ pub use patterns::Patterns;
 pub use prefix::PrefixSettings;
 pub use prompt::{PromptInit, PromptSettings};
 pub use tuning::Tuning;
+pub use with_modules::WithModules;

@@ -52,8 +52,6 @@ struct Config {
     prompt_tuning_init: Option<String>,
     #[serde(default)]
     prompt_tuning_init_text: Option<String>,
-    #[serde(default)]
-    modules_to_save: Value,
 }
 
 /// Whether an adapter of PEFT's with this `peft_type` is read here.
@@ -93,14 +91,15 @@ pub(super) fn save(
     Ok(())
 }
 
-/// Loads an adapter made by PEFT or by Tunesmith. Without the encoder's file the virtual tokens themselves are what is there,
+/// Loads an adapter made by PEFT or by Tunesmith: its adapter_config.json, and the tensors beside it. Without the encoder's file the virtual tokens themselves are what is there,
 /// which answers the same; and an encoder that makes others than those is one that PEFT left behind when it saved anew.
 ///
 /// # Errors
 /// Names the first tensor of either file that is missing, of another shape, not finite, or too many.
-pub fn load(
+pub(super) fn load(
     folder: &Path,
     adapter_config: &Value,
+    tensors: HashMap<String, Tensor>,
     config: &DecoderConfig,
     device: &Device,
 ) -> Result<Adapter, PeftError> {
@@ -115,9 +114,6 @@ pub fn load(
     }
     if let Some(many) = parsed.num_transformer_submodules.filter(|num| *num != 1) {
         return unsupported("num_transformer_submodules", many.to_string());
-    }
-    if !matches!(&parsed.modules_to_save, Value::Null) {
-        return unsupported("modules_to_save", parsed.modules_to_save.to_string());
     }
     let base_model = parsed.base_model_name_or_path.clone().unwrap_or_default();
     let adapter = |settings: Settings, mut tensors, path: &Path| {
@@ -134,7 +130,7 @@ pub fn load(
         })
     };
     let weights = folder.join(WEIGHTS_FILE);
-    let made = adapter(settings(&parsed, false), load_tensors(&weights)?, &weights)?;
+    let made = adapter(settings(&parsed, false), tensors, &weights)?;
     let encoder = folder.join(ENCODER_FILE);
     if !has_encoder(folder) {
         return Ok(made);
@@ -151,7 +147,7 @@ pub(super) fn has_encoder(folder: &Path) -> bool {
 
 /// Whether an encoder makes the virtual tokens of an adapter with these settings.
 pub(super) fn are_encoded(settings: &Settings) -> bool {
-    match settings {
+    match settings.method() {
         Settings::PTuning(_) => true,
         Settings::Prefix(prefix) => prefix.projection_width.is_some(),
         _ => false,

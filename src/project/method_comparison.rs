@@ -5,6 +5,7 @@ use super::ProjectError;
 use crate::base::{human, storage};
 use crate::recipe::variants::Contender;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -13,7 +14,7 @@ pub const MARKDOWN_FILE: &str = "comparison.md";
 /// Larger than any comparison of all methods.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Heads of the table's columns.
+/// Heads of the table's columns, before those of tasks.
 pub const HEADING: [&str; 8] = [
     "method",
     "trained parameters",
@@ -50,16 +51,52 @@ pub struct MethodRow {
     pub exact_match: Option<f64>,
     pub test_loss: Option<f64>,
     pub num_tested: usize,
+    /// Of several tasks, what came of each one's test rows, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskFigure>,
+}
+
+/// The figure that says most of one task's test rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskFigure {
+    pub task: String,
+    /// "accuracy", "loss"
+    pub figure: String,
+    /// `None` where it is no finite number.
+    pub value: Option<f64>,
+    pub is_better_high: bool,
+}
+
+/// Figures of a task by how much they say of it, the most first. Without any of them it is the loss.
+const OF_TASKS: [&str; 4] = ["accuracy", "micro F1", "R²", "MRR"];
+
+impl TaskFigure {
+    /// Of what a run told of a task's test rows.
+    pub fn of(task: &str, loss: f64, metrics: &BTreeMap<String, f64>) -> Self {
+        let found = OF_TASKS.iter().find_map(|name| Some((*name, *metrics.get(*name)?)));
+        let (figure, value) = found.unwrap_or(("loss", loss));
+        Self {
+            task: task.into(),
+            figure: figure.into(),
+            value: Some(value).filter(|value| value.is_finite()),
+            is_better_high: found.is_some(),
+        }
+    }
+
+    /// "moods: accuracy"
+    fn name(&self) -> String {
+        format!("{}: {}", self.task, self.figure)
+    }
 }
 
 /// The method that did best by one measure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Best {
-    pub by: &'static str,
+    pub by: String,
     pub method: String,
     /// As the table has it.
     pub figure: String,
-    /// Under which head of [`HEADING`].
+    /// Under which head of [`MethodComparison::heading`].
     #[serde(skip)]
     pub column: usize,
 }
@@ -79,25 +116,26 @@ pub struct MethodComparison {
     pub best: Vec<Best>,
 }
 
-/// A column of [`HEADING`] by which methods are told apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A column by which methods are told apart.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measure {
-    pub name: &'static str,
+    pub name: String,
     pub column: usize,
     pub is_better_high: bool,
 }
 
-pub const MEASURES: [Measure; 6] = [
-    Measure { name: "exact match", column: 6, is_better_high: true },
-    Measure { name: "test loss", column: 7, is_better_high: false },
-    Measure { name: "validation loss", column: 5, is_better_high: false },
-    Measure { name: "time of an update", column: 4, is_better_high: false },
-    Measure { name: "memory", column: 3, is_better_high: false },
-    Measure { name: "size of the adapter file", column: 2, is_better_high: false },
+/// Name and column of the measures that there are of any comparison, and whether more is better.
+const MEASURES: [(&str, usize, bool); 6] = [
+    ("exact match", 6, true),
+    ("test loss", 7, false),
+    ("validation loss", 5, false),
+    ("time of an update", 4, false),
+    ("memory", 3, false),
+    ("size of the adapter file", 2, false),
 ];
 
 impl MethodRow {
-    /// What stands under a head of [`HEADING`], as a number; `None` for the name and what was not measured.
+    /// What stands in a column, as a number; `None` for the name and what was not measured.
     pub fn number(&self, column: usize) -> Option<f64> {
         let number = match column {
             1 => self.num_trainable_params.map(|n| n as f64),
@@ -107,20 +145,21 @@ impl MethodRow {
             5 => self.best_validation_loss,
             6 => self.exact_match,
             7 => self.test_loss,
-            _ => None,
+            _ => column.checked_sub(HEADING.len()).and_then(|task| self.tasks.get(task)?.value),
         };
         number.filter(|n| n.is_finite())
     }
 
-    /// Under [`HEADING`]; a row without a result says why in its first cell.
-    pub fn cells(&self) -> [String; HEADING.len()] {
+    /// What was measured, each in its column; a row without a result says why in its first cell.
+    pub fn cells(&self) -> Vec<String> {
         let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let loss = |loss: Option<f64>| shown(loss.map(|loss| format!("{loss:.4}")));
         let name = match &self.problem {
             Some(problem) => format!("{} (no result: {problem})", self.name),
             None => self.name.clone(),
         };
-        [
+        let of_task = |task: &TaskFigure| loss(task.value);
+        let all = [
             name,
             shown(self.num_trainable_params.map(human::count)),
             shown(self.adapter_bytes.map(human::bytes)),
@@ -129,7 +168,8 @@ impl MethodRow {
             loss(self.best_validation_loss),
             shown(self.exact_match.map(|share| format!("{:.1} %", 100.0 * share))),
             loss(self.test_loss),
-        ]
+        ];
+        all.into_iter().chain(self.tasks.iter().map(of_task)).collect()
     }
 }
 
@@ -143,9 +183,42 @@ impl MethodComparison {
         self.find_best();
     }
 
+    /// What the tasks are measured by, where there are several; nothing before the first method is tested.
+    pub fn task_figures(&self) -> &[TaskFigure] {
+        self.rows.iter().map(|row| &row.tasks[..]).max_by_key(|tasks| tasks.len()).unwrap_or_default()
+    }
+
+    /// Heads of the table's columns.
+    pub fn heading(&self) -> Vec<String> {
+        let fixed = HEADING.into_iter().map(String::from);
+        fixed.chain(self.task_figures().iter().map(TaskFigure::name)).collect()
+    }
+
+    /// A row under [`Self::heading`].
+    pub fn cells(&self, row: &MethodRow) -> Vec<String> {
+        let mut cells = row.cells();
+        cells.resize(HEADING.len() + self.task_figures().len(), "-".into());
+        cells
+    }
+
+    /// All by which methods are told apart, what says most first.
+    pub fn measures(&self) -> Vec<Measure> {
+        let of_task = |(column, task): (usize, &TaskFigure)| Measure {
+            name: task.name(),
+            column,
+            is_better_high: task.is_better_high,
+        };
+        let fixed = MEASURES.into_iter().map(|(name, column, is_better_high)| Measure {
+            name: name.into(),
+            column,
+            is_better_high,
+        });
+        (HEADING.len()..).zip(self.task_figures()).map(of_task).chain(fixed).collect()
+    }
+
     /// Rows without a result and measures that tell no two apart don't count.
     fn find_best(&mut self) {
-        let best = |measure: &Measure| {
+        let best = |measure: Measure| {
             let sign = if measure.is_better_high { -1.0 } else { 1.0 };
             let sound = self.rows.iter().filter(|row| row.problem.is_none());
             let measured = sound.filter_map(|row| Some((row, sign * row.number(measure.column)?)));
@@ -160,7 +233,7 @@ impl MethodComparison {
                 _ => None,
             }
         };
-        self.best = MEASURES.iter().filter_map(best).collect();
+        self.best = self.measures().into_iter().filter_map(best).collect();
     }
 
     /// The row of a contender.
@@ -192,9 +265,10 @@ impl MethodComparison {
             self.data,
             human::plural(self.updates, "update")
         );
-        text.push_str(&line(&HEADING.map(String::from)));
-        text.push_str(&line(&HEADING.map(|_| "---".to_string())));
-        self.rows.iter().for_each(|row| text.push_str(&line(&row.cells())));
+        let heading = self.heading();
+        text.push_str(&line(&heading));
+        text.push_str(&line(&vec!["---".to_string(); heading.len()]));
+        self.rows.iter().for_each(|row| text.push_str(&line(&self.cells(row))));
         text.push('\n');
         self.best_in_words().iter().for_each(|best| text.push_str(&format!("- {best}\n")));
         text

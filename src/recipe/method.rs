@@ -8,7 +8,7 @@ use crate::nn::ops;
 pub use crate::peft::Biases;
 pub use crate::peft::Freeze;
 use crate::peft::bottleneck::{Bottlenecks, Places};
-use crate::peft::{self, Full, LoraSettings, OwnWeights, Patterns, PeftError, Settings};
+use crate::peft::{self, Full, LoraSettings, OwnWeights, Patterns, PeftError, Settings, WithModules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -127,18 +127,21 @@ impl Method {
     /// # Errors
     /// As there.
     pub fn settings_in(&self, config: &DecoderConfig) -> Result<Settings, PeftError> {
-        let mut settings = self.settings(config.family)?;
-        if let Settings::Lora(lora) = &mut settings {
-            let modules = &mut lora.own.modules;
-            let new = config.new_modules().into_iter().filter(|name| !modules.contains(name));
-            let new: Vec<String> = new.collect();
-            modules.extend(new);
-        }
-        Ok(settings)
+        let new = config.new_modules();
+        Ok(match self.settings(config.family)? {
+            Settings::Lora(mut lora) => {
+                let modules = &mut lora.own.modules;
+                let new: Vec<String> = new.into_iter().filter(|name| !modules.contains(name)).collect();
+                modules.extend(new);
+                Settings::Lora(lora)
+            }
+            settings if new.is_empty() || self.makes_model() => settings,
+            settings => Settings::WithModules(WithModules::new(settings, new)),
+        })
     }
 
-    /// Whether it trains the heads of tasks.
-    pub fn trains_heads(&self) -> bool {
+    /// Whether it is there for a model that reads with one stack and writes with another.
+    pub fn takes_two_stacks(&self) -> bool {
         matches!(self, Self::Lora(_) | Self::Full {} | Self::Freeze(_))
     }
 

@@ -339,6 +339,16 @@ impl Recipe {
             Objective::Contrastive(of) => {
                 found.above_zero("objective.temperature", of.temperature, 10.0, "0.05");
                 found.within("objective.dropout", of.dropout, 0.0, 0.9, "0.1");
+                let own = facts.model.as_ref().and_then(|model| model.pooling);
+                if let Some(own) = own.filter(|own| *own != of.pooling) {
+                    let text = format!(
+                        "{} was made to stand for a text by {}, and the recipe says {}: it has to learn that anew.",
+                        self.model.source,
+                        own.describe(),
+                        of.pooling.describe()
+                    );
+                    found.warn("objective.pooling", text, serde_json::to_string(&own).ok().as_deref());
+                }
             }
             Objective::Pretraining(of) if of.overlap * 2 > self.batch.max_tokens => {
                 let text = format!(
@@ -350,14 +360,6 @@ impl Recipe {
                 found.error("objective.overlap", text, Some(&(self.batch.max_tokens / 4).to_string()));
             }
             _ => {}
-        }
-        if self.objective.has_head() && !self.method.trains_heads() {
-            let text = format!(
-                "The model gets a new head for {}, which {} does not train. Use LoRA, freezing or full tuning.",
-                self.objective.name(),
-                self.method.name()
-            );
-            found.error("method.kind", text, Some("\"lora\""));
         }
         let of_model = facts.model.as_ref().filter(|model| model.config.num_layers > 0);
         if let Some(why) = of_model.and_then(|model| self.objective.refuses_stacks(&model.config)) {
@@ -406,7 +408,7 @@ impl Recipe {
 
     /// What is not there yet for a model that reads with one stack and writes with another.
     fn check_two_stacks(&self, found: &mut Findings) {
-        if !self.method.trains_heads() {
+        if !self.method.takes_two_stacks() {
             let text = format!(
                 "{} is not there for a model that reads with one stack and writes with another, such as T5. Use LoRA, freezing or full tuning.",
                 self.method.name()

@@ -8,7 +8,7 @@ use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
 use crate::data::table::Column;
 use crate::data::{Goal, number};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Pooling};
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
 
@@ -102,6 +102,8 @@ pub struct ModelFacts {
     /// Of its weights on disk.
     pub stored_bytes: u64,
     pub has_chat_template: bool,
+    /// What stands for a text where texts are compared, where its folder says it.
+    pub pooling: Option<Pooling>,
 }
 
 impl From<&ModelInfo> for ModelFacts {
@@ -118,6 +120,7 @@ impl From<&ModelInfo> for ModelFacts {
                 .map(|(_, bytes)| bytes)
                 .sum(),
             has_chat_template: info.has_chat_template,
+            pooling: info.pooling,
         }
     }
 }

@@ -137,9 +137,11 @@ impl Task {
         let text = storage::read_text_bounded(&path, MAX_BYTES)
             .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
         let unusable = |e: serde_json::Error| format!("{} cannot be used: {e}", path.display());
-        match serde_json::from_str::<Several>(&text) {
-            Ok(several) => Ok(Self::together(several.tasks)),
-            Err(_) => Ok(vec![serde_json::from_str(&text).map_err(unusable)?]),
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(unusable)?;
+        // Which of the two it is shows before it is read, so that what is wrong is told of what it is.
+        match value.get("tasks").is_some() {
+            true => Ok(Self::together(serde_json::from_value::<Several>(value).map_err(unusable)?.tasks)),
+            false => Ok(vec![serde_json::from_value(value).map_err(unusable)?]),
         }
     }
 

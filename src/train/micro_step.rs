@@ -100,7 +100,7 @@ impl Pass<'_> {
         let share = objective.dropout() as f32;
         dropping = WithDropout { hooks: own.as_ref(), dropout: Dropout { share, stream: dropped } };
         let hooks: &dyn Hooks = if share > 0.0 { &dropping } else { own.as_ref() };
-        let hidden = self.model.decoder.forward(&tape, &batch, hooks)?;
+        let hidden = objective.read(&tape, &self.model.decoder, &batch, hooks)?;
         let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
         let decoder = &*self.model.decoder;
         let made = Made { tape: &tape, decoder, hooks, hidden: &hidden, batch: &batch };

@@ -81,7 +81,7 @@ pub fn loss_of(
         }
         let tape = Tape::inference();
         let decoder = &*model.decoder;
-        let hidden = decoder.forward(&tape, &batch, hooks)?;
+        let hidden = objective.read(&tape, decoder, &batch, hooks)?;
         let made = Made { tape: &tape, decoder, hooks, hidden: &hidden, batch: &batch };
         let loss = objective.loss(made, None)?;
         total.outputs.extend(batch.goals.iter().cloned().zip(objective.outputs(made)?));

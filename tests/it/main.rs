@@ -19,6 +19,7 @@ mod families;
 mod families_of_methods;
 mod faults;
 mod forgetting;
+mod heads_of_methods;
 mod held;
 mod house;
 mod hub;

@@ -375,7 +375,7 @@ fn damaged_and_foreign_adapters_are_refused_with_the_reason() {
                 ("\"k_proj\",", "", "no place"),
                 ("\"v_proj\"\n  ]", "\"v_proj\", \"q_proj\"\n  ]", "q_proj.ia3_l: it is missing"),
                 ("\"v_proj\"\n  ]", "\"v_proj\", \"wo\"\n  ]", "wo"),
-                ("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "modules_to_save"),
+                ("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "lm_head"),
             ],
         ),
         (

@@ -62,7 +62,7 @@ pub fn dataset_of(model: &LoadedModel, objective: &Objective) -> Dataset {
     Dataset { samples: rows(objective, 24), labels: Labels::new(labels), ..dataset(model, 24) }
 }
 
-fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
+pub fn model_for(name: &str, recipe: &Recipe, data: &Dataset) -> LoadedModel {
     let kind = if name == "llama" { "scores" } else { "masked" };
     let bare = decoder(&format!("parity/encoders/{name}/{kind}"));
     let config = Task::of(&recipe.objective, data).config(bare.config());
@@ -138,7 +138,7 @@ fn every_objective_is_learnt_and_resumed_exactly() {
     }
 }
 
-/// An adapter that says classes is asked neither to write nor to become a model that does.
+/// An adapter that says classes is not asked to write.
 #[test]
 fn what_judges_texts_is_not_asked_to_write() {
     let stage = Stage::new();
@@ -149,14 +149,23 @@ fn what_judges_texts_is_not_asked_to_write() {
         .save(&folder)
         .unwrap();
     let adapter = folder.to_str().unwrap();
-    for args in [
-        &["generate", "--model", &model, "--adapter", adapter, "--prompt", "x"][..],
-        &["merge", adapter, "--model", &model, "--out", "merged"],
+    let output = stage.run(&["generate", "--model", &model, "--adapter", adapter, "--prompt", "x"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("judges texts"), "{}", stderr(&output));
+    // A file of several tasks that cannot be read is told as one: what is wrong with which.
+    let file = folder.join(Task::FILE);
+    for (text, why) in [
+        (
+            r#"{"tasks": [{"name": "a", "objective": {"kind": "classification"}, "labels": 3, "range": [0, 1]}]}"#,
+            "invalid type: integer `3`",
+        ),
+        (r#"{"objective": {"kind": "classification"}, "labels": []}"#, "missing field `range`"),
     ] {
-        let output = stage.run(args);
-        assert_eq!(code(&output), 1);
-        assert!(stderr(&output).contains("judges texts"), "{}", stderr(&output));
+        std::fs::write(&file, text).unwrap();
+        let refusal = Task::load(&folder).unwrap_err();
+        assert!(refusal.contains(why), "{refusal}");
     }
+    std::fs::remove_file(&file).unwrap();
     let output = stage.run(&["predict", "--model", &model, "--text", "x"]);
     assert!(stderr(&output).contains("was not tuned to judge texts"), "{}", stderr(&output));
 }

@@ -107,10 +107,11 @@ fn columns_that_are_missing_are_named() {
     assert!(error.to_string().contains("role Score"), "{error}");
     let error = why("question,answer\nq,a\n", Reading::Running { overlap: 0, is_written: true });
     assert!(error.to_string().contains("role Text"), "{error}");
+    // Cells that are no numbers do not hide what the column is.
     let (_folder, imported) = written("rows.csv", "text,score\nwords,much\nmore,\nlast,2\n");
     let data = prepared(&imported, |o| {
+        assert_eq!(o.schema.roles, [Role::Text, Role::Score]);
         (o.reading, o.split.valid, o.split.test) = (Reading::Scored, 0.0, 0.0);
-        o.schema.roles = vec![Role::Text, Role::Score];
     });
     let fates: Vec<String> =
         data.unwrap().ledger.entries.iter().map(|entry| entry.fate.to_string()).collect();

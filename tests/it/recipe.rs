@@ -29,6 +29,7 @@ pub fn model() -> ModelFacts {
         num_params: 134_515_008,
         stored_bytes: 91_700_000,
         has_chat_template: true,
+        pooling: None,
     }
 }
 

@@ -20,6 +20,23 @@ fn guessed(names: &[&str], cells: &[&str], layout: Layout, roles: &[Role]) {
 const OPENAI: &str = r#"[{"role":"system","content":"Be kind."},{"role":"user","content":"Hi"},{"role":"assistant","content":[{"type":"text","text":"Hello"}]}]"#;
 const SHAREGPT: &str = r#"[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"}]"#;
 
+/// A column called a score is one where half of what stands in it is numbers; of words alone it is none.
+#[test]
+fn a_score_with_garbage_is_still_one() {
+    let of = |name: &str, cells: &[&str]| {
+        let rows: Vec<[&str; 2]> =
+            cells.iter().map(|cell| ["a longer text that is judged by someone", cell]).collect();
+        let rows: Vec<&[&str]> = rows.iter().map(|row| &row[..]).collect();
+        Schema::guess(&table(&["text", name], &rows)).roles[1]
+    };
+    for name in ["score", "Rating", "stars"] {
+        assert_eq!(of(name, &["1", "2,5", "n/a", "-3", "good", ""]), Role::Score, "{name}");
+        assert_eq!(of(name, &["4", "?"]), Role::Score, "{name}");
+        assert_ne!(of(name, &["4", "good", "bad", "good", "bad", "good"]), Role::Score, "{name}");
+    }
+    assert_eq!(of("label", &["1", "0", "n/a", "1", "0"]), Role::Label);
+}
+
 #[test]
 fn layouts_are_recognised_by_name() {
     use Role::*;

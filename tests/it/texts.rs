@@ -12,6 +12,7 @@ use tunesmith::engine::event::{EventKind, Told};
 use tunesmith::eval::reports::RunReport;
 use tunesmith::eval::tasks::TaskReport;
 use tunesmith::project::RunFolder;
+use tunesmith::recipe::recipe::Method;
 
 const BOUND: f64 = 1e-5;
 
@@ -232,15 +233,7 @@ fn a_run_that_learnt_scores_is_asked() {
 fn a_run_of_several_tasks_is_asked_and_read_task_by_task() {
     let stage = Stage::new();
     let model = tiny_bert(stage.folder.path());
-    let (labels, scores) = (rows(&stage, "label"), rows(&stage, "score"));
-    let task = |name: &str, path: &str, kind: &str| {
-        format!(
-            "[[tasks]]\nname = \"{name}\"\n[tasks.data]\npath = \"{path}\"\n[tasks.data.split]\ntest = 0.2\n[tasks.objective]\nkind = \"{kind}\"\n"
-        )
-    };
-    let head = format!("[model]\nsource = \"{model}\"\n[length]\nupdates = 6\n[batch]\nmax_tokens = 32\n");
-    let text = [head, task("mood", &labels, "classification"), task("grade", &scores, "regression")].concat();
-    let (recipe, out) = (stage.file("tasks.toml", text), stage.path("together"));
+    let (recipe, out) = (two_tasks(&stage, &model), stage.path("together"));
     let output = stage.run(&["train", "--recipe", &recipe, "--out", out.to_str().unwrap()]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let real = Real::new();
@@ -380,12 +373,19 @@ fn methods_that_judge_are_compared_by_what_they_judge() {
     let stage = Stage::new();
     let model = tiny_bert(stage.folder.path());
     let data = rows(&stage, "label");
-    let args =
-        ["methods", &data, "--model", &model, "--updates", "4", "--methods", "lora,full", "--out", "all"];
-    let sets = ["objective.kind=classification", "data.split.test=0.2", "batch.max_tokens=32"];
+    // All kinds; the recipe's own is narrow enough for such a model.
+    let args = ["methods", &data, "--model", &model, "--updates", "4", "--out", "all"];
+    let sets = [
+        "objective.kind=classification",
+        "data.split.test=0.2",
+        "batch.max_tokens=12",
+        "method.kind=bottleneck",
+        "method.width=4",
+    ];
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
     let (exit, found) = stage.json(&[&args[..], &sets].concat());
     assert_eq!(exit, 0, "{found}");
+    assert_eq!(found["rows"].as_array().unwrap().len(), Method::all().len());
     for row in found["rows"].as_array().unwrap() {
         assert!(row["problem"].is_null() && row["test_loss"].as_f64().unwrap() > 0.0, "{row}");
         let run = stage.path("all/runs").join(row["method"].as_str().unwrap());
@@ -393,5 +393,177 @@ fn methods_that_judge_are_compared_by_what_they_judge() {
         let RunReport::One(TaskReport::Classes(report)) = report else { panic!("{report:?}") };
         assert!((row["exact_match"].as_f64().unwrap() - report.accuracy.unwrap()).abs() < 1e-9, "{row}");
         assert_eq!(row["num_tested"], report.num);
+    }
+}
+
+/// Several tasks: a figure for each stands in the row of each method, as its run measured it, and in the file for people.
+#[test]
+fn methods_are_compared_on_several_tasks() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let recipe = two_tasks(&stage, &model);
+    let args = ["methods", "--recipe", &recipe, "--updates", "4", "--methods", "lora,ia3", "--out", "all"];
+    let (exit, found) = stage.json(&args);
+    assert_eq!(exit, 0, "{found}");
+    assert_eq!(found["data"], "labels.csv, scores.csv");
+    for row in found["rows"].as_array().unwrap() {
+        assert!(row["problem"].is_null(), "{row}");
+        let run = stage.path("all/runs").join(row["method"].as_str().unwrap());
+        let report: RunReport = RunFolder::open(&run).unwrap().report().unwrap().unwrap();
+        let RunReport::Together { tasks } = report else { panic!("{report:?}") };
+        let figures = row["tasks"].as_array().unwrap();
+        let num_tested = tasks.values().map(|of| of.rows as u64).sum();
+        assert_eq!((figures.len(), row["num_tested"].as_u64().unwrap()), (2, num_tested), "{row}");
+        for (figure, (task, name)) in figures.iter().zip([("mood", "accuracy"), ("grade", "R²")]) {
+            assert_eq!((&figure["task"], &figure["figure"]), (&Value::from(task), &Value::from(name)));
+            let measured = tasks[task].report.as_ref().unwrap().metrics()[name];
+            near(&figure["value"], &Value::from(measured));
+        }
+    }
+    let table = std::fs::read_to_string(stage.path("all/comparison.md")).unwrap();
+    assert!(table.contains("| mood: accuracy | grade: R² |"), "{table}");
+    let width = |line: &str| line.matches(" | ").count();
+    let rows: Vec<usize> = table.lines().filter(|line| line.starts_with('|')).map(width).collect();
+    assert!(rows.len() == 4 && rows.iter().all(|row| *row == rows[0]), "{table}");
+    // Without data, and without tasks that name theirs.
+    let output = stage.run(&["methods", "--model", &model, "--out", "none"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no data file is named"), "{}", stderr(&output));
+}
+
+/// A mood and a grade on one encoder.
+fn two_tasks(stage: &Stage, model: &str) -> String {
+    let task = |name: &str, path: &str, kind: &str| {
+        format!(
+            "[[tasks]]\nname = \"{name}\"\n[tasks.data]\npath = \"{path}\"\n[tasks.data.split]\ntest = 0.2\n[tasks.objective]\nkind = \"{kind}\"\n"
+        )
+    };
+    let head = format!("[model]\nsource = \"{model}\"\n[length]\nupdates = 6\n[batch]\nmax_tokens = 32\n");
+    let mood = task("mood", &rows(stage, "label"), "classification");
+    stage.file("tasks.toml", [head, mood, task("grade", &rows(stage, "score"), "regression")].concat())
+}
+
+/// What an adapter and its head say, a model of transformers' own class says alone; so do the heads of several tasks.
+#[test]
+fn what_judges_is_merged_into_a_model_that_judges() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let run = trained(&stage, &model, &rows(&stage, "label"), "classification");
+    let merged = stage.path("merged");
+    let (run, into) = (run.to_str().unwrap(), merged.to_str().unwrap());
+    let (exit, told) = stage.json(&["merge", run, "--out", into]);
+    assert_eq!(exit, 0, "{told}");
+    let [difference, largest] =
+        ["largest_difference", "largest_logit"].map(|key| told["merged"][key].as_f64().unwrap());
+    assert!(difference < 1e-4 && largest > 1e-3, "{told}");
+    let config: Value =
+        serde_json::from_str(&std::fs::read_to_string(merged.join("config.json")).unwrap()).unwrap();
+    assert_eq!(config["architectures"][0], "BertForSequenceClassification");
+    let card = std::fs::read_to_string(merged.join("README.md")).unwrap();
+    assert!(card.contains("AutoModelForSequenceClassification"), "{card}");
+    assert!(card.contains("pipeline_tag: text-classification"), "{card}");
+    let said = |of: &[&str]| {
+        let (exit, said) = stage.json(&[&["predict", "--text", "rain is bad"], of].concat());
+        assert_eq!(exit, 0, "{said}");
+        said["texts"][0].clone()
+    };
+    let (one, other) = (said(&["--model", &model, "--adapter", run]), said(&["--model", into]));
+    for (a, b) in one["classes"].as_array().unwrap().iter().zip(other["classes"].as_array().unwrap()) {
+        assert_eq!(a["label"], b["label"]);
+        near(&a["probability"], &b["probability"]);
+    }
+
+    let out = stage.path("together");
+    let recipe = two_tasks(&stage, &model);
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", out.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let (exit, told) = stage.json(&["merge", out.to_str().unwrap(), "--out", "both"]);
+    assert_eq!(exit, 0, "{told}");
+    assert!(told["merged"]["largest_difference"].as_f64().unwrap() < 1e-4, "{told}");
+    let both = stage.path("both");
+    let grade = |of: &[&str]| said(&[of, &["--task", "grade"]].concat())["score"].clone();
+    let of_run = grade(&["--model", &model, "--adapter", out.to_str().unwrap()]);
+    near(&grade(&["--model", both.to_str().unwrap()]), &of_run);
+}
+
+/// `tests/fixtures/encoders/make_sentences.py` made the numbers: a folder of sentence-transformers says what stands for a text.
+#[test]
+fn a_folder_of_sentence_transformers_says_how_texts_are_pooled() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/encoders/words/sentences.json");
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    std::fs::create_dir(Path::new(&model).join("1_Pooling")).unwrap();
+    std::fs::write(Path::new(&model).join("1_Pooling/config.json"), expected["pooling"].to_string()).unwrap();
+    let texts: Vec<&str> =
+        expected["rows"].as_array().unwrap().iter().map(|row| row.as_str().unwrap()).collect();
+    let lines: Vec<String> =
+        texts.iter().map(|text| serde_json::json!({ "text": text }).to_string()).collect();
+    let data = stage.file("rows.jsonl", lines.join("\n"));
+    let query = expected["query"].as_str().unwrap();
+    let (exit, found) =
+        stage.json(&["nearest", "--model", &model, "--data", &data, "--text", query, "--top", "100"]);
+    assert_eq!(exit, 0, "{found}");
+    for found in found["texts"][0]["nearest"].as_array().unwrap() {
+        let row = texts.iter().position(|text| found["text"] == *text).unwrap();
+        near(&found["cosine"], &expected["cosines"][row]);
+    }
+    // A recipe that pools otherwise is told so, and goes on.
+    let plain = stage.file("plain.jsonl", lines.join("\n").repeat(4));
+    let text = format!(
+        "[model]\nsource = {model:?}\n[data]\npath = {plain:?}\n[objective]\nkind = \"contrastive\"\n"
+    );
+    let output = stage.run(&["recipe", "check", &stage.file("r.toml", text)]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
+    assert!(told.contains("by its first token, and the recipe says the mean of its tokens"), "{told}");
+}
+
+/// A model that learnt to compare texts leaves as a folder that `SentenceTransformer` opens, merged or as full tuning made it.
+#[test]
+fn a_model_that_compares_texts_is_exported_for_sentence_transformers() {
+    let stage = Stage::new();
+    let model = tiny_bert(stage.folder.path());
+    let data = rows(&stage, "label");
+    let run = trained(&stage, &model, &data, "contrastive");
+    let merged = stage.path("merged");
+    let output = stage.run(&["merge", run.to_str().unwrap(), "--out", merged.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let full = stage.path("full");
+    let sets =
+        ["objective.kind=contrastive", "objective.pooling=first", "method.kind=full", "length.updates=2"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+    let more = [format!("model.source={model}"), format!("data.path={data}")];
+    let recipe = stage.file("r.toml", "");
+    let mut args = vec!["train", "--recipe", &recipe, "--out", full.to_str().unwrap()];
+    args.extend(sets);
+    more.iter().for_each(|set| args.extend(["--set", set]));
+    args.extend(["--set", "batch.max_tokens=32"]);
+    let output = stage.run(&args);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let exported = stage.path("exported");
+    tunesmith::export::adapter(&full, &exported).unwrap();
+    for (folder, key) in [(&merged, "pooling_mode_mean_tokens"), (&exported, "pooling_mode_cls_token")] {
+        let read = |name: &str| -> Value {
+            serde_json::from_str(&std::fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+        };
+        let kinds: Vec<String> = read("modules.json")
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|module| module["type"].as_str().unwrap().rsplit('.').next().unwrap().to_string())
+            .collect();
+        assert_eq!(kinds, ["Transformer", "Pooling", "Normalize"]);
+        let pooling = read("1_Pooling/config.json");
+        let set: Vec<&String> = pooling
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(k, v)| **v == true && *k != "include_prompt")
+            .map(|(k, _)| k)
+            .collect();
+        assert_eq!(set, [key]);
+        assert_eq!(read("sentence_bert_config.json")["max_seq_length"], 32);
+        let card = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(card.contains("SentenceTransformer(folder)"), "{card}");
     }
 }

@@ -120,6 +120,51 @@ fn pieces_are_learnt_by_the_program() {
     assert!(value["loss"].is_number(), "{value}");
 }
 
+/// Answers and pieces of plain text together on one model: each is learnt, has its own figures, and what comes of it writes.
+#[test]
+fn answers_and_pieces_are_learnt_together() {
+    let stage = Stage::new();
+    let (model, answers) = (path("flan"), rows(&stage));
+    let text: String = (0..40)
+        .map(|i| format!("the house number {i} is a small blue house in the city and the sky is blue\n"))
+        .collect();
+    let plain = stage.file("plain.txt", text);
+    let task = |name: &str, data: &str, kind: &str| {
+        format!(
+            "[[tasks]]\nname = \"{name}\"\n[tasks.data]\npath = {data:?}\n[tasks.data.split]\ntest = 0.2\n[tasks.objective]\nkind = \"{kind}\"\n"
+        )
+    };
+    let head = format!(
+        "[model]\nsource = {model:?}\n[batch]\nmax_tokens = 64\nmicro_batch_tokens = 256\naccumulation = 2\n\
+         [optimizer]\nlearning_rate = 0.02\n[length]\nupdates = 60\n[run]\ndevice = \"cpu\"\n"
+    );
+    let tasks = [task("answers", &answers, "supervised"), task("pieces", &plain, "span_corruption")].concat();
+    let recipe = stage.file("tasks.toml", head + &tasks);
+    let output = stage.run(&["train", "--recipe", &recipe, "--out", "run", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let events = String::from_utf8(output.stdout.clone()).unwrap();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for task in ["answers", "pieces"] {
+        let own = events.iter().filter(|event| event["event"] == "task_losses");
+        let own: Vec<f64> = own.filter_map(|event| event["losses"][task].as_f64()).collect();
+        assert!(own.len() > 20, "{task}: {own:?}");
+        has_learnt(&own, task);
+        let tested = |event: &&Value| event["event"] == "tested" && event["task"] == task;
+        let of_tests: Vec<&Value> = events.iter().filter(tested).collect();
+        assert_eq!(of_tests.len(), 2, "the base and what came of it");
+        let loss = |event: &Value| event["loss"].as_f64().unwrap();
+        assert!(loss(of_tests[1]) < loss(of_tests[0]), "{of_tests:?}");
+    }
+    let made = stage.path("run/adapter");
+    let of_run = ["--model", &model, "--adapter", made.to_str().unwrap()];
+    let asked = ["generate", "--prompt", "what colour is the house 3?", "--max-tokens", "12"];
+    let (exit, value) = stage.json(&[&asked[..], &of_run].concat());
+    assert!(exit == 0 && value["text"].is_string(), "{value}");
+    let (exit, value) =
+        stage.json(&[&["eval", "--data", &plain, "--task", "pieces", "--limit", "5"], &of_run[..]].concat());
+    assert!(exit == 0 && value["loss"].is_number(), "{value}");
+}
+
 /// What such models are not asked is said before anything is trained, and what other models are not asked, too.
 #[test]
 fn what_two_stacks_cannot_do_is_said_beforehand() {

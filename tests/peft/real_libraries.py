@@ -3,13 +3,16 @@
 
     real_libraries.py open peft|adapters|transformers FOLDER
     real_libraries.py write peft|adapters FOLDER BASE...
-    real_libraries.py encoders peft FOLDER
+    real_libraries.py encoders peft|adapters FOLDER
+    real_libraries.py write_heads peft|adapters FOLDER BASE...
     real_libraries.py two_stacks peft FOLDER
 
 FOLDER/BASE/NAME is an adapter of the model parity/BASE of the fixtures (or a whole model): the library's own files, and
 case.safetensors with a row of tokens ("ids") and the logits for them. `open` says in FOLDER/errors.json how far from those
 the library's logits are, as a share of the largest. `encoders` does so with adapters and models of parity/encoders/NAME/KIND in
-FOLDER/NAME/KIND, where KIND says what the logits are: of masked tokens, or of classes ("scores"). `two_stacks` does
+FOLDER/NAME/KIND, where KIND says what the logits are: of masked tokens, of classes ("scores"), or the states of an adapter whose heads
+are those of several tasks ("states"). `write_heads` writes adapters
+of the models with heads there. `two_stacks` does
 so with those of parity/t5/NAME in FOLDER/NAME/KIND, whose "ids" are read and "written" are written. A tensor that the library does not take as it is ends it with an error.
 """
 import json
@@ -72,6 +75,10 @@ def open_adapters(model, folder):
     name = model.load_adapter(folder, use_safetensors=True, set_active=True)
     taken = {key: value for key, value in model.state_dict().items() if f".adapters.{name}." in key}
     require_same(taken, load_file(os.path.join(folder, "adapter.safetensors")), folder)
+    head = os.path.join(folder, "model_head.safetensors")
+    if os.path.exists(head):
+        written = load_file(head)
+        require_same({key: value for key, value in model.state_dict().items() if key in written}, written, folder)
     return model.eval()
 
 
@@ -95,34 +102,54 @@ def open_all(library, root):
         json.dump(errors, out)
 
 
+def encoder_in(folder, kind):
+    from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+    if kind == "states":
+        return AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    opened = {"masked": AutoModelForMaskedLM, "scores": AutoModelForSequenceClassification}[kind]
+    model, found = opened.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+    # An untied RoBERTa has a bias that it does not use.
+    left = {key for keys in found.values() for key in keys} - {"lm_head.bias"}
+    assert not left, (folder, found)
+    return model.eval()
+
+
+@torch.no_grad()
+def encoder_logits(model, ids):
+    logits = model(input_ids=ids[None])[0]
+    return logits.reshape(-1, logits.shape[-1]).contiguous()
+
+
+def open_body(model, folder):
+    """What PEFT takes of an adapter of several tasks: all but their heads, which it says that it did not expect."""
+    import peft
+
+    model = peft.PeftModel(model, peft.PeftConfig.from_pretrained(folder))
+    found = model.load_adapter(folder, "default")
+    written = load_file(os.path.join(folder, "adapter_model.safetensors"))
+    assert not found.missing_keys, found
+    assert set(found.unexpected_keys) == {key for key in written if ".heads." in key} != set(), found
+    return model.eval()
+
+
 def open_encoders(library, root):
-    from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
-
-    def model_in(folder, kind):
-        opened = {"masked": AutoModelForMaskedLM, "scores": AutoModelForSequenceClassification}[kind]
-        model, found = opened.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
-        # An untied RoBERTa has a bias that it does not use.
-        left = {key for keys in found.values() for key in keys} - {"lm_head.bias"}
-        assert not left, (folder, found)
-        return model.eval()
-
-    @torch.no_grad()
-    def logits(model, ids):
-        return model(input_ids=ids[None]).logits.reshape(-1, model(input_ids=ids[None]).logits.shape[-1])
-
     errors = {}
     for folder, _, files in os.walk(root):
         if CASE not in files:
             continue
         name = os.path.relpath(folder, root).replace(os.sep, "/")
         base, kind, how = name.split("/")
-        source = os.path.join(FIXTURES, "encoders", base, kind)
+        source = os.path.join(FIXTURES, "encoders", base, "masked" if kind == "states" else kind)
         case = load_file(os.path.join(folder, CASE))
         ids = case["ids"].long()
-        model = model_in(source, kind)
-        before = logits(model, ids)
-        tuned = model_in(folder, kind) if how == "full" else open_peft(model, folder)
-        got = logits(tuned, ids)
+        model = encoder_in(source, kind)
+        before = encoder_logits(model, ids)
+        if how in ("full", "merged"):
+            tuned = encoder_in(folder, kind)
+        else:
+            tuned = (open_body if kind == "states" else OPEN[library])(model, folder)
+        got = encoder_logits(tuned, ids)
         assert difference(got, before) > 1e-3, f"{name} does nothing"
         errors[name] = difference(got, case["logits"])
         print(f"{name}: {errors[name]:.1e}")
@@ -234,5 +261,69 @@ def write_all(library, root, *bases):
             save_file({"ids": ids, "logits": logits}, os.path.join(folder, CASE))
 
 
+def heads_by_peft(load):
+    import peft
+
+    config = load().config
+    names = {
+        "bert": ["value", "output.dense"],
+        "roberta": ["value", "output.dense"],
+        "xlm-roberta": ["value", "output.dense"],
+        "distilbert": ["v_lin", "lin2"],
+        "modernbert": ["Wqkv", "mlp.Wo"],
+        "llama": ["v_proj", "down_proj"],
+    }[config.model_type]
+    # PEFT finds not all of these by itself.
+    rows = dict(task_type="SEQ_CLS", num_virtual_tokens=5, token_dim=config.hidden_size,
+                num_layers=config.num_hidden_layers, num_attention_heads=config.num_attention_heads)
+    configs = {
+        "lora": peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=names[:1]),
+        "ia3": peft.IA3Config(task_type="SEQ_CLS", target_modules=names, feedforward_modules=names[1:]),
+        "prompt": peft.PromptTuningConfig(**rows),
+        "p_tuning": peft.PromptEncoderConfig(**rows, encoder_hidden_size=12),
+    }
+    # Their models take no past keys and values.
+    if config.model_type not in ("distilbert", "modernbert"):
+        configs["prefix"] = peft.PrefixTuningConfig(**rows)
+        configs["prefix_projected"] = peft.PrefixTuningConfig(**rows, prefix_projection=True, encoder_hidden_size=12)
+    for kind, config in configs.items():
+        model = peft.get_peft_model(load(), config)
+        yield kind, model, lambda folder: model.save_pretrained(folder, save_embedding_layers=False)
+
+
+def heads_by_adapters(load):
+    import adapters
+
+    for kind, config in {
+        "houlsby": adapters.DoubleSeqBnConfig(reduction_factor=8, scaling=0.5),
+        "pfeiffer": adapters.SeqBnConfig(reduction_factor=4, init_weights="mam_adapter"),
+    }.items():
+        model = load()
+        adapters.init(model)
+        model.add_adapter("tuned", config=config)
+        model.train_adapter("tuned")
+        yield kind, model, lambda folder: model.save_adapter(folder, "tuned", use_safetensors=True)
+
+
+def write_heads(library, root, *bases):
+    torch.manual_seed(6)
+    for base in bases:
+        def load():
+            return encoder_in(os.path.join(FIXTURES, "encoders", base, "scores"), "scores")
+
+        for kind, model, save in {"peft": heads_by_peft, "adapters": heads_by_adapters}[library](load):
+            folder = os.path.join(root, base, kind)
+            os.makedirs(folder)
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.data += 0.1 * torch.randn_like(parameter)
+            save(folder)
+            ids = torch.arange(12) * 37 % 40 + 5
+            logits = encoder_logits(model.eval(), ids)
+            assert difference(logits, encoder_logits(load(), ids)) > 1e-3, f"{base} {kind} does nothing"
+            save_file({"ids": ids, "logits": logits}, os.path.join(folder, CASE))
+
+
 what, *rest = sys.argv[1:]
-{"open": open_all, "write": write_all, "encoders": open_encoders, "two_stacks": open_two_stacks}[what](*rest)
+{"open": open_all, "write": write_all, "encoders": open_encoders, "write_heads": write_heads,
+ "two_stacks": open_two_stacks}[what](*rest)

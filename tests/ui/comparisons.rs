@@ -12,7 +12,7 @@ use tunesmith::engine::event::EventKind;
 use tunesmith::engine::{Command, Event, JobId};
 use tunesmith::project::comparisons::Comparison;
 use tunesmith::project::event::Phase;
-use tunesmith::project::method_comparison::{MethodComparison, MethodRow};
+use tunesmith::project::method_comparison::{MethodComparison, MethodRow, TaskFigure};
 use tunesmith::project::{Outcome, RunEvent};
 use tunesmith::recipe::recipe::{Method, OrderBy};
 use tunesmith::recipe::variants::Contender;
@@ -75,6 +75,31 @@ fn done() -> MethodComparison {
     let mut found = half_done();
     found.push(row(&Method::all()[4], 0.44, 0.8, 934_000_000));
     found
+}
+
+/// Two tasks, a figure of each besides.
+fn of_tasks() -> MethodComparison {
+    let mut found = done();
+    let rows = std::mem::take(&mut found.rows);
+    for (place, row) in rows.into_iter().enumerate() {
+        let figure = |task: &str, figure: &str, value: f64| TaskFigure {
+            task: task.into(),
+            figure: figure.into(),
+            value: Some(value),
+            is_better_high: true,
+        };
+        let share = 0.7 + 0.05 * place as f64;
+        let tasks = vec![figure("moods", "accuracy", share), figure("grades", "R²", 0.9 - share / 2.0)];
+        let is_measured = row.problem.is_none();
+        let tasks = if is_measured { tasks } else { Vec::new() };
+        found.push(MethodRow { exact_match: None, test_loss: None, tasks, ..row });
+    }
+    found
+}
+
+/// The table of methods that learnt several tasks; also a scene of the screenshots.
+pub fn table_of_tasks() -> AppState {
+    with(of_tasks(), Some(Action::Show(folder())))
 }
 
 fn with(found: MethodComparison, action: Option<Action>) -> AppState {
@@ -401,4 +426,17 @@ fn runs_of_a_comparison_do_not_touch_the_run_that_train_shows() {
     state.apply(Event { job: JobId(JOB), kind: EventKind::Run { folder: run, event } });
     assert!(state.train.live.is_none() && state.shared.jobs.training().is_some());
     assert!(state.shared.runs.iter().all(|run| !run.folder.starts_with(folder())));
+}
+
+/// Each task has a column that sorts, a best and a chart.
+#[test]
+fn several_tasks_have_a_column_each() {
+    let mut h = stage::window(table_of_tasks());
+    h.get_by_label("Sort by grades R²");
+    h.get_by_label("Sort by moods accuracy").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("0.9000, best by moods: accuracy");
+    h.get_by_label("grades: R²").click();
+    h.run_steps(stage::SETTLE);
+    h.get_by_label("longer is better");
 }

@@ -1,7 +1,7 @@
 //! Playground for models that read: a real small BERT guesses words and finds rows; classes and scores as a run says them.
 
 use crate::{actors, stage};
-use eframe::egui::{self, accesskit::Role};
+use eframe::egui::{self, Key, accesskit::Role};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::{Path, PathBuf};
@@ -392,6 +392,31 @@ fn a_point_of_the_map_is_pressed_and_its_row_is_shown() {
         }
     }
     panic!("no point was met");
+}
+
+/// The map is walked by the arrow keys, and says the row that it stands on.
+#[test]
+fn the_map_is_walked_by_keyboard() {
+    let mut state = furnished(Some(Objective::Contrastive(Contrastive::default())));
+    typed(&mut state, "query", "the cat sleeps in the house");
+    answered(&mut state);
+    let mut h = stage::window_of(state, egui::vec2(1280.0, 1000.0), egui::Theme::Light);
+    h.query_all_by_label("Map of 120 rows").next().unwrap().focus();
+    h.run_steps(stage::SETTLE);
+    let mut lines = Vec::new();
+    for key in [Key::ArrowDown, Key::ArrowLeft, Key::ArrowRight, Key::ArrowUp] {
+        h.key_press(key);
+        h.run_steps(stage::SETTLE);
+        let map = h.query_all_by_label("Map of 120 rows").next().unwrap();
+        assert!(map.is_focused(), "{key:?} leads away");
+        let told = map.accesskit_node().value().unwrap();
+        let line = told.split(':').next().unwrap().to_string();
+        assert!(told.len() > line.len() + 2, "{told}");
+        h.get_by_role_and_label(Role::Label, &line);
+        lines.push(line);
+    }
+    lines.dedup();
+    assert!(lines.len() > 1, "{lines:?}");
 }
 
 #[test]

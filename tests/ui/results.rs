@@ -78,6 +78,19 @@ pub fn two() -> AppState {
 }
 
 pub fn several() -> AppState {
+    with(several_classes())
+}
+
+/// The same with the threshold moved; also a scene of the screenshots.
+pub fn several_at() -> AppState {
+    let mut state = several();
+    let mut look = Look { tab: Tab::Results, ..Look::default() };
+    look.results.threshold = Some(0.7);
+    state.act(UiAction::Runs(Action::SetLook(look)));
+    state
+}
+
+fn several_classes() -> TaskReport {
     let mut rng = Rng::new(5, &[]);
     let mut one = |i: usize| {
         let right: Vec<u32> = (0..4).filter(|c| (i >> c) & 1 == 1).collect();
@@ -87,7 +100,7 @@ pub fn several() -> AppState {
         (Goal::Classes(right.clone()), said.collect())
     };
     let outputs: Outputs = (0..128).map(&mut one).collect();
-    with(report(&outputs, &["anger", "joy", "fear", "surprise"], 0))
+    report(&outputs, &["anger", "joy", "fear", "surprise"], 0)
 }
 
 pub fn scores() -> AppState {
@@ -166,6 +179,33 @@ fn the_threshold_moves_what_is_found_and_missed() {
     h.get_by_role_and_label(Role::Button, "Best F1").click();
     h.run_steps(stage::SETTLE);
     assert!(!words(&h).starts_with("0 found"), "{}", words(&h));
+}
+
+/// The table of the classes and the figures above are at the threshold that was chosen.
+#[test]
+fn the_table_of_several_classes_follows_the_threshold() {
+    let TaskReport::SeveralClasses(of) = several_classes() else { panic!("one class a row") };
+    let told = |state: AppState, threshold: f64| {
+        let mut h = stage::window(state);
+        stage::act(&mut h, UiAction::Go(Place::Runs));
+        h.get_by_label_contains(&format!("are at the threshold {threshold:.2}."));
+        let at = of.at(threshold);
+        for class in &at.classes {
+            for figure in [class.precision, class.recall, class.f1] {
+                assert!(h.query_all_by_label(&format!("{figure:.3}")).count() > 0, "{threshold} {class:?}");
+            }
+        }
+        h.get_by_label(&format!("{:.1} %", 100.0 * at.hamming_loss.unwrap()));
+        at
+    };
+    let (first, then) = (told(several(), 0.5), told(several_at(), 0.7));
+    assert!(
+        first
+            .classes
+            .iter()
+            .zip(&then.classes)
+            .all(|(a, b)| a.predicted > b.predicted && a.recall > b.recall)
+    );
 }
 
 #[test]

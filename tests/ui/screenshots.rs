@@ -85,6 +85,7 @@ fn scenes() -> Vec<Scene> {
         scene("train-compare-form", comparisons::form, go(Place::Train)),
         scene("train-compare-running", comparisons::running, go(Place::Train)),
         scene("train-compare", comparisons::result, go(Place::Train)),
+        scene("train-compare-tasks", comparisons::table_of_tasks, go(Place::Train)),
         Scene {
             size: stage::SMALLEST,
             ..scene("small-train-compare", comparisons::result, go(Place::Train))
@@ -113,6 +114,7 @@ fn scenes() -> Vec<Scene> {
         scene("runs-results-many", results::many, go(Place::Runs)),
         scene("runs-results-two", results::two, go(Place::Runs)),
         scene("runs-results-several", results::several, go(Place::Runs)),
+        scene("runs-results-several-at", results::several_at, go(Place::Runs)),
         scene("runs-results-scores", results::scores, go(Place::Runs)),
         scene("runs-results-alike", results::alike, go(Place::Runs)),
         Scene { size: stage::SMALLEST, ..scene("small-runs-results-many", results::many, go(Place::Runs)) },

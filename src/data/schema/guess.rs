@@ -3,6 +3,7 @@
 use super::conversation;
 use super::names::role_of;
 use super::{Role, Table};
+use crate::data::number;
 use std::collections::HashSet;
 
 /// Rows that are looked at.
@@ -50,7 +51,7 @@ pub(super) fn roles(table: &Table) -> Vec<Role> {
 fn named(name: &str, facts: &Facts) -> Option<Role> {
     match role_of(name)? {
         Role::Messages if !facts.is_conversation => None,
-        Role::Score if !facts.is_number => None,
+        Role::Score if !facts.is_mostly_numbers => None,
         role => Some(role),
     }
 }
@@ -123,7 +124,8 @@ fn from_content(named: &[Option<Role>], facts: &[Facts]) -> Vec<Role> {
 /// What the first rows of a column tell.
 struct Facts {
     is_empty: bool,
-    is_number: bool,
+    /// Every other cell at least is a number: what else stands there is a row that the ledger names.
+    is_mostly_numbers: bool,
     is_conversation: bool,
     /// Numbering, dates, addresses of pages, or the same everywhere: nothing to learn from.
     is_idle: bool,
@@ -144,18 +146,18 @@ impl Facts {
         let all = |is: fn(&str) -> bool| num > 0 && cells.iter().all(|cell| is(cell));
         let chars: usize = cells.iter().map(|cell| cell.chars().take(10_000).count()).sum();
         let longest = cells.iter().map(|cell| cell.chars().take(100).count()).max().unwrap_or(0);
-        let is_number = all(|cell| cell.replace(',', ".").parse::<f64>().is_ok());
+        let num_numbers = cells.iter().filter(|cell| number(cell).is_some()).count();
         let name = table.columns[column].name.to_lowercase();
         let is_numbering =
             matches!(name.as_str(), "id" | "index" | "idx" | "uuid" | "key" | "#" | "no" | "nr" | "")
                 || name.ends_with("_id")
-                || (is_number && num_distinct == num && num > 2 && column == 0);
+                || (num_numbers == num && num_distinct == num && num > 2 && column == 0);
         let is_constant = num_distinct == 1 && num > 2;
         let is_address = all(|cell| cell.starts_with("http://") || cell.starts_with("https://"));
         let mean_chars = chars.checked_div(num).unwrap_or(0);
         Self {
             is_empty: num == 0,
-            is_number,
+            is_mostly_numbers: num > 0 && 2 * num_numbers >= num,
             is_conversation: num > 0
                 && cells.iter().take(20).filter(|cell| conversation::looks_like_one(cell)).count() * 2
                     > num.min(20),

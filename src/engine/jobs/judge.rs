@@ -22,7 +22,7 @@ pub struct Judge {
     objective: Box<dyn Objective>,
 }
 
-/// Refuses what was tuned to judge texts, where a model is to write or to be merged.
+/// Refuses what was tuned to judge texts, where a model is to write.
 ///
 /// # Errors
 /// What it was tuned for, and what to do with it.

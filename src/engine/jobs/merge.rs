@@ -1,7 +1,7 @@
 //! What was trained, worked into the weights of its model.
 
-use super::judge;
 use super::model::{self, BaseModel};
+use super::reader;
 use crate::base::{Control, DeviceChoice, Failure, Precision};
 use crate::engine::halt::Halt;
 use crate::engine::lane::Sink;
@@ -40,14 +40,17 @@ pub fn run(
     };
     let named = from.model.map(String::from).or_else(|| files::base_model(&adapter));
     let model_files = model::open(&named.ok_or_else(|| nameless(&adapter))?)?;
-    judge::require_writer(&adapter)?;
     model::require_base(&adapter, &model_files, sink)?;
-    peft::merge::check(&adapter, &model_files.config)?;
+    // What learnt to judge has heads, which the model itself may lack.
+    let task = reader::task_in(&adapter)?;
+    let config =
+        task.as_ref().map_or_else(|| model_files.config.clone(), |task| task.config(&model_files.config));
+    peft::merge::check(&adapter, &config)?;
     // As in its file: what is widened from there is exact.
     let placement = Placement { device: from.device, precision: Precision::Stored };
-    let base = base.load(&model_files, placement, control, sink)?;
+    let base = base.load(&model_files, placement, control, sink)?.with_config(config, 0)?;
     let adapter = model::adapter(&adapter, &base)?;
-    Ok(export::merged(&adapter, &base, &run, to, control)?)
+    Ok(export::merged(&adapter, &base, task.as_ref(), &run, to, control)?)
 }
 
 fn nameless(adapter: &Path) -> Failure {

@@ -14,7 +14,7 @@ use crate::engine::lane::Sink;
 use crate::eval::report::Report as Figures;
 use crate::project::comparisons::{self, run_folder};
 use crate::project::event::Phase;
-use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow};
+use crate::project::method_comparison::{JSON_FILE, MethodComparison, MethodRow, TaskFigure};
 use crate::project::run_folder::{read_recipe, write_recipe};
 use crate::project::{Beginning, Outcome, ProjectError, RunEvent, RunFolder};
 use crate::recipe::plan::{Facts, ModelFacts};
@@ -56,19 +56,14 @@ pub fn compare(
     sink: &mut Sink<'_>,
 ) -> Result<MethodComparison, Halt> {
     let Held { base, data } = held;
-    if recipe.has_tasks() {
-        let why = "the recipe has several tasks, and methods are compared by the loss of one";
-        let hint = "Give a recipe of one task.";
-        return Err(Failure::new("Cannot compare methods so", why, hint).into());
-    }
     refuse_foreign(out)?;
     let facts = Facts {
         model: Some(ModelFacts::from(&model::open(&recipe.model.source)?.info)),
         ..train::machine_facts(out)
     };
     // Read once and held, it serves all runs.
-    let path = recipe.data.path.as_deref();
-    let _table = path.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
+    let of_one = recipe.data.path.as_deref().filter(|_| !recipe.has_tasks());
+    let _table = of_one.map(|path| data.read(path, &import_options(recipe), control, sink)).transpose()?;
     let _lock = locked(out)?;
     let mut all = gone_on_with(recipe, methods, out)?;
     let methods = all.planned.clone();
@@ -153,10 +148,11 @@ fn gone_on_with(recipe: &Recipe, methods: &[Contender], out: &Path) -> Result<Me
         refuse_another(&of_method, &run_folder(out, &method.key()))?;
         method.method = of_method.method;
     }
-    let data = recipe.data.path.as_deref().and_then(Path::file_name).unwrap_or_default();
+    let of_each = recipe.each_task();
+    let files = of_each.iter().filter_map(|of| Some(of.data.path.as_deref()?.file_name()?.to_string_lossy()));
     let mut all = MethodComparison {
         model: recipe.model.source.clone(),
-        data: data.to_string_lossy().into_owned(),
+        data: files.collect::<Vec<_>>().join(", "),
         updates: recipe.length.updates.unwrap_or_default(),
         planned,
         ..MethodComparison::default()
@@ -348,7 +344,7 @@ fn run(
     row.adapter_bytes = num_bytes(&folder.adapter_dir());
     row.peak_bytes = row.peak_bytes.max(peak.highest_bytes);
     // All else is tested by the run itself.
-    if matches!(recipe.objective, Objective::Supervised { .. }) {
+    if !recipe.has_tasks() && matches!(recipe.objective, Objective::Supervised { .. }) {
         test(&mut row, base, ready, &folder, control, sink)?;
     }
     Ok(row)
@@ -371,6 +367,11 @@ fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
             RunEvent::Validation { loss, .. } if loss.is_finite() => {
                 row.best_validation_loss =
                     Some(row.best_validation_loss.map_or(*loss, |best| best.min(*loss)));
+            }
+            RunEvent::Tested { is_base: false, loss, num_rows, metrics, task: Some(task), .. } => {
+                row.tasks.retain(|figure| figure.task != *task);
+                row.tasks.push(TaskFigure::of(task, *loss, metrics));
+                row.num_tested += num_rows;
             }
             RunEvent::Tested { is_base: false, loss, num_rows, metrics, .. } => {
                 row.test_loss = Some(*loss);

@@ -102,13 +102,13 @@ impl Reader {
         })
     }
 
-    /// What of the hidden states stands for a text: as it learnt it, or the mean of all tokens.
+    /// What of the hidden states stands for a text: as it learnt it, as its folder says it, or the mean of all tokens.
     pub fn pooling(&self) -> Pooling {
         let tasks = self.task.iter().flat_map(Task::each);
         let learnt = tasks.filter_map(|task| match task.objective {
             Objective::Contrastive(of) => Some(of.pooling),
             _ => None,
         });
-        learnt.into_iter().next().unwrap_or(Pooling::Mean)
+        learnt.into_iter().next().or(self.model.info.pooling).unwrap_or(Pooling::Mean)
     }
 }

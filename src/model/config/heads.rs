@@ -51,6 +51,17 @@ pub enum Pooling {
     Last,
 }
 
+impl Pooling {
+    /// "its first token"
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::First => "its first token",
+            Self::Mean => "the mean of its tokens",
+            Self::Last => "its last token",
+        }
+    }
+}
+
 /// Which of transformers' classes a model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -138,7 +149,7 @@ impl DecoderConfig {
     }
 
     /// `architectures` of config.json.
-    pub(super) fn architecture(&self) -> String {
+    pub fn architecture(&self) -> String {
         let table = self.family.table();
         match self.class() {
             Class::Bare => format!("{}Model", table.stem()),

@@ -1,6 +1,6 @@
 //! Encoders with PEFT, transformers and the real all-MiniLM-L6-v2.
 
-use super::{BOUND, PEFT};
+use super::{ADAPTERS, BOUND, Library, PEFT};
 use crate::ops::relative_error;
 use crate::parity::{decoder, fixture, model_of};
 use candle_core::{DType, Device, Tensor};
@@ -17,7 +17,9 @@ use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::{Hooks, NoHooks};
 use tunesmith::model::load::load_decoder;
 use tunesmith::nn::Tape;
-use tunesmith::peft::{Adapter, Full, LoraSettings, Settings, files};
+use tunesmith::peft::{Adapter, Full, LoraSettings, Settings, files, merge};
+use tunesmith::recipe::Task;
+use tunesmith::recipe::recipe::{Classification, Method, Objective, Regression};
 
 fn ids() -> Vec<u32> {
     (0..12).map(|i| i * 37 % 40 + 5).collect()
@@ -30,11 +32,14 @@ fn batch() -> Batch {
 /// Logits of masked tokens, or of classes.
 fn answers(decoder: &Decoder, which: &str, hooks: &dyn Hooks) -> Tensor {
     let (tape, batch) = (Tape::inference(), batch());
-    let states = decoder.forward(&tape, &batch, hooks).unwrap();
+    let states = || decoder.forward(&tape, &batch, hooks).unwrap().value().clone();
     match which {
-        "masked" => decoder.logits(states.value(), hooks).unwrap(),
-        _ => decoder.scores(&tape, &states, &batch, 0, hooks).unwrap().value().clone(),
+        "masked" => return decoder.logits(&states(), hooks).unwrap(),
+        "states" => return states(),
+        _ => {}
     }
+    let states = decoder.forward_whole(&tape, &batch, hooks).unwrap();
+    decoder.scores(&tape, &states, &batch, 0, hooks).unwrap().value().clone()
 }
 
 /// Writes an adapter whose numbers are as after some training, and what the model with it makes of a text.
@@ -94,12 +99,162 @@ fn peft_and_transformers_open_tuned_encoders() {
             }
         }
     }
-    PEFT.run("encoders", temp.path(), &[]);
-    let text = std::fs::read(temp.path().join("errors.json")).unwrap();
+    require_opened(&PEFT, temp.path(), num);
+}
+
+/// Has a library open all that lies in a folder: the same logits.
+fn require_opened(library: &Library, folder: &Path, num: usize) {
+    library.run("encoders", folder, &[]);
+    let text = std::fs::read(folder.join("errors.json")).unwrap();
     let errors: BTreeMap<String, f64> = serde_json::from_slice(&text).unwrap();
     assert_eq!(errors.len(), num);
     for (name, error) in errors {
         assert!(error < BOUND, "{name}: {error}");
+    }
+}
+
+/// Encoders with a head, and a decoder with one.
+const WITH_HEADS: [&str; 6] = ["bert", "distilbert", "roberta", "xlm-roberta", "modernbert", "llama"];
+
+/// What the adapters library has no class of its own for: it puts bottlenecks elsewhere, by an interface that it writes beside them.
+const WITHOUT_BOTTLENECKS: &str = "modernbert";
+
+/// Those whose models in transformers take no keys and values from before: PEFT refuses a prefix for them.
+const WITHOUT_PREFIX: [&str; 2] = ["distilbert", "modernbert"];
+
+/// The methods that train nothing of the model itself, each with the head trained besides: their library opens each.
+fn opens_heads(library: &Library) {
+    let temp = tempfile::tempdir().unwrap();
+    let mut num = 0;
+    for name in WITH_HEADS {
+        let source = format!("parity/encoders/{name}/scores");
+        let config = decoder(&source).config().clone();
+        let methods =
+            Method::variants().into_iter().filter(|method| library.methods.contains(&method.kind()));
+        for mut method in methods.filter(|method| !method.makes_model()) {
+            let is_prefix = method.kind() == "prefix";
+            let is_bottleneck = method.kind() == "bottleneck";
+            if (is_prefix && WITHOUT_PREFIX.contains(&name)) || (is_bottleneck && name == WITHOUT_BOTTLENECKS)
+            {
+                continue;
+            }
+            if let Method::Bottleneck(bottleneck) = &mut method {
+                bottleneck.width = 4;
+            }
+            method.num_virtual_tokens_mut().into_iter().for_each(|num| *num = 5);
+            let settings = method.settings_in(&config).unwrap();
+            let is_beside = matches!(settings, Settings::WithModules(_));
+            assert!(is_beside || method.lora().is_some(), "{name} {}", method.kind());
+            let to = temp.path().join(name).join("scores").join(method.variant());
+            write("scores", decoder(&source), settings, &to);
+            num += 1;
+        }
+    }
+    require_opened(library, temp.path(), num);
+}
+
+#[test]
+#[ignore = "needs PEFT: .ci/peft runs it"]
+fn peft_opens_heads_beside_every_method() {
+    opens_heads(&PEFT);
+}
+
+#[test]
+#[ignore = "needs the adapters library: .ci/peft runs it"]
+fn adapters_opens_heads_beside_bottlenecks() {
+    opens_heads(&ADAPTERS);
+}
+
+/// What a library wrote of models with heads: the same logits here.
+fn opens_written_heads(library: &Library, num: usize) {
+    let temp = tempfile::tempdir().unwrap();
+    library.run("write_heads", temp.path(), &WITH_HEADS);
+    let mut opened = 0;
+    for name in WITH_HEADS {
+        let decoder = decoder(&format!("parity/encoders/{name}/scores"));
+        for folder in std::fs::read_dir(temp.path().join(name)).unwrap() {
+            let folder = folder.unwrap().path();
+            let case = candle_core::safetensors::load(folder.join("case.safetensors"), &Device::Cpu).unwrap();
+            let adapter = files::load(&folder, decoder.config(), &Device::Cpu);
+            if name == WITHOUT_BOTTLENECKS && library.name == ADAPTERS.name {
+                assert!(adapter.unwrap_err().to_string().contains("adapter_interface"));
+                continue;
+            }
+            let adapter = adapter.unwrap_or_else(|refusal| panic!("{}: {refusal}", folder.display()));
+            let got = answers(&decoder, "scores", adapter.hooks().unwrap().as_ref());
+            let error = relative_error(&got, &case["logits"]);
+            assert!(error < BOUND, "{}: {error}", folder.display());
+            opened += 1;
+        }
+    }
+    assert_eq!(opened, num);
+}
+
+#[test]
+#[ignore = "needs PEFT: .ci/peft runs it"]
+fn heads_that_peft_writes_are_opened() {
+    opens_written_heads(&PEFT, 6 * WITH_HEADS.len() - 2 * WITHOUT_PREFIX.len());
+}
+
+#[test]
+#[ignore = "needs the adapters library: .ci/peft runs it"]
+fn heads_that_adapters_writes_are_opened() {
+    opens_written_heads(&ADAPTERS, 2 * (WITH_HEADS.len() - 1));
+}
+
+/// PEFT takes of an adapter of several tasks what changes the body, and leaves the tasks' heads, which its model has no place for.
+#[test]
+#[ignore = "needs PEFT: .ci/peft runs it"]
+fn peft_opens_the_body_of_several_tasks() {
+    let temp = tempfile::tempdir().unwrap();
+    for name in ["bert", "distilbert"] {
+        let bare = decoder(&format!("parity/encoders/{name}/masked"));
+        let labels = |num: usize| (0..num).map(|label| label.to_string()).collect::<Vec<_>>();
+        let task = |name: &str, objective: Objective, num| Task {
+            name: name.into(),
+            ..Task::with_labels(&objective, labels(num))
+        };
+        let tasks = vec![
+            task("mood", Objective::Classification(Classification::default()), 3),
+            task("grade", Objective::Regression(Regression::default()), 0),
+        ];
+        let config = Task::together(tasks)[0].config(bare.config());
+        let settings = Method::default().settings_in(&config).unwrap();
+        let to = temp.path().join(name).join("states/lora");
+        write("states", bare.with_config(config, 1).unwrap(), settings, &to);
+    }
+    require_opened(&PEFT, temp.path(), 2);
+}
+
+/// A classifier that an adapter was worked into is transformers' own class, with the adapter's logits.
+#[test]
+#[ignore = "needs transformers: .ci/peft runs it"]
+fn transformers_opens_merged_classifiers() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut num = 0;
+    for name in WITH_HEADS {
+        let source = format!("parity/encoders/{name}/scores");
+        for kind in ["lora", "ia3"] {
+            let to = temp.path().join("adapters").join(name).join(kind);
+            let method = Method::all().into_iter().find(|method| method.kind() == kind).unwrap();
+            let settings = method.settings_in(decoder(&source).config()).unwrap();
+            write("scores", decoder(&source), settings, &to);
+            let model = model_of(decoder(&source));
+            let adapter = files::load(&to, model.config(), &Device::Cpu).unwrap();
+            // The last folder says how it is to be opened.
+            let merged = temp.path().join("merged").join(format!("{kind}/{name}/scores/merged"));
+            std::fs::create_dir_all(&merged).unwrap();
+            let compared = merge::merge(&adapter, &model, &merged, &Control::new()).unwrap();
+            assert!(
+                compared.largest_difference < 1e-4 * compared.largest_logit.max(1.0),
+                "{name} {compared:?}"
+            );
+            std::fs::copy(to.join("case.safetensors"), merged.join("case.safetensors")).unwrap();
+            num += 1;
+        }
+    }
+    for kind in ["lora", "ia3"] {
+        require_opened(&PEFT, &temp.path().join("merged").join(kind), num / 2);
     }
 }
 

@@ -1,11 +1,12 @@
 //! All rows as points of a plane, each class with a colour and a shape of its own.
 
 use super::rows::{Rows, short};
+use super::walk;
 use crate::app::theme::{self, Tokens};
 use crate::app::{bidi, widgets};
 use crate::base::human;
-use eframe::egui::{self, Color32, Pos2, RichText, Sense, Shape, Stroke, vec2};
-use egui_plot::{HoverPosition, MarkerShape, Plot, PlotPoint, PlotPoints, Points};
+use eframe::egui::{self, Color32, Pos2, RichText, Sense, Shape, Stroke, StrokeKind, UiBuilder, vec2};
+use egui_plot::{HoverPosition, MarkerShape, Plot, PlotPoint, PlotPoints, PlotUi, Points};
 
 const HEIGHT: f32 = 300.0;
 /// So near to a point a press means it, in points of the screen.
@@ -39,7 +40,7 @@ fn series(rows: &Rows, num: usize) -> Vec<(&str, Option<usize>, Vec<usize>)> {
     named.chain([rest]).filter(|(_, _, rows)| !rows.is_empty()).collect()
 }
 
-/// Returns the row that was pressed.
+/// Returns the row that was pressed, or that an arrow key led to.
 pub(super) fn map(ui: &mut egui::Ui, map: Map) -> Option<usize> {
     let t = theme::of(ui);
     if map.points.is_empty() {
@@ -64,7 +65,7 @@ pub(super) fn map(ui: &mut egui::Ui, map: Map) -> Option<usize> {
             Some(bidi::display(&format!("{}{besides}", short(&row.text, 60))).into_owned())
         });
     let at = |row: usize| map.points.get(row).map(|[x, y]| PlotPoint::new(f64::from(*x), f64::from(*y)));
-    let response = plot.show(ui, |plot| {
+    let draw = |plot: &mut PlotUi| {
         for (name, number, rows) in &all {
             let (ink, shape) = number.map_or((t.weak, MarkerShape::Circle), |number| look(number, t));
             let ink = if map.rows.names.is_empty() { t.accent } else { ink };
@@ -78,9 +79,28 @@ pub(super) fn map(ui: &mut egui::Ui, map: Map) -> Option<usize> {
         };
         plot.points(ring("nearest", map.marked.iter().filter_map(|(row, _)| at(*row)).collect(), 6.0));
         plot.points(ring("chosen", map.picked.and_then(at).into_iter().collect(), 9.0));
-    });
+    };
+    // What stands above it changes with the chosen row, and the map shall stay the one that has the focus.
+    let own = UiBuilder::new().scope_id(egui::Id::unique(("map of rows", map.column)));
+    let response = ui.scope_builder(own, |ui| plot.show(ui, draw)).inner;
     let words = format!("Map of {}", human::plural(map.points.len() as u64, "row"));
     let inner = widgets::named(response.response, &words);
+    if let Some(row) = map.picked.and_then(|row| map.rows.all.get(row)) {
+        let told = format!("Line {}: {}", human::count(row.line), short(&row.text, 200));
+        inner.ctx.accesskit_node_builder(inner.id, |node| node.set_value(told));
+    }
+    if inner.clicked() {
+        inner.request_focus();
+    }
+    if inner.has_focus() {
+        ui.painter().rect_stroke(inner.rect, theme::RADIUS, Stroke::new(2.0, t.accent), StrokeKind::Inside);
+        let first = map.marked.first().map(|(row, _)| *row);
+        if let Some(row) =
+            walk::pressed(ui, inner.id).map(|way| walk::next(map.points, map.picked, first, way))
+        {
+            return row;
+        }
+    }
     let pressed = inner.interact_pointer_pos().filter(|_| inner.clicked())?;
     let away = |row: &usize| at(*row).map(|p| response.transform.position_from_point(&p).distance(pressed));
     let nearest = (0..map.points.len()).filter_map(|row| Some((row, away(&row)?)));

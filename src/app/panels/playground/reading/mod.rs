@@ -10,6 +10,7 @@ mod mode;
 mod rows;
 mod state;
 mod ui;
+mod walk;
 
 pub use mode::Mode;
 pub use state::{Action, State};

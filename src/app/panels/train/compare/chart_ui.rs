@@ -6,7 +6,7 @@ use super::{Action, State};
 use crate::app::action::UiAction;
 use crate::app::theme::{self, space};
 use crate::app::widgets::{self, Bar};
-use crate::project::method_comparison::{MEASURES, Measure, MethodComparison};
+use crate::project::method_comparison::{Measure, MethodComparison};
 use eframe::egui::{self, RichText};
 
 /// Measures that at least two methods have a number of.
@@ -14,7 +14,7 @@ fn told(found: &MethodComparison) -> Vec<Measure> {
     let num = |measure: &Measure| {
         found.rows.iter().filter(|row| row.problem.is_none() && row.number(measure.column).is_some()).count()
     };
-    MEASURES.into_iter().filter(|measure| num(measure) >= 2).collect()
+    found.measures().into_iter().filter(|measure| num(measure) >= 2).collect()
 }
 
 pub(super) fn chart(ui: &mut egui::Ui, state: &State, found: &MethodComparison, out: &mut Vec<UiAction>) {
@@ -31,7 +31,7 @@ pub(super) fn chart(ui: &mut egui::Ui, state: &State, found: &MethodComparison, 
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new("Chart of").strong());
         for measure in &measures {
-            if ui.selectable_label(measure.column == shown.column, measure.name).clicked() {
+            if ui.selectable_label(measure.column == shown.column, &measure.name).clicked() {
                 push(out, Action::ChartOf(measure.column));
             }
         }

@@ -309,9 +309,7 @@ impl State {
     /// Why it cannot be started; `why_not` says the same of any run.
     pub fn why_not(&self, review: &Review, why_not: Option<String>) -> Option<String> {
         let are_few = self.contenders(review).len() < 2;
-        let several = "The recipe has several tasks, and methods are compared by the loss of one.";
-        let has_several = review.recipe.has_tasks().then(|| several.to_string());
-        why_not.or(has_several).or_else(|| are_few.then(|| "Tick two or more.".to_string()))
+        why_not.or_else(|| are_few.then(|| "Tick two or more.".to_string()))
     }
 
     pub fn header(&self, review: &Review, why_not: Option<String>, shared: &Shared) -> Header {

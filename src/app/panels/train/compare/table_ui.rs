@@ -7,7 +7,7 @@ use crate::app::action::UiAction;
 use crate::app::theme::{self, space};
 use crate::app::widgets::{self, chart};
 use crate::base::human;
-use crate::project::method_comparison::{MethodComparison, MethodRow};
+use crate::project::method_comparison::{MethodComparison, MethodRow, TaskFigure};
 use eframe::egui::{self, Align, Button, Label, Layout, RichText, vec2};
 use egui_material_icons::icons;
 
@@ -39,8 +39,8 @@ struct Widths {
 }
 
 impl Widths {
-    fn of(available: f32) -> Self {
-        let numbers = HEADS.len() as f32;
+    fn of(available: f32, num_columns: usize) -> Self {
+        let numbers = num_columns as f32;
         let is_one_line = available > NAME + BUTTON + numbers * COLUMN;
         if is_one_line {
             let name = (available - BUTTON - numbers * COLUMN).min(360.0);
@@ -59,11 +59,12 @@ pub(super) fn table(
 ) {
     let t = theme::of(ui);
     ui.spacing_mut().item_spacing.x = 0.0;
-    let widths = Widths::of(ui.available_width());
-    heads(ui, state, widths, out);
+    let columns = columns(found);
+    let widths = Widths::of(ui.available_width(), columns.len());
+    heads(ui, state, &columns, widths, out);
     for row in sorted(found, state.sort) {
         ui.separator();
-        one(ui, row, found, widths, out);
+        one(ui, row, found, &columns, widths, out);
     }
     for method in found.missing() {
         ui.separator();
@@ -86,6 +87,17 @@ pub(super) fn table(
     }
 }
 
+/// Head of each column of numbers, and what it means: those of all comparisons, then one a task.
+fn columns(found: &MethodComparison) -> Vec<(String, String)> {
+    let fixed = HEADS.iter().map(|(head, help)| (head.to_string(), help.to_string()));
+    let of_task = |task: &TaskFigure| {
+        let better = if task.is_better_high { "higher" } else { "lower" };
+        let help = format!("{} on the test rows of the task {}; {better} is better", task.figure, task.task);
+        (format!("{} {}", task.task, task.figure), help)
+    };
+    fixed.chain(found.task_figures().iter().map(of_task)).collect()
+}
+
 /// A piece of a row that is `width` wide whatever is in it.
 fn cell<R>(ui: &mut egui::Ui, width: f32, contents: impl FnOnce(&mut egui::Ui) -> R) -> R {
     let layout = Layout::left_to_right(Align::Center);
@@ -98,7 +110,13 @@ fn cell<R>(ui: &mut egui::Ui, width: f32, contents: impl FnOnce(&mut egui::Ui) -
 }
 
 /// Each head sorts by its column; pressed again, the other way round.
-fn heads(ui: &mut egui::Ui, state: &State, widths: Widths, out: &mut Vec<UiAction>) {
+fn heads(
+    ui: &mut egui::Ui,
+    state: &State,
+    columns: &[(String, String)],
+    widths: Widths,
+    out: &mut Vec<UiAction>,
+) {
     let mut head = |ui: &mut egui::Ui, width: f32, column: usize, name: &str, hint: &str| {
         cell(ui, width, |ui| {
             // A head stands where its numbers begin.
@@ -128,7 +146,7 @@ fn heads(ui: &mut egui::Ui, state: &State, widths: Widths, out: &mut Vec<UiActio
         if widths.is_one_line {
             name(ui, &mut head);
         }
-        for (column, (words, hint)) in (1..).zip(HEADS) {
+        for (column, (words, hint)) in (1..).zip(columns) {
             head(ui, widths.column, column, words, hint);
         }
     });
@@ -138,6 +156,7 @@ fn one(
     ui: &mut egui::Ui,
     row: &MethodRow,
     found: &MethodComparison,
+    columns: &[(String, String)],
     widths: Widths,
     out: &mut Vec<UiAction>,
 ) {
@@ -152,7 +171,7 @@ fn one(
             ui.add(Label::new(RichText::new(&row.name).strong()).truncate()).on_hover_text(hint);
         });
         if widths.is_one_line {
-            numbers(ui, row, found, widths.column);
+            numbers(ui, row, found, columns, widths.column);
         }
         if let Some(method) = found.planned.iter().find(|method| method.key() == row.method) {
             let hint = "Put it into the recipe, with the settings and the learning rate that it had here";
@@ -168,20 +187,27 @@ fn one(
         ui.add(Label::new(words).wrap());
     }
     if !widths.is_one_line && row.problem.is_none() {
-        ui.horizontal(|ui| numbers(ui, row, found, widths.column));
+        ui.horizontal(|ui| numbers(ui, row, found, columns, widths.column));
     }
 }
 
-fn numbers(ui: &mut egui::Ui, row: &MethodRow, found: &MethodComparison, width: f32) {
+fn numbers(
+    ui: &mut egui::Ui,
+    row: &MethodRow,
+    found: &MethodComparison,
+    columns: &[(String, String)],
+    width: f32,
+) {
     let t = theme::of(ui);
-    let cells = row.cells();
+    let cells = found.cells(row);
     for (column, words) in cells.iter().enumerate().skip(1) {
         let best = found.best.iter().find(|best| best.column == column && best.method == row.method);
         cell(ui, width, |ui| {
             let text = RichText::new(words);
             let Some(best) = best else {
                 let is_missing = row.number(column).is_none();
-                let hint = if is_missing { "Not measured" } else { HEADS[column - 1].1 };
+                let told = columns.get(column - 1).filter(|_| !is_missing);
+                let hint = told.map_or("Not measured", |(_, help)| help);
                 let ink = if is_missing { t.weak } else { t.text };
                 ui.add(Label::new(text.color(ink)).truncate()).on_hover_text(hint);
                 return;

@@ -145,14 +145,15 @@ fn several(ui: &mut egui::Ui, of: &MultiReport, look: &mut ResultsLook) {
     if is_broken(ui, of.num_not_finite, of.num) {
         return;
     }
+    let at = of.at(look.threshold.unwrap_or(of.threshold));
     figures(
         ui,
         &[
             rows(of.num),
-            figure("Whole sets right", of.subset_accuracy.map(share), SUBSET),
-            figure("Wrong decisions (Hamming loss)", of.hamming_loss.map(share), HAMMING),
-            figure("Mean of the classes (macro F1)", of.macro_f1.map(chart::value), MACRO),
-            figure("All decisions (micro F1)", of.micro_f1.map(chart::value), MICRO),
+            figure("Whole sets right", at.subset_accuracy.map(share), SUBSET),
+            figure("Wrong decisions (Hamming loss)", at.hamming_loss.map(share), HAMMING),
+            figure("Mean of the classes (macro F1)", at.macro_f1.map(chart::value), MACRO),
+            figure("All decisions (micro F1)", at.micro_f1.map(chart::value), MICRO),
         ],
     );
     let support = of.classes.iter().map(|c| c.support).sum();
@@ -162,8 +163,8 @@ fn several(ui: &mut egui::Ui, of: &MultiReport, look: &mut ResultsLook) {
         look,
         |ui, look| threshold_ui::threshold(ui, &of.thresholds, of.best, kind, look),
         |ui, look| {
-            classes_ui::table(ui, &of.classes, look);
-            let words = format!("The table and the figures above are at the threshold {:.2}.", of.threshold);
+            classes_ui::table(ui, &at.classes, look);
+            let words = format!("The table and the figures above are at the threshold {:.2}.", at.threshold);
             ui.label(RichText::new(words).small().color(theme::of(ui).weak));
         },
     );
