@@ -2,7 +2,7 @@
 
 use super::check::Findings;
 use super::plan::{DataFacts, Facts};
-use super::recipe::Recipe;
+use super::recipe::{Method, Recipe};
 use crate::data::mask::TrainOn;
 use crate::data::sentences::Pairing;
 use crate::data::{Reading, Schema};
@@ -406,9 +406,16 @@ impl Recipe {
 
     /// What is not there yet for a model that reads with one stack and writes with another.
     fn check_two_stacks(&self, found: &mut Findings) {
-        if !self.method.trains_heads() {
+        let why = match self.method {
+            Method::Prefix(_) => {
+                Some("PEFT's files have keys and values for one of its three kinds of attention")
+            }
+            Method::Bottleneck(_) => Some("the adapters library places them otherwise in its two stacks"),
+            _ => None,
+        };
+        if let Some(why) = why {
             let text = format!(
-                "{} is not there for a model that reads with one stack and writes with another, such as T5. Use LoRA, freezing or full tuning.",
+                "{} is not there for a model that reads with one stack and writes with another, such as T5: {why}. Use LoRA, IA3, prompt tuning, P-tuning, freezing or full tuning.",
                 self.method.name()
             );
             found.error("method.kind", text, Some("\"lora\""));
