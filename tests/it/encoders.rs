@@ -368,6 +368,46 @@ fn a_masked_model_takes_heads_and_gives_them_back() {
     }
 }
 
+/// A bare BERT keeps its pooler, which nothing of it reads: in the folder that full tuning leaves, as transformers' `BertModel` has it, and for a
+/// head that needs it.
+#[test]
+fn a_bare_bert_keeps_its_pooler() {
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("bare");
+    std::fs::create_dir(&source).unwrap();
+    let from = fixture("parity/encoders/bert/scores");
+    for entry in std::fs::read_dir(&from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, source.join(path.file_name().unwrap())).unwrap();
+    }
+    let config = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let config = config.replace("BertForSequenceClassification", "BertModel");
+    std::fs::write(source.join("config.json"), config).unwrap();
+    let whole = format::load_tensors(&from.join("model.safetensors")).unwrap();
+    let body = |(key, tensor): (String, Tensor)| Some((key.strip_prefix("bert.")?.to_string(), tensor));
+    let bare: HashMap<String, Tensor> = whole.into_iter().filter_map(body).collect();
+    candle_core::safetensors::save(&bare, source.join("model.safetensors")).unwrap();
+
+    let model_files = ModelFiles::open("bare", &source).unwrap();
+    let decoder = load_decoder(&model_files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+    let with_head = decoder.with_heads(vec![head("", &["no", "yes"], Pooling::First)], 3).unwrap();
+    assert_eq!(relative_error(&with_head.tensor(Part::Pooler).unwrap(), &bare["pooler.dense.weight"]), 0.0);
+    let model = model_of(decoder);
+    let adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
+    let saved = temp.path().join("saved");
+    std::fs::create_dir(&saved).unwrap();
+    files::save_result(&adapter, &model, &saved).unwrap();
+    let written = format::load_tensors(&saved.join("model.safetensors")).unwrap();
+    let names = |all: &HashMap<String, Tensor>| {
+        let names = all.keys().filter(|key| !key.contains("position_ids")).cloned();
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&written), names(&bare));
+    for (key, tensor) in &written {
+        assert_eq!(relative_error(tensor, &bare[key]), 0.0, "{key}");
+    }
+}
+
 /// Heads with one name, or with a dot in it, cannot stand in one file.
 #[test]
 fn heads_that_cannot_be_told_apart_are_refused() {
