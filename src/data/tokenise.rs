@@ -203,14 +203,14 @@ impl Tokeniser {
         })
     }
 
-    /// The same one where its setting does not make special tokens plain text, or makes gaps so: in a unigram vocabulary they are words like
-    /// others, and gaps are no special tokens to people.
+    /// The same one for a model that fills gaps, `None` for others: gaps are no special tokens to people, and in its unigram vocabulary special
+    /// tokens are words like others, which the setting alone would leave to be written.
     fn without_specials(&self) -> Option<Tokenizer> {
-        let mut json: serde_json::Value = serde_json::from_str(&self.to_json().ok()?).ok()?;
-        let is_unigram = json["model"]["type"] == "Unigram";
-        if self.gaps.is_empty() && !is_unigram {
+        if self.gaps.is_empty() {
             return None;
         }
+        let mut json: serde_json::Value = serde_json::from_str(&self.to_json().ok()?).ok()?;
+        let is_unigram = json["model"]["type"] == "Unigram";
         let is_special = |word: &str| is_unigram && self.specials.iter().any(|special| special == word);
         let mut is_word = std::collections::HashSet::new();
         let words = json["model"]["vocab"].as_array_mut().into_iter().flatten();
