@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
+    self, Activation, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, Shares, VirtualRows,
 };
 use tunesmith::nn::optim::{AdamWSettings, LionSettings, Optimizer, OptimizerSettings, SgdSettings};
 use tunesmith::nn::{FlatParams, Node, Result, Tape, Weight, WeightNode};
@@ -184,13 +184,21 @@ fn attention(c: &mut Criterion) {
     );
     let mask: Vec<f32> = (0..N * N).map(|c| if c % N <= c / N { 0.0 } else { f32::NEG_INFINITY }).collect();
     let mask = Tensor::from_vec(mask, (N, N), &CPU).unwrap();
-    for (name, cap) in [("attention", None), ("attention_capped", Some(50.0))] {
+    let dropout = Dropout { share: 0.1, stream: Rng::new(1, &[]) };
+    let factors =
+        ops::dropout(&Tape::inference(), &Node::frozen(random((9, N * N)).ones_like().unwrap()), dropout);
+    let factors = factors.unwrap().value().reshape((9, N, N)).unwrap();
+    for (name, cap, dropout) in [
+        ("attention", None, None),
+        ("attention_capped", Some(50.0), None),
+        ("attention_dropped", None, Some(dropout)),
+    ] {
         let seen = Rc::new(Seen::new(vec![0, N], 0.125, None, cap));
         both(
             c,
             name,
             qkv,
-            |tape, x| ops::attention(tape, &x[0], HEADS, &seen),
+            |tape, x| ops::attention(tape, &x[0], HEADS, &seen, Shares { bias: None, dropout }),
             |x| {
                 let shared = HEADS.num_heads / HEADS.num_kv_heads;
                 let [q, k, v] = parts(&x[0])?;
@@ -209,6 +217,7 @@ fn attention(c: &mut Criterion) {
                 .broadcast_add(&mask)?;
                 let exp = scores.broadcast_sub(&scores.max_keepdim(2)?.detach())?.exp()?;
                 let p = exp.broadcast_div(&exp.sum_keepdim(2)?)?;
+                let p = if dropout.is_some() { (p * &factors)? } else { p };
                 p.matmul(&repeat(&v)?)?.transpose(0, 1)?.contiguous()?.reshape((N, 576))
             },
         );

@@ -12,6 +12,7 @@ pub struct Rng {
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
+#[inline(always)]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -28,6 +29,7 @@ impl Rng {
     }
 
     /// The number at position `n`, whatever was drawn before.
+    #[inline(always)]
     pub fn at(&self, n: u64) -> u64 {
         mix(self.key ^ mix(n.wrapping_mul(GOLDEN).wrapping_add(GOLDEN)))
     }

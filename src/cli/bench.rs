@@ -206,18 +206,6 @@ impl Subject {
     }
 }
 
-/// Random tokens have no place where reading ends and writing begins.
-fn need_one_stack(config: &DecoderConfig) -> Result<(), Failure> {
-    if config.encoder.is_none() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        "The benchmark cannot be run",
-        "The model reads with one stack and writes with another, and the benchmark's random tokens do not say which is which.",
-        "Choose a model of one stack, such as a Llama. What a run of this model costs is in its own events.",
-    ))
-}
-
 fn train(a: &Train, control: &Control) -> Result<(), Halt> {
     let mut recipe = recipe(a);
     load::set_all(&mut recipe, &a.set).map_err(unusable)?;
@@ -230,14 +218,14 @@ fn train(a: &Train, control: &Control) -> Result<(), Halt> {
         .into());
     }
     let subject = Subject::of(a)?;
-    need_one_stack(&subject.info().config)?;
     let num_tokens = (a.batch * a.seq) as u64;
+    let num_read = a.batch * bench::num_read(&subject.info().config, a.seq);
     let facts = Facts {
         model: Some(ModelFacts::from(&subject.info())),
         data: Some(DataFacts {
             num_train: a.batch,
             train_tokens: num_tokens,
-            trained_tokens: num_tokens,
+            trained_tokens: num_tokens - num_read as u64,
             longest_tokens: a.seq,
             labels: bench::labels(&recipe.objective),
             ..DataFacts::default()
@@ -314,9 +302,7 @@ fn answer(a: &Generate, control: &Control) -> Result<(), Halt> {
     let loaded = asking::load(&a.model, control, &mut show)?;
     show.clear();
     let model = &loaded.model;
-    need_one_stack(model.config())?;
-    let samples = bench::random_samples(model.config().vocabulary, 1, a.prompt_tokens, 42);
-    let ids = samples.into_iter().next().map(|s| s.ids).unwrap_or_default();
+    let ids = bench::random_prompt(model.config(), a.prompt_tokens);
     let mut session = Session::new(&model.decoder, loaded.adapter.as_ref())?;
     // No end-of-text token: the answer has its full length.
     let options =

@@ -27,6 +27,8 @@ pub struct Tokeniser {
     /// The same one, reading special tokens as plain text; made when first needed.
     literal: OnceLock<Tokenizer>,
     specials: Vec<String>,
+    /// Special tokens that people write and read: those of [`Self::writing_gaps`].
+    gaps: Vec<u32>,
     adds_bos: bool,
 }
 
@@ -80,7 +82,17 @@ impl Tokeniser {
         // What the file's post-processor puts around no text at all.
         let around = tokenizer.encode_fast("", true).map_err(failed)?;
         let adds_bos = !around.is_empty();
-        Ok(Self { tokenizer, literal: OnceLock::new(), specials, adds_bos })
+        Ok(Self { tokenizer, literal: OnceLock::new(), specials, gaps: Vec::new(), adds_bos })
+    }
+
+    /// The same for a model that fills gaps: [`Self::sentinels`] stand for pieces of a text and end no turn, so that people write them in
+    /// prompts and see them in answers, as with transformers' T5.
+    #[must_use]
+    pub fn writing_gaps(mut self) -> Self {
+        self.gaps = self.sentinels();
+        let names: Vec<String> = self.gaps.iter().filter_map(|id| self.token_text(*id)).collect();
+        self.specials.retain(|special| !names.contains(special));
+        self
     }
 
     /// As a Hugging Face `tokenizer.json`.
@@ -185,14 +197,45 @@ impl Tokeniser {
 
     pub(super) fn literal(&self) -> &Tokenizer {
         self.literal.get_or_init(|| {
-            let mut literal = self.tokenizer.clone();
+            let mut literal = self.without_specials().unwrap_or_else(|| self.tokenizer.clone());
             literal.set_encode_special_tokens(true);
             literal
         })
     }
 
-    /// Text of `ids`; broken UTF-8 becomes U+FFFD.
+    /// The same one for a model that fills gaps, `None` for others: gaps are no special tokens to people, and in its unigram vocabulary special
+    /// tokens are words like others, which the setting alone would leave to be written.
+    fn without_specials(&self) -> Option<Tokenizer> {
+        if self.gaps.is_empty() {
+            return None;
+        }
+        let mut json: serde_json::Value = serde_json::from_str(&self.to_json().ok()?).ok()?;
+        let is_unigram = json["model"]["type"] == "Unigram";
+        let is_special = |word: &str| is_unigram && self.specials.iter().any(|special| special == word);
+        let mut is_word = std::collections::HashSet::new();
+        let words = json["model"]["vocab"].as_array_mut().into_iter().flatten();
+        for (place, word) in words.enumerate().filter(|(_, word)| word[0].as_str().is_some_and(is_special)) {
+            // Nobody writes this.
+            is_word.insert(std::mem::replace(&mut word[0], format!("\u{10FFFF}{place}").into()));
+        }
+        let added = json["added_tokens"].as_array_mut()?;
+        added.retain(|token| !is_word.contains(&token["content"]));
+        let is_gap = |token: &serde_json::Value| {
+            token["id"].as_u64().is_some_and(|id| self.gaps.iter().any(|gap| u64::from(*gap) == id))
+        };
+        added.iter_mut().filter(|token| is_gap(token)).for_each(|token| token["special"] = false.into());
+        let made = Tokenizer::from_bytes(json.to_string()).ok()?;
+        let is_same = |id: &u32| self.token_text(*id).and_then(|text| made.token_to_id(&text)) == Some(*id);
+        self.gaps.iter().all(is_same).then_some(made)
+    }
+
+    /// Text of `ids`; broken UTF-8 becomes U+FFFD. Gaps are never skipped.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
+        if skip_special && ids.iter().any(|id| self.gaps.contains(id)) {
+            let is_shown = |id: &u32| self.token_text(*id).is_none_or(|text| !self.specials.contains(&text));
+            let shown: Vec<u32> = ids.iter().copied().filter(is_shown).collect();
+            return self.decode(&shown, false);
+        }
         self.tokenizer.decode(ids, skip_special).unwrap_or_default()
     }
 

@@ -119,8 +119,8 @@ impl<'a, M: Together> Batch<'a, M> {
                 self.waiting.push_front((job, next));
                 break;
             }
-            let (prompt, context_tokens) = (next.prompt, self.model.context_tokens());
-            let mut generation = match Generation::new(context_tokens, next.pieces, prompt, next.options) {
+            let prompt = next.prompt;
+            let mut generation = match Generation::new(&*self.model, next.pieces, prompt, next.options) {
                 Ok(generation) => generation,
                 Err(error) => {
                     on_news(job, News::Ended(Err(error)));

@@ -105,7 +105,8 @@ pub fn beam_search<M: Together>(
         let fed = model.num_fed();
         logits = model.next(&prompt_ids[fed..prompt_ids.len().min(fed + PREFILL_TOKENS)])?;
     }
-    let max_tokens = options.max_tokens.min(context_tokens + 1 - prompt_ids.len());
+    let room = context_tokens + 1 - prompt_ids.len();
+    let max_tokens = options.max_tokens.min(room);
     let mut search =
         Search { beams, eos_ids: &options.eos_ids, max_tokens, ended: Vec::new(), may_improve: true };
     let first_secs = started.elapsed().as_secs_f64();
@@ -119,7 +120,11 @@ pub fn beam_search<M: Together>(
         };
         best_open = search.run(first, prompt_ids.len(), control)?;
     }
-    let finish = if control.is_stopped() { Finish::Stopped } else { Finish::MaxTokens };
+    let finish = match control.is_stopped() {
+        true => Finish::Stopped,
+        false if room < options.max_tokens => Finish::ContextFull,
+        false => Finish::MaxTokens,
+    };
     let tokens = search.ended.into_iter().next().map_or(best_open, |best| best.tokens);
     Ok(answer(
         tokeniser,
@@ -269,8 +274,9 @@ fn answer(
     let mut text = filter.push(&tokeniser.decode(&tokens, true));
     text.push_str(&filter.finish());
     let finish = match finish {
-        Finish::MaxTokens if filter.is_stopped() => Finish::StopString,
-        Finish::MaxTokens if has_end => Finish::EndOfText,
+        Finish::Stopped => Finish::Stopped,
+        _ if filter.is_stopped() => Finish::StopString,
+        _ if has_end => Finish::EndOfText,
         other => other,
     };
     Answer {

@@ -32,6 +32,11 @@ pub trait NextLogits {
     fn num_fed(&self) -> usize;
     /// The most tokens it can be fed.
     fn context_tokens(&self) -> usize;
+    /// How many tokens of a prompt are read by a stack of their own: what is written repeats none of them.
+    fn num_read(&self, prompt_ids: &[u32]) -> usize {
+        let _ = prompt_ids;
+        0
+    }
     /// Forgets everything fed.
     fn reset(&mut self);
     /// Gets ready for a prompt: forgets what it was fed. A model that can go back keeps what the prompt begins
@@ -127,7 +132,7 @@ pub fn generate_pieces(
     control: &Control,
     on_text: &mut dyn FnMut(&str),
 ) -> Result<Answer, ModelError> {
-    let mut generation = Generation::new(model.context_tokens(), pieces, prompt_ids, options)?;
+    let mut generation = Generation::new(model, pieces, prompt_ids, options)?;
     model.begin(prompt_ids);
     loop {
         if let Some(finish) = generation.over(control) {
@@ -152,6 +157,8 @@ pub(super) struct Generation<'a> {
     /// Prompt and answer.
     seen: Vec<u32>,
     prompt_tokens: usize,
+    /// Of the prompt.
+    num_read: usize,
     context_tokens: usize,
     text: String,
     /// Spent in this answer's own passes.
@@ -164,11 +171,12 @@ pub(super) struct Generation<'a> {
 impl<'a> Generation<'a> {
     /// Errors: an empty prompt, and one longer than the context.
     pub(super) fn new(
-        context_tokens: usize,
+        model: &dyn NextLogits,
         pieces: Box<dyn TextPieces + 'a>,
         prompt_ids: &[u32],
         options: &'a GenerateOptions,
     ) -> Result<Self, ModelError> {
+        let context_tokens = model.context_tokens();
         check_prompt(prompt_ids, context_tokens)?;
         Ok(Self {
             pieces,
@@ -177,6 +185,7 @@ impl<'a> Generation<'a> {
             filter: StopFilter::new(&options.stop),
             seen: prompt_ids.to_vec(),
             prompt_tokens: prompt_ids.len(),
+            num_read: model.num_read(prompt_ids),
             context_tokens,
             text: String::new(),
             spent: Duration::ZERO,
@@ -221,7 +230,7 @@ impl<'a> Generation<'a> {
             return Err(ModelError::NoLikelyToken { position: self.seen.len() });
         }
         let started = Instant::now();
-        let id = self.sampler.choose(&mut logits, &self.seen);
+        let id = self.sampler.choose(&mut logits, &self.seen[self.num_read..]);
         self.spent += started.elapsed();
         self.first_after.get_or_insert(self.spent);
         self.num_chosen += 1;

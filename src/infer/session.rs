@@ -43,6 +43,10 @@ impl NextLogits for Session<'_> {
         self.decoder.config().context_tokens.saturating_sub(self.hooks.num_virtual_tokens())
     }
 
+    fn num_read(&self, prompt_ids: &[u32]) -> usize {
+        self.decoder.config().encoder.map_or(0, |encoder| encoder.num_read(prompt_ids))
+    }
+
     fn reset(&mut self) {
         self.fed.clear();
         self.cache.clear();

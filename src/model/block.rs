@@ -6,7 +6,7 @@ use super::config::DecoderConfig;
 use super::families::{NormKind, QkNorm};
 use super::hooks::{Beside, Hooks, NormAt, Part, Place, Projection, SubLayer};
 use super::params::DecoderParams;
-use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, VirtualRows};
+use crate::nn::ops::{self, HeadNorms, NormedColumns, RopeRows, Seen, Shares, VirtualRows};
 use crate::nn::{Node, Result, Tape};
 use candle_core::Tensor;
 use std::rc::Rc;
@@ -103,13 +103,16 @@ impl Block<'_> {
         let qkv = self.projection(tape, Projection::Qkv, x)?; // [n, (h + 2k) e]
         let qkv = self.turned(tape, qkv)?;
         let mixed = match sight {
-            Sight::Packed(seen, behind) => match self.hooks.prefix(self.layer).zip(behind) {
-                Some((prefix, places)) => ops::prefix_attention(tape, &qkv, prefix, places, layout, seen)?,
-                None => match self.bias {
-                    Some(bias) => ops::biased_attention(tape, &qkv, bias, layout, seen)?,
-                    None => ops::attention(tape, &qkv, layout, seen)?,
-                },
-            },
+            Sight::Packed(seen, behind) => {
+                let dropout = self.hooks.dropped_shares(Place::Shares(self.layer));
+                let shares = Shares { bias: self.bias, dropout };
+                match self.hooks.prefix(self.layer).zip(behind) {
+                    Some((prefix, places)) => {
+                        ops::prefix_attention(tape, &qkv, prefix, places, layout, seen, dropout)?
+                    }
+                    None => ops::attention(tape, &qkv, layout, seen, shares)?,
+                }
+            }
             Sight::Cached(cache) => {
                 let look = Look {
                     scale: self.config.attention_scale,
@@ -133,7 +136,8 @@ impl Block<'_> {
         let q = self.projection(tape, Projection::CrossQ, x)?; // [n, h·e]
         let mixed = match read {
             Read::Rows(rows, seen) => {
-                ops::cross_attention(tape, &q, &self.keys_of(tape, rows)?, layout, seen)?
+                let dropout = self.hooks.dropped_shares(Place::CrossShares(self.layer));
+                ops::cross_attention(tape, &q, &self.keys_of(tape, rows)?, layout, seen, dropout)?
             }
             Read::Kept(all) => {
                 let (mut first, mut mixed) = (0, Vec::with_capacity(all.len()));
@@ -142,9 +146,8 @@ impl Block<'_> {
                         Seen::across(vec![0, *num], vec![0, kept.dim(0)?], self.config.attention_scale);
                     let own = Node::frozen(q.value().narrow(0, first, *num)?);
                     let kept = Node::frozen((*kept).clone());
-                    mixed.push(
-                        ops::cross_attention(tape, &own, &kept, layout, &Rc::new(seen))?.value().clone(),
-                    );
+                    let looked = ops::cross_attention(tape, &own, &kept, layout, &Rc::new(seen), None)?;
+                    mixed.push(looked.value().clone());
                     first += num;
                 }
                 Node::frozen(Tensor::cat(&mixed, 0)?)
@@ -159,6 +162,10 @@ impl Block<'_> {
         let bent = match self.config.family.table().is_gated() {
             true => ops::gated(tape, &up, activation)?,
             false => ops::activate(tape, &up, activation)?,
+        };
+        let bent = match self.config.family.table().encoder {
+            Some(_) => self.hooks.dropped(tape, bent, Place::Bent(self.layer))?,
+            None => bent,
         };
         self.projection(tape, Projection::Down, &bent)
     }
@@ -197,7 +204,8 @@ impl Block<'_> {
         let mixed = match self.read {
             Some(read) => {
                 let normed = self.normed(tape, mixed.clone(), NormAt::BeforeCross)?;
-                ops::add(tape, &mixed, &self.cross_attention(tape, &normed, read)?)?
+                let made = self.cross_attention(tape, &normed, read)?;
+                ops::add(tape, &mixed, &self.hooks.dropped(tape, made, Place::AfterCross(self.layer))?)?
             }
             None => mixed,
         };

@@ -69,7 +69,7 @@ impl ModelFiles {
         Identity::of(&self.weights, &self.config)
     }
 
-    /// The tokenizer: tokenizer.json of a folder, or rebuilt from a GGUF file's metadata.
+    /// The tokenizer: tokenizer.json of a folder, or rebuilt from a GGUF file's metadata. Of two stacks, with the gaps that they fill.
     ///
     /// # Errors
     /// [`DataError`] when it is missing, damaged or of a kind that is not supported.
@@ -77,11 +77,12 @@ impl ModelFiles {
         if let Some(tokeniser) = self.tokeniser.get() {
             return Ok(tokeniser.clone());
         }
-        let tokeniser = Arc::new(match &self.weights {
+        let tokeniser = match &self.weights {
             Weights::Safetensors(_) => Tokeniser::from_file(&self.info.path.join("tokenizer.json"))?,
             Weights::Gguf(file) => Tokeniser::from_gguf(vocabulary(file.header())?)?,
-        });
-        Ok(self.tokeniser.get_or_init(|| tokeniser).clone())
+        };
+        let tokeniser = if self.config.encoder.is_some() { tokeniser.writing_gaps() } else { tokeniser };
+        Ok(self.tokeniser.get_or_init(|| Arc::new(tokeniser)).clone())
     }
 
     /// The chat template, or a plain one for a model that has none.

@@ -34,7 +34,7 @@ impl DecoderConfig {
         targets: &[Linear],
         trained: &BTreeSet<Part>,
     ) -> f64 {
-        let n = work.segments.iter().sum::<usize>() as f64;
+        let n: f64 = self.rows(work).sum();
         let is_target = |projection: Projection| {
             self.family.table().modules(projection).iter().any(|module| targets.contains(&module.linear))
         };
@@ -47,19 +47,26 @@ impl DecoderConfig {
         around + 6.0 * n * num_values
     }
 
+    /// Rows of each segment that go through a layer: all of them, or those of its stack.
+    fn rows(&self, work: Work<'_>) -> impl Iterator<Item = f64> {
+        let num_stacks = if self.encoder.is_some() { 2.0 } else { 1.0 };
+        work.segments.iter().map(move |segment| *segment as f64 / num_stacks)
+    }
+
     /// Forward and backward of full tuning, nothing computed twice.
     pub fn full_flops(&self, work: Work<'_>) -> f64 {
         self.training_flops(work, &|_| Learning::Itself)
     }
 
     /// Forward and backward of the model's own products, nothing computed twice: the way back ends at the lowest part where
-    /// something is trained.
+    /// something is trained. Of two stacks, each is taken to have half of every segment.
     pub fn training_flops(&self, work: Work<'_>, learning: &dyn Fn(Part) -> Learning) -> f64 {
-        let n = work.segments.iter().sum::<usize>() as f64;
-        let share = if self.is_causal() { 2.0 } else { 1.0 };
-        let seen = |s: &usize| (s * if self.is_causal() { s + 1 } else { *s }) as f64 / share;
-        let pairs: f64 = work.segments.iter().map(seen).sum();
-        let attention = 2.0 * pairs * (self.num_heads * self.head_width) as f64;
+        let n: f64 = self.rows(work).sum();
+        let attention = |is_causal: bool| {
+            let pairs = |s: f64| if is_causal { s * (s + 1.0) / 2.0 } else { s * s };
+            let pairs: f64 = self.rows(work).map(pairs).sum();
+            2.0 * pairs * (self.num_heads * self.head_width) as f64
+        };
         let mut has_learner_below = learning(Part::Embedding) != Learning::No;
         // Forward, the gradient of the input, and that of the weights.
         let products = |learns: Learning, has_learner_below: bool| {
@@ -68,10 +75,14 @@ impl DecoderConfig {
         let mut flops = 0.0;
         for group in self.groups() {
             let learns = learning(group.part);
-            if let Part::Weight(_, projection) = group.part {
-                if projection == Projection::O {
-                    flops += attention * if has_learner_below { 7.0 } else { 2.0 };
-                }
+            if let Part::Weight(layer, projection) = group.part {
+                let is_causal = match projection {
+                    Projection::O => Some(self.is_causal() && !self.is_of_encoder(layer)),
+                    Projection::CrossO => Some(false),
+                    _ => None,
+                };
+                let times = if has_learner_below { 7.0 } else { 2.0 };
+                flops += times * is_causal.map_or(0.0, attention);
                 let size: usize =
                     group.tensors.iter().map(|needed| needed.shape.iter().product::<usize>()).sum();
                 flops += 2.0 * n * size as f64 * products(learns, has_learner_below);

@@ -45,7 +45,7 @@ pub fn save(base: &Description, named: &[(String, Tensor)], folder: &Path) -> Re
 }
 
 /// Writes a model that is like `base` but for what `hooks` change of its weights, which all become f32: what they leave alone keeps
-/// its value bit for bit. One tensor is in memory at a time besides the model. Call inside `storage::create_dir_atomic`.
+/// its value bit for bit, what nothing but a new head would read among it. One tensor is in memory at a time besides the model. Call inside `storage::create_dir_atomic`.
 ///
 /// # Errors
 /// [`ModelError::Stopped`] between two tensors, and a failed write.
@@ -57,7 +57,7 @@ pub fn save_changed(
 ) -> Result<(), ModelError> {
     save_description(&base.description(), folder)?;
     let (mut stored, mut places) = (Vec::new(), Vec::new());
-    for group in base.config().groups() {
+    for group in base.config().groups().into_iter().chain(base.decoder.spare_groups()) {
         let mut first = 0;
         for needed in group.tensors {
             let rows = needed.shape[0];
@@ -93,7 +93,7 @@ pub fn save_description(base: &Description, folder: &Path) -> Result<(), ModelEr
     };
     if let Some(encoder) = base.config.encoder {
         generation["decoder_start_token_id"] = json!(encoder.start);
-        generation["pad_token_id"] = json!(encoder.start);
+        generation["pad_token_id"] = json!(encoder.pad);
     }
     if base.config.is_causal() {
         config["eos_token_id"] = json!(text.eos_ids);

@@ -189,6 +189,15 @@ impl Decoder {
         Self::new(config, params, self.device.clone())
     }
 
+    /// What files of its class hold besides what it reads, and those it came from did.
+    pub(super) fn spare_groups(&self) -> Vec<Group> {
+        let is_there = |group: &Group| {
+            self.params.matrices.contains_key(&group.part) || self.params.vectors.contains_key(&group.part)
+        };
+        let spare = if self.config.is_bare() { self.config.spare_groups() } else { Vec::new() };
+        spare.into_iter().filter(is_there).collect()
+    }
+
     /// The part of this model that serves as one of another config's heads.
     fn kept(&self, part: Part, config: &DecoderConfig) -> Option<Part> {
         let Part::Score(index, tensor) = part else { return None };

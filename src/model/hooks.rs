@@ -123,11 +123,51 @@ pub enum SubLayer {
     FeedForward,
 }
 
+/// Which of its own numbers the body drops while it learns.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyDropout {
+    /// Share of the embedding's and of each sub-layer's output, before it is added to the stream: transformers' `hidden_dropout_prob`.
+    pub hidden: f32,
+    /// Share of the shares that queries give to keys: transformers' `attention_probs_dropout_prob`.
+    pub attention: f32,
+    /// Every place has a stream of its own, which follows from this one.
+    pub stream: Rng,
+}
+
 /// Where the body drops numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
     Embedding,
+    /// The embedding of what a second stack writes.
+    Written,
     After(usize, SubLayer),
+    /// Inside the feed-forward, of what its last layer reads.
+    Bent(usize),
+    /// Of a decoder's look at the rows of its encoder, its output.
+    AfterCross(usize),
+    /// What is normalised last, of the stack that begins with this layer.
+    Last(usize),
+    /// Shares of attention.
+    Shares(usize),
+    /// The same of the look at an encoder's rows.
+    CrossShares(usize),
+}
+
+impl Place {
+    /// What tells its stream from those of all other places.
+    fn stream(self, of: Rng) -> Rng {
+        let (word, path) = match self {
+            Self::Embedding => (0, None),
+            Self::Written => (0, Some(6)),
+            Self::After(layer, sub_layer) => (1 + 2 * layer as u64 + sub_layer as u64, None),
+            Self::Bent(layer) => (layer as u64, Some(1)),
+            Self::AfterCross(layer) => (layer as u64, Some(2)),
+            Self::Last(layer) => (layer as u64, Some(3)),
+            Self::Shares(layer) => (layer as u64, Some(4)),
+            Self::CrossShares(layer) => (layer as u64, Some(5)),
+        };
+        Rng::new(of.at(word), path.as_slice())
+    }
 }
 
 /// A bottleneck, and what it reads; what it makes is added to the block's sum.
@@ -187,9 +227,8 @@ pub trait Hooks {
         self.others()?.replaced(part)
     }
 
-    /// What is dropped, while training, of the embedding and of each sub-layer's output before it is added to the stream: transformers'
-    /// `hidden_dropout_prob`. Every place has a stream of its own.
-    fn dropout(&self) -> Option<Dropout> {
+    /// What is dropped while training.
+    fn dropout(&self) -> Option<BodyDropout> {
         self.others()?.dropout()
     }
 }
@@ -197,7 +236,7 @@ pub trait Hooks {
 /// Other hooks, and dropout of the body besides: the same text gives other states with every stream.
 pub struct WithDropout<'h> {
     pub hooks: &'h dyn Hooks,
-    pub dropout: Dropout,
+    pub dropout: BodyDropout,
 }
 
 impl Hooks for WithDropout<'_> {
@@ -205,7 +244,7 @@ impl Hooks for WithDropout<'_> {
         Some(self.hooks)
     }
 
-    fn dropout(&self) -> Option<Dropout> {
+    fn dropout(&self) -> Option<BodyDropout> {
         Some(self.dropout)
     }
 }
@@ -223,12 +262,14 @@ impl dyn Hooks + '_ {
 
     /// `x` with some of it dropped, where the method drops anything; `place` tells apart where.
     pub(super) fn dropped(&self, tape: &Tape, x: Node, place: Place) -> Result<Node> {
-        let Some(Dropout { share, stream }) = self.dropout() else { return Ok(x) };
-        let word = match place {
-            Place::Embedding => 0,
-            Place::After(layer, sub_layer) => 1 + 2 * layer as u64 + sub_layer as u64,
-        };
-        dropout(tape, &x, Dropout { share, stream: Rng::new(stream.at(word), &[]) })
+        let Some(BodyDropout { hidden: share, stream, .. }) = self.dropout() else { return Ok(x) };
+        dropout(tape, &x, Dropout { share, stream: place.stream(stream) })
+    }
+
+    /// What is dropped of the shares of attention, where the method drops any.
+    pub(super) fn dropped_shares(&self, place: Place) -> Option<Dropout> {
+        let BodyDropout { attention: share, stream, .. } = self.dropout()?;
+        (share > 0.0).then(|| Dropout { share, stream: place.stream(stream) })
     }
 
     /// A matrix for the operations: the model's own, or what replaces it.

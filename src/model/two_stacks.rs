@@ -7,10 +7,10 @@ use super::cache::{Cache, CachedRows};
 use super::config::Encoder;
 use super::decoder::Decoder;
 use super::error::During;
-use super::hooks::{Hooks, Part};
+use super::hooks::{Hooks, Part, Place};
 use super::params::index_tensor;
 use crate::data::Batch;
-use crate::nn::ops::{self, Seen};
+use crate::nn::ops::{self, Seen, VirtualRows};
 use crate::nn::{Node, Tape};
 use candle_core::{DType, Tensor};
 use std::rc::Rc;
@@ -26,11 +26,11 @@ struct Parted {
 impl Parted {
     /// # Errors
     /// For a segment of which nothing is read.
-    fn of(batch: &Batch, start: u32) -> Result<Self, ModelError> {
+    fn of(batch: &Batch, encoder: Encoder) -> Result<Self, ModelError> {
         let mut parted = Self { read: Vec::new(), written: Vec::new(), segments: [vec![0], vec![0]] };
         for ends in batch.segments.windows(2) {
             let tokens = &batch.tokens[ends[0]..ends[1]];
-            let (read, written) = tokens.split_at(num_read(tokens, start));
+            let (read, written) = tokens.split_at(encoder.num_read(tokens));
             if read.is_empty() {
                 return Err(ModelError::EmptyPrompt);
             }
@@ -49,16 +49,26 @@ impl Parted {
     }
 }
 
-/// How many of these tokens stand before the first that is written.
-fn num_read(tokens: &[u32], start: u32) -> usize {
-    tokens.iter().position(|token| *token == start).unwrap_or(tokens.len())
-}
-
 fn longest(segments: &[usize]) -> usize {
     segments.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0)
 }
 
+/// What an encoder makes of packed texts.
+struct ReadRows {
+    /// [m, d], virtual ones among them.
+    rows: Node,
+    /// Offsets where texts begin among them, with their number at the end.
+    segments: Vec<usize>,
+    /// Which of them are a soft prompt's.
+    places: Option<VirtualRows>,
+}
+
 impl Encoder {
+    /// How many of these tokens stand before the first that is written.
+    pub fn num_read(&self, tokens: &[u32]) -> usize {
+        tokens.iter().position(|token| *token == self.start).unwrap_or(tokens.len())
+    }
+
     /// The row of the table for a key that lies so far behind its query (before it where negative): rows of their own nearby, shared
     /// ones farther away, whose width grows with the logarithm.
     pub fn bucket(&self, distance: i64, both_ways: bool) -> u32 {
@@ -95,7 +105,7 @@ impl Decoder {
         ops::cast(tape, &rows, DType::F32).during("position biases")
     }
 
-    /// The encoder's rows of packed texts, [m, d].
+    /// The encoder's rows of packed texts, those of a soft prompt before each.
     fn read<'a>(
         &'a self,
         tape: &Tape<'a>,
@@ -103,11 +113,20 @@ impl Decoder {
         segments: &[usize],
         encoder: Encoder,
         hooks: &'a dyn Hooks,
-    ) -> Result<Node, ModelError> {
-        let bias = self.position_bias(tape, encoder, 0, longest(segments), hooks)?;
-        let seen = Seen::new(segments.to_vec(), self.config.attention_scale, None, None).both_ways();
-        let seen = Rc::new(seen);
+    ) -> Result<ReadRows, ModelError> {
         let mut x = self.embed(tape, tokens, hooks)?;
+        let mut segments = segments.to_vec();
+        let mut places = None;
+        if let Some(prompt) = hooks.soft_prompt() {
+            let before = VirtualRows::new(hooks.num_virtual_tokens(), &segments);
+            x = ops::with_virtual_rows(tape, &x, prompt, &before).during("soft prompt")?;
+            segments = before.segments();
+            places = Some(before);
+        }
+        let bias = self.position_bias(tape, encoder, 0, longest(&segments), hooks)?;
+        let seen = Seen::new(segments.clone(), self.config.attention_scale, None, None).both_ways();
+        let seen = Rc::new(seen);
+        let mut x = hooks.dropped(tape, x, Place::Embedding).during("dropout")?;
         for layer in 0..encoder.num_layers {
             let (bias, seen) = (bias.clone(), seen.clone());
             let block = move |tape: &Tape<'a>| {
@@ -118,7 +137,9 @@ impl Decoder {
             x = tape.checkpoint(block).during("block")?;
         }
         let normed = self.norms(hooks).apply(tape, &x, Part::EncoderNorm, Part::FinalNormBias);
-        Ok(normed.during("final norm")?.unwrap_or(x))
+        let normed = normed.during("final norm")?.unwrap_or(x);
+        let rows = hooks.dropped(tape, normed, Place::Last(0)).during("dropout")?;
+        Ok(ReadRows { rows, segments, places })
     }
 
     /// Hidden states of all tokens, [n, d], those that are read as their stack leaves them.
@@ -129,17 +150,23 @@ impl Decoder {
         encoder: Encoder,
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
-        let parted = Parted::of(batch, encoder.start)?;
+        let parted = Parted::of(batch, encoder)?;
         let [of_read, of_written] = &parted.segments;
-        let read = self.read(tape, &parted.read, of_read, encoder, hooks)?;
+        let ReadRows { rows: read, segments: of_rows, places } =
+            self.read(tape, &parted.read, of_read, encoder, hooks)?;
+        let of_tokens = match &places {
+            Some(places) => ops::without_virtual_rows(tape, &read, places).during("soft prompt")?,
+            None => read.clone(),
+        };
         if parted.written.is_empty() {
-            return Ok(read);
+            return Ok(of_tokens);
         }
         let scale = self.config.attention_scale;
         let own = Rc::new(Seen::new(of_written.clone(), scale, None, None));
-        let across = Rc::new(Seen::across(of_written.clone(), of_read.clone(), scale));
+        let across = Rc::new(Seen::across(of_written.clone(), of_rows, scale));
         let bias = self.position_bias(tape, encoder, encoder.num_layers, longest(of_written), hooks)?;
-        let mut x = self.embed(tape, &parted.written, hooks)?;
+        let x = self.embed(tape, &parted.written, hooks)?;
+        let mut x = hooks.dropped(tape, x, Place::Written).during("dropout")?;
         for layer in encoder.num_layers..self.config.num_layers {
             let (bias, read, own, across) = (bias.clone(), read.clone(), own.clone(), across.clone());
             let block = move |tape: &Tape<'a>| {
@@ -150,7 +177,8 @@ impl Decoder {
             x = tape.checkpoint(block).during("block")?;
         }
         let x = self.final_norm(tape, &x, hooks)?;
-        ops::interleaved(tape, &read, &x, &parted.pieces()).during("rows of both stacks")
+        let x = hooks.dropped(tape, x, Place::Last(encoder.num_layers)).during("dropout")?;
+        ops::interleaved(tape, &of_tokens, &x, &parted.pieces()).during("rows of both stacks")
     }
 
     /// [`Self::extend_rows`]: tokens are kept until the first that is written comes; then they are read at once.
@@ -166,7 +194,7 @@ impl Decoder {
             if new.is_empty() {
                 return Err(ModelError::EmptyPrompt);
             }
-            let reads = if cache.kept.is_some() { 0 } else { num_read(new, encoder.start) };
+            let reads = if cache.kept.is_some() { 0 } else { encoder.num_read(new) };
             let (read, written) = new.split_at(reads);
             cache.read.extend_from_slice(read);
             if cache.kept.is_none() && !written.is_empty() {
@@ -233,7 +261,7 @@ impl Decoder {
             return Err(ModelError::EmptyPrompt);
         }
         let tape = Tape::inference();
-        let rows = self.read(&tape, tokens, &[0, tokens.len()], encoder, hooks)?;
+        let ReadRows { rows, .. } = self.read(&tape, tokens, &[0, tokens.len()], encoder, hooks)?;
         let keys =
             |layer| self.plain_block(layer, hooks).keys_of(&tape, &rows).map(|keys| keys.value().clone());
         (encoder.num_layers..self.config.num_layers).map(keys).collect::<Result<_, _>>().during("block")

@@ -1,7 +1,7 @@
 //! Full tuning: every weight of the model is a parameter.
 
 use super::{Adapter, MicroStep, PeftError, Settings, Tuning};
-use crate::base::storage;
+use crate::base::{Control, storage};
 use crate::model::config::{DecoderConfig, Group, Needed};
 use crate::model::decoder::Decoder;
 use crate::model::error::During;
@@ -53,6 +53,15 @@ impl Tuning for Full {
     ) -> std::result::Result<(), PeftError> {
         let named = adapter.params.named().during("read the weights")?;
         Ok(folder::save(base, &named, folder)?)
+    }
+
+    fn save_result(
+        &self,
+        adapter: &Adapter,
+        base: &LoadedModel,
+        folder: &Path,
+    ) -> std::result::Result<(), PeftError> {
+        Ok(folder::save_changed(base, adapter.hooks()?.as_ref(), folder, &Control::new())?)
     }
 
     fn flops(&self, config: &DecoderConfig, work: Work) -> f64 {

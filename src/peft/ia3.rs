@@ -23,7 +23,7 @@ pub(super) const PEFT_TYPE: &str = "IA3";
 pub(super) const ENDING: &str = ".ia3_l";
 
 /// The layers of the paper, where a model has them.
-const USUAL: [Linear; 4] = [Linear::K, Linear::V, Linear::Qkv, Linear::Down];
+const USUAL: [Linear; 6] = [Linear::K, Linear::V, Linear::CrossK, Linear::CrossV, Linear::Qkv, Linear::Down];
 
 /// Whether a layer shares its input with no other.
 fn has_own_input(linear: Linear) -> bool {

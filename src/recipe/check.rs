@@ -81,6 +81,7 @@ impl Recipe {
         // What each of several tasks has for itself is checked with them.
         let is_one = !self.has_tasks();
         self.check_written(&mut found);
+        self.check_own_dropout(facts, &mut found);
         if is_one {
             self.check_file(&mut found);
         }

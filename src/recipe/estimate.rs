@@ -5,7 +5,7 @@
 
 use super::activations::{Kept, activations};
 use super::plan::{DataFacts, Facts, ModelFacts};
-use super::recipe::{Checkpointing, Method, OptimizerKind, Recipe};
+use super::recipe::{Checkpointing, Method, Objective, OptimizerKind, Recipe};
 use crate::model::config::{DecoderConfig, Needed};
 use crate::model::flops::Work;
 use crate::peft::Tuning;
@@ -99,6 +99,18 @@ pub(super) fn micro_batch_tokens(recipe: &Recipe, data: Option<&DataFacts>) -> u
     (budget as u64).min(data.map_or(u64::MAX, |data| data.train_tokens))
 }
 
+/// Of `n` tokens of a micro-batch, those that a stack of their own reads: as many as of all training tokens, or half of them while these
+/// are not known.
+fn num_read(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
+    let share = match (&recipe.objective, data.filter(|data| data.train_tokens > 0)) {
+        // A sentinel stands for each piece that is taken out, and before it where it is written.
+        (Objective::SpanCorruption(of), _) => 1.0 - of.share + of.share / of.mean_length.max(1.0),
+        (_, Some(data)) => 1.0 - data.trained_tokens as f64 / data.train_tokens as f64,
+        (_, None) => 0.5,
+    };
+    (n as f64 * share.clamp(0.0, 1.0)) as u64
+}
+
 /// Rows that virtual tokens add to a micro-batch of `n` tokens: so many for each example in it.
 fn virtual_rows(recipe: &Recipe, data: Option<&DataFacts>, n: u64) -> u64 {
     let num = recipe.method.num_virtual_tokens() as u64;
@@ -157,10 +169,15 @@ pub fn estimate(recipe: &Recipe, facts: &Facts, tokens: impl Into<Tokens>) -> Op
     let reached = num_reached as f64 / num_blocks.max(1) as f64;
     let with = |has_checkpoints: bool| {
         let n = micro_batch_tokens(recipe, facts.data.as_ref()).max(text_tokens(recipe));
-        let n = sum(&[n, virtual_rows(recipe, facts.data.as_ref(), n)]);
+        let num_virtual = virtual_rows(recipe, facts.data.as_ref(), n);
+        let num_read = match model.config.encoder {
+            Some(_) => sum(&[num_read(recipe, facts.data.as_ref(), n), num_virtual]),
+            None => 0,
+        };
+        let n = sum(&[n, num_virtual]);
         let of_method = of_method(recipe, model, |tuning| tuning.kept(&model.config));
         let is_held = recipe.forgetting.kl_weight > 0.0;
-        let kept = Kept { of_method, n, num_blocks: num_reached as u64, has_checkpoints, is_held };
+        let kept = Kept { of_method, n, num_read, num_blocks: num_reached as u64, has_checkpoints, is_held };
         let in_use = product(&[4, activations(&model.config, kept)]);
         let activation_bytes = sum(&[in_use, in_use / FREED_BETWEEN]);
         // a weight and token: 2 operations forward and 2 back; 2 for its own gradient, 2 for running it again, and 2 of the base

@@ -3,13 +3,32 @@
 use super::check::Findings;
 use super::estimate::estimate;
 use super::plan::{DataFacts, Facts};
-use super::recipe::{DeviceChoice, Overlong, Recipe};
+use super::recipe::{DeviceChoice, Objective, Overlong, Recipe};
 use crate::base::human;
+use crate::model::config::OwnDropout;
 
 /// Smallest micro-batch that a fix proposes, in tokens.
 pub(super) const SMALL_MICRO_BATCH: usize = 64;
 
 impl Recipe {
+    pub(super) fn check_own_dropout(&self, facts: &Facts, found: &mut Findings) {
+        let Some(config) = facts.model.as_ref().map(|model| &model.config).filter(|_| self.model.dropout)
+        else {
+            return;
+        };
+        let title = config.family.table().title;
+        let text = if matches!(self.objective, Objective::Contrastive(_)) {
+            "Contrastive learning drops what objective.dropout says; the model's own dropout counts for nothing.".into()
+        } else if config.dropout == OwnDropout::default() {
+            format!(
+                "The config of this {title} names no dropout: nothing of the model's own will be dropped."
+            )
+        } else {
+            return;
+        };
+        found.warn("model.dropout", text, Some("false"));
+    }
+
     pub(super) fn check_batch(&self, facts: &Facts, found: &mut Findings) {
         let batch = &self.batch;
         if let Some(model) = facts.model.as_ref().map(|m| &m.config).filter(|m| m.context_tokens >= 2)

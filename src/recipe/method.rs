@@ -140,9 +140,15 @@ impl Method {
         })
     }
 
-    /// Whether it is there for a model that reads with one stack and writes with another.
-    pub fn takes_two_stacks(&self) -> bool {
-        matches!(self, Self::Lora(_) | Self::Full {} | Self::Freeze(_))
+    /// Why it is not there for a model that reads with one stack and writes with another; `None` where it is.
+    pub fn unfit_for_two_stacks(&self) -> Option<&'static str> {
+        match self {
+            Self::Prefix(_) => {
+                Some("PEFT's files have keys and values for one of its three kinds of attention")
+            }
+            Self::Bottleneck(_) => Some("the adapters library places them otherwise in its two stacks"),
+            _ => None,
+        }
     }
 
     /// Whether it trains weights that the model had before and nothing else, so that a run leaves a whole model rather than an adapter.

@@ -408,9 +408,9 @@ impl Recipe {
 
     /// What is not there yet for a model that reads with one stack and writes with another.
     fn check_two_stacks(&self, found: &mut Findings) {
-        if !self.method.takes_two_stacks() {
+        if let Some(why) = self.method.unfit_for_two_stacks() {
             let text = format!(
-                "{} is not there for a model that reads with one stack and writes with another, such as T5. Use LoRA, freezing or full tuning.",
+                "{} is not there for a model that reads with one stack and writes with another, such as T5: {why}. Use LoRA, IA3, prompt tuning, P-tuning, freezing or full tuning.",
                 self.method.name()
             );
             found.error("method.kind", text, Some("\"lora\""));

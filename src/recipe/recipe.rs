@@ -54,11 +54,14 @@ pub struct ModelSection {
     /// How its frozen weights are kept: quantised ones need less memory and a little more time (QLoRA, Dettmers et al.
     /// 2023, arXiv:2305.14314).
     pub precision: Precision,
+    /// Drops while it learns what its makers dropped: the shares of hidden states and of attention that its config names. Of encoders and
+    /// T5; otherwise nothing of the model's own is dropped.
+    pub dropout: bool,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { source: "smollm2-135m-instruct".into(), precision: Precision::F32 }
+        Self { source: "smollm2-135m-instruct".into(), precision: Precision::F32, dropout: false }
     }
 }
 

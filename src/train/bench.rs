@@ -10,6 +10,7 @@ use super::trainer::Trainer;
 use crate::base::rng::Rng;
 use crate::base::{Control, allocations, hardware};
 use crate::data::{Goal, LossWeights, Sample};
+use crate::model::config::{DecoderConfig, Encoder};
 use crate::model::flops::Work;
 use crate::model::load::LoadedModel;
 use crate::nn::{self, peak};
@@ -101,6 +102,40 @@ pub fn random_samples(vocabulary: usize, batch: usize, seq: usize, seed: u64) ->
     (0..batch).map(sample).collect()
 }
 
+/// The same for a model, which reads the first half of each and writes the other where it has a stack for either.
+pub fn samples_for(config: &DecoderConfig, batch: usize, seq: usize, seed: u64) -> Vec<Sample> {
+    let mut samples = random_samples(config.vocabulary, batch, seq, seed);
+    if let Some(Encoder { start, .. }) = config.encoder {
+        let first = num_read(config, seq);
+        for Sample { ids, weights, .. } in &mut samples {
+            avoid(ids, start, config.vocabulary);
+            ids[first] = start;
+            weights.set(0..first + 1, 0.0);
+        }
+    }
+    samples
+}
+
+/// A prompt of random tokens, and the token that begins an answer where a model needs one.
+pub fn random_prompt(config: &DecoderConfig, num_tokens: usize) -> Vec<u32> {
+    let mut ids = random_samples(config.vocabulary, 1, num_tokens, 42).swap_remove(0).ids;
+    if let Some(Encoder { start, .. }) = config.encoder {
+        avoid(&mut ids, start, config.vocabulary);
+        ids.push(start);
+    }
+    ids
+}
+
+/// Puts another token wherever this one is.
+fn avoid(ids: &mut [u32], token: u32, vocabulary: usize) {
+    ids.iter_mut().filter(|id| **id == token).for_each(|id| *id = (token + 1) % vocabulary as u32);
+}
+
+/// How many of so many tokens a stack of their own reads.
+pub fn num_read(config: &DecoderConfig, seq: usize) -> usize {
+    if config.encoder.is_some() { seq / 2 } else { 0 }
+}
+
 /// Runs the counted updates of `plan` after the warm-up ones. `plan` must pack `batch` · `seq` tokens into
 /// one micro-batch.
 pub fn train(
@@ -111,7 +146,7 @@ pub fn train(
 ) -> Result<Option<BenchReport>, TrainError> {
     let BenchOptions { batch, seq, updates, supervised, profile } = options;
     let recipe = plan.recipe();
-    let mut samples = random_samples(model.config().vocabulary, batch, seq, recipe.run.seed);
+    let mut samples = samples_for(model.config(), batch, seq, recipe.run.seed);
     samples.iter_mut().enumerate().for_each(|(i, sample)| sample.goal = goal(&recipe.objective, i));
     let masked = seq - ((seq as f64 * supervised).round() as usize).clamp(1, seq);
     samples.iter_mut().for_each(|sample| sample.weights.set(0..masked, 0.0));
@@ -150,7 +185,10 @@ pub fn train(
     secs.sort_by(f64::total_cmp);
     let median = secs[secs.len() / 2];
     let segments = vec![seq; batch];
-    let work = Work { segments: &segments, num_trained: batch * (seq - masked.max(1)) };
+    let work = Work {
+        segments: &segments,
+        num_trained: batch * (seq - masked.max(num_read(model.config(), seq) + 1)),
+    };
     let flops = trainer.adapter.settings.tuning().flops(model.config(), work);
     Ok(Some(BenchReport {
         tokens_per_second: (batch * seq) as f64 / median,

@@ -7,9 +7,10 @@ use super::memory::Meter;
 use crate::base::Update;
 use crate::base::rng::Rng;
 use crate::data::Batch;
-use crate::model::hooks::{Hooks, NoHooks, WithDropout};
+use crate::model::config::OwnDropout;
+use crate::model::hooks::{BodyDropout, Hooks, NoHooks, WithDropout};
 use crate::model::load::LoadedModel;
-use crate::nn::ops::{Dropout, Head, Reference};
+use crate::nn::ops::{Head, Reference};
 use crate::nn::{self, FlatGradient, Slot, Tape};
 use crate::objective::{Language, Made, Objective};
 use crate::peft::{Adapter, MicroStep};
@@ -97,9 +98,15 @@ impl Pass<'_> {
         own = self.adapter.training_hooks(&step)?;
         let objective = if is_data { self.objective } else { &Language };
         let dropped = Rng::new(seed, &[DROP, stream[0], stream[1]]);
-        let share = objective.dropout() as f32;
-        dropping = WithDropout { hooks: own.as_ref(), dropout: Dropout { share, stream: dropped } };
-        let hooks: &dyn Hooks = if share > 0.0 { &dropping } else { own.as_ref() };
+        let share = objective.dropout();
+        let OwnDropout { hidden, attention } = match share > 0.0 || !self.plan.recipe().model.dropout {
+            true => OwnDropout { hidden: share, attention: share },
+            false => self.model.config().dropout,
+        };
+        let (hidden, attention) = (hidden as f32, attention as f32);
+        dropping =
+            WithDropout { hooks: own.as_ref(), dropout: BodyDropout { hidden, attention, stream: dropped } };
+        let hooks: &dyn Hooks = if hidden + attention > 0.0 { &dropping } else { own.as_ref() };
         let hidden = objective.read(&tape, &self.model.decoder, &batch, hooks)?;
         let reference = base.as_ref().map(|(hidden, head)| Reference { hidden, head, weights: &nearness });
         let decoder = &*self.model.decoder;

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use tunesmith::base::allocations::{Counted, large_bytes_of_this_thread};
 use tunesmith::base::rng::Rng;
 use tunesmith::nn::ops::{
-    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, VirtualRows,
+    self, Activation, ColumnScale, Dropout, HeadLayout, LowRank, LowRankPart, RopeTable, Seen, Shares,
+    VirtualRows,
 };
 use tunesmith::nn::optim::Optimizer;
 use tunesmith::nn::{Node, Result, Tape, Weight, WeightNode};
@@ -92,8 +93,18 @@ fn check() {
             Box::new(|t, x| ops::embedding(t, &WeightNode::trained(x), &[3; N])),
         ),
         // Scores are of a block, and gradients of a head, which are small.
-        ("attention", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &plain))),
-        ("attention, capped", ROW, [N * D, N * ROW], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        (
+            "attention",
+            ROW,
+            [N * D, N * ROW],
+            Box::new(|t, x| ops::attention(t, x, HEADS, &plain, Shares::default())),
+        ),
+        (
+            "attention, capped",
+            ROW,
+            [N * D, N * ROW],
+            Box::new(|t, x| ops::attention(t, x, HEADS, &capped, Shares::default())),
+        ),
         ("with_virtual_rows", D, [(N + V) * D, N * D], {
             Box::new(|t, x| ops::with_virtual_rows(t, x, &virtual_rows, &places))
         }),
@@ -105,7 +116,7 @@ fn check() {
             "prefix_attention",
             ROW,
             [(N + V) * (ROW + D) + N * D, (N + V) * (ROW + D) + N * ROW],
-            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &prefixed.0, HEADS, &prefixed.1)),
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &prefixed.0, HEADS, &prefixed.1, None)),
         ),
         // Logits of 256 rows, whatever the length, and the gradient, which the way back scales and puts in place.
         (

@@ -21,7 +21,7 @@ use tunesmith::model::files::ModelFiles;
 use tunesmith::model::hooks::Hooks;
 use tunesmith::model::params::DecoderParams;
 use tunesmith::nn::kernels::Packed;
-use tunesmith::nn::ops::{self, Activation, Dropout, HeadNorms, RopeTable, Seen};
+use tunesmith::nn::ops::{self, Activation, Dropout, HeadNorms, RopeTable, Seen, Shares};
 use tunesmith::nn::optim::{AdamWSettings, Optimizer, OptimizerSettings};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape, Weight, WeightNode};
 use tunesmith::peft::{Adapter, Full, Settings, files};
@@ -116,7 +116,11 @@ fn operations_round_as_often_as_they_must() {
             ("rotate", attended.clone(), Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),
         ),
         // Scores, shares, product. Back: scores, dP, dS, product; D has the rounding of O.
-        (3.0, 5.0, ("attention", attended, Box::new(|t, x| ops::attention(t, x, HEADS, &seen)))),
+        (
+            3.0,
+            5.0,
+            ("attention", attended, Box::new(|t, x| ops::attention(t, x, HEADS, &seen, Shares::default()))),
+        ),
         // The loss is a sum in f32 of what the rounded logits say. Back: logits, their gradient, product.
         (
             1.0,
@@ -256,14 +260,17 @@ fn shares_of_attention_are_f32_and_cached_attention_equals_packed_attention() {
     let n = 300;
     let alike = Tensor::ones((n, 48), DType::BF16, &CPU).unwrap();
     let seen = Rc::new(Seen::new(vec![0, n], 0.4, None, None));
-    let y = ops::attention(&Tape::inference(), &Node::frozen(alike), HEADS, &seen).unwrap();
+    let y =
+        ops::attention(&Tape::inference(), &Node::frozen(alike), HEADS, &seen, Shares::default()).unwrap();
     let off = relative_error(y.value(), &y.value().ones_like().unwrap());
     assert!(off <= 2.0 * ROUNDING, "{off}");
 
     for window in [None, Some(3)] {
         let qkv = narrow(&random(&[9, 48], 1));
         let seen = Rc::new(Seen::new(vec![0, 9], 0.4, window, None));
-        let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
+        let all =
+            ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen, Shares::default())
+                .unwrap();
         let part = |first, heads| {
             let part = qkv.narrow(1, first, heads * 6).unwrap().contiguous().unwrap();
             part.reshape((9, heads, 6)).unwrap()

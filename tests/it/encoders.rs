@@ -16,9 +16,9 @@ use tunesmith::model::cache::Cache;
 use tunesmith::model::config::{DecoderConfig, Pooling, Problem, TaskHead};
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
-use tunesmith::model::hooks::{HeadTensor, Hooks, NoHooks, Part, WithDropout};
+use tunesmith::model::hooks::{BodyDropout, HeadTensor, Hooks, NoHooks, Part, WithDropout};
 use tunesmith::model::load::load_decoder;
-use tunesmith::nn::ops::{Dropout, cast, linear_cross_entropy};
+use tunesmith::nn::ops::{cast, linear_cross_entropy};
 use tunesmith::nn::{FlatGradient, FlatParams, Node, Tape};
 use tunesmith::peft::{Adapter, Full, MicroStep, Settings, files, format};
 use tunesmith::recipe::plan::{Facts, ModelFacts};
@@ -368,6 +368,46 @@ fn a_masked_model_takes_heads_and_gives_them_back() {
     }
 }
 
+/// A bare BERT keeps its pooler, which nothing of it reads: in the folder that full tuning leaves, as transformers' `BertModel` has it, and for a
+/// head that needs it.
+#[test]
+fn a_bare_bert_keeps_its_pooler() {
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("bare");
+    std::fs::create_dir(&source).unwrap();
+    let from = fixture("parity/encoders/bert/scores");
+    for entry in std::fs::read_dir(&from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, source.join(path.file_name().unwrap())).unwrap();
+    }
+    let config = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let config = config.replace("BertForSequenceClassification", "BertModel");
+    std::fs::write(source.join("config.json"), config).unwrap();
+    let whole = format::load_tensors(&from.join("model.safetensors")).unwrap();
+    let body = |(key, tensor): (String, Tensor)| Some((key.strip_prefix("bert.")?.to_string(), tensor));
+    let bare: HashMap<String, Tensor> = whole.into_iter().filter_map(body).collect();
+    candle_core::safetensors::save(&bare, source.join("model.safetensors")).unwrap();
+
+    let model_files = ModelFiles::open("bare", &source).unwrap();
+    let decoder = load_decoder(&model_files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap();
+    let with_head = decoder.with_heads(vec![head("", &["no", "yes"], Pooling::First)], 3).unwrap();
+    assert_eq!(relative_error(&with_head.tensor(Part::Pooler).unwrap(), &bare["pooler.dense.weight"]), 0.0);
+    let model = model_of(decoder);
+    let adapter = Adapter::new(Settings::Full(Full {}), &model, 0).unwrap();
+    let saved = temp.path().join("saved");
+    std::fs::create_dir(&saved).unwrap();
+    files::save_result(&adapter, &model, &saved).unwrap();
+    let written = format::load_tensors(&saved.join("model.safetensors")).unwrap();
+    let names = |all: &HashMap<String, Tensor>| {
+        let names = all.keys().filter(|key| !key.contains("position_ids")).cloned();
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&written), names(&bare));
+    for (key, tensor) in &written {
+        assert_eq!(relative_error(tensor, &bare[key]), 0.0, "{key}");
+    }
+}
+
 /// Heads with one name, or with a dot in it, cannot stand in one file.
 #[test]
 fn heads_that_cannot_be_told_apart_are_refused() {
@@ -389,14 +429,16 @@ fn dropout_of_the_body_is_a_function_of_its_stream() {
         let reference = Reference::open(name);
         let (decoder, batch) = (reference.decoder("scores"), reference.batch());
         let plain = hidden(&decoder, &batch, &NoHooks);
-        let with = |share, stream| {
-            let dropout = Dropout { share, stream: Rng::new(stream, &[]) };
+        let with = |[states, attention]: [f32; 2], stream| {
+            let dropout = BodyDropout { hidden: states, attention, stream: Rng::new(stream, &[]) };
             hidden(&decoder, &batch, &WithDropout { hooks: &NoHooks, dropout })
         };
-        assert_eq!(relative_error(&with(0.0, 1), &plain), 0.0, "{name}");
-        assert_eq!(relative_error(&with(0.2, 1), &with(0.2, 1)), 0.0, "{name}");
-        assert!(relative_error(&with(0.2, 2), &with(0.2, 1)) > 0.01, "{name}");
-        assert!(relative_error(&with(0.2, 1), &plain) > 0.01, "{name}");
+        assert_eq!(relative_error(&with([0.0; 2], 1), &plain), 0.0, "{name}");
+        for shares in [[0.2, 0.0], [0.0, 0.2], [0.2, 0.2]] {
+            assert_eq!(relative_error(&with(shares, 1), &with(shares, 1)), 0.0, "{name}");
+            assert!(relative_error(&with(shares, 2), &with(shares, 1)) > 0.001, "{name}");
+            assert!(relative_error(&with(shares, 1), &plain) > 0.001, "{name}");
+        }
         let gradient = |has_checkpoints: bool| {
             let adapter = full(reference.decoder("scores"));
             let gradient = FlatGradient::new(&adapter.params).unwrap();
@@ -406,7 +448,7 @@ fn dropout_of_the_body_is_a_function_of_its_stream() {
             own = adapter.training_hooks(&step).unwrap();
             let hooks = WithDropout {
                 hooks: own.as_ref(),
-                dropout: Dropout { share: 0.2, stream: Rng::new(3, &[]) },
+                dropout: BodyDropout { hidden: 0.2, attention: 0.2, stream: Rng::new(3, &[]) },
             };
             let states = decoder.forward(&tape, &batch, &hooks).unwrap();
             let scores = decoder.scores(&tape, &states, &batch, 0, &hooks).unwrap();

@@ -1,6 +1,7 @@
 //! Tests of the engine: one binary, one module an area.
 
 mod allocations;
+mod attention;
 mod base_model;
 mod batch;
 mod bf16;

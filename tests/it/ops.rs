@@ -6,7 +6,9 @@ use crate::ops_of_methods::{behind, two_parts};
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::rc::Rc;
 use tunesmith::base::rng::Rng;
-use tunesmith::nn::ops::{self, Activation, Dropout, HeadLayout, HeadNorms, NormedColumns, RopeTable, Seen};
+use tunesmith::nn::ops::{
+    self, Activation, Dropout, HeadLayout, HeadNorms, NormedColumns, RopeTable, Seen, Shares,
+};
 use tunesmith::nn::{FlatGradient, FlatParams, Kept, Node, Result, Tape, WeightNode};
 
 const CPU: Device = Device::Cpu;
@@ -423,7 +425,7 @@ fn attention_matches_autograd() {
     for seen in sights() {
         check(
             &[&[*seen.segments.last().unwrap(), 48]],
-            |tape, x| ops::attention(tape, &x[0], HEADS, &seen),
+            |tape, x| ops::attention(tape, &x[0], HEADS, &seen, Shares::default()),
             |x| plain_attention(&x[0], &seen),
         );
     }
@@ -434,7 +436,9 @@ fn cached_attention_equals_packed_attention() {
     for (window, cap) in [(None, None), (Some(3), None), (None, Some(1.0))] {
         let qkv = random(&[9, 48], 1);
         let seen = Rc::new(Seen::new(vec![0, 9], 0.4, window, cap));
-        let all = ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen).unwrap();
+        let all =
+            ops::attention(&Tape::inference(), &Node::frozen(qkv.clone()), HEADS, &seen, Shares::default())
+                .unwrap();
         let [q, k, v] = heads(&qkv).unwrap();
         // The CPU's kernel, and the portable form.
         for dtype in [DType::F32, DType::F64] {
@@ -506,17 +510,21 @@ fn gradients_match_finite_differences() {
     let five = ops::Head::from(random(&[5, 8], 6));
     let capped_head = ops::Head { cap: Some(1.5), ..five.clone() };
     let operations: Vec<Operation> = vec![
-        ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen))),
-        ("attention, capped", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &capped))),
+        ("attention", vec![5, 48], Box::new(|t, x| ops::attention(t, x, HEADS, &seen, Shares::default()))),
+        (
+            "attention, capped",
+            vec![5, 48],
+            Box::new(|t, x| ops::attention(t, x, HEADS, &capped, Shares::default())),
+        ),
         (
             "prefix_attention",
             vec![5, 48],
-            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &places, HEADS, &wide)),
+            Box::new(|t, x| ops::prefix_attention(t, x, &prefix, &places, HEADS, &wide, None)),
         ),
         (
             "prefix_attention of the prefix",
             vec![2, 24],
-            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, &places, HEADS, &wide)),
+            Box::new(|t, x| ops::prefix_attention(t, &rows_of_five, x, &places, HEADS, &wide, None)),
         ),
         ("tanh", vec![3, 8], Box::new(ops::tanh)),
         ("rotate", vec![5, 48], Box::new(|t, x| ops::rotate(t, x, HEADS, &rows, Some(&norms)))),

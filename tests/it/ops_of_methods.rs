@@ -137,7 +137,7 @@ fn prefix_attention_matches_autograd() {
         let (places, wide) = behind(4, &seen);
         check(
             &[&[*seen.segments.last().unwrap(), 48], &[4, 24]],
-            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], &places, HEADS, &wide),
+            |tape, x| ops::prefix_attention(tape, &x[0], &x[1], &places, HEADS, &wide, None),
             |x| plain_prefix_attention(&x[0], &x[1], &seen),
         );
     }

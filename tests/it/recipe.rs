@@ -385,7 +385,8 @@ const ERRORS: [(&str, Change); 59] = [
     }),
 ];
 
-const WARNINGS: [(&str, Change); 26] = [
+const WARNINGS: [(&str, Change); 27] = [
+    ("model.dropout", |r, _| r.model.dropout = true),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 0.2),
     ("optimizer.learning_rate", |r, _| r.optimizer.learning_rate = 1e-12),
     ("batch.micro_batch_tokens", |r, _| r.batch.micro_batch_tokens = 60),

@@ -4,23 +4,25 @@
 use crate::encoders::{full, learnt};
 use crate::held::Held;
 use crate::ops::{check, relative_error};
-use crate::parity::{decoder, fixture, tensors};
+use crate::parity::{decoder, fixture, model_of, tensors};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
-use std::rc::Rc;
 use tunesmith::base::Control;
+use tunesmith::base::rng::Rng;
 use tunesmith::data::{Batch, LossWeights, Message, Sample};
 use tunesmith::infer::beam::{BeamOptions, EarlyStopping, beam_search};
-use tunesmith::infer::generate::{GenerateOptions, generate};
+use tunesmith::infer::generate::{Finish, GenerateOptions, generate};
+use tunesmith::infer::sampler::Sampling;
 use tunesmith::infer::session::Session;
 use tunesmith::model::cache::Cache;
+use tunesmith::model::config::DecoderConfig;
 use tunesmith::model::decoder::Decoder;
 use tunesmith::model::files::ModelFiles;
-use tunesmith::model::hooks::{Hooks, NoHooks};
-use tunesmith::nn::ops::{self, HeadLayout, Seen, linear_cross_entropy};
-use tunesmith::nn::{FlatGradient, FlatParams, Result, Tape};
-use tunesmith::peft::{Adapter, MicroStep, Settings, format};
+use tunesmith::model::hooks::{BodyDropout, Hooks, NoHooks, WithDropout};
+use tunesmith::nn::ops::{self, linear_cross_entropy};
+use tunesmith::nn::{FlatGradient, FlatParams, Tape};
+use tunesmith::peft::{Adapter, MicroStep, Settings, files, format};
 
 const MODELS: [&str; 2] = ["t5", "flan"];
 /// What an answer begins with.
@@ -126,18 +128,74 @@ fn gradients_of_two_stacks_match_pytorch_and_peft() {
     }
 }
 
+/// IA3 with PEFT's own targets, and soft prompts before what is read: logits, losses, gradients, the cached way, and files.
+#[test]
+fn methods_of_two_stacks_match_peft() {
+    for name in MODELS {
+        let made = tensors(&format!("parity/t5/{name}/methods.safetensors"));
+        let reference = Reference { expected: made, ..Reference::open(name) };
+        let (decoder, batch) = (reference.decoder(), Batch::pack(&reference.samples));
+        for kind in ["ia3", "prompt", "p_tuning"] {
+            let folder = fixture(&format!("parity/t5/{name}/{kind}"));
+            let adapter = files::load(&folder, decoder.config(), &Device::Cpu).unwrap();
+            let hooks = adapter.hooks().unwrap();
+            reference.holds(&format!("{kind}_logits"), &logits(&decoder, &batch, hooks.as_ref()));
+            let (of_loss, gradient) = loss(&decoder, &adapter, &batch);
+            reference.holds_loss(&format!("{kind}_loss"), of_loss);
+            if kind != "p_tuning" {
+                reference.holds_gradients(&format!("{kind}."), &gradient);
+            }
+            for sample in &reference.samples {
+                let (start, first) = (sample.ids.iter().position(|id| *id == START).unwrap(), &sample.ids);
+                let mut cache = Cache::new(decoder.config().num_layers);
+                decoder.extend(&first[..start + 1], &mut cache, hooks.as_ref()).unwrap();
+                let last = decoder.extend(&first[start + 1..], &mut cache, hooks.as_ref()).unwrap();
+                let hidden = decoder.forward(&Tape::inference(), &Batch::pack([sample]), hooks.as_ref());
+                let hidden = hidden.unwrap().value().narrow(0, first.len() - 1, 1).unwrap();
+                let again = decoder.logits(&hidden, hooks.as_ref()).unwrap().squeeze(0).unwrap();
+                let last = Tensor::from_vec(last, again.dims(), &Device::Cpu).unwrap();
+                assert!(relative_error(&last, &again) < 1e-5, "{name} {kind}");
+            }
+            let saved = tempfile::tempdir().unwrap();
+            let said = |folder: &Path| format::read_config(folder).unwrap();
+            adapter
+                .settings
+                .tuning()
+                .save(&adapter, &model_of(reference.decoder()).description(), saved.path())
+                .unwrap();
+            // What a network made is a prompt like any other where the network is not there.
+            let keys = ["task_type", "num_transformer_submodules", "feedforward_modules", "peft_type"];
+            for key in &keys[..if kind == "p_tuning" { 3 } else { 4 }] {
+                assert_eq!(said(saved.path())[key], said(&folder)[key], "{name} {kind}");
+            }
+            let names = |folder: &Path| {
+                let mut names: Vec<String> = said(folder)["target_modules"]
+                    .as_array()
+                    .map(|all| all.iter().map(|name| name.as_str().unwrap().to_string()).collect())
+                    .unwrap_or_default();
+                names.sort();
+                names
+            };
+            assert_eq!(names(saved.path()), names(&folder));
+            let again = files::load(saved.path(), decoder.config(), &Device::Cpu).unwrap();
+            assert_eq!(relative_error(again.params.values(), adapter.params.values()), 0.0, "{name} {kind}");
+        }
+    }
+}
+
 /// Blocks that are run again on the way back give the same gradients, those of what both stacks share among them.
 #[test]
 fn checkpointed_blocks_of_two_stacks_give_the_same_gradients() {
     let reference = Reference::open("t5");
     let (decoder, batch) = (reference.decoder(), Batch::pack(&reference.samples));
     let adapter = full(reference.decoder());
-    let gradient_on = |tape: Tape| {
+    let gradient_on = |tape: Tape, share: f32| {
         let gradient = FlatGradient::new(&adapter.params).unwrap();
         let step = MicroStep { tape: &tape, gradient: &gradient, seed: 0, stream: [0, 0] };
         let hooks = adapter.training_hooks(&step).unwrap();
         // The tape may come back to the hooks.
-        let hooks: &dyn Hooks = Box::leak(hooks);
+        let dropout = BodyDropout { hidden: share, attention: share, stream: Rng::new(3, &[]) };
+        let hooks: &dyn Hooks = Box::leak(Box::new(WithDropout { hooks: Box::leak(hooks), dropout }));
         let decoder: &Decoder = Box::leak(Box::new(reference.decoder()));
         let states = decoder.forward(&tape, &batch, hooks).unwrap();
         let head = decoder.head(hooks).unwrap();
@@ -146,8 +204,14 @@ fn checkpointed_blocks_of_two_stacks_give_the_same_gradients() {
         gradient.whole(&adapter.params).unwrap().copy().unwrap()
     };
     assert!(decoder.config().num_layers > 2);
-    let error = relative_error(&gradient_on(Tape::checkpointing()), &gradient_on(Tape::recording()));
-    assert!(error < 1e-6, "{error}");
+    for share in [0.0, 0.2] {
+        let (again, kept) =
+            (gradient_on(Tape::checkpointing(), share), gradient_on(Tape::recording(), share));
+        let error = relative_error(&again, &kept);
+        assert!(error < 1e-6, "{error}");
+    }
+    let (plain, dropped) = (gradient_on(Tape::recording(), 0.0), gradient_on(Tape::recording(), 0.2));
+    assert!(relative_error(&dropped, &plain) > 0.01);
 }
 
 #[test]
@@ -221,12 +285,64 @@ fn beams_find_the_answers_that_transformers_finds() {
                 ids
             };
             assert_eq!(one.token_ids, ended("greedy"), "{name}");
+            // What the prompt says may be said again.
+            let sampling = Sampling { repetition_penalty: 1.7, ..Sampling::default() };
+            let unlike = GenerateOptions { sampling, ..options_of.clone() };
+            let made = generate(&mut session, &tokeniser, &prompt, &unlike, &control, &mut |_| {}).unwrap();
+            assert_eq!(made.token_ids, ended("unlike"), "{name} {}", answer["prompt"]);
             for (key, beams) in options {
                 let found = beam_search(&mut session, &tokeniser, &prompt, &options_of, &beams, &control);
                 assert_eq!(found.unwrap().token_ids, ended(key), "{name} {key} {}", answer["prompt"]);
             }
         }
     }
+}
+
+/// The context may end an answer before the most tokens do, and beams say so as one answer does.
+#[test]
+fn beams_end_where_the_context_does() {
+    let whole = Reference::open("flan").decoder();
+    let config = DecoderConfig { context_tokens: 6, ..whole.config().clone() };
+    let decoder = whole.with_config(config, 0).unwrap();
+    let tokeniser = ModelFiles::open("flan", &fixture("parity/t5/flan/model")).unwrap().tokeniser().unwrap();
+    let (prompt, control) = ([5, 9, 1, START], Control::new());
+    let mut session = Session::new(&decoder, None).unwrap();
+    for (max_tokens, num, finish) in
+        [(20, 3, Finish::ContextFull), (3, 3, Finish::MaxTokens), (2, 2, Finish::MaxTokens)]
+    {
+        let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
+        let one = generate(&mut session, &tokeniser, &prompt, &options, &control, &mut |_| {}).unwrap();
+        let beams = BeamOptions::default();
+        let best = beam_search(&mut session, &tokeniser, &prompt, &options, &beams, &control).unwrap();
+        for made in [one, best] {
+            assert_eq!((made.token_ids.len(), made.finish), (num, finish));
+        }
+    }
+}
+
+/// Gaps that a person writes are gaps, as transformers reads them, and those of an answer are shown; what ends a turn stays text.
+#[test]
+fn gaps_are_written_and_read() {
+    let files = ModelFiles::open("t5", &fixture("parity/t5/t5/model")).unwrap();
+    let (tokeniser, template) = (files.tokeniser().unwrap(), files.template().unwrap());
+    let asked = |text: &str| {
+        let prompt = template.prompt(&[Message::new("user", text)]).unwrap();
+        prompt.ids(&tokeniser).unwrap()
+    };
+    let sentinels = tokeniser.sentinels();
+    let ids = asked("the <extra_id_0> is small</s>");
+    assert_eq!(ids.iter().filter(|id| sentinels.contains(id)).count(), 1);
+    assert_eq!(ids.iter().filter(|id| **id == 1).count(), 1, "only the end of what is read");
+    let house = asked("house");
+    let answer = [&[START, sentinels[0]], &house[..house.len() - 2], &[sentinels[1], 1]].concat();
+    let shown = tokeniser.decode(&answer, true);
+    assert!(shown.starts_with("<extra_id_0>") && shown.ends_with("<extra_id_1>"), "{shown}");
+    assert!(shown.contains("house") && !shown.contains("pad"), "{shown}");
+    let mut stream = tokeniser.stream();
+    let mut pieces: String = answer.iter().filter_map(|id| stream.push(*id)).collect();
+    pieces.extend(stream.finish());
+    let without_spaces = |text: &str| text.replace(' ', "");
+    assert_eq!(without_spaces(&pieces), without_spaces(&shown));
 }
 
 /// A cache goes back into what is written, into what is read, and on from there.
@@ -278,92 +394,23 @@ fn a_config_of_two_stacks_is_written_as_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         let text = files.config.to_json().to_string();
-        let again = tunesmith::model::config::DecoderConfig::from_json(&path, &text).unwrap();
+        let again = DecoderConfig::from_json(&path, &text).unwrap();
         assert_eq!(again, files.config, "{name}");
         assert_eq!(files.config.has_tied_embeddings, name == "t5");
+        // What begins an answer need not be what fills up short texts, and is where it is not said.
+        let config = |start: &str, pad: &str| {
+            let mut said: serde_json::Value = serde_json::from_str(&text).unwrap();
+            said["decoder_start_token_id"] = serde_json::from_str(start).unwrap();
+            said["pad_token_id"] = serde_json::from_str(pad).unwrap();
+            DecoderConfig::from_json(&path, &said.to_string()).unwrap()
+        };
+        let of = |config: &DecoderConfig| config.encoder.map(|encoder| (encoder.start, encoder.pad));
+        assert_eq!(of(&config("5", "3")), Some((5, 3)));
+        assert_eq!(of(&config("null", "3")), Some((3, 3)));
+        let again = DecoderConfig::from_json(&path, &config("5", "3").to_json().to_string()).unwrap();
+        assert_eq!(of(&again), Some((5, 3)));
     }
     assert_eq!(DType::F32, Reference::open("t5").decoder().compute());
-}
-
-/// Heads of attention as the book has it: q [s, h·e], k and v [t, h·e], bias [h, s, t] -> [s, h·e].
-fn by_the_book(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    heads: usize,
-    scale: f64,
-    bias: &Tensor,
-) -> Result<Tensor> {
-    let of_heads = |x: &Tensor| -> Result<Tensor> {
-        x.reshape((x.dim(0)?, heads, x.dim(1)? / heads))?.transpose(0, 1)?.contiguous()
-    };
-    let (q, k, v) = (of_heads(q)?, of_heads(k)?, of_heads(v)?);
-    let scores = ((q.matmul(&k.transpose(1, 2)?.contiguous()?)? * scale)? + bias)?;
-    let exp = scores.broadcast_sub(&scores.max_keepdim(2)?.detach())?.exp()?;
-    let mixed = exp.broadcast_div(&exp.sum_keepdim(2)?)?.matmul(&v)?; // [h, s, e]
-    let (h, s, e) = mixed.dims3()?;
-    mixed.transpose(0, 1)?.contiguous()?.reshape((s, h * e))
-}
-
-const LAYOUT: HeadLayout = HeadLayout { num_heads: 3, num_kv_heads: 3, head_width: 4 };
-
-/// Segments of one and of more blocks of rows, and one that writes nothing.
-#[test]
-fn attention_to_other_rows_matches_autograd() {
-    for (own, others) in [
-        (vec![0, 3, 7], vec![0, 4, 9]),
-        (vec![0, 5, 5, 6], vec![0, 1, 4, 300]),
-        (vec![0, 280, 300], vec![0, 2, 8]),
-    ] {
-        let (n, m) = (own[own.len() - 1], others[others.len() - 1]);
-        let seen = Rc::new(Seen::across(own.clone(), others.clone(), 0.7));
-        let plain = |x: &[Tensor]| {
-            let mut all = Vec::new();
-            for (own, other) in own.windows(2).zip(others.windows(2)).filter(|(own, _)| own[1] > own[0]) {
-                let (s, t) = (own[1] - own[0], other[1] - other[0]);
-                let rows = x[1].narrow(0, other[0], t)?;
-                let (k, v) = (rows.narrow(1, 0, 12)?, rows.narrow(1, 12, 12)?);
-                let none = Tensor::zeros((3, s, t), x[0].dtype(), &Device::Cpu)?;
-                all.push(by_the_book(&x[0].narrow(0, own[0], s)?, &k, &v, 3, 0.7, &none)?);
-            }
-            Tensor::cat(&all, 0)
-        };
-        check(
-            &[&[n, 12], &[m, 24]],
-            |tape, x| ops::cross_attention(tape, &x[0], &x[1], LAYOUT, &seen),
-            plain,
-        );
-    }
-}
-
-/// Biases by distance, of which a table of buckets is what is trained: causal and both ways, longer than a block.
-#[test]
-fn attention_with_biases_by_distance_matches_autograd() {
-    for (segments, is_causal) in [(vec![0, 1, 7], true), (vec![0, 4, 9], false), (vec![0, 270, 300], true)] {
-        let n = segments[segments.len() - 1];
-        let longest = segments.windows(2).map(|s| s[1] - s[0]).max().unwrap();
-        let seen = Seen::new(segments.clone(), 1.0, None, None);
-        let seen = Rc::new(if is_causal { seen } else { seen.both_ways() });
-        let plain = |x: &[Tensor]| {
-            let mut all = Vec::new();
-            for ends in segments.windows(2) {
-                let s = ends[1] - ends[0];
-                let rows = x[0].narrow(0, ends[0], s)?;
-                let part = |first| rows.narrow(1, first, 12);
-                let distances: Vec<u32> = (0..s * s).map(|c| (longest - 1 + c % s - c / s) as u32).collect();
-                let bias = x[1].index_select(&Tensor::new(distances, &Device::Cpu)?, 0)?; // [s·s, h]
-                let bias = bias.reshape((s, s, 3))?.permute((2, 0, 1))?.contiguous()?;
-                let hidden = |c: usize| if is_causal && c % s > c / s { -1e30f64 } else { 0.0 };
-                let mask = Tensor::new((0..s * s).map(hidden).collect::<Vec<_>>(), &Device::Cpu)?;
-                let mask = mask.reshape((1, s, s))?.to_dtype(x[0].dtype())?;
-                let bias = bias.broadcast_add(&mask)?;
-                all.push(by_the_book(&part(0)?, &part(12)?, &part(24)?, 3, 1.0, &bias)?);
-            }
-            Tensor::cat(&all, 0)
-        };
-        let shapes: [&[usize]; 2] = [&[n, 36], &[2 * longest - 1, 3]];
-        check(&shapes, |tape, x| ops::biased_attention(tape, &x[0], &x[1], LAYOUT, &seen), plain);
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tunesmith::base::{Control, DeviceChoice, Silent};
 use tunesmith::data::prepare::Dataset;
 use tunesmith::data::{LossWeights, Sample};
+use tunesmith::model::config::{DecoderConfig, OwnDropout};
 use tunesmith::model::files::ModelFiles;
 use tunesmith::model::load::LoadedModel;
 use tunesmith::project::RunEvent;
@@ -19,6 +20,12 @@ fn path(name: &str) -> String {
 fn loaded(name: &str) -> LoadedModel {
     let files = ModelFiles::open(name, &fixture(&format!("parity/t5/{name}/model"))).unwrap();
     LoadedModel::load(&files, DeviceChoice::Cpu.into(), &Control::new(), &mut Silent).unwrap()
+}
+
+/// The same as if its makers had dropped so much.
+fn dropping(model: LoadedModel, dropout: OwnDropout) -> LoadedModel {
+    let config = DecoderConfig { dropout, ..model.config().clone() };
+    model.with_config(config, 1).unwrap()
 }
 
 /// Questions of a few kinds, with the answer that belongs to each.
@@ -165,6 +172,28 @@ fn answers_and_pieces_are_learnt_together() {
     assert!(exit == 0 && value["loss"].is_number(), "{value}");
 }
 
+/// Half of the random tokens are read, and the others written.
+#[test]
+fn two_stacks_are_measured() {
+    let stage = Stage::new();
+    let model = path("t5");
+    let config = format!("{model}/config.json");
+    let usual = ["bench", "train", "--batch", "3", "--seq", "12", "--updates", "1"];
+    for more in [
+        &["--model", &model][..],
+        &["--config", &config, "--random-weights", "--method", "full"],
+        &["--model", &model, "--method", "ia3", "--supervised", "0.2"],
+    ] {
+        let (code, value) = stage.json(&[&usual[..], more].concat());
+        assert_eq!(code, 0, "{more:?}: {value}");
+        let loss = value["last_loss"].as_f64().unwrap();
+        assert!(loss > 1.0 && loss < 30.0, "{more:?}: {loss}");
+    }
+    let (code, value) =
+        stage.json(&["bench", "generate", "--model", &model, "--prompt-tokens", "8", "--max-tokens", "4"]);
+    assert_eq!((code, &value["num_tokens"], &value["prompt_tokens"]), (0, &4.into(), &9.into()), "{value}");
+}
+
 /// What such models are not asked is said before anything is trained, and what other models are not asked, too.
 #[test]
 fn what_two_stacks_cannot_do_is_said_beforehand() {
@@ -173,7 +202,6 @@ fn what_two_stacks_cannot_do_is_said_beforehand() {
     let plain = stage.file("plain.txt", "the house is small and blue\n".repeat(30));
     let two = path("t5");
     for (model, data, set, needle) in [
-        (&two, &rows, "method.kind=ia3", "IA3 is not there for a model that reads with one stack"),
         (&two, &rows, "method.kind=prefix", "prefix tuning is not there"),
         (&two, &rows, "method.kind=bottleneck", "bottleneck adapters is not there"),
         (&two, &plain, "objective.kind=pretraining", "continued pretraining is not there for such models"),
@@ -226,6 +254,9 @@ fn runs_of_two_stacks_are_resumed_exactly() {
         ("t5", "full", Objective::default(), asked(24)),
         ("flan", "lora", Objective::default(), asked(24)),
         ("flan", "freeze", Objective::default(), asked(24)),
+        ("t5", "ia3", Objective::default(), asked(24)),
+        ("flan", "prompt", Objective::default(), asked(24)),
+        ("t5", "p_tuning", Objective::default(), asked(24)),
         ("t5", "lora", spans.clone(), pieces(24)),
         ("flan", "full", spans, pieces(24)),
     ] {
@@ -239,7 +270,8 @@ fn runs_of_two_stacks_are_resumed_exactly() {
             "batch.micro_batch_tokens=64",
         ]);
         recipe.objective = objective;
-        let model = loaded(name);
+        recipe.model.dropout = method == "full";
+        let model = dropping(loaded(name), OwnDropout { hidden: 0.1, attention: 0.1 });
         let data = Dataset { samples, ..dataset(&self::model(), 24) };
         let (whole, resumed) = whole_and_resumed(&model, &data, &recipe, 6, &temp.path().join(&what));
         for finished in [&whole, &resumed] {
@@ -247,4 +279,27 @@ fn runs_of_two_stacks_are_resumed_exactly() {
             assert!(!is_failed, "{what}");
         }
     }
+}
+
+/// What the makers of a model dropped while it learnt is dropped when that is asked for, and never while it is measured.
+#[test]
+fn the_models_own_dropout_is_of_training_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let measured = |is_dropping: bool, share: f64| {
+        let mut recipe = recipe(&["method.kind=full", "length.updates=1", "optimizer.learning_rate=1e-30"]);
+        recipe.model.dropout = is_dropping;
+        let model = dropping(loaded("t5"), OwnDropout { hidden: 0.0, attention: share });
+        let data = Dataset { samples: asked(24), ..dataset(&self::model(), 24) };
+        let at = temp.path().join(format!("{is_dropping}{share}"));
+        let done = crate::train::run(&model, &data, &recipe, &at, false, |_, _| {});
+        let validation = |event: &RunEvent| match event {
+            RunEvent::Validation { loss, .. } => Some(*loss),
+            _ => None,
+        };
+        (crate::train::losses(&done.events)[0], done.events.iter().find_map(validation).unwrap())
+    };
+    let (plain, dropped, nothing) = (measured(false, 0.1), measured(true, 0.1), measured(true, 0.0));
+    assert_eq!(plain, nothing);
+    assert_ne!(plain.0, dropped.0);
+    assert_eq!(plain.1, dropped.1);
 }

@@ -235,18 +235,19 @@ impl DecoderConfig {
 
     /// What the model has no use for but new heads would have: the pooler of a BERT without any.
     pub(in crate::model) fn spare_groups(&self) -> Vec<Group> {
-        if !self.heads.is_empty() {
-            return Vec::new();
-        }
-        let label = TaskHead {
-            name: String::new(),
-            labels: vec![String::new()],
-            problem: Problem::Regression,
-            pooling: Pooling::First,
+        if self.heads.is_empty() { self.pooler_groups() } else { Vec::new() }
+    }
+
+    /// What the heads of a BERT read its first token through.
+    fn pooler_groups(&self) -> Vec<Group> {
+        let Some(name) = self.family.table().scores.pooler else { return Vec::new() };
+        let group = |part, kind: &str, shape| {
+            let needed =
+                Needed { name: format!("{}.{kind}", self.name_of(name)), shape, form: Form::default() };
+            Group { part, tensors: vec![needed] }
         };
-        let with_one = Self { heads: vec![label], ..self.clone() };
-        let is_pooler = |group: &Group| matches!(group.part, Part::Pooler | Part::PoolerBias);
-        with_one.head_groups().into_iter().filter(is_pooler).collect()
+        let d = self.width;
+        vec![group(Part::Pooler, "weight", vec![d, d]), group(Part::PoolerBias, "bias", vec![d])]
     }
 
     /// The same, but for what an encoder's files do not hold: many come without what predicts masked tokens, whatever their config says.
@@ -266,17 +267,12 @@ impl DecoderConfig {
     /// The tensors of all heads.
     pub(super) fn head_groups(&self) -> Vec<Group> {
         let (d, scores) = (self.width, &self.family.table().scores);
-        let mut all = Vec::new();
+        let mut all = if self.heads.is_empty() { Vec::new() } else { self.pooler_groups() };
         let mut push = |part, name: &str, kind: &str, shape: &[usize]| {
             let needed =
                 Needed { name: format!("{name}.{kind}"), shape: shape.to_vec(), form: Form::default() };
             all.push(Group { part, tensors: vec![needed] });
         };
-        if let Some(name) = scores.pooler.filter(|_| !self.heads.is_empty()) {
-            let name = self.name_of(name);
-            push(Part::Pooler, name, "weight", &[d, d]);
-            push(Part::PoolerBias, name, "bias", &[d]);
-        }
         for (index, head) in self.heads.iter().enumerate() {
             let (part, num) = (|tensor| Part::Score(index, tensor), head.labels.len());
             let name = |native: &str, own: &str| match self.native_head() {

@@ -1,7 +1,7 @@
 //! Hugging Face's `config.json` -> [`DecoderConfig`], in the forms of transformers 4 and 5.
 
 use super::heads::Class;
-use super::{DecoderConfig, Family, Layers, RopeScaling};
+use super::{DecoderConfig, Family, Layers, OwnDropout, RopeScaling};
 use crate::base::human;
 use crate::model::ModelError;
 use crate::nn::ops::Activation;
@@ -49,6 +49,7 @@ fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
         has_tied_embeddings: fields.flag("tie_word_embeddings", keys.ties_embeddings)?,
         context_tokens: fields.size_or(keys.context.0, keys.context.1)?,
         activation: fields.activation(keys.activation)?,
+        dropout: dropout(fields, keys.dropout)?,
         ..DecoderConfig::plain(family, num_heads, head_width)
     };
     if let RopeScaling::LongRope { original_context, .. } = config.rope_scaling {
@@ -64,6 +65,16 @@ fn read(fields: &Fields) -> Result<DecoderConfig, ModelError> {
         return Err(fields.refused(format!("a partial rotary factor of {part}")));
     }
     config.bounded(fields.path)
+}
+
+/// Of a family whose config names it by these keys, with what holds where they are missing.
+fn dropout(fields: &Fields, keys: Option<[(&str, f64); 2]>) -> Result<OwnDropout, ModelError> {
+    let share = |(key, usual): (&str, f64)| match fields.number(key)?.unwrap_or(usual) {
+        share if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err(fields.wrong(key, "must be a share: at least 0 and below 1")),
+    };
+    let Some([hidden, attention]) = keys else { return Ok(OwnDropout::default()) };
+    Ok(OwnDropout { hidden: share(hidden)?, attention: share(attention)? })
 }
 
 fn family(fields: &Fields) -> Result<(Family, Class), ModelError> {

@@ -87,6 +87,17 @@ pub struct DecoderConfig {
     pub logit_scale: f64,
     /// Logits are bent so that they stay below this.
     pub logit_cap: Option<f64>,
+    /// What it was trained with itself; 0 where the family says nothing of it.
+    pub dropout: OwnDropout,
+}
+
+/// Shares of a model's inner numbers that its makers dropped while it learnt.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct OwnDropout {
+    /// Of the embedding's and the sub-layers' outputs.
+    pub hidden: f64,
+    /// Of the shares that queries give to keys.
+    pub attention: f64,
 }
 
 /// The numbers of a model that reads with one stack and writes with another (T5).
@@ -96,6 +107,8 @@ pub struct Encoder {
     pub num_layers: usize,
     /// The token that what is written begins with: what stands before it is read.
     pub start: u32,
+    /// The token that fills up short texts of a batch: transformers' business, and kept for it.
+    pub pad: u32,
     /// Rows of the tables of position biases.
     pub num_buckets: usize,
     /// From this distance on all have the same.
@@ -211,6 +224,7 @@ impl DecoderConfig {
             attention_cap: None,
             logit_scale: 1.0,
             logit_cap: None,
+            dropout: OwnDropout::default(),
         }
     }
 

@@ -36,6 +36,10 @@ impl DecoderConfig {
         if self.rotated != Layers::None {
             put(keys.theta.0, json!(self.rope_theta));
         }
+        if let Some([hidden, attention]) = keys.dropout {
+            put(hidden.0, json!(self.dropout.hidden));
+            put(attention.0, json!(self.dropout.attention));
+        }
         if let Some(scaling) = self.rope_scaling.to_json() {
             put("rope_scaling", scaling);
         }

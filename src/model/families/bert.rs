@@ -15,6 +15,7 @@ pub const BERT: Table = Table {
         context: ("max_position_embeddings", 512),
         epsilon: ("layer_norm_eps", 1e-12),
         ties_embeddings: true,
+        dropout: Some([("hidden_dropout_prob", 0.1), ("attention_probs_dropout_prob", 0.1)]),
         ..USUAL_KEYS
     },
     names: Names {

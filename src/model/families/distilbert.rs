@@ -13,6 +13,7 @@ pub const DISTILBERT: Table = Table {
         num_layers: "n_layers",
         num_heads: "n_heads",
         activation: "activation",
+        dropout: Some([("dropout", 0.1), ("attention_dropout", 0.1)]),
         ..BERT.keys
     },
     names: Names {

@@ -235,6 +235,8 @@ pub struct Keys {
     pub theta: (&'static str, f64),
     pub activation: &'static str,
     pub ties_embeddings: bool,
+    /// Of what is dropped while it learns, of hidden states and of shares of attention, and how much where that is missing.
+    pub dropout: Option<[(&'static str, f64); 2]>,
 }
 
 /// As most families have them.
@@ -249,6 +251,7 @@ const USUAL_KEYS: Keys = Keys {
     theta: ("rope_theta", 10_000.0),
     activation: "hidden_act",
     ties_embeddings: false,
+    dropout: None,
 };
 
 /// Names of what is not in a projection.

@@ -16,6 +16,7 @@ pub const MODERNBERT: Table = Table {
         epsilon: ("norm_eps", 1e-5),
         theta: ("global_rope_theta", 160_000.0),
         activation: "hidden_activation",
+        dropout: Some([("embedding_dropout", 0.0), ("attention_dropout", 0.0)]),
         ..BERT.keys
     },
     names: Names {

@@ -22,6 +22,7 @@ pub const T5: Table = Table {
         epsilon: ("layer_norm_epsilon", 1e-6),
         activation: "dense_act_fn",
         ties_embeddings: true,
+        dropout: Some([("dropout_rate", 0.1), ("dropout_rate", 0.1)]),
         ..USUAL_KEYS
     },
     names: Names {
@@ -31,12 +32,7 @@ pub const T5: Table = Table {
         final_norm: Some("decoder.final_layer_norm"),
         ..USUAL_NAMES
     },
-    modules: [
-        ATTENTION,
-        ATTENTION_O,
-        &[Module::new(Linear::Up, "layer.2.DenseReluDense.wi")],
-        &[Module::new(Linear::Down, "layer.2.DenseReluDense.wo")],
-    ],
+    modules: [ATTENTION, ATTENTION_O, &[UP[1]], &[DOWN[1]]],
     norms: &[
         (NormAt::BeforeAttention, "layer.0.layer_norm"),
         (NormAt::BeforeCross, "layer.1.layer_norm"),
@@ -50,25 +46,9 @@ pub const T5: Table = Table {
 
 pub const T5_GATED: Table = Table {
     title: "Flan-T5/T5 1.1",
-    modules: [
-        ATTENTION,
-        ATTENTION_O,
-        &[
-            Module::new(Linear::Gate, "layer.2.DenseReluDense.wi_0"),
-            Module::new(Linear::Up, "layer.2.DenseReluDense.wi_1"),
-        ],
-        &[Module::new(Linear::Down, "layer.2.DenseReluDense.wo")],
-    ],
+    modules: [ATTENTION, ATTENTION_O, &[GATE[1], GATED_UP[1]], &[DOWN[1]]],
     encoder: Some(&EncoderTable {
-        modules: [
-            ATTENTION,
-            ATTENTION_O,
-            &[
-                Module::new(Linear::Gate, "layer.1.DenseReluDense.wi_0"),
-                Module::new(Linear::Up, "layer.1.DenseReluDense.wi_1"),
-            ],
-            &[Module::new(Linear::Down, "layer.1.DenseReluDense.wo")],
-        ],
+        modules: [ATTENTION, ATTENTION_O, &[GATE[0], GATED_UP[0]], &[DOWN[0]]],
         ..ENCODER
     }),
     ..T5
@@ -81,14 +61,20 @@ const ATTENTION: &[Module] = &[
 ];
 const ATTENTION_O: &[Module] = &[Module::new(Linear::O, "layer.0.SelfAttention.o")];
 
+/// Of feed-forwards, in the stack that reads and in the other.
+const UP: [Module; 2] = both(Linear::Up, ["layer.1.DenseReluDense.wi", "layer.2.DenseReluDense.wi"]);
+const GATE: [Module; 2] = both(Linear::Gate, ["layer.1.DenseReluDense.wi_0", "layer.2.DenseReluDense.wi_0"]);
+const GATED_UP: [Module; 2] =
+    both(Linear::Up, ["layer.1.DenseReluDense.wi_1", "layer.2.DenseReluDense.wi_1"]);
+const DOWN: [Module; 2] = both(Linear::Down, ["layer.1.DenseReluDense.wo", "layer.2.DenseReluDense.wo"]);
+
+const fn both(linear: Linear, paths: [&'static str; 2]) -> [Module; 2] {
+    [Module::new(linear, paths[0]), Module::new(linear, paths[1])]
+}
+
 const ENCODER: EncoderTable = EncoderTable {
     layers: "encoder.block.",
-    modules: [
-        ATTENTION,
-        ATTENTION_O,
-        &[Module::new(Linear::Up, "layer.1.DenseReluDense.wi")],
-        &[Module::new(Linear::Down, "layer.1.DenseReluDense.wo")],
-    ],
+    modules: [ATTENTION, ATTENTION_O, &[UP[0]], &[DOWN[0]]],
     norms: &[
         (NormAt::BeforeAttention, "layer.0.layer_norm"),
         (NormAt::BeforeFeedForward, "layer.1.layer_norm"),
@@ -115,10 +101,11 @@ fn read(fields: &Fields, config: &mut DecoderConfig) -> Result<(), ModelError> {
         Some(Some("gated-gelu")) => (Family::T5Gated, Activation::GeluTanh),
         Some(other) => return Err(fields.refused(format!("the feed_forward_proj {other:?}"))),
     };
-    let num_layers = config.num_layers;
+    let (num_layers, pad) = (config.num_layers, fields.size_or("pad_token_id", 0)?);
     config.encoder = Some(Encoder {
         num_layers,
-        start: fields.size_or("decoder_start_token_id", fields.size_or("pad_token_id", 0)?)? as u32,
+        start: fields.size_or("decoder_start_token_id", pad)? as u32,
+        pad: pad as u32,
         num_buckets: fields.size_or("relative_attention_num_buckets", 32)?,
         furthest: fields.size_or("relative_attention_max_distance", 128)?,
     });
@@ -149,11 +136,10 @@ fn write(config: &DecoderConfig, json: &mut Map<String, Value>) {
     put("relative_attention_num_buckets", json!(encoder.num_buckets));
     put("relative_attention_max_distance", json!(encoder.furthest));
     put("decoder_start_token_id", json!(encoder.start));
-    put("pad_token_id", json!(encoder.start));
+    put("pad_token_id", json!(encoder.pad));
     let is_gated = config.family == Family::T5Gated;
     put("feed_forward_proj", json!(if is_gated { "gated-gelu" } else { "relu" }));
     put("dense_act_fn", json!(if is_gated { "gelu_new" } else { "relu" }));
-    put("is_gated_act", json!(is_gated));
     put("scale_decoder_outputs", json!(config.logit_scale != 1.0));
     put("tie_word_embeddings", json!(config.logit_scale != 1.0));
 }

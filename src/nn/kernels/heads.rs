@@ -2,6 +2,7 @@
 
 use crate::nn::Result;
 use candle_core::{Device, Tensor};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// A row of q | k | v: `h` query heads, `k` key heads, `k` value heads, `e` numbers each.
@@ -92,7 +93,7 @@ impl Seen {
         Self { is_causal: false, sights: OnceLock::new(), ..self }
     }
 
-    /// The first key that a query of the segment that begins at `begin` sees.
+    /// The first key that a query of the segment whose keys begin at `begin` sees.
     pub fn first_key_of(&self, begin: usize, query: usize) -> usize {
         self.window.map_or(begin, |w| (query + 1).saturating_sub(w)).max(begin)
     }
@@ -110,6 +111,17 @@ impl Seen {
         self.keys.as_deref().unwrap_or(&self.segments)
     }
 
+    /// Number of keys of all segments.
+    pub fn num_keys(&self) -> usize {
+        self.key_segments().last().copied().unwrap_or(0)
+    }
+
+    /// Queries and keys of each segment.
+    pub fn pairs(&self) -> impl Iterator<Item = [Range<usize>; 2]> {
+        let keys = self.key_segments().windows(2);
+        self.segments.windows(2).zip(keys).map(|(own, keys)| [own[0]..own[1], keys[0]..keys[1]])
+    }
+
     /// What each query sees, on `device`, which must be the same whenever it is asked.
     pub fn sights(&self, device: &Device) -> Result<Sights> {
         if let Some(sights) = self.sights.get() {
@@ -117,13 +129,13 @@ impl Seen {
         }
         let n = self.segments.last().copied().unwrap_or(0);
         let (mut first, mut last) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        for (segment, keys) in self.segments.windows(2).zip(self.key_segments().windows(2)) {
-            for query in segment[0]..segment[1] {
-                first.push(self.first_key_of(keys[0], query) as f32);
-                last.push((self.end_key_of(keys[1], query) as f32) - 1.0);
+        for [queries, keys] in self.pairs() {
+            for query in queries {
+                first.push(self.first_key_of(keys.start, query) as f32);
+                last.push((self.end_key_of(keys.end, query) as f32) - 1.0);
             }
         }
-        let num_keys = self.key_segments().last().copied().unwrap_or(0);
+        let num_keys = self.num_keys();
         let keys: Vec<f32> = (0..num_keys).map(|key| key as f32).collect();
         let sights = Sights {
             first: Tensor::from_vec(first, (n, 1), device)?,
@@ -153,21 +165,21 @@ impl Seen {
 
     /// All segments in blocks of at most `block` queries, in order.
     pub fn spans(&self, block: usize) -> Vec<Span> {
-        self.segments.windows(2).flat_map(|s| self.spans_of(s[0], s[1], block)).collect()
+        self.pairs().flat_map(|of| self.spans_of(of, block)).collect()
     }
 
-    /// The blocks of one segment.
-    pub fn spans_of(&self, begin: usize, end: usize, block: usize) -> impl Iterator<Item = Span> {
-        (begin..end).step_by(block).map(move |start| {
-            let last = (start + block).min(end) - 1;
-            let end_key = self.end_key_of(end, last);
-            Span { start, end: last + 1, first_key: self.first_key_of(begin, start), end_key }
+    /// The blocks of queries and keys of one segment.
+    pub fn spans_of(&self, [queries, keys]: [Range<usize>; 2], block: usize) -> impl Iterator<Item = Span> {
+        queries.clone().step_by(block).map(move |start| {
+            let end = (start + block).min(queries.end);
+            let first_key = self.first_key_of(keys.start, start);
+            Span { start, end, first_key, end_key: self.end_key_of(keys.end, end - 1) }
         })
     }
 
     /// The keys, counted from the first of the span, that query `i` of the span sees.
     #[inline(always)]
-    pub fn keys_of(&self, span: Span, i: usize) -> std::ops::Range<usize> {
+    pub fn keys_of(&self, span: Span, i: usize) -> Range<usize> {
         let position = span.start + i;
         let first =
             self.window.map_or(span.first_key, |w| (position + 1).saturating_sub(w).max(span.first_key));

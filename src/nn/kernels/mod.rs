@@ -9,9 +9,13 @@ pub mod portable;
 pub mod updates;
 
 mod activation;
+mod dropout;
 mod heads;
 mod packed;
+mod weighing;
 
 pub use activation::Activation;
+pub use dropout::{Dropout, Factors};
 pub use heads::{HeadLayout, Seen};
 pub use packed::Packed;
+pub use weighing::{Bias, Weighing};

@@ -1,7 +1,7 @@
 //! A frozen linear layer with a low-rank change beside it (LoRA, Hu et al. 2021, arXiv:2106.09685), in one operation.
 
-use super::dropout::{Dropout, dropout};
 use super::linear::{of_bias, product, times};
+use super::{Dropout, dropout};
 use crate::nn::kernels::cpu::{self, Numbers, Rows, tensor};
 use crate::nn::kernels::portable::{self, low_rank::Part};
 use crate::nn::{Kept, Node, Result, Tape, Weight, profile};

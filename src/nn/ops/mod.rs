@@ -25,14 +25,13 @@ mod rms_norm;
 mod rotate;
 mod virtual_rows;
 
-pub use super::kernels::portable::attention::Bias;
-pub use super::kernels::{Activation, HeadLayout, Seen};
+pub use super::kernels::{Activation, Bias, Dropout, HeadLayout, Seen};
 pub use activation::{activate, gated};
-pub use attention::{attend_cached, attention, biased_attention, cross_attention};
+pub use attention::{Shares, attend_cached, attention, cross_attention};
 pub use bottleneck::{Bottleneck, bottleneck};
 pub use column_scale::{ColumnScale, scale_columns};
 pub use decomposed::{Magnitudes, decomposed_linear};
-pub use dropout::{Dropout, dropout};
+pub use dropout::dropout;
 pub use elementwise::{add, affine, cast, tanh};
 pub use embedding::embedding;
 pub use judged::{Judgement, judged};

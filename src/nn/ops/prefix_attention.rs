@@ -1,7 +1,7 @@
 //! Attention in which every segment begins with the same keys and values, which no query of theirs goes with.
 
 use super::virtual_rows::{VirtualRows, with_virtual_rows, without_virtual_rows};
-use super::{HeadLayout, Seen, attention};
+use super::{Dropout, HeadLayout, Seen, Shares, attention};
 use crate::nn::{Node, Result, Tape};
 use std::rc::Rc;
 
@@ -15,8 +15,9 @@ pub fn prefix_attention(
     places: &VirtualRows,
     layout: HeadLayout,
     seen: &Rc<Seen>,
+    dropout: Option<Dropout>,
 ) -> Result<Node> {
     let wide = with_virtual_rows(tape, qkv, prefix, places)?; // [n + s p, (h + 2k) e]
-    let mixed = attention(tape, &wide, layout, seen)?; // [n + s p, h·e]
+    let mixed = attention(tape, &wide, layout, seen, Shares { bias: None, dropout })?; // [n + s p, h·e]
     without_virtual_rows(tape, &mixed, places)
 }

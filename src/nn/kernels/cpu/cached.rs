@@ -1,6 +1,7 @@
 //! Attention of new queries to the keys and values in a cache, a block of queries and a head at a time. No gradient.
 
-use super::attention::{bend, softmax};
+use super::attention::Distances;
+use super::attention::rows::{add, bend, softmax};
 use super::matmul::{Into, Matrix, MatrixMut, Workers, matmul};
 use rayon::prelude::*;
 
@@ -25,6 +26,8 @@ pub struct Cached<'a> {
     pub window: Option<usize>,
     /// Scores are bent to cap · tanh(score / cap).
     pub cap: Option<f32>,
+    /// Added to bent scores.
+    pub bias: Option<&'a Distances>,
 }
 
 impl Cached<'_> {
@@ -65,6 +68,9 @@ impl Cached<'_> {
             let seen = seen_from(position + i) - first..position + i + 1 - first;
             if let Some(cap) = self.cap {
                 bend(&mut row[seen.clone()], cap);
+            }
+            if let Some(bias) = self.bias {
+                add(row, bias.row(head, position + i, first, t));
             }
             softmax(row, seen);
         }

@@ -1,6 +1,6 @@
 //! Softmax and cross entropy of rows of logits, in place; and how far they are from the softmax of others.
 
-use super::attention::{bend, bend_with_slopes, multiply};
+use super::attention::rows::{bend, bend_with_slopes, multiply};
 use super::lanes::{exp_sum, exp_sums, max};
 use rayon::prelude::*;
 

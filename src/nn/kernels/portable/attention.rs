@@ -3,6 +3,7 @@
 use super::wide;
 use crate::nn::Result;
 use crate::nn::kernels::heads::{HeadLayout, Seen, Sights, Span};
+use crate::nn::kernels::weighing::{Bias, DroppedShares, Weighing};
 use candle_core::{D, Tensor};
 
 /// Most queries of one block.
@@ -54,6 +55,11 @@ fn scores(q: &Tensor, k: &Tensor, scale: f64, cap: Option<f64>) -> Result<Tensor
     }
 }
 
+/// Bent scores of a span with what is added to them, [k, g·s, t].
+fn added(bent: &Tensor, bias: Option<Bias>, span: Span) -> Result<Tensor> {
+    bias.map_or(Ok(bent.clone()), |bias| bias.added(bent, span))
+}
+
 /// Probabilities of one block from its scores: [k, g·s, t] -> the same.
 fn probabilities(scores: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let scores = match mask {
@@ -75,11 +81,6 @@ pub struct Parts {
     pub k: Tensor,
     pub v: Tensor,
 }
-
-/// What is added to the scores by how far a key lies from its query: [2l - 1, h] for the distances -(l - 1) to l - 1. Further
-/// ones count as the furthest: they are of other segments.
-#[derive(Clone, Copy)]
-pub struct Bias<'b>(pub &'b Tensor);
 
 impl Bias<'_> {
     /// The rows of a span's pairs, [s·t], of queries that stand at `span.start` and on.
@@ -132,11 +133,17 @@ struct Block {
     v: Tensor,
 }
 
-impl Block {
-    /// Scores of the span, bent and with what is added to them: [k, g·s, t], wide.
-    fn scores(&self, scale: f64, cap: Option<f64>, bias: Option<Bias>, span: Span) -> Result<Tensor> {
-        let scores = scores(&self.q, &self.k, scale, cap)?;
-        bias.map_or(Ok(scores.clone()), |bias| bias.added(&scores, span))
+impl DroppedShares {
+    /// What the shares of a span are multiplied by, [k, g·s, t], made on the host.
+    fn mask(self, like: &Tensor, span: Span) -> Result<Tensor> {
+        let (s, t) = (span.num_queries(), span.num_keys());
+        let num_rows = like.dim(0)? * like.dim(1)?;
+        let row = |row: usize| {
+            let dropped = self.row(span.start + row % s, row / s, span);
+            (0..t).map(move |key| dropped.at(key))
+        };
+        let factors: Vec<f32> = (0..num_rows).flat_map(row).collect();
+        Tensor::from_vec(factors, like.shape(), like.device())?.to_dtype(like.dtype())
     }
 }
 
@@ -153,37 +160,41 @@ impl Parts {
 }
 
 /// qkv [n, (h + 2k) e] -> [n, h·e].
-pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen, bias: Option<Bias>) -> Result<Tensor> {
-    parts(qkv, layout)?.forward(seen, bias)
+pub fn forward(qkv: &Tensor, layout: HeadLayout, seen: &Seen, weighing: Weighing) -> Result<Tensor> {
+    parts(qkv, layout)?.forward(seen, weighing)
 }
 
 /// Of queries and rows of their own for keys and values: q [n, h·e], k | v [m, 2k·e] -> [n, h·e].
-pub fn forward_across(q: &Tensor, kv: &Tensor, layout: HeadLayout, seen: &Seen) -> Result<Tensor> {
-    parts_of_two(q, kv, layout)?.forward(seen, None)
+pub fn forward_across(
+    [q, kv]: [&Tensor; 2],
+    layout: HeadLayout,
+    seen: &Seen,
+    weighing: Weighing,
+) -> Result<Tensor> {
+    parts_of_two(q, kv, layout)?.forward(seen, weighing)
 }
 
 /// out and d_out [n, h·e] -> d qkv [n, (h + 2k) e], and d bias.
 pub fn backward(
     qkv: &Tensor,
-    out: &Tensor,
-    d_out: &Tensor,
+    [out, d_out]: [&Tensor; 2],
     layout: HeadLayout,
     seen: &Seen,
-    bias: Option<Bias>,
+    weighing: Weighing,
 ) -> Result<(Tensor, Option<Tensor>)> {
-    let Gradients { q, k, v, bias } = parts(qkv, layout)?.backward(out, d_out, seen, bias)?;
+    let Gradients { q, k, v, bias } = parts(qkv, layout)?.backward(out, d_out, seen, weighing)?;
     Ok((Tensor::cat(&[q, k, v], 1)?, bias))
 }
 
 /// out and d_out [n, h·e] -> d q [n, h·e] and d kv [m, 2k·e].
 pub fn backward_across(
     [q, kv]: [&Tensor; 2],
-    out: &Tensor,
-    d_out: &Tensor,
+    [out, d_out]: [&Tensor; 2],
     layout: HeadLayout,
     seen: &Seen,
+    weighing: Weighing,
 ) -> Result<[Tensor; 2]> {
-    let Gradients { q, k, v, .. } = parts_of_two(q, kv, layout)?.backward(out, d_out, seen, None)?;
+    let Gradients { q, k, v, .. } = parts_of_two(q, kv, layout)?.backward(out, d_out, seen, weighing)?;
     Ok([q, Tensor::cat(&[k, v], 1)?])
 }
 
@@ -197,46 +208,57 @@ struct Gradients {
 
 impl Parts {
     /// -> [n, h·e].
-    fn forward(&self, seen: &Seen, bias: Option<Bias>) -> Result<Tensor> {
+    fn forward(&self, seen: &Seen, weighing: Weighing) -> Result<Tensor> {
         let (n, h, e) = self.q.dims3()?;
         let mut outputs = Vec::new();
         let sights = seen.sights(self.q.device())?;
+        let dropped = weighing.dropout.map(|of| DroppedShares::new(of, h, seen));
         for span in seen.joined_spans(block_rows(h, self.k.dim(0)?)) {
             let block = self.block(span, 0)?;
-            let scores = block.scores(seen.scale, seen.cap, bias, span)?;
-            let p = probabilities(&scores, Some(&mask(&sights, span)?))?.to_dtype(block.v.dtype())?;
-            outputs.push(ungroup_queries(&p.matmul(&block.v)?, span.num_queries())?);
+            let bent = scores(&block.q, &block.k, seen.scale, seen.cap)?;
+            let p = probabilities(&added(&bent, weighing.bias, span)?, Some(&mask(&sights, span)?))?;
+            let p = dropped.map_or(Ok(p.clone()), |dropped| p * dropped.mask(&bent, span)?)?;
+            outputs
+                .push(ungroup_queries(&p.to_dtype(block.v.dtype())?.matmul(&block.v)?, span.num_queries())?);
         }
         Tensor::cat(&outputs, 0)?.reshape((n, h * e)) // [n, h·e]
     }
 
-    /// With D = rowsum(dO ∘ O):  dV = Pᵀ dO;  dP = dO Vᵀ;  dS = P ∘ (dP - D);  dQ = s dS K;  dK = s dSᵀ Q. With a cap c and
-    /// bent scores C, dS = P ∘ (dP - D) ∘ (1 - (C / c)²).
-    fn backward(&self, out: &Tensor, d_out: &Tensor, seen: &Seen, bias: Option<Bias>) -> Result<Gradients> {
+    /// As the CPU's kernel has it.
+    fn backward(&self, out: &Tensor, d_out: &Tensor, seen: &Seen, weighing: Weighing) -> Result<Gradients> {
         let ((n, h, e), num_kv) = (self.q.dims3()?, self.k.dim(1)?);
         let as_heads = |x: &Tensor| x.reshape((n, h, e)); // [n, h, e]
         let (out, d_out) = (as_heads(out)?, as_heads(d_out)?);
+        let bias = weighing.bias;
         let mut dq = Vec::new();
         // Several blocks add to the same rows: in f32.
         let (dk, dv) = (wide(&self.k)?.zeros_like()?, wide(&self.v)?.zeros_like()?);
         let mut d_bias = bias.map(|bias| wide(bias.0)?.zeros_like()).transpose()?;
         let sights = seen.sights(self.q.device())?;
+        let dropped = weighing.dropout.map(|of| DroppedShares::new(of, h, seen));
         for span in seen.joined_spans(block_rows(h, self.k.dim(0)?)) {
             let s = span.num_queries();
             let b = self.block(span, 0)?;
             let d_out = group_queries(&d_out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
             let out = group_queries(&out.narrow(0, span.start, s)?, num_kv)?; // [k, g·s, e]
-            let scores = b.scores(seen.scale, seen.cap, bias, span)?; // [k, g·s, t]
-            let p = probabilities(&scores, Some(&mask(&sights, span)?))?; // [k, g·s, t]
-            let dv_block = p.to_dtype(d_out.dtype())?.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
+            let bent = scores(&b.q, &b.k, seen.scale, seen.cap)?; // [k, g·s, t]
+            let p = probabilities(&added(&bent, bias, span)?, Some(&mask(&sights, span)?))?; // [k, g·s, t]
             let dp = wide(&d_out.matmul(&b.v.transpose(1, 2)?)?)?; // [k, g·s, t]
+            let (kept, dp) = match dropped {
+                None => (p.clone(), dp),
+                Some(dropped) => {
+                    let factors = dropped.mask(&bent, span)?;
+                    ((&p * &factors)?, (dp * factors)?)
+                }
+            };
+            let dv_block = kept.to_dtype(d_out.dtype())?.transpose(1, 2)?.matmul(&d_out)?; // [k, t, e]
             let dot = (wide(&d_out)? * wide(&out)?)?.sum_keepdim(D::Minus1)?; // [k, g·s, 1]
             let ds = (p * dp.broadcast_sub(&dot)?)?; // [k, g·s, t]
             if let (Some(bias), Some(sum)) = (bias, &mut d_bias) {
                 *sum = bias.add_gradient(sum, &ds, span)?;
             }
             let ds = match seen.cap {
-                Some(cap) => (ds * (1.0 - (scores / cap)?.sqr()?)?)?,
+                Some(cap) => (ds * (1.0 - (bent / cap)?.sqr()?)?)?,
                 None => ds,
             };
             let ds = (ds * seen.scale)?.to_dtype(b.q.dtype())?;
@@ -274,11 +296,11 @@ pub fn attend_cached(
     // One query sees all keys of its span: the loop that makes an answer needs no mask, and copies nothing from the host.
     let sights = if s > 1 { Some(seen.sights(q.device())?) } else { None };
     let mut outputs = Vec::new();
-    for span in seen.spans_of(t - s, t, block_rows(h, t)) {
-        let span = Span { first_key: seen.first_key_of(0, span.start), ..span };
+    for span in seen.spans_of([t - s..t, 0..t], block_rows(h, t)) {
         let block = parts.block(span, t - s)?;
         let mask = sights.as_ref().map(|sights| mask(sights, span)).transpose()?;
-        let p = probabilities(&block.scores(scale, cap, bias, span)?, mask.as_ref())?; // [k, g·s, t]
+        let bent = scores(&block.q, &block.k, scale, cap)?;
+        let p = probabilities(&added(&bent, bias, span)?, mask.as_ref())?; // [k, g·s, t]
         outputs.push(ungroup_queries(&p.to_dtype(v.dtype())?.matmul(&block.v)?, span.num_queries())?);
     }
     Tensor::cat(&outputs, 0) // [s, h, e]
