@@ -31,6 +31,12 @@ const MODEL: Kind = Kind {
     use_of: WRITES,
 };
 
+const SEQ_TO_SEQ: Kind = Kind {
+    load: "Load it with transformers: `AutoModelForSeq2SeqLM.from_pretrained(folder)`.",
+    use_of: "text2text-generation",
+    ..MODEL
+};
+
 impl Kind {
     /// Of a whole model that was tuned by this recipe.
     fn of_model(recipe: &Recipe) -> Self {
@@ -59,6 +65,7 @@ impl Kind {
                 use_of: "fill-mask",
                 ..MODEL
             },
+            Objective::SpanCorruption(_) => SEQ_TO_SEQ,
             _ => MODEL,
         }
     }

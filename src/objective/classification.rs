@@ -3,11 +3,8 @@
 use super::{LossSum, Made, Objective};
 use crate::data::{Batch, Goal};
 use crate::model::ModelError;
-use crate::model::decoder::Decoder;
 use crate::model::error::During;
-use crate::model::hooks::Hooks;
 use crate::nn::ops::{Judgement, Reference, judged};
-use crate::nn::{Node, Tape};
 
 /// Cross entropy over the classes, or over each class by itself where a text may have several.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,14 +27,8 @@ impl Classification {
 }
 
 impl Objective for Classification {
-    fn read<'a>(
-        &self,
-        tape: &Tape<'a>,
-        decoder: &'a Decoder,
-        batch: &Batch,
-        hooks: &'a dyn Hooks,
-    ) -> Result<Node, ModelError> {
-        decoder.forward_whole(tape, batch, hooks)
+    fn reads_prompt(&self) -> bool {
+        true
     }
 
     fn weighs_tokens(&self) -> bool {

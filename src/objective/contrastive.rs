@@ -38,6 +38,11 @@ impl Contrastive {
 }
 
 impl Objective for Contrastive {
+    /// The others of a micro-batch are what a text is told from.
+    fn measures_rows_alone(&self) -> bool {
+        false
+    }
+
     fn batch(&self, samples: &[&Sample], _draw: Draw) -> Batch {
         let twice = |sample: &Sample| Sample {
             ids: sample.ids.repeat(2),

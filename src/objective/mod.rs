@@ -74,7 +74,13 @@ pub trait Objective: Send + Sync {
         Batch::pack(samples.iter().copied())
     }
 
-    /// What of the model's states it reads, after the final norm: one row a token, [n, d], unless it says otherwise.
+    /// Whether it reads the states of a soft prompt as well as those of the tokens.
+    fn reads_prompt(&self) -> bool {
+        false
+    }
+
+    /// What of the model's states it reads, after the final norm: one row a token, [n, d], those of a soft prompt before each text's own where
+    /// it reads them.
     fn read<'a>(
         &self,
         tape: &Tape<'a>,
@@ -82,7 +88,10 @@ pub trait Objective: Send + Sync {
         batch: &Batch,
         hooks: &'a dyn Hooks,
     ) -> Result<Node, ModelError> {
-        decoder.forward(tape, batch, hooks)
+        match self.reads_prompt() {
+            true => decoder.forward_whole(tape, batch, hooks),
+            false => decoder.forward(tape, batch, hooks),
+        }
     }
 
     /// Share of the model's own inner numbers that are dropped while it learns.
@@ -93,6 +102,11 @@ pub trait Objective: Send + Sync {
     /// What the loss of a micro-batch weighs, before it is read.
     fn weight(&self, batch: &Batch) -> f64 {
         batch.weights.iter().map(|weight| f64::from(*weight)).sum()
+    }
+
+    /// Whether a row's loss is the same whichever rows it is measured with.
+    fn measures_rows_alone(&self) -> bool {
+        true
     }
 
     /// Whether the loss is of tokens, by the batch's weights of them.

@@ -4,11 +4,8 @@ use super::classification::softmax;
 use super::{LossSum, Made, Objective};
 use crate::data::{Batch, Goal};
 use crate::model::ModelError;
-use crate::model::decoder::Decoder;
 use crate::model::error::During;
-use crate::model::hooks::Hooks;
 use crate::nn::ops::{Judgement, Reference, judged};
-use crate::nn::{Node, Tape};
 
 /// How far a predicted number is from the right one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,14 +31,8 @@ pub struct Regression {
 }
 
 impl Objective for Regression {
-    fn read<'a>(
-        &self,
-        tape: &Tape<'a>,
-        decoder: &'a Decoder,
-        batch: &Batch,
-        hooks: &'a dyn Hooks,
-    ) -> Result<Node, ModelError> {
-        decoder.forward_whole(tape, batch, hooks)
+    fn reads_prompt(&self) -> bool {
+        true
     }
 
     fn weighs_tokens(&self) -> bool {

@@ -17,7 +17,9 @@ impl Recipe {
             return;
         };
         let title = config.family.table().title;
-        let text = if matches!(self.objective, Objective::Contrastive(_)) {
+        let drops_itself =
+            |of: &Recipe| matches!(&of.objective, Objective::Contrastive(own) if own.dropout > 0.0);
+        let text = if self.each_task().iter().any(drops_itself) {
             "Contrastive learning drops what objective.dropout says; the model's own dropout counts for nothing.".into()
         } else if config.dropout == OwnDropout::default() {
             format!(

@@ -88,8 +88,6 @@ impl From<BestBy> for String {
     }
 }
 
-impl BestBy {}
-
 /// A config of a model that does all of these, each of a name, an objective and its classes: with a head for each that needs one, called
 /// after it. Alone and without a name it is as the objective has it.
 pub fn shared_config<'a>(

@@ -68,6 +68,14 @@ impl Contender {
         format!("{}{}", self.method.variant(), self.order.as_ref().map_or(String::new(), of_order))
     }
 
+    /// Whether a name may be the key of one.
+    pub fn is_key(name: &str) -> bool {
+        let is_of = |method: &Method| {
+            name.strip_prefix(method.variant()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        Method::variants().iter().any(is_of)
+    }
+
     /// "LoRA, rank 8, by length".
     pub fn describe(&self) -> String {
         let of_order = |order: &OrderBy| match order {
@@ -120,9 +128,10 @@ mod tests {
                 let contender = Contender { method: method.clone(), order: Some(order) };
                 let told = serde_json::to_value(&contender).unwrap();
                 assert_eq!(serde_json::from_value::<Contender>(told).unwrap(), contender);
-                assert!(contender.key().starts_with(method.variant()));
+                assert!(contender.key().starts_with(method.variant()) && Contender::is_key(&contender.key()));
             }
         }
+        assert!(!Contender::is_key("2026-11-22-090000-fruit") && !Contender::is_key("lorax"));
         let odd = serde_json::json!({ "kind": "lora", "rnk": 3 });
         assert!(serde_json::from_value::<Contender>(odd).is_err());
     }

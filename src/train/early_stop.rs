@@ -71,14 +71,6 @@ impl Found {
     }
 }
 
-/// What a validation changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    pub is_best: bool,
-    /// Patience is used up.
-    pub is_over: bool,
-}
-
 /// Stop after `patience` validations in a row that gained less than `min_gain`; `None` never stops.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
@@ -87,8 +79,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Takes in one validation.
-    pub fn judge(&self, progress: &mut Progress, update: u64, found: Found) -> Verdict {
+    /// Takes in one validation; whether it is the best so far.
+    pub fn judge(&self, progress: &mut Progress, update: u64, found: Found) -> bool {
         let gain = progress.best.map_or(f64::INFINITY, |best| best.found.measure() - found.measure());
         let is_best = gain > 0.0;
         if is_best {
@@ -99,7 +91,12 @@ impl Policy {
         } else {
             progress.without_gain += 1;
         }
-        Verdict { is_best, is_over: self.patience.is_some_and(|p| progress.without_gain >= p) }
+        is_best
+    }
+
+    /// Whether patience is used up.
+    pub fn is_over(&self, progress: &Progress) -> bool {
+        self.patience.is_some_and(|patience| progress.without_gain >= patience)
     }
 }
 
@@ -147,7 +144,8 @@ mod tests {
             let mut progress = Progress::default();
             let mut stopped = None;
             for (i, loss) in losses.iter().enumerate() {
-                if policy.judge(&mut progress, i as u64, Found { loss: *loss, beside_first: None }).is_over {
+                policy.judge(&mut progress, i as u64, Found { loss: *loss, beside_first: None });
+                if policy.is_over(&progress) {
                     stopped = Some(i);
                     break;
                 }

@@ -249,13 +249,13 @@ impl<'a> Run<'a> {
     fn settle(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<Outcome>, TrainError> {
         let update = self.trainer.position.update.0;
         let is_last = update >= self.plan.num_updates();
-        let mut is_over = false;
         if self.trainer.position.owes_validation {
-            let Some(is_enough) = self.validate(control, reporter)? else {
+            if self.validate(control, reporter)?.is_none() {
                 return Ok(Some(Outcome::Stopped));
-            };
-            is_over = is_enough && !is_last;
+            }
         }
+        // Also of a run that was stopped while its test rows were measured.
+        let is_over = self.policy.is_over(&self.trainer.position.validation) && !is_last;
         let is_new = update > self.from_update;
         let is_due = self.is_due(self.plan.checkpoint_every(), update);
         if is_new && (control.take_save_now() || is_over || is_due) {

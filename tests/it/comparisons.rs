@@ -241,6 +241,21 @@ fn a_comparison_keeps_what_is_done_when_other_methods_are_asked_for() {
     assert_eq!((left.planned.len(), &left.rows[..]), (1, &first.rows[1..]));
 }
 
+/// A project has its runs where a comparison has those of its methods: its files are not written over.
+#[test]
+fn a_project_is_no_place_for_a_comparison() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = (tiny_model(place.path()), rows_file(place.path()));
+    let recipe = recipe(&model, &rows);
+    let out = place.path().join("project");
+    drop(RunFolder::create(&out.join("runs").join("2026-11-22-090000-rows"), &recipe).unwrap());
+    let held = Held { base: &mut BaseModel::default(), data: &LastRead::default() };
+    let refused = compare(held, &recipe, &methods(&["lora"]), &out, &Control::new(), &mut |_| ());
+    let Err(Halt::Failed(refusal)) = refused else { panic!("it was written to") };
+    assert!(refusal.detail.contains("other files"), "{refusal}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
 /// The lock is held from before the first word to the last, also while no run holds its own.
 #[test]
 fn one_process_at_a_time_compares_in_a_folder() {

@@ -2,7 +2,7 @@
 
 use crate::train::{bytes, dataset, losses, model, phases, plan_on, recipe, run_in, validations};
 use std::cell::Cell;
-use tunesmith::base::Failure;
+use tunesmith::base::{Control, Failure};
 use tunesmith::model::config::DecoderConfig;
 use tunesmith::project::event::{PERPLEXITY, Phase};
 use tunesmith::project::{Outcome, RunEvent};
@@ -216,7 +216,11 @@ fn test_rows_that_are_short_of_memory_go_in_halves() {
     let (plain, halved) = (go("plain", 0), go("halved", 1));
     assert_eq!(plain.outcome.unwrap(), Outcome::Done);
     assert_eq!(halved.outcome.unwrap(), Outcome::Done);
-    assert!(phases(&plain.events).windows(3).any(|p| p == [Phase::Testing, Phase::Paused, Phase::Testing]));
+    let told = phases(&plain.events);
+    assert!(told.windows(3).any(|p| p == [Phase::Testing, Phase::Paused, Phase::Testing]), "{told:?}");
+    let began = told.iter().position(|phase| *phase == Phase::Testing).unwrap();
+    let next = told[began..].iter().find(|phase| !matches!(phase, Phase::Testing | Phase::Paused));
+    assert_eq!(next, Some(&Phase::Training), "before the first update it trains again");
     let told = notices(&halved.events);
     assert!(told.len() == 1 && told[0].contains("test rows go through half"), "{told:?}");
     let (a, b) = (tested(&plain.events), tested(&halved.events));
@@ -226,6 +230,44 @@ fn test_rows_that_are_short_of_memory_go_in_halves() {
     }
     let error = *go("short", usize::MAX).outcome.unwrap_err().error;
     assert!(matches!(error, TrainError::OutOfMemory(_)), "{error}");
+}
+
+/// What is stopped or thrown away meanwhile is so: a run that goes on measures them, and trains no further.
+#[test]
+fn a_run_that_is_stopped_while_it_is_tested_goes_on_with_that() {
+    let (model, temp) = (model(), tempfile::tempdir().unwrap());
+    let mut data = dataset(&model, 20);
+    data.split.test = data.split.train.split_off(8);
+    let patient = ["early_stop.enabled=true", "early_stop.patience=1", "early_stop.min_gain=9"];
+    for (name, more, end) in [("all", &[][..], Outcome::Done), ("early", &patient[..], Outcome::StoppedEarly)]
+    {
+        let settings = [&["objective.kind=pretraining", "validation.every_updates=2"], more].concat();
+        let plan = plan_on(Facts::default(), &recipe(&settings), &data);
+        let at = temp.path().join(name);
+        let go = |at: &std::path::Path, resume: bool, then: &dyn Fn(&Control)| {
+            let has_validated = Cell::new(false);
+            run_in(&plan, &model, &data, at, resume, &|| 0, |event, control| match event {
+                RunEvent::Validation { .. } => has_validated.set(true),
+                RunEvent::Phase { phase: Phase::Testing } if has_validated.get() => then(control),
+                _ => {}
+            })
+        };
+        let cut = go(&at, false, &|control| control.stop());
+        assert_eq!(cut.outcome.unwrap(), Outcome::Stopped, "{name}");
+        let is_after = |event: &&RunEvent| matches!(event, RunEvent::Tested { is_base: false, .. });
+        assert_eq!(cut.events.iter().filter(is_after).count(), 0);
+        drop(cut.folder);
+        let rest = go(&at, true, &|_| {});
+        assert_eq!(rest.outcome.unwrap(), end, "{name}");
+        assert_eq!(
+            (losses(&rest.events).len(), rest.events.iter().filter(is_after).count()),
+            (0, 1),
+            "{name}"
+        );
+        let gone = go(&temp.path().join(format!("{name}-gone")), false, &|control| control.discard());
+        assert_eq!(gone.outcome.unwrap(), Outcome::Discarded);
+        assert!(!gone.folder.adapter_dir().exists() && gone.folder.checkpoints().is_empty());
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::recipe::plan::{Facts, ModelFacts};
 use crate::recipe::recipe::{Objective, OrderBy};
 use crate::recipe::variants::Contender;
 use crate::recipe::{Recipe, Severity};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -224,7 +225,9 @@ fn refuse_foreign(out: &Path) -> Result<(), Halt> {
     let is_empty =
         std::fs::read_dir(out).map_or(true, |entries| entries.flatten().all(|entry| is_lock(&entry)));
     let runs = std::fs::read_dir(run_folder(out, "")).into_iter().flatten().flatten();
-    let is_begun = runs.map(|run| run.path()).any(|run| RunFolder::is_one(&run));
+    let is_begun = runs
+        .filter(|run| Contender::is_key(&run.file_name().to_string_lossy()))
+        .any(|run| RunFolder::is_one(&run.path()));
     let is_comparison = out.join(JSON_FILE).exists() || is_begun;
     if is_empty || (is_comparison && !RunFolder::is_one(out)) {
         return Ok(());
@@ -353,6 +356,7 @@ fn run(
 /// What the run has told of itself. Memory is as it was after each update, for updates that nobody watches any more.
 fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
     let mut secs = Vec::new();
+    let mut tested = BTreeMap::new();
     for event in events {
         match event {
             RunEvent::Started { num_trainable_params, estimated_memory_bytes, .. } => {
@@ -364,14 +368,18 @@ fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
                 row.peak_bytes = row.peak_bytes.max(Some(*memory_bytes));
                 secs.push(*update_secs);
             }
-            RunEvent::Validation { loss, .. } if loss.is_finite() => {
-                row.best_validation_loss =
-                    Some(row.best_validation_loss.map_or(*loss, |best| best.min(*loss)));
+            // Of several tasks by their mean beside the first, the best one is not that of the least loss.
+            RunEvent::Validation { loss, best: true, beside_first: None, .. } if loss.is_finite() => {
+                row.best_validation_loss = Some(*loss);
             }
             RunEvent::Tested { is_base: false, loss, num_rows, metrics, task: Some(task), .. } => {
-                row.tasks.retain(|figure| figure.task != *task);
-                row.tasks.push(TaskFigure::of(task, *loss, metrics));
-                row.num_tested += num_rows;
+                let figure = TaskFigure::of(task, *loss, metrics);
+                tested.insert(task, *num_rows);
+                // A run that was cut short between the tests of its tasks tells some of them again.
+                match row.tasks.iter_mut().find(|other| other.task == *task) {
+                    Some(before) => *before = figure,
+                    None => row.tasks.push(figure),
+                }
             }
             RunEvent::Tested { is_base: false, loss, num_rows, metrics, .. } => {
                 row.test_loss = Some(*loss);
@@ -381,6 +389,7 @@ fn take_in(row: &mut MethodRow, events: &[RunEvent]) {
             _ => {}
         }
     }
+    row.num_tested += tested.values().sum::<usize>();
     secs.sort_by(f64::total_cmp);
     row.update_secs = secs.get(secs.len() / 2).copied();
 }

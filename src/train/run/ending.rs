@@ -34,6 +34,11 @@ impl Run<'_> {
     pub(super) fn stop(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Outcome, TrainError> {
         if control.is_discarded() {
             self.folder.remove_checkpoints()?;
+            // There is one where the test rows were being measured already.
+            let path = self.folder.adapter_dir();
+            if path.exists() {
+                std::fs::remove_dir_all(&path).map_err(|source| TrainError::Write { path, source })?;
+            }
             let update = self.trainer.position.update.0;
             self.end(Outcome::Discarded, update, None, reporter)?;
             return Ok(Outcome::Discarded);
@@ -68,8 +73,13 @@ impl Run<'_> {
         }
         if outcome != Outcome::Stopped {
             // What was learnt is on disk already.
-            if let Err(error) = self.test(Some(adapter), control, reporter) {
-                self.notice(format!("The test rows could not be measured: {error}"), reporter)?;
+            match self.test(Some(adapter), control, reporter) {
+                Ok(Some(())) => {}
+                // The run goes on with them.
+                Ok(None) => return self.stop(control, reporter),
+                Err(error) => {
+                    self.notice(format!("The test rows could not be measured: {error}"), reporter)?;
+                }
             }
         }
         self.model.decoder.device().synchronize().during("finish")?;

@@ -80,13 +80,13 @@ impl<'a> Run<'a> {
         Ok(Some(()))
     }
 
-    /// Measures the validation rows and the general text, where there are any; true when patience is used up. `Ok(None)` when stopped
+    /// Measures the validation rows and the general text, where there are any. `Ok(None)` when stopped
     /// before all were measured: what was measured counts for nothing, or the run would not go on exactly.
     pub(super) fn validate(
         &mut self,
         control: &Control,
         reporter: &mut Reporter,
-    ) -> Result<Option<bool>, TrainError> {
+    ) -> Result<Option<()>, TrainError> {
         reporter.send(RunEvent::Phase { phase: Phase::Validating })?;
         let mut totals = Vec::new();
         for task in 0..self.tasks.len() {
@@ -97,24 +97,21 @@ impl<'a> Run<'a> {
         }
         let Some(of_text) = self.text_loss(Of::Tuned, control, reporter)? else { return Ok(None) };
         self.report_text(of_text, reporter)?;
-        let is_over = match self.has_validation() {
-            false => {
-                self.trainer.position.owes_validation = false;
-                false
-            }
+        match self.has_validation() {
+            false => self.trainer.position.owes_validation = false,
             true => self.judge(&totals, control, reporter)?,
-        };
+        }
         reporter.send(RunEvent::Phase { phase: Phase::Training })?;
-        Ok(Some(is_over))
+        Ok(Some(()))
     }
 
-    /// Takes in what validation found of each task; true when patience is used up.
+    /// Takes in what validation found of each task.
     fn judge(
         &mut self,
         totals: &[LossTotal],
         control: &Control,
         reporter: &mut Reporter,
-    ) -> Result<bool, TrainError> {
+    ) -> Result<(), TrainError> {
         let update = self.trainer.position.update.0;
         let found = self.found(totals);
         let Found { loss, beside_first } = found;
@@ -122,7 +119,7 @@ impl<'a> Run<'a> {
             return Err(TrainError::NotFinite { what: "validation loss", value: loss, update });
         }
         self.trainer.position.owes_validation = false;
-        let verdict = self.policy.judge(&mut self.trainer.position.validation, update, found);
+        let is_best = self.policy.judge(&mut self.trainer.position.validation, update, found);
         let metrics =
             |(task, total): (&Learnt, &LossTotal)| Self::metrics(self.report(task, total).as_ref(), total);
         let each: Vec<BTreeMap<String, f64>> = self.tasks.iter().zip(totals).map(metrics).collect();
@@ -138,16 +135,15 @@ impl<'a> Run<'a> {
         reporter.send(RunEvent::Validation {
             update,
             loss,
-            best: verdict.is_best,
+            best: is_best,
             without_gain: self.trainer.position.validation.without_gain,
             beside_first,
             metrics: own.unwrap_or_default(),
         })?;
-        if verdict.is_best {
+        if is_best {
             self.save(reporter)?;
         }
-        self.answer(control, reporter)?;
-        Ok(verdict.is_over)
+        self.answer(control, reporter)
     }
 
     /// What the best state is known by.
@@ -190,7 +186,7 @@ impl<'a> Run<'a> {
         loop {
             match self.loss_once(look, control, reporter).map_err(memory::recognised) {
                 Err(TrainError::OutOfMemory(shortage)) => {
-                    self.give_in_measuring(shortage, look.samples, reporter)?;
+                    self.give_in_measuring(shortage, look, reporter)?;
                 }
                 other => return other,
             }
@@ -226,17 +222,25 @@ impl<'a> Run<'a> {
     fn give_in_measuring(
         &mut self,
         shortage: Shortage,
-        samples: &[&Sample],
+        look: Look<'_>,
         reporter: &mut Reporter,
     ) -> Result<(), TrainError> {
-        let is_dealt = micro_batches(samples, self.validation_budget()).iter().any(|rows| rows.len() > 1);
+        let is_dealt =
+            micro_batches(look.samples, self.validation_budget()).iter().any(|rows| rows.len() > 1);
         if self.trainer.position.is_validation_halved || !is_dealt {
             return self.give_up(shortage, reporter);
         }
         self.trainer.position.is_validation_halved = true;
+        let then = match look.objective.measures_rows_alone() {
+            true => "that measures the same and takes a little longer.",
+            false => {
+                // What was measured before was measured among more.
+                self.trainer.position.validation = Default::default();
+                "what was measured before is not comparable with it, and the best state is looked for anew."
+            }
+        };
         let text = format!(
-            "Memory is short: {shortage}. From here on, validation and test rows go through half as many tokens at once; that measures \
-             the same and takes a little longer."
+            "Memory is short: {shortage}. From here on, validation and test rows go through half as many tokens at once; {then}"
         );
         self.notice(text, reporter)
     }

@@ -58,6 +58,9 @@ impl Run<'_> {
             let perplexity = total.perplexity().filter(|perplexity| perplexity.is_finite());
             tasks.insert(learnt.task.name.clone(), OfTask { loss, perplexity, rows, report });
         }
+        if is_base && !tasks.is_empty() {
+            reporter.send(RunEvent::Phase { phase: Phase::Training })?;
+        }
         let report = match self.has_several() {
             _ if is_base || tasks.is_empty() => None,
             true => Some(RunReport::Together { tasks }),

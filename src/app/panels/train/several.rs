@@ -30,7 +30,7 @@ pub fn tasks(ui: &mut egui::Ui, form: &mut Form) -> bool {
         number(ui, &mut r.mixing.temperature, 0.05, 0.1..=1000.0)
     });
     let help = "What the best state is known by, and when to stop early: mean: of all tasks' losses, each beside what it was \
-                at the first check; weighted: their sum by the tasks' weights; or one task's loss.";
+                at the first check; weighted: their mean by the tasks' weights; or one task's loss.";
     form.row(ui, "mixing.best_by", "Best by", help, |ui, r| {
         let now = String::from(r.mixing.best_by.clone());
         let names = r.tasks.iter().map(|task| BestBy::Task(task.name.clone()));

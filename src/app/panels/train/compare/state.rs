@@ -270,9 +270,9 @@ impl State {
     pub fn contenders(&self, review: &Review) -> Vec<Contender> {
         let kinds = self.ticked(review);
         let methods = review.variants.iter().map(|option| &option.method);
-        let orders: &[Option<OrderBy>] = match self.compares_orders(review) {
-            true => &[None, Some(OrderBy::Shuffled)],
-            false => &[None],
+        let orders = match self.compares_orders(review) {
+            true => vec![Some(review.recipe.curriculum.by.clone()), Some(OrderBy::Shuffled)],
+            false => vec![None],
         };
         let in_orders = |method: &Method| {
             let of = |order: &Option<OrderBy>| Contender { method: method.clone(), order: order.clone() };

@@ -175,8 +175,7 @@ fn one(
         }
         if let Some(method) = found.planned.iter().find(|method| method.key() == row.method) {
             let hint = "Put it into the recipe, with the settings and the learning rate that it had here";
-            let use_it =
-                widgets::named(ui.button("Use this method"), &format!("Use {}", method.method.title()));
+            let use_it = widgets::named(ui.button("Use this method"), &format!("Use {}", method.describe()));
             if use_it.on_hover_text(hint).clicked() {
                 push(out, Action::Use(Box::new(method.clone()), row.learning_rate));
             }
