@@ -249,10 +249,8 @@ impl<'a> Run<'a> {
     fn settle(&mut self, control: &Control, reporter: &mut Reporter) -> Result<Option<Outcome>, TrainError> {
         let update = self.trainer.position.update.0;
         let is_last = update >= self.plan.num_updates();
-        if self.trainer.position.owes_validation {
-            if self.validate(control, reporter)?.is_none() {
-                return Ok(Some(Outcome::Stopped));
-            }
+        if self.trainer.position.owes_validation && self.validate(control, reporter)?.is_none() {
+            return Ok(Some(Outcome::Stopped));
         }
         // Also of a run that was stopped while its test rows were measured.
         let is_over = self.policy.is_over(&self.trainer.position.validation) && !is_last;
