@@ -3,6 +3,7 @@
 use super::check::Findings;
 use super::plan::{DataFacts, Facts};
 use super::recipe::Recipe;
+use crate::base::human;
 use crate::data::mask::TrainOn;
 use crate::data::sentences::Pairing;
 use crate::data::{Reading, Schema};
@@ -323,7 +324,42 @@ impl Objective {
 }
 
 impl Recipe {
+    /// A head of the model's own that is for other classes: it is left for a new one, or they are learnt on it.
+    fn check_own_head(&self, facts: &Facts, found: &mut Findings) {
+        let Some(model) = facts.model.as_ref().filter(|_| facts.data.is_some() && !self.has_tasks()) else {
+            return;
+        };
+        let ([own], [new]) = (&model.own_heads[..], &model.config.heads[..]) else { return };
+        if own.labels == new.labels && own.problem == new.problem {
+            return;
+        }
+        let told = |head: &TaskHead| match head.problem {
+            HeadProblem::Regression => "a number".to_string(),
+            _ => format!(
+                "{} ({})",
+                if head.labels.len() == 1 {
+                    "1 class".into()
+                } else {
+                    format!("{} classes", head.labels.len())
+                },
+                human::some_of(head.labels.iter().map(String::as_str), 8)
+            ),
+        };
+        let then = match own.labels.len() == new.labels.len() {
+            true => "the run begins with that head, one class in the place of another",
+            false => "what that head learnt is left, and a new one begins",
+        };
+        let text = format!(
+            "The head of {} is for {}, and the data has {}: {then}.",
+            self.model.source,
+            told(own),
+            told(new)
+        );
+        found.warn("model.source", text, None);
+    }
+
     pub(super) fn check_objective(&self, facts: &Facts, found: &mut Findings) {
+        self.check_own_head(facts, found);
         match &self.objective {
             Objective::Masked(masked) if !(masked.share > 0.0 && masked.share < 1.0) => {
                 let text = format!(
@@ -430,22 +466,22 @@ impl Recipe {
             1 => {
                 let text = format!(
                     "Every row is of the same class, {}: there is nothing to tell apart.",
-                    crate::base::human::elide(&data.labels[0], 40)
+                    human::elide(&data.labels[0], 40)
                 );
                 found.error("data.path", text, None);
             }
             num if num > MAX_CLASSES => {
                 let text = format!(
                     "There are {} classes in {} training rows: the Label column is most likely a text or a number. Choose another column, or regression.",
-                    crate::base::human::count(num as u64),
-                    crate::base::human::count(data.num_train as u64)
+                    human::count(num as u64),
+                    human::count(data.num_train as u64)
                 );
                 found.error("data.schema", text, None);
             }
             _ => {}
         }
         if !data.labels_not_trained.is_empty() {
-            let names = crate::base::human::some_of(data.labels_not_trained.iter().map(String::as_str), 8);
+            let names = human::some_of(data.labels_not_trained.iter().map(String::as_str), 8);
             let text = format!(
                 "No training row is of the class {names}: it cannot be learnt, and rows of it are all wrong."
             );

@@ -8,7 +8,7 @@ use crate::base::DeviceChoice;
 use crate::data::prepare::Dataset;
 use crate::data::table::Column;
 use crate::data::{Goal, number};
-use crate::model::config::{DecoderConfig, Pooling};
+use crate::model::config::{DecoderConfig, Pooling, TaskHead};
 use crate::model::info::ModelInfo;
 use crate::nn::optim::Schedule;
 
@@ -98,6 +98,8 @@ impl Facts {
 pub struct ModelFacts {
     pub name: String,
     pub config: DecoderConfig,
+    /// The heads that its files have, whatever heads it is trained with.
+    pub own_heads: Vec<TaskHead>,
     pub num_params: u64,
     /// Of its weights on disk.
     pub stored_bytes: u64,
@@ -112,6 +114,7 @@ impl From<&ModelInfo> for ModelFacts {
         Self {
             name: info.source.clone(),
             config: info.config.clone(),
+            own_heads: info.config.heads.clone(),
             num_params: info.num_params,
             stored_bytes: info
                 .files

@@ -26,6 +26,7 @@ pub fn model() -> ModelFacts {
             has_tied_embeddings: true,
             ..DecoderConfig::default()
         },
+        own_heads: Vec::new(),
         num_params: 134_515_008,
         stored_bytes: 91_700_000,
         has_chat_template: true,

@@ -119,6 +119,38 @@ fn a_model_with_a_head_of_its_own_says_the_classes_that_transformers_says() {
     }
 }
 
+/// A head of other classes is left for a new one, and that is said before the run; of as many others it is gone on with.
+#[test]
+fn a_head_of_other_classes_is_told() {
+    let stage = Stage::new();
+    let model = copied(stage.folder.path(), "scores");
+    let own = expected()["classes"][0]["classes"].as_array().unwrap().len();
+    let recipe = stage.file("recipe.toml", "");
+    for (num, words) in [(own + 1, "a new one begins"), (own, "begins with that head")] {
+        let rows: String = (0..60).map(|i| format!("the cat eats bread no {i},mood {}\n", i % num)).collect();
+        let data = stage.file("moods.csv", format!("text,label\n{rows}"));
+        let sets = [
+            format!("model.source={model}"),
+            format!("data.path={data}"),
+            "objective.kind=classification".into(),
+            "length.updates=1".into(),
+            "batch.max_tokens=32".into(),
+        ];
+        let out = format!("of-{num}");
+        let mut args = vec!["train", "--recipe", &recipe, "--out", &out];
+        sets.iter().for_each(|set| args.extend(["--set", set]));
+        let output = stage.run(&args);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 0, "{said}");
+        let told = said.lines().find(|line| line.contains("The head of")).unwrap_or_else(|| panic!("{said}"));
+        for needle in
+            [format!("for {own} classes"), format!("the data has {num} classes (mood 0"), words.to_string()]
+        {
+            assert!(told.contains(&needle), "no {needle} in {told}");
+        }
+    }
+}
+
 #[test]
 fn the_nearest_rows_are_numpys() {
     let stage = Stage::new();

@@ -354,7 +354,7 @@ fn the_table_is_sorted_marks_the_best_and_says_why_there_is_no_result() {
 #[test]
 fn a_method_is_taken_from_the_table_into_the_form() {
     let mut h = window(result());
-    h.get_by_label("Use Learnt factors (IA3)").click();
+    h.get_by_label("Use IA3").click();
     h.run_steps(stage::SETTLE);
     let recipe = h.state().state.train.recipe().clone();
     // As it was in the comparison, whatever its usual learning rate.
