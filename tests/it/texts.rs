@@ -125,21 +125,14 @@ fn a_head_of_other_classes_is_told() {
     let stage = Stage::new();
     let model = copied(stage.folder.path(), "scores");
     let own = expected()["classes"][0]["classes"].as_array().unwrap().len();
-    let recipe = stage.file("recipe.toml", "");
     for (num, words) in [(own + 1, "a new one begins"), (own, "begins with that head")] {
         let rows: String = (0..60).map(|i| format!("the cat eats bread no {i},mood {}\n", i % num)).collect();
         let data = stage.file("moods.csv", format!("text,label\n{rows}"));
-        let sets = [
-            format!("model.source={model}"),
-            format!("data.path={data}"),
-            "objective.kind=classification".into(),
-            "length.updates=1".into(),
-            "batch.max_tokens=32".into(),
-        ];
-        let out = format!("of-{num}");
-        let mut args = vec!["train", "--recipe", &recipe, "--out", &out];
-        sets.iter().for_each(|set| args.extend(["--set", set]));
-        let output = stage.run(&args);
+        let text = format!(
+            "[model]\nsource = {model:?}\n[data]\npath = {data:?}\n[objective]\nkind = \"classification\"\n"
+        );
+        let recipe = stage.file("recipe.toml", text + "[length]\nupdates = 1\n[batch]\nmax_tokens = 32\n");
+        let output = stage.run(&["train", "--recipe", &recipe, "--out", &format!("of-{num}")]);
         let said = stderr(&output);
         assert_eq!(code(&output), 0, "{said}");
         let told = said.lines().find(|line| line.contains("The head of")).unwrap_or_else(|| panic!("{said}"));
